@@ -1,0 +1,57 @@
+# The commands of every day; `make help` lists them. A fresh machine needs Python 3.11 or newer and make.
+
+# Blank: python3, or the first of python3.14 … python3.11 that will do.
+PYTHON ?=
+# More arguments for what is run: make test ARGS="-k queue -x"
+ARGS ?=
+UV := uv==0.13.9
+BIN := .venv-dev/bin
+
+export PYTHON
+# What users run starts from compiled bytecode; without it every process that the tests start compiles afresh.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: test debug lint dev run bench lock clean help
+
+test: lint ## lint, then the tests, in an environment of its own
+	$(BIN)/python -m pytest $(ARGS)
+
+# Not tests/process: what is proved there happens in processes whose environment the tests make.
+debug: dev ## the tests of what runs inside one process once more, with asyncio's debug mode on
+	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest tests/unit tests/edge $(ARGS)
+
+lint: dev ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+dev: ## .venv-dev, for tests; installs only when something changed
+	@sh scripts/venv.sh dev
+
+run: ## .venv, for serving; start-server.sh does the same
+	@sh scripts/venv.sh run
+
+bench: run ## every benchmark, against what is shipped
+	@for script in benchmarks/bench_*.py; do \
+		[ -e "$$script" ] || continue; \
+		echo "== $$script"; \
+		.venv/bin/python "$$script" $(ARGS) || exit 1; \
+	done
+
+# --universal: one lock for every Python and machine that pyproject.toml allows.
+COMPILE = .venvs/uv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --group build --extra embedded
+
+lock: ## both locks anew from pyproject.toml; ARGS=--upgrade takes the newest versions
+	$(or $(PYTHON),python3) -m venv .venvs/uv
+	.venvs/uv/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
+	$(COMPILE) $(ARGS) --output-file requirements.lock
+	$(COMPILE) $(ARGS) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean: ## remove what these commands made
+	rm -rf .venv .venv-dev .venvs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,53 @@
+"""The baseline of bench_jobs.py: arq's worker on jobs that are nothing. REDIS_URL names the Redis.
+
+`house` runs it as the sidecar's worker does, with as many jobs at once; `arq` with arq's own settings but JSON and
+500 at once, so that its pause between two looks at the queue costs nothing.
+"""
+
+import asyncio
+import sys
+from typing import Any
+
+from rig import ROOT
+
+sys.path.insert(0, str(ROOT))
+
+from arq.worker import Worker, func
+
+from sidecar.edges.jobs.connection import connect
+from sidecar.edges.jobs.consumer import Consumer
+from sidecar.edges.jobs.keys import Names
+from sidecar.edges.jobs.store import TASK
+from sidecar.words.loading import load
+
+
+async def nothing(_ctx: dict[Any, Any]) -> None:
+    pass
+
+
+async def main(kind: str) -> None:
+    settings = load({}, need_key=False)
+    names = Names(settings.redis_prefix)
+    names.adopt_arq()
+    redis = connect(settings)
+    queue = names.queue("night")
+    print("working", file=sys.stderr, flush=True)
+    if kind == "house":
+        await Consumer(redis, nothing, queue=queue, at_once=settings.worker_concurrency).consume()
+    else:
+        await Worker(
+            [func(nothing, name=TASK)],  # type: ignore[arg-type]
+            queue_name=queue,
+            redis_pool=redis,
+            max_jobs=500,
+            job_serializer=redis.job_serializer,
+            job_deserializer=redis.job_deserializer,
+            log_results=False,
+        ).async_run()
+
+
+if __name__ == "__main__":
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main(sys.argv[1]))

@@ -1,0 +1,49 @@
+<?php
+
+declare(strict_types=1);
+
+namespace MoodleSidecar;
+
+/** One job as the sidecar last told of it. */
+final class Job
+{
+    /**
+     * @param string $data the result, once complete; as with a reply, escape it
+     * @param string $error why it failed, for a person
+     * @param int|null $partsDone how many parts of a long text are summarized, of $partsTotal
+     */
+    public function __construct(
+        public readonly string $id,
+        public readonly JobStatus $status,
+        public readonly string $data = '',
+        public readonly string $error = '',
+        public readonly string $code = '',
+        public readonly ?int $partsDone = null,
+        public readonly ?int $partsTotal = null,
+    ) {
+    }
+
+    /**
+     * The job that an entry of a reply tells of; null where it tells of none.
+     *
+     * @param mixed $entry
+     */
+    public static function heard(mixed $entry): ?self
+    {
+        $id = is_array($entry) ? ($entry['job_id'] ?? null) : null;
+        if (!is_string($id) || $id === '') {
+            return null;
+        }
+        $text = static fn (string $name): string => is_string($entry[$name] ?? null) ? $entry[$name] : '';
+        $number = static fn (string $name): ?int => is_int($entry[$name] ?? null) ? $entry[$name] : null;
+        return new self(
+            $id,
+            JobStatus::tryFrom($text('status')) ?? JobStatus::Unknown,
+            $text('data'),
+            $text('error'),
+            $text('code'),
+            $number('parts_done'),
+            $number('parts_total'),
+        );
+    }
+}

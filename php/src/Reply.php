@@ -1,0 +1,73 @@
+<?php
+
+declare(strict_types=1);
+
+namespace MoodleSidecar;
+
+/** What became of a request: an answer, or a failure with a code and a sentence. */
+final class Reply
+{
+    /**
+     * @param string $data the model's words, as they came: escape them, or pass them through format_text()
+     * @param string $error one sentence that may be shown to a person; blank on success
+     * @param string $code the failure's code as it was sent; blank on success
+     * @param Via|null $via the way the reply came; null where nothing replied
+     * @param string|null $jobId the job that goes on where a long summary was not ready in time: ask again, or collect it
+     * @param int|null $retryAfter seconds after which asking again makes sense, where the sidecar said so
+     * @param string $detail for the log, never for a person's screen
+     */
+    private function __construct(
+        public readonly bool $success,
+        public readonly string $data = '',
+        public readonly string $error = '',
+        public readonly ?Failure $failure = null,
+        public readonly string $code = '',
+        public readonly ?Via $via = null,
+        public readonly ?string $jobId = null,
+        public readonly ?int $retryAfter = null,
+        public readonly string $detail = '',
+    ) {
+    }
+
+    /** A failure that is said here, in PHP. */
+    public static function failed(Failure $failure, string $detail = '', ?Via $via = null): self
+    {
+        return new self(false, '', $failure->sentence(), $failure, $failure->value, $via, detail: $detail);
+    }
+
+    /**
+     * The sidecar's reply.
+     *
+     * @param array<mixed> $said decoded, as {@see Reply::decoded()} gives it
+     */
+    public static function heard(array $said, Via $via, ?int $retryAfter = null, string $detail = ''): self
+    {
+        if ($said['success'] === true && is_string($said['data'] ?? null)) {
+            return new self(true, $said['data'], via: $via);
+        }
+        $code = is_string($said['code'] ?? null) ? $said['code'] : Failure::Other->value;
+        $failure = $said['success'] === true ? Failure::BadReply : Failure::of($code);
+        return new self(
+            false,
+            '',
+            is_string($said['error'] ?? null) ? $said['error'] : $failure->sentence(),
+            $failure,
+            $failure === Failure::BadReply ? $failure->value : $code,
+            $via,
+            is_string($said['job_id'] ?? null) ? $said['job_id'] : null,
+            $retryAfter,
+            $detail,
+        );
+    }
+
+    /**
+     * The text as a reply of the sidecar's; null where it is none.
+     *
+     * @return array<mixed>|null
+     */
+    public static function decoded(string $text): ?array
+    {
+        $said = json_decode($text, true, 32);
+        return is_array($said) && is_bool($said['success'] ?? null) ? $said : null;
+    }
+}

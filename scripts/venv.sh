@@ -1,0 +1,158 @@
+#!/bin/sh
+# Makes the Python environment of this checkout ready and says nothing when it already is: `venv.sh run` for
+# serving (.venv, from requirements.lock), `venv.sh dev` for tests (.venv-dev, from requirements-dev.lock).
+# .venv is a link to a finished environment under .venvs, named after what it was made from. So an install that
+# fails or is interrupted leaves the one in use alone, and going back to an earlier lock costs nothing.
+set -eu
+umask 022                   # the web server's user runs the command too
+unset PYTHONPATH PYTHONHOME # pip would take what it finds there for installed
+
+say() { printf '%s\n' "$*" >&2; }
+
+# Python's major.minor, in `version`; false where $1 does not run.
+ask_version() {
+    version=$("$1" -V 2>&1) || return 1
+    version=${version#Python }
+    minor=${version#*.}
+    version=${version%%.*}.${minor%%[!0-9]*}
+}
+
+# The first Python that will do, in `python`. PYTHON, where set, is the only one asked.
+find_python() {
+    if [ -n "${PYTHON:-}" ]; then set -- "$PYTHON"; else set -- python3 python3.14 python3.13 python3.12 python3.11; fi
+    old='' bare=''
+    for python; do
+        ask_version "$python" || continue
+        case $version in
+        3.1[1-9] | 3.[2-9][0-9])
+            "$python" -c 'import ensurepip, venv' 2>/dev/null && return
+            bare="$bare${bare:+ or }${python##*/}-venv"
+            ;;
+        *) old="$old${old:+, }$python is Python $version" ;;
+        esac
+    done
+    if [ -n "$bare" ]; then
+        say "Python is here, but without its venv module: install the package $bare (that is its name on Debian" \
+            "and Ubuntu), then start again."
+    else
+        say "Python 3.11 or newer is needed; here ${old:-there is no ${PYTHON:-python3}}. Install a newer Python," \
+            "or name one as in PYTHON=/path/to/python3.13, then start again."
+    fi
+    return 1
+}
+
+# What an environment is made from, for Python $1: this script, the lock, and where it stands (commands name it).
+made_from() {
+    { printf '%s\n' "$1" "$root" && cat scripts/venv.sh "$lock"; } | sha256sum | cut -c 1-12
+}
+
+# What this project is installed from: its description, and where a copy of the code is installed, the code.
+project() {
+    if [ "$kind" = dev ]; then set -- pyproject.toml; else set -- pyproject.toml sidecar worker; fi
+    find "$@" -type f ! -name '*.pyc' -exec sha256sum {} + | sort | sha256sum
+}
+
+ready() {
+    ask_version "$link/bin/python" 2>/dev/null || return 1
+    here=$version
+    if [ -n "${PYTHON:-}" ]; then { ask_version "$PYTHON" && [ "$version" = "$here" ]; } || return 1; fi
+    [ "$(readlink "$link")" = ".venvs/$kind-$(made_from "$here")" ] &&
+        [ -x "$link/bin/openai-moodle-sidecar" ] &&
+        [ "$(cat "$link/project" 2>/dev/null)" = "$(project)" ]
+}
+
+# Waits for another install in this checkout. The kernel lets go of the lock when this process and its pip are gone.
+take_turn() {
+    exec 9>.venvs/lock
+    "$python" -c '
+import fcntl, sys
+try:
+    fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except OSError:
+    sys.stderr.write("Waiting for an install that another start is doing ...\n")
+    fcntl.flock(9, fcntl.LOCK_EX)
+' 9>&9
+}
+
+pip_install() {
+    "$home/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$@" >&2
+}
+
+install_requirements() {
+    say "Installing what $lock lists (first start, or something changed) ..."
+    rm -rf "$home"
+    "$python" -m venv "$home" >&2
+    # Never from source: what a build fetches is not in the lock.
+    pip_install --require-hashes --only-binary :all: -r "$lock"
+    # It would import a hook of setuptools at every start of Python: a quarter of a one-shot process's start.
+    rm -f "$home"/lib/python*/site-packages/distutils-precedence.pth
+    : >"$home/requirements"
+}
+
+install_project() {
+    rm -f "$home/project"
+    now=$(project)
+    if [ "$kind" = dev ]; then
+        pip_install --no-deps --no-build-isolation --editable .
+    else
+        # A copy with compiled bytecode starts faster than the tree; built aside, since setuptools would
+        # leave build/ in the tree and take modules from there that are long deleted.
+        rm -rf "$home/source"
+        mkdir "$home/source"
+        cp -R pyproject.toml README.md LICENSE sidecar worker "$home/source"
+        pip_install --no-deps --no-build-isolation --force-reinstall "$home/source"
+        rm -rf "$home/source"
+    fi
+    printf '%s\n' "$now" >"$home/project.new"
+    mv "$home/project.new" "$home/project"
+}
+
+# Points the link at the new environment in one step, and keeps the one before: something may still run from it.
+publish() {
+    before=$(readlink "$link" || :)
+    if [ "$before" != "$home" ]; then
+        ln -sfn "$home" "$link.new"
+        mv -fT "$link.new" "$link"
+    fi
+    for other in .venvs/"$kind"-*; do
+        case $other in "$home" | "$before") ;; *) rm -rf "$other" ;; esac
+    done
+}
+
+explain() {
+    code=$?
+    [ "$code" = 0 ] || say "The install did not finish; the lines above say why. Start again once that is mended."
+    exit "$code"
+}
+
+kind=${1:-}
+case $kind in
+run) link=.venv lock=requirements.lock ;;
+dev) link=.venv-dev lock=requirements-dev.lock ;;
+*)
+    say "usage: $0 run|dev"
+    exit 2
+    ;;
+esac
+case ${PYTHON:-} in
+/*) ;;
+*/*) PYTHON=$PWD/$PYTHON ;;
+esac
+root=$(dirname -- "$(dirname -- "$(readlink -f -- "$0")")")
+cd -- "$root"
+
+if ready; then exit 0; fi
+find_python
+if [ -d "$link" ] && [ ! -L "$link" ]; then
+    say "$root/$link is a folder that this script did not make: move it away, then start again."
+    exit 1
+fi
+mkdir -p .venvs
+take_turn
+if ready; then exit 0; fi
+ask_version "$python"
+home=.venvs/$kind-$(made_from "$version")
+trap explain EXIT
+[ -e "$home/requirements" ] || install_requirements
+install_project
+publish

@@ -1,0 +1,108 @@
+"""The command `openai-moodle-sidecar`: flags, the choice between HTTP and stdio, exit codes.
+
+Imports stay late and few: this file is on the path of a process that is started for one click.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+from sidecar import __version__
+from sidecar.edges.descriptors import bound_stderr, fill_missing, has_piped_data
+from sidecar.flags import PROGRAM, Parser, add_settings, parser, refused
+from sidecar.words.errors import ConfigError
+from sidecar.words.loading import load
+from sidecar.words.settings import Settings
+
+FAULT: Final = 1
+"""The exit code for a fault of ours that left lines without a reply."""
+
+COMMANDS: Final = {
+    "batch": "sidecar.commands.batch",
+    "collect": "sidecar.commands.collect",
+    "demo-upstream": "sidecar.edges.upstream.demo.command",
+    "doctor": "sidecar.edges.doctor.command",
+    "enqueue": "sidecar.commands.enqueue",
+    "worker": "sidecar.commands.worker",
+}
+"""Subcommand → module with a `main(argv) -> int`, imported only when chosen."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in COMMANDS:
+        from importlib import import_module
+
+        code: int = import_module(COMMANDS[words[0]]).main(words[1:])
+        return code
+    fill_missing()
+    # PHP hangs on a long stderr, and even a complaint about flags can be long.
+    unbound = bound_stderr() if has_piped_data() else None
+    asked = vars(_parser().parse_args(words))
+    demo, stdio, env_file = asked.pop("demo"), asked.pop("stdio"), asked.pop("env_file")
+    instead = {"REDIS_URL": "embedded"} if asked.pop("jobs") else {}
+    try:
+        settings = load(asked, env_file, need_key=not demo, instead=instead)
+        if _wants_stdio(settings, forced=stdio, http_flag=asked["http_mode"]):
+            _stdio(settings, demo=demo)
+        if unbound is not None:
+            unbound()
+        settings.check_listening()
+        return _http(settings, demo=demo)
+    except ConfigError as exc:
+        return refused(exc)
+
+
+def _parser() -> Parser:
+    made = parser(
+        description="Answers a Moodle site's AI requests: over HTTP, or one JSON line each on standard input.",
+        epilog="Commands of their own (each with --help):\n  "
+        + "\n  ".join(f"{PROGRAM} {name}" for name in COMMANDS)
+        + "\n\nA flag beats a variable beats the env file beats the default. A blank value means unset.",
+    )
+    made.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    made.add_argument("--stdio", action="store_true", help="serve standard input, whatever it is")
+    made.add_argument(
+        "--jobs", action="store_true", help="with jobs: REDIS_URL=embedded where no other REDIS_URL is set"
+    )
+    add_settings(made, explained=True)
+    return made
+
+
+def _wants_stdio(settings: Settings, *, forced: bool, http_flag: str | None) -> bool:
+    if forced and http_flag is not None and settings.http_mode:
+        raise ConfigError(["--stdio and --http-mode: only one of them"])
+    if forced or settings.http_mode:
+        return forced
+    return has_piped_data()
+
+
+def _http(settings: Settings, *, demo: bool) -> int:
+    from sidecar.edges import telemetry
+    from sidecar.wiring import run, run_http
+
+    telemetry.configure(telemetry.Unbuffered(), level=settings.log_level, as_json=settings.log_format == "json")
+    return run(lambda: run_http(settings, demo=demo), fast_loop=True)
+
+
+def _stdio(settings: Settings, *, demo: bool) -> NoReturn:
+    from sidecar.edges.one_shot import stdio_process
+
+    def work(sink: int, waited: float) -> int:
+        from sidecar.edges import telemetry
+        from sidecar.wiring import run, run_stdio
+        from sidecar.words import events
+
+        # CONTRACT: warnings and errors only, since PHP puts what is said here into its error log.
+        level = "error" if settings.log_level == "error" else "warning"
+        telemetry.configure(sys.stderr, level=level, as_json=settings.log_format == "json")
+        try:
+            return run(lambda: run_stdio(settings, source=0, sink=sink, waited=waited, demo=demo), fast_loop=False)
+        except Exception as exc:  # noqa: BLE001 - the process's outermost: a traceback's words may be a user's
+            events.fault("internal", exc)
+            return FAULT
+
+    # Taking the interpreter apart costs a sixth of the whole process; replies and log are written by now.
+    os._exit(stdio_process(settings, work))

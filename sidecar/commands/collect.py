@@ -1,0 +1,89 @@
+"""The command `openai-moodle-sidecar collect FILE`: ids of jobs in, their replies out once they have ended."""
+
+from typing import Final
+
+from sidecar.commands.progress import FAULT, Progress, reading
+from sidecar.edges.batch.source import Source
+from sidecar.edges.descriptors import fill_missing, protect_stdout
+from sidecar.edges.jobs.collecting import Collecting
+from sidecar.edges.piping import write_all
+from sidecar.edges.signals import stop_requested
+from sidecar.flags import Parser, add_settings, duration, parser, refused
+from sidecar.wiring import job_store, run
+from sidecar.words.errors import ConfigError
+from sidecar.words.loading import load
+from sidecar.words.settings import Settings
+
+_COMMAND: Final = "collect"
+
+
+def main(argv: list[str]) -> int:
+    """Collect; the exit code: 0, 1 where not every job is complete, 2 for a call or settings that make no sense."""
+    fill_missing()
+    asked = vars(_parser().parse_args(argv))
+    path, env_file, timeout = asked.pop("file"), asked.pop("env_file"), asked.pop("timeout")
+    if asked.pop("no_wait"):
+        timeout = "0"
+    progress = Progress(_COMMAND)
+    try:
+        settings = load(asked, env_file, need_key=False)
+        settings.check_redis()
+        patience = None if timeout is None else duration("--timeout", timeout)
+    except ConfigError as exc:
+        return refused(exc, _COMMAND)
+    progress.log(settings)
+    wire = protect_stdout()
+    longest = settings.jobs_max_body_bytes
+    return reading(
+        path,
+        longest,
+        progress,
+        lambda source: run(lambda: _collect(source, settings, progress, patience, wire), fast_loop=False),
+    )
+
+
+async def _collect(source: Source, settings: Settings, progress: Progress, patience: float | None, wire: int) -> int:
+    async def write(data: bytes) -> None:
+        await write_all(wire, data)
+
+    total = sum(1 for _ in source.lines()) if progress.wanted else 0
+    store, trouble = job_store(settings), ""
+    try:
+        with stop_requested() as stop, progress.expecting(total):
+            collecting = Collecting(store, progress, patience=patience, stop=stop, html_safe=settings.html_safe)
+            try:
+                await collecting.write(source.lines(), write)
+            except OSError as exc:
+                trouble = f"not everything could be read or written: {exc.strerror or exc}"
+            if stop.is_set():
+                trouble = "stopped before the end"
+    finally:
+        await store.aclose()
+    counts = collecting.counts
+    said = [f"{counts['complete']} complete", *(f"{counts[word]} {word}" for word in counts if word != "complete")]
+    progress.say(", ".join([*said, *filter(None, [trouble])]))
+    return 0 if counts["complete"] == counts.total() and not trouble else FAULT
+
+
+def _parser() -> Parser:
+    made = parser(
+        _COMMAND,
+        description="Waits until jobs have ended and prints a reply for each, in the order of FILE:\n"
+        '  {"job_id": "...", "status": "complete", "success": true, "data": "..."}\n'
+        '  {"job_id": "...", "status": "failed", "success": false, "error": "...", "code": "..."}',
+        epilog="FILE has the lines that enqueue printed, or the very requests that it was given: their ids are\n"
+        "computed again, under the same OPENAI_MODEL and limits (a chat without user_id cannot be found that way).\n"
+        "Redis may go away and come back meanwhile. A job that is unknown or expired has the code not_found, one\n"
+        "that has not ended in time the code timeout; it can be collected later.\n\n"
+        "Exit code: 0 every job is complete; 1 some are not, or Redis is not there; 2 a wrong call.\n"
+        "It also takes every flag of the server.",
+    )
+    made.add_argument("file", metavar="FILE", help="ids of jobs, or requests; - for standard input")
+    made.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        help="how long to wait for all of them together (default: for as long as it takes)",
+    )
+    made.add_argument("--no-wait", action="store_true", help="look once and report every job as it is, as --timeout=0")
+    add_settings(made, demo=False)
+    return made

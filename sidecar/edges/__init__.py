@@ -1,0 +1,1 @@
+"""Where the product touches the world: the provider, HTTP, pipes, files, signals."""

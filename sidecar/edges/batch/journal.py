@@ -1,0 +1,245 @@
+"""The replies that a batch has so far, in a file beside the one they are meant for, and found again after a crash.
+
+Records are lines of JSON, only ever appended. A crash leaves at most a torn last one, which is cut off; what a full
+disk did not take is cut off at once. What a request's id is, and which replies count, is the batch's business.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import BinaryIO, Final, Self
+
+import msgspec
+
+from sidecar.edges.batch.index import ID_BYTES, Index
+
+_HEADER: Final = b'{"journal":"openai-moodle-sidecar batch","version":1}\n'
+_LONGEST: Final = 2**30
+
+
+class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The reply to the request `id`; or, without `success`, a finished part of a long text under its hash."""
+
+    id: str = ""
+    success: bool | None = None
+    data: str | None = None
+    error: str | None = None
+    code: str | None = None
+
+
+class JournalError(Exception):
+    """The journal cannot be kept: the sentence says why."""
+
+
+class _Reply(msgspec.Struct):
+    line: int
+    success: bool
+
+
+_decode: Final = msgspec.json.Decoder(Record).decode
+_decode_reply: Final = msgspec.json.Decoder(_Reply).decode
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Journal:
+    """Records by id; the latest of an id counts. `file` is read and appended to, `earlier` only read."""
+
+    def __init__(self, file: BinaryIO, earlier: BinaryIO | None = None) -> None:
+        self._file = file
+        self._earlier = earlier
+        self._index = Index()
+        self._size = 0
+        self._dirty = False
+
+    @classmethod
+    def nameless(cls) -> Self:
+        """One that is gone with the process; raises `JournalError`."""
+        try:
+            return cls(tempfile.TemporaryFile())
+        except OSError as exc:
+            raise failed("the temporary folder", exc) from exc
+
+    @classmethod
+    def at(cls, path: Path, earlier: Path) -> Self:
+        """The one at `path`, which is nobody else's meanwhile; what is at `earlier`, if anything, counts too.
+
+        Raises `JournalError`.
+        """
+        try:
+            file = _locked(path)
+            # Not before: whoever had the lock may have put it there.
+            before = earlier.open("rb") if earlier.exists() else None
+            if before is not None:
+                os.fchmod(file.fileno(), stat.S_IMODE(os.fstat(before.fileno()).st_mode))
+        except OSError as exc:
+            raise failed(path, exc) from exc
+        journal = cls(file, before)
+        try:
+            journal._check(path)
+        except OSError as exc:
+            journal.close()
+            raise failed(path, exc) from exc
+        except JournalError:
+            journal.close()
+            raise
+        return journal
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def _check(self, path: Path) -> None:
+        """Begin the file, or make sure that it is one of ours."""
+        head = self._file.read(len(_HEADER))
+        if head == _HEADER:
+            return
+        if not _HEADER.startswith(head):
+            raise JournalError(f"{path} is there and no journal of a batch; move it away.")
+        self._file.truncate(0)
+        self._append(_HEADER)
+        os.fsync(self._file.fileno())
+        sync_folder(path)
+
+    def load(self, *, failures: bool) -> int:
+        """Find what was finished before; how many replies that are. `failures`: failed ones in `earlier` count too.
+
+        What failed in an interrupted run is asked again; in a complete one that is for its owner to say.
+        """
+        found = 0
+        try:
+            if self._earlier is not None:
+                found += self._read(self._earlier, earlier=True, failures=failures)
+            found += self._read(self._file, earlier=False, failures=False)
+            self._size = self._file.seek(0, os.SEEK_END)
+        except OSError as exc:
+            raise failed("the journal", exc) from exc
+        return found
+
+    def _read(self, file: BinaryIO, *, earlier: bool, failures: bool) -> int:
+        file.seek(0)
+        place, found = 0, 0
+        while raw := file.readline(_LONGEST):
+            if not raw.endswith(b"\n") and not earlier:
+                self._file.truncate(place)
+                break
+            record = _record(raw)
+            if record is not None and (record.success is not False or failures):
+                name = bytes.fromhex(record.id)
+                found += record.success is not None and name not in self
+                self._index.put(name, place << 1 | earlier)
+            place += len(raw)
+        return found
+
+    def find(self, name: bytes) -> Record | None:
+        """The record of `name`; raises `JournalError`."""
+        place = self._index.find(name)
+        if place is None:
+            return None
+        file = self._earlier if place & 1 and self._earlier is not None else self._file
+        try:
+            file.seek(place >> 1)
+            record = _record(file.readline(_LONGEST))
+        except OSError as exc:
+            raise failed("the journal", exc) from exc
+        if record is None or record.id != name.hex():
+            raise JournalError("The journal was changed by somebody else.")
+        return record
+
+    def __contains__(self, name: bytes) -> bool:
+        return self._index.find(name) is not None
+
+    def put(self, record: Record) -> None:
+        """Append `record`; raises `JournalError`, and then it is as if nothing had been appended."""
+        place = self._append(_encode(record) + b"\n")
+        self._index.put(bytes.fromhex(record.id), place << 1)
+
+    def _append(self, data: bytes) -> int:
+        place, number, rest = self._size, self._file.fileno(), memoryview(data)
+        try:
+            while rest:
+                written = os.pwrite(number, rest, self._size)
+                self._size += written
+                rest = rest[written:]
+        except OSError as exc:
+            self._size = place
+            with contextlib.suppress(OSError):
+                os.ftruncate(number, place)
+            raise failed("the journal", exc) from exc
+        self._dirty = True
+        return place
+
+    def sync(self) -> None:
+        """Let what was appended survive a power cut; blocks. Raises `JournalError`."""
+        if not self._dirty:
+            return
+        self._dirty = False
+        try:
+            os.fdatasync(self._file.fileno())
+        except OSError as exc:
+            raise failed("the journal", exc) from exc
+
+    def close(self) -> None:
+        """Let others have it."""
+        self._file.close()
+        if self._earlier is not None:
+            self._earlier.close()
+
+
+def _record(raw: bytes) -> Record | None:
+    """The record on a line, None where there is none."""
+    try:
+        record = _decode(raw)
+        right = len(bytes.fromhex(record.id)) == ID_BYTES
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    return record if right else None
+
+
+def is_reply(raw: bytes) -> bool:
+    """Whether a line is one that a batch wrote."""
+    try:
+        _decode_reply(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def numbered(line: int, record: Record) -> bytes:
+    """The reply as a line of the file it is meant for."""
+    return b'{"line":%d,' % line + _encode(record)[1:] + b"\n"
+
+
+def sync_folder(path: Path) -> None:
+    """Let a file's name survive a power cut."""
+    number = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _locked(path: Path) -> BinaryIO:
+    while True:
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "rb+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            there = path.stat()
+        except BlockingIOError:
+            file.close()
+            raise JournalError(f"Another batch is at work on the same output (it holds {path}).") from None
+        except FileNotFoundError:
+            there = None
+        mine = os.fstat(file.fileno())
+        # The one before us may have finished, and removed it, between our opening and our locking.
+        if there is not None and (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino):
+            return file
+        file.close()
+
+
+def failed(what: str | Path, exc: OSError) -> JournalError:
+    """`exc` as a sentence; `what` is the file it befell."""
+    why = "the disk is full" if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else exc.strerror or str(exc)
+    return JournalError(f"Replies cannot be kept in {what}: {why}.")

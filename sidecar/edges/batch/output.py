@@ -1,0 +1,97 @@
+"""The file for the replies: whether it may be that, and how it comes to be there, whole or not at all."""
+
+import asyncio
+import contextlib
+import os
+import stat
+from collections import Counter
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from sidecar.edges.batch.journal import Journal, Record, failed, is_reply, numbered, sync_folder
+from sidecar.edges.batch.running import TOLD, Halted, id_of
+from sidecar.edges.batch.source import STDIN, Line, Source
+from sidecar.edges.batch.stream import outcome, wrong
+from sidecar.engine.keys import Keys
+from sidecar.words.errors import ConfigError, SidecarError, plain
+
+STDOUT: Final = "-"
+PART: Final = ".part"
+"""What the journal's name ends in."""
+_NEW: Final = ".new"
+
+
+def opened_stream(source: str, target: str) -> int:
+    """The descriptor on which replies go out as they come: of standard output, or of what is no file; else -1.
+
+    Raises `ConfigError` where `target` cannot be what the replies to `source` go to.
+    """
+    if target == STDOUT:
+        return os.dup(1)
+    shown, path = plain(target, 200), Path(target)
+    try:
+        if path.is_dir():
+            raise ConfigError([f"{shown}: is a folder"])
+        if not path.resolve().parent.is_dir():
+            raise ConfigError([f"{shown}: there is no such folder"])
+        if not path.exists():
+            return -1
+        if not path.is_file():
+            return os.open(target, os.O_WRONLY)
+        if source != STDIN and Path(source).exists() and path.samefile(source):
+            raise ConfigError([f"{shown}: is what is to be read"])
+        with path.open("rb") as file:
+            first = file.readline(2**26)
+    except OSError as exc:
+        raise ConfigError([f"{shown}: {exc.strerror or exc}"]) from exc
+    if first and not is_reply(first):
+        raise ConfigError([f"{shown}: is there and holds something else than a batch's replies; remove it first"])
+    return -1
+
+
+async def write(target: Path, journal: Journal, source: Source, keys: Keys, stop: asyncio.Event) -> Counter[str]:
+    """Put the reply to each line of `source` into `target`; how many of each outcome.
+
+    Raises `JournalError` where it cannot be written, `Halted` where a reply is missing or `stop` is set.
+    """
+    new = target.with_name(target.name + _NEW)
+    counts: Counter[str] = Counter()
+    try:
+        with _created(new, target) as file:
+            for count, line in enumerate(source.lines()):
+                if not count % 64:
+                    await asyncio.sleep(0)
+                record = _reply(line, journal, keys, stop)
+                counts[outcome(record)] += 1
+                file.write(numbered(line.number, record))
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(target)
+        sync_folder(target)
+    except BaseException as exc:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        if isinstance(exc, OSError):
+            raise failed(target, exc) from exc
+        raise
+    return counts
+
+
+def _created(new: Path, target: Path) -> BinaryIO:
+    """The file at `new`, with the rights of the one that it will replace."""
+    file = new.open("wb")
+    with contextlib.suppress(FileNotFoundError):
+        os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
+    return file
+
+
+def _reply(line: Line, journal: Journal, keys: Keys, stop: asyncio.Event) -> Record:
+    if stop.is_set():
+        raise Halted(TOLD)
+    try:
+        record = journal.find(id_of(keys, line.request()))
+    except SidecarError as exc:
+        return wrong(exc)
+    if record is None:
+        raise Halted("The requests changed while they were worked on.")
+    return record

@@ -1,0 +1,79 @@
+"""One plain HTTP question to a server near by, for the checks of the port and of the plugin's address."""
+
+import asyncio
+import base64
+from typing import Any, Final, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from sidecar.edges.upstream.h1 import Connection, ProtocolError
+
+SECONDS: Final = 5.0
+NOBODY: Final = "nothing listens there"
+_LARGEST: Final = 2**20
+
+
+class Heard(NamedTuple):
+    """A response."""
+
+    status: int
+    body: bytes
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object; empty where it is none."""
+        try:
+            found = msgspec.json.decode(self.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+async def ask(url: str, *, body: bytes | None = None) -> Heard | str:
+    """The response to GET, or to POST of `body`; where there is none, why, in a few words."""
+    parts = urlsplit(url)
+    try:
+        async with asyncio.timeout(SECONDS):
+            reader, writer = await asyncio.open_connection(
+                parts.hostname,
+                parts.port or (443 if parts.scheme == "https" else 80),
+                ssl=parts.scheme == "https" or None,
+            )
+            connection = Connection(reader, writer)
+            try:
+                status, _ = await connection.ask(_request(url, body))
+                return Heard(status, await read(connection))
+            finally:
+                connection.abort()
+    except TimeoutError:
+        return f"it does not answer within {SECONDS:.0f} seconds"
+    except ConnectionRefusedError:
+        return NOBODY
+    except (OSError, EOFError) as exc:
+        return f"no answer ({(exc.strerror if isinstance(exc, OSError) else None) or 'the connection was closed'})"
+    except (ProtocolError, UnicodeError):
+        return "what answers does not speak HTTP"
+
+
+async def read(connection: Connection) -> bytes:
+    """The body, as far as a checker needs it."""
+    body = bytearray()
+    async for chunk in connection.chunks():
+        body += chunk
+        if len(body) > _LARGEST:
+            break
+    return bytes(body)
+
+
+def _request(url: str, body: bytes | None) -> bytes:
+    parts = urlsplit(url)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    head = f"{'GET' if body is None else 'POST'} {target} HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
+    head += "Connection: close\r\n"
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        head += f"Authorization: Basic {base64.b64encode(pair.encode()).decode()}\r\n"
+    if body is not None:
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return f"{head}\r\n".encode("latin-1") + (body or b"")

@@ -1,0 +1,108 @@
+"""The command itself: flags, the order of the checks, and the exit code."""
+
+import argparse
+import asyncio
+import sys
+from importlib import import_module
+from typing import Any, Final, NoReturn
+
+from sidecar.edges.doctor import configuration, machine, plugin, provider
+from sidecar.edges.doctor.findings import Finding, Report, report
+from sidecar.words.origins import origins, said
+from sidecar.words.settings import SETTINGS, Settings
+
+_PROGRAM: Final = "openai-moodle-sidecar doctor"
+HOOKS: Final = {"redis_url": "sidecar.edges.jobs.doctor"}
+"""A setting that belongs to an optional part → the module whose `async check(settings)` gives a list of findings."""
+
+
+def main(argv: list[str]) -> int:
+    """Look, report; the exit code: 0, 1 where a check failed, 2 for flags that make no sense."""
+    try:
+        asked = vars(_parser().parse_args(argv))
+    except SystemExit as exc:  # argparse has written its line, or the help
+        return int(exc.code or 0)
+    options = {
+        name: asked.pop(name) for name in ("json", "all", "call", "env_file", "php_url", "php_command", "php_user")
+    }
+    if asked.pop("jobs") and not said("REDIS_URL", asked, options["env_file"]):
+        asked["redis_url"] = "embedded"
+    found = asyncio.run(examine(asked, **{name: options[name] for name in options if name not in ("json", "all")}))
+    sys.stdout.write(f"{found.as_json()}\n" if options["json"] else found.as_text(every=options["all"]))
+    return 0 if found.ok else 1
+
+
+async def examine(
+    flags: dict[str, str | None],
+    *,
+    env_file: str | None = None,
+    call: bool = False,
+    php_url: str | None = None,
+    php_command: str | None = None,
+    php_user: str = "",
+) -> Report:
+    """Every check, in the order in which one would mend things."""
+    findings = list(configuration.env_file(env_file))
+    settings, more = configuration.loaded(flags, env_file)
+    findings += more
+    if settings is not None:
+        findings += configuration.together(settings, flags, env_file)
+        findings += [finding async for finding in provider.check(settings, call=call)]
+        findings.append(await machine.port(settings))
+        findings += machine.limits(settings)
+    else:
+        findings.append(Finding("provider", "note", "not asked: first the settings must make sense"))
+    named = "--php-url" if php_url else "OPENAI_SIDECAR_HTTP_URL"
+    url = php_url or said("OPENAI_SIDECAR_HTTP_URL", flags, env_file)
+    findings.append(await plugin.address(url or plugin.URL, named if url else ""))
+    path = php_command or plugin.COMMAND
+    findings += [finding async for finding in plugin.command(path, named=bool(php_command), user=php_user)]
+    if settings is not None:
+        findings += await _optional_parts(settings)
+    secrets = [said(setting.name, flags, env_file) for setting in SETTINGS if setting.secret]
+    return report(origins(flags, env_file), findings, [*(settings.secrets if settings else ()), *filter(None, secrets)])
+
+
+async def _optional_parts(settings: Settings) -> list[Finding]:
+    findings: list[Finding] = []
+    for field, module in HOOKS.items():
+        if not hasattr(settings, field):
+            continue
+        if not getattr(settings, field):
+            findings.append(Finding(field.upper(), "note", "not set, so the part of the sidecar that needs it is off"))
+            continue
+        try:
+            part = import_module(module)
+        except ModuleNotFoundError:
+            findings.append(Finding(field.upper(), "note", "set, but this version cannot look at it"))
+        else:
+            findings += await part.check(settings)
+    return findings
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{_PROGRAM}: {message}; see --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=_PROGRAM,
+        allow_abbrev=False,
+        description="Looks at settings, provider, port and what PHP would see, and says what to do. Changes nothing.",
+        epilog="It also takes every flag of the server. Exit code 0, or 1 where a check failed.",
+    )
+    parser.add_argument("--json", action="store_true", help="a report for programs")
+    parser.add_argument("--all", action="store_true", help="show the settings that nobody set as well")
+    parser.add_argument("--call", action="store_true", help="ask the provider one tiny question; it costs a few tokens")
+    parser.add_argument("--jobs", action="store_true", help="as for the server")
+    parser.add_argument("--env-file", metavar="FILE", help="as for the server")
+    parser.add_argument("--php-url", metavar="URL", help=f"where the plugin calls (default: its own, {plugin.URL})")
+    parser.add_argument("--php-command", metavar="PATH", help=f"what the plugin starts (default: {plugin.COMMAND})")
+    parser.add_argument(
+        "--php-user", metavar="NAME", default="", help="try the command as this user, PHP's (needs root)"
+    )
+    for setting in SETTINGS:
+        bare: dict[str, Any] = {"nargs": "?", "const": "true"} if setting.default is False else {}
+        parser.add_argument(setting.option, dest=setting.field, metavar="VALUE", help=argparse.SUPPRESS, **bare)
+    return parser

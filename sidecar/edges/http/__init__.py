@@ -1,0 +1,1 @@
+"""The aiohttp front end: thin handlers around the engine."""

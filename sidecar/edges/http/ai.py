@@ -1,0 +1,51 @@
+"""The door POST /ai: bytes to a request, the engine's reply to bytes."""
+
+from functools import partial
+
+from aiohttp import web
+
+from sidecar.edges.http.arrival import Arrival
+from sidecar.edges.http.doors import Door
+from sidecar.edges.http.guard import Guard
+from sidecar.edges.http.reading import check_type, read_body, to_reserve
+from sidecar.edges.http.replies import failure_response, reply_response
+from sidecar.engine.engine import Ask, Engine
+from sidecar.words.contract import parse_request
+from sidecar.words.errors import DeadlineExceeded
+from sidecar.words.settings import Settings
+
+NAME = "ai"
+
+
+def ai_door(engine: Engine, settings: Settings, guard: Guard | None) -> Door:
+    """The door; `guard` is who asks for a token, None where nobody does."""
+
+    async def post(request: Arrival) -> web.Response:
+        return await _answer(request, engine, settings, guard)
+
+    return Door(NAME, {"POST": post}, partial(failure_response, strict=settings.strict_status))
+
+
+async def _answer(request: Arrival, engine: Engine, settings: Settings, guard: Guard | None) -> web.Response:
+    if guard is not None:
+        guard.check(request)
+    check_type(request)
+    limit = settings.max_body_bytes
+    with engine.admission.admit(to_reserve(request, limit), pending=not request.content.is_eof()) as place:
+        deadline = request.deadline(settings.request_timeout)
+        # No name is bound to the raw body: it must not live on while the engine works.
+        ask = Ask(
+            request=parse_request(await read_body(request, engine, place, limit=limit, deadline=deadline)),
+            deadline=deadline,
+            request_id=request.request_id,
+            door=NAME,
+            origin=request.origin,
+            arrived=request.arrived,
+            place=place,
+            fresh=request.fresh,
+        )
+        if engine.clock() >= deadline:
+            # Late by itself, not for want of a place: the engine's estimate would call it overloaded.
+            raise DeadlineExceeded
+        outcome = await engine.answer(ask)
+    return reply_response(outcome.reply, strict=settings.strict_status, wait=outcome.retry_after)

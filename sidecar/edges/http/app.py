@@ -1,0 +1,53 @@
+"""From a request to its door, and from whatever goes wrong to a response: one wrapper around every route.
+
+What a door does is its own file's; how a connection breaks is protocol.py's.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from sidecar.edges.http.arrival import Arrival
+from sidecar.edges.http.doors import Door, Doors, Handler
+from sidecar.edges.http.replies import REQUEST_ID, WrongMethod
+from sidecar.engine.engine import Engine
+from sidecar.words import events
+from sidecar.words.errors import InternalError, NotFound, SidecarError
+
+Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+def application(doors: Doors, engine: Engine) -> Answer:
+    """What answers every request, from the doors by their path."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        assert isinstance(request, Arrival)  # noqa: S101 - Connections makes no other
+        door = doors.find(request.path)
+        try:
+            response = await _handler(door, request)(request)
+        except SidecarError as exc:
+            engine.refused(exc, door=door.name, request_id=request.request_id)
+            response = door.refuse(exc)
+        except ConnectionError:
+            raise  # the caller left in the middle of a stream
+        except Exception as exc:
+            if request.transport is None:
+                raise  # the caller left, and with him what the handler stood on
+            events.fault("internal", exc, request_id=request.request_id)
+            response = door.refuse(InternalError())
+        response.headers[REQUEST_ID] = request.request_id
+        body = request.content
+        if engine.admission.draining or not body.is_eof() or body.exception() is not None:
+            response.force_close()
+        return response
+
+    return answer
+
+
+def _handler(door: Door, request: web.BaseRequest) -> Handler:
+    if not door.methods:
+        raise NotFound
+    handler = door.methods.get(request.method)
+    if handler is None:
+        raise WrongMethod(tuple(door.methods))
+    return handler

@@ -1,0 +1,85 @@
+"""From a body in OpenAI's shape to a provider call. What this door does not know, it passes on as it came.
+
+Which fields exist is the provider's business: only what the sidecar itself acts on is looked at.
+"""
+
+import codecs
+from typing import Any, Final
+
+import msgspec
+
+from sidecar.words.errors import InvalidJSON, InvalidRequest
+from sidecar.words.ports import Call
+
+LIMITS: Final = ("max_tokens", "max_completion_tokens")
+_LONGEST_MODEL: Final = 200
+
+_decoder: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+class WrongField(InvalidRequest):
+    """A field that is missing or wrong; `param` is its name."""
+
+    def __init__(self, param: str = "", sentence: str | None = None) -> None:
+        self.param = param
+        super().__init__(sentence)
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a body asks for."""
+
+    call: Call
+    """Without a user: what the provider may know of him is not the body's to say."""
+    user: str
+    """Who asks; blank where nobody is named."""
+    stream: bool
+
+
+def parse(body: bytes, *, max_tokens: int, passthrough: bool, deployment: str = "") -> Asked:
+    """What `body` asks for. `max_tokens` is the limit of a request that brings none.
+
+    With `passthrough` the provider is asked for the model that the caller names, in the body or as `deployment`.
+    Raises `InvalidJSON` or `WrongField`.
+    """
+    fields = _decode(body)
+    model = _text("model", fields.pop("model", None)) or deployment
+    if len(model) > _LONGEST_MODEL or not model.isprintable():
+        raise WrongField("model", "The field model must be one line of at most 200 characters.")
+    messages = fields.pop("messages", None)
+    if not isinstance(messages, list) or not messages or not all(isinstance(message, dict) for message in messages):
+        raise WrongField("messages", "The field messages must be a list of messages, at least one.")
+    stream = fields.pop("stream", None)
+    if stream is not None and not isinstance(stream, bool):
+        raise WrongField("stream", "The field stream must be true or false.")
+    user = _user(fields.pop("user", None))
+    for name in LIMITS:  # null is how some clients say that there is none
+        if fields.get(name, 0) is None:
+            del fields[name]
+    return Asked(
+        call=Call(messages=messages, max_tokens=max_tokens, model=model if passthrough else "", extra=fields),
+        user=user,
+        stream=bool(stream),
+    )
+
+
+def _decode(body: bytes) -> dict[str, Any]:
+    try:
+        return _decoder.decode(body.removeprefix(codecs.BOM_UTF8))
+    except RecursionError as exc:
+        raise InvalidJSON("The request is nested too deeply.") from exc
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise InvalidJSON from exc
+
+
+def _text(name: str, value: object) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise WrongField(name, f"The field {name} must be a string.")
+    return value.strip()
+
+
+def _user(value: object) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return _text("user", value)

@@ -1,0 +1,143 @@
+"""The doors of this package: chat completions at their three addresses, the models, and what is not there.
+
+Bytes to a raw completion, the engine's answer to bytes; every no in OpenAI's shape.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from sidecar.edges.http.arrival import Arrival
+from sidecar.edges.http.completions.asked import parse
+from sidecar.edges.http.completions.policy import PLAIN, Policy, policy_of
+from sidecar.edges.http.completions.refusals import NoModel, refuse
+from sidecar.edges.http.completions.shaped import encode
+from sidecar.edges.http.completions.streaming import EventStream
+from sidecar.edges.http.doors import Door, Handler
+from sidecar.edges.http.guard import Guard
+from sidecar.edges.http.reading import check_type, read_body, to_reserve
+from sidecar.edges.http.replies import json_response
+from sidecar.engine.completions import Completing, Completions
+from sidecar.words.errors import DeadlineExceeded, InternalError, SidecarError
+from sidecar.words.settings import Settings
+
+NAME: Final = "openai"
+_DEPLOYMENTS: Final = "/openai/deployments/"
+_CHAT: Final = "/chat/completions"
+
+
+def openai_doors(completions: Completions, settings: Settings, guard: Guard | None) -> Mapping[str, Door]:
+    """The doors by path; `guard` is who asks for a token, None where nobody does."""
+    chat = _door({"POST": _Chat(completions, settings, guard).post})
+    listed = partial(_models, settings, guard)
+    named = partial(_model, settings, guard)
+    models, model = (_door({"GET": handler, "HEAD": handler}) for handler in (listed, named))
+    nothing = _door({})
+    return {
+        "/v1/chat/completions": chat,
+        "/chat/completions": chat,
+        f"{_DEPLOYMENTS}{{deployment}}{_CHAT}": chat,
+        "/v1/models": models,
+        "/v1/models/{id}": model,
+        "/models": models,
+        "/models/{id}": model,
+        # Whoever mistypes one of them expects his refusal in the same shape.
+        "/v1": nothing,
+        "/v1/{rest}": nothing,
+        "/chat/{rest}": nothing,
+        "/openai/{rest}": nothing,
+    }
+
+
+def _door(methods: Mapping[str, Handler]) -> Door:
+    return Door(NAME, methods, refuse)
+
+
+class _Chat:
+    """The door of chat completions."""
+
+    def __init__(self, completions: Completions, settings: Settings, guard: Guard | None) -> None:
+        self._completions = completions
+        self._settings = settings
+        self._guard = guard
+
+    async def post(self, request: Arrival) -> web.StreamResponse:
+        if self._guard is not None:
+            self._guard.check(request)
+        check_type(request)
+        settings, engine = self._settings, self._completions.engine
+        limit = settings.max_body_bytes
+        with engine.admission.admit(to_reserve(request, limit)) as place:
+            deadline = request.deadline(settings.request_timeout)
+            # No name is bound to the raw body: it must not live on while the engine works.
+            asked = parse(
+                await read_body(request, engine, place, limit=limit, deadline=deadline),
+                max_tokens=settings.completion_max_tokens,
+                passthrough=settings.model_passthrough,
+                deployment=_deployment(request.path),
+            )
+            if engine.clock() >= deadline:
+                # Late by itself, not for want of a place: the engine's estimate would call it overloaded.
+                raise DeadlineExceeded
+            policy = policy_of(request.query.get("action", "")) if request.query_string else PLAIN
+            user = engine.pseudonym(asked.user)
+            completing = Completing(
+                call=msgspec.structs.replace(asked.call, user=user) if user else asked.call,
+                asker=asked.user,
+                action=policy.action,
+                shared=policy.shared,
+                background=policy.background,
+                deadline=deadline,
+                request_id=request.request_id,
+                door=NAME,
+                origin=request.origin,
+                arrived=request.arrived,
+                place=place,
+                fresh=request.fresh,
+            )
+            if asked.stream:
+                return await self._stream(completing, request)
+            return await self._whole(completing, policy)
+
+    async def _whole(self, completing: Completing, policy: Policy) -> web.Response:
+        shape = partial(
+            encode,
+            model=completing.call.model or self._settings.openai_model,
+            fallback_id=f"chatcmpl-{completing.request_id}",
+            spaced=policy.spaced,
+        )
+        answer = await self._completions.answer(completing, shape)
+        return refuse(answer) if isinstance(answer, SidecarError) else json_response(answer)
+
+    async def _stream(self, completing: Completing, request: Arrival) -> web.StreamResponse:
+        events = EventStream(request, last=self._completions.engine.admission.draining)
+        failure = await self._completions.stream(completing, events.send)
+        if events.response is None:
+            return refuse(failure or InternalError())
+        await events.end(events.response, failure)
+        return events.response
+
+
+def _deployment(path: str) -> str:
+    return path.removeprefix(_DEPLOYMENTS).removesuffix(_CHAT) if path.startswith(_DEPLOYMENTS) else ""
+
+
+async def _models(settings: Settings, guard: Guard | None, request: Arrival) -> web.Response:
+    if guard is not None:
+        guard.check(request)
+    return json_response(msgspec.json.encode({"object": "list", "data": [_card(settings)]}))
+
+
+async def _model(settings: Settings, guard: Guard | None, request: Arrival) -> web.Response:
+    if guard is not None:
+        guard.check(request)
+    if request.path.partition("/models/")[2] != settings.openai_model:
+        raise NoModel(settings.openai_model)
+    return json_response(msgspec.json.encode(_card(settings)))
+
+
+def _card(settings: Settings) -> dict[str, object]:
+    return {"id": settings.openai_model, "object": "model", "created": 0, "owned_by": "openai-moodle-sidecar"}

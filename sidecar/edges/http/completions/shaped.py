@@ -1,0 +1,117 @@
+"""An answer as this door sends it: a chat completion with every field that callers store, of a type that they take.
+
+Moodle writes model, id, system_fingerprint, finish_reason and the counts into columns (CONTRACT has their sizes) and
+throws where one does not fit, after the call was paid for. Anything else passes as the provider sent it.
+"""
+
+import re
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from sidecar.words.contract import sendable
+from sidecar.words.errors import UpstreamError
+from sidecar.words.ports import Completion
+
+_LONGEST_MODEL: Final = 50
+_LONGEST_NAME: Final = 128
+_NO_REASON: Final = re.compile("[^A-Za-z_-]+")
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+def encode(completion: Completion, *, model: str, fallback_id: str, spaced: bool) -> bytes:
+    """The body of the response; `model` and `fallback_id` stand in where the provider sent none.
+
+    `spaced` puts a space after each `<` of the text. Raises `UpstreamError` for what cannot be sent.
+    """
+    body = shaped(completion, model=model, fallback_id=fallback_id, spaced=spaced)
+    try:
+        try:
+            raw = _encoder.encode(body)
+        except UnicodeEncodeError:
+            raw = b"\\u0000"
+        # PHP takes neither half a surrogate pair nor a name that begins with NUL, wherever they are.
+        return _encoder.encode(_clean(body)) if b"\\u0000" in raw else raw
+    except RecursionError as exc:
+        raise UpstreamError("The AI provider's answer is nested too deeply.", status=200) from exc
+
+
+def shaped(completion: Completion, *, model: str, fallback_id: str, spaced: bool) -> dict[str, Any]:
+    """The completion's body with the fields that callers rely on."""
+    body = completion.body
+    created = body.get("created")
+    return {
+        **body,
+        "id": _name(body.get("id")) or fallback_id,
+        "object": "chat.completion",
+        "created": created if type(created) is int else int(time.time()),
+        "model": (_name(completion.model) or _name(model))[:_LONGEST_MODEL],
+        "choices": [_choice(choice, number, spaced=spaced) for number, choice in enumerate(_choices(completion))],
+        "usage": _usage(completion),
+        "system_fingerprint": _name(body.get("system_fingerprint")),
+    }
+
+
+def _choices(completion: Completion) -> list[dict[str, Any]]:
+    choices = completion.body.get("choices")
+    found = [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+    return [choice for choice in found if isinstance(choice.get("message"), dict)] or [
+        {"message": {"content": completion.text}, "finish_reason": completion.finish_reason}
+    ]
+
+
+def _choice(choice: dict[str, Any], number: int, *, spaced: bool) -> dict[str, Any]:
+    message = choice["message"]
+    called = message.get("tool_calls") or message.get("function_call")
+    content = _content(message, spaced=spaced)
+    reason = choice.get("finish_reason")
+    reason = _NO_REASON.sub("", reason)[:_LONGEST_NAME] if isinstance(reason, str) else ""
+    return {
+        "index": number,
+        **choice,
+        "message": {"role": "assistant", **message, "content": content or None if called else content},
+        "finish_reason": reason or ("tool_calls" if called else "stop"),
+    }
+
+
+def _content(message: Mapping[str, Any], *, spaced: bool) -> str:
+    """The message's text; a refusal's words where there is no other: else Moodle would store a blank answer."""
+    content = message.get("content")
+    if isinstance(content, list):
+        parts = [part.get("text") if isinstance(part, dict) else part for part in content]
+        content = "".join(part for part in parts if isinstance(part, str))
+    if not isinstance(content, str) or not content:
+        refusal = message.get("refusal")
+        content = refusal if isinstance(refusal, str) else ""
+    content = sendable(content)
+    return content.replace("<", "< ") if spaced else content
+
+
+def _usage(completion: Completion) -> dict[str, Any]:
+    usage = completion.body.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    prompt, answer = completion.prompt_tokens, completion.completion_tokens
+    total = usage.get("total_tokens")
+    return {
+        **usage,
+        "prompt_tokens": prompt,
+        "completion_tokens": answer,
+        "total_tokens": total if type(total) is int and 0 <= total < 2**53 else prompt + answer,
+    }
+
+
+def _name(value: object) -> str:
+    return sendable(value).strip()[:_LONGEST_NAME] if isinstance(value, str) else ""
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return sendable(value)
+    if isinstance(value, dict):
+        return {sendable(name): _clean(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    return value

@@ -1,0 +1,110 @@
+"""What a body sent to the jobs' doors asks for: one request, a list of them, or ids. No store and no response here."""
+
+import asyncio
+import codecs
+import re
+from typing import Any, Final
+
+import msgspec
+
+from sidecar.words.contract import Request, parse_request
+from sidecar.words.errors import InvalidJSON, InvalidRequest, SidecarError
+from sidecar.words.jobs import MOST_AT_ONCE
+
+THREAD_BYTES: Final = 512 * 1024
+"""A body as large as this is parsed off the event loop, which 20 MB of it would hold up for 30 ms."""
+_ID: Final = re.compile(r"[!-~]{1,128}")
+
+# A structure of so many places, since it refuses one more where it begins; a list would first be built whole, and
+# 64 MiB of JSON can be gigabytes of objects. Each entry stays as it is until its turn, so that a thread lets go often.
+_Entries: Final = msgspec.defstruct(
+    "_Entries",
+    [(f"e{number}", msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for number in range(MOST_AT_ONCE)],
+    array_like=True,
+    forbid_unknown_fields=True,
+)
+_Body: Final = msgspec.defstruct("_Body", [("jobs", _Entries | msgspec.UnsetType, msgspec.UNSET)])
+
+
+class _Question(msgspec.Struct):
+    job_ids: Any = msgspec.UNSET
+
+
+_decoder: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(_Body)
+_question: Final = msgspec.json.Decoder(_Question)
+
+
+class WrongEntry(InvalidRequest):
+    """One entry of a list is wrong, and so is the list: which one, and its own fault."""
+
+    def __init__(self, index: int = 0, fault: SidecarError | None = None, *, of: str = "jobs") -> None:
+        self.index = index
+        """Counted from 0."""
+        self.fault = fault or InvalidRequest()
+        super().__init__(f"{of}[{index}]: {self.fault}")
+
+
+async def asked_for(body: bytes) -> Request | list[Request]:
+    """The request in `body`, or those of its list, of which there is at least one.
+
+    Raises `InvalidJSON`, `InvalidRequest`, `UnknownAction` or `WrongEntry`.
+    """
+    if len(body) < THREAD_BYTES:
+        return _asked_for(body)
+    return await asyncio.to_thread(_asked_for, body)
+
+
+def _asked_for(body: bytes) -> Request | list[Request]:
+    entries = _entries(body.removeprefix(codecs.BOM_UTF8))
+    if entries is None:
+        return parse_request(body)
+    if not entries:
+        raise InvalidRequest("The field jobs is empty.")
+    return [_entry(index, bytes(entry)) for index, entry in enumerate(entries)]
+
+
+def _entries(body: bytes) -> list[msgspec.Raw] | None:
+    try:
+        found = _decoder.decode(body).jobs
+    except RecursionError as exc:
+        raise InvalidJSON("The request is nested too deeply.") from exc
+    except msgspec.ValidationError as exc:
+        if "at most length" in str(exc):
+            raise InvalidRequest(f"The field jobs has more than {MOST_AT_ONCE} entries.") from exc
+        if "`$.jobs`" in str(exc):
+            raise InvalidRequest("The field jobs must be a list of requests.") from exc
+        raise InvalidJSON from exc
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise InvalidJSON from exc
+    if found is msgspec.UNSET:
+        return None
+    return [entry for entry in msgspec.structs.astuple(found) if entry is not msgspec.UNSET]
+
+
+def _entry(index: int, body: bytes) -> Request:
+    try:
+        return parse_request(body)
+    except SidecarError as exc:
+        raise WrongEntry(index, exc) from exc
+
+
+def ids_in(body: bytes) -> list[str]:
+    """The ids that `body` asks about, at least one; raises `InvalidJSON`, `InvalidRequest` or `WrongEntry`."""
+    try:
+        ids = _question.decode(body.removeprefix(codecs.BOM_UTF8)).job_ids
+    except RecursionError as exc:
+        raise InvalidJSON("The request is nested too deeply.") from exc
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise InvalidJSON from exc
+    if ids is msgspec.UNSET:
+        raise InvalidRequest("The field job_ids is missing.")
+    if not isinstance(ids, list):
+        raise InvalidRequest("The field job_ids must be a list of ids.")
+    if not ids:
+        raise InvalidRequest("The field job_ids is empty.")
+    if len(ids) > MOST_AT_ONCE:
+        raise InvalidRequest(f"The field job_ids has more than {MOST_AT_ONCE} entries.")
+    for index, name in enumerate(ids):
+        if not isinstance(name, str) or not _ID.fullmatch(name):
+            raise WrongEntry(index, InvalidRequest("This is not the id of a job."), of="job_ids")
+    return ids

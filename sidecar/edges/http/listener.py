@@ -1,0 +1,87 @@
+"""The listening socket: bound with a backlog for a burst, and descriptors enough for what it accepts.
+
+What is served on it, server.py says.
+"""
+
+import errno
+import ipaddress
+import resource
+import socket
+from typing import Final
+
+from sidecar.words.errors import ConfigError
+
+BACKLOG: Final = 4096
+"""Connections the kernel holds until they are accepted; its own limit is net.core.somaxconn."""
+DESCRIPTORS: Final = 65_536
+"""The most open files asked for: a caller and a provider call are one each."""
+CALL_DESCRIPTORS: Final = 2
+"""What a provider call may hold: two addresses tried at once, or the demo upstream's end too."""
+OTHER_DESCRIPTORS: Final = 64
+"""What the loop, the log, name look-ups and the like may hold."""
+FEWEST: Final = 16
+"""Callers at once below which serving makes no sense."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens on `host` and `port`; raises `ConfigError` where that cannot be."""
+    address = "127.0.0.1" if host == "localhost" else host
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if address == "::":
+            # "Everywhere" means IPv4 too, whatever the machine's default.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind((address, port))
+        sock.listen(BACKLOG)
+    except OSError as exc:
+        sock.close()
+        raise ConfigError([_fault(exc, host, port)]) from exc
+    sock.setblocking(False)
+    return sock
+
+
+def _fault(exc: OSError, host: str, port: int) -> str:
+    match exc.errno:
+        case errno.EADDRINUSE:
+            return f"PORT={port}: something listens on {host}:{port} already; stop it, or set another PORT (--port)"
+        case errno.EACCES:
+            return f"PORT={port}: this user may not listen on {host}:{port}; ports under 1024 need a privilege"
+        case errno.EADDRNOTAVAIL:
+            return f"HOST={host}: this machine has no such address"
+        case _:
+            return f"HOST={host}, PORT={port}: cannot listen there ({exc.strerror})"
+
+
+def local_only(sock: socket.socket) -> bool:
+    """Whether only this machine reaches the socket."""
+    if sock.family not in {socket.AF_INET, socket.AF_INET6}:
+        return True
+    return ipaddress.ip_address(sock.getsockname()[0].partition("%")[0]).is_loopback
+
+
+def raise_descriptor_limit() -> int:
+    """Allow as many open files as the administrator's hard limit lets us, up to `DESCRIPTORS`; how many that is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft == resource.RLIM_INFINITY:
+        return DESCRIPTORS
+    if soft >= wanted:
+        return soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
+
+
+def room(limit: int, concurrency: int) -> int:
+    """How many callers may be connected at once: `limit` open files less those kept for `concurrency` provider calls.
+
+    Raises `ConfigError` where too few are left.
+    """
+    kept = OTHER_DESCRIPTORS + CALL_DESCRIPTORS * concurrency
+    if limit - kept >= FEWEST:
+        return limit - kept
+    fits = (limit - OTHER_DESCRIPTORS - FEWEST) // CALL_DESCRIPTORS
+    remedy = f", or set CONCURRENCY to {fits} or less" if fits > 0 else ""
+    needs = f"needs {kept + FEWEST} open files and this process may have {limit}"
+    raise ConfigError([f"CONCURRENCY={concurrency}: {needs}; allow more (ulimit -n, LimitNOFILE=){remedy}"])

@@ -1,0 +1,66 @@
+"""The doors for operators: GET /health, which does no work and never asks for a token, and GET /status.
+
+/status tells numbers only; it is for this machine, and for others with the token.
+"""
+
+import ipaddress
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from sidecar.edges.http.arrival import Arrival
+from sidecar.edges.http.doors import Door
+from sidecar.edges.http.guard import Guard
+from sidecar.edges.http.replies import json_response
+from sidecar.engine.engine import Engine
+from sidecar.engine.status import status_of
+from sidecar.words.errors import Unauthorized
+
+HEALTHY: Final = b'{"status": "healthy", "service": "openai-moodle-sidecar"}'
+DRAINING: Final = b'{"status": "draining", "service": "openai-moodle-sidecar"}'
+
+
+def health_door(engine: Engine) -> Door:
+    """Healthy for as long as requests are taken."""
+
+    async def get(_request: Arrival) -> web.Response:
+        return json_response(DRAINING, 503) if engine.admission.draining else json_response(HEALTHY)
+
+    return Door("health", {"GET": get, "HEAD": get})
+
+
+def status_door(
+    engine: Engine,
+    token: str,
+    local: Callable[[str], bool] | None = None,
+    jobs: Callable[[], object] | None = None,
+) -> Door:
+    """What the engine is doing; `token` is the sidecar's, blank where it has none.
+
+    `local` says of an address whether it is this machine's, `jobs` what is to be told of jobs, where there are any.
+    """
+    trusted = local or is_local
+    guard = Guard(token) if token else None
+
+    async def get(request: Arrival) -> web.Response:
+        if not trusted(request.origin):
+            if guard is None:
+                raise Unauthorized
+            guard.check(request)
+        status = status_of(engine)
+        if jobs is not None:
+            status = msgspec.structs.replace(status, jobs=jobs())
+        return json_response(msgspec.json.encode(status))
+
+    return Door("status", {"GET": get})
+
+
+def is_local(address: str) -> bool:
+    """Whether only this machine has the address."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+        return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback
+    except ValueError:
+        return True  # a unix socket has no address, and only this machine reaches it

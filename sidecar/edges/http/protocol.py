@@ -1,0 +1,285 @@
+"""One connection: arrival stamps, the time to send headers, protocol errors in our envelope, and a gentle close.
+
+It fills in what the library leaves open; what a request means is for app.py and the doors.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from aiohttp import StreamReader, web
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
+
+from sidecar.edges.http.arrival import Arrival
+from sidecar.edges.http.doors import Refuse
+from sidecar.edges.http.replies import REQUEST_ID
+from sidecar.words import events
+from sidecar.words.errors import BadHTTP, InternalError, SidecarError, SlowRequest
+
+HEADER_SECONDS: Final = 10.0
+"""The time a connection has to send complete headers (CONTRACT, "POST /ai")."""
+IDLE_SECONDS: Final = 75.0
+"""How long a kept connection may stay idle; longer than the proxies before us keep theirs."""
+LINGER_SECONDS: Final = 10.0
+"""How long what a refused caller still sends is thrown away, so that it reads its answer and no reset."""
+LINE_SEEN: Final = 128
+"""Bytes of a request looked at for its path, where the rest of it cannot be read."""
+READ_BUFFER: Final = 64 * 1024
+"""Bytes; twice as much of a body waits in memory before the sender is paused."""
+
+Refusal = Callable[[str], Refuse]
+"""How the door at a path says no."""
+
+
+class Protocol(RequestHandler):
+    """The library's connection, with our bounds."""
+
+    __slots__ = (
+        "_arrived",
+        "_begun",
+        "_busy",
+        "_discarding",
+        "_header_seconds",
+        "_header_timer",
+        "_hearing",
+        "_last",
+        "_last_body",
+        "_line",
+        "_linger_seconds",
+        "_lingering",
+        "_over",
+        "_refusal",
+    )
+
+    def __init__(
+        self,
+        manager: web.Server,
+        *,
+        over: Callable[["Protocol"], None],
+        header_seconds: float,
+        linger_seconds: float,
+        refusal: Refusal,
+        **options: Any,
+    ) -> None:
+        super().__init__(manager, **options)
+        self._over = over
+        """Told once nobody waits for an answer here and nobody will."""
+        self._refusal = refusal
+        self._line = b""
+        """How the last request began whose headers were looked for."""
+        self._header_seconds = header_seconds
+        self._linger_seconds = linger_seconds
+        self._header_timer: asyncio.TimerHandle | None = None
+        self._arrived: float | None = None
+        """When the request that is to come began to arrive; None where nothing of it was seen."""
+        self._begun = False
+        """Whether a part of its headers is here."""
+        self._busy = False
+        """Whether a request is being answered."""
+        self._last = False
+        """Whether nothing is taken after what is here already."""
+        self._last_body: StreamReader = EMPTY_PAYLOAD
+        """The body of the last request whose headers were complete."""
+        self._discarding = False
+        """Whether what still comes is thrown away unread."""
+        self._lingering: asyncio.Future[None] | None = None
+        self._hearing: asyncio.Future[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._arrived = time.monotonic()
+        self._await_headers()
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._headers_over()
+        super().connection_lost(exc)
+        self._over(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._discarding:
+            return
+        known, previous = self._request_count, self._last_body
+        # Where the last body is complete, what comes is of the next request; line ends between two are nothing.
+        header = previous.is_eof() and bool(data.lstrip(b"\r\n"))
+        if header:
+            self._line = (self._line + data if self._begun else data.lstrip(b"\r\n"))[:LINE_SEEN]
+            if not self._begun and self._idle:
+                self._begin()
+        super().data_received(data)
+        if self._request_count == known:
+            if header and not self._begun:
+                self._begun = True
+                if self._idle and self._header_timer is None:
+                    self._await_headers()
+            return
+        self._headers_over()
+        message, self._last_body = self._messages[-1]
+        if isinstance(message, _ErrInfo):
+            self._discarding = True
+            if not previous.is_eof():
+                # Who reads that body would wait for bytes that nobody can parse any more.
+                previous.set_exception(BadHTTP("The request's body is not valid HTTP."))
+
+    @property
+    def _idle(self) -> bool:
+        return not self._busy and not self._messages
+
+    async def heard(self) -> None:
+        """Return once the first request is here, or can come no more."""
+        if not self._request_count and self._header_timer is not None:
+            self._hearing = self._loop.create_future()
+            await self._hearing
+
+    def keep_no_longer(self) -> None:
+        """Close after the answer to what is asked or will be; at once where the last answer is out."""
+        self._last = True
+        kept = self._request_count > 0 and self._header_timer is None
+        if kept and self._idle and self._lingering is None:
+            self.force_close()
+
+    def conclude(self, seconds: float) -> None:
+        """Answer what was asked, and what is asked within `seconds` where nothing was; then close."""
+        self.keep_no_longer()
+        if self._header_timer is not None:
+            when = min(self._header_timer.when(), self._loop.time() + seconds)
+            self._header_timer.cancel()
+            self._header_timer = self._loop.call_at(when, self._headers_late)
+
+    def _close_after(self, response: web.StreamResponse) -> None:
+        # What came behind the request in one go is answered too.
+        if self._last and not self._messages:
+            response.force_close()
+
+    def _begin(self) -> None:
+        if self._arrived is None:
+            self._arrived = time.monotonic()
+            # From here on the limit is the headers', not that of an idle connection.
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+
+    def _await_headers(self) -> None:
+        self._header_timer = self._loop.call_later(self._header_seconds, self._headers_late)
+
+    def _heard(self) -> None:
+        if self._hearing is not None and not self._hearing.done():
+            self._hearing.set_result(None)
+
+    def _headers_over(self) -> None:
+        self._begun = False
+        self._heard()
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+    def _headers_late(self) -> None:
+        self._header_timer = None
+        self._heard()
+        waiter = self._waiter
+        if not self._begun or waiter is None or waiter.done():
+            self.force_close()
+            return
+        self._discarding = True
+        self._messages.append((_ErrInfo(408, SlowRequest(), ""), EMPTY_PAYLOAD))
+        waiter.set_result(None)
+
+    def arrival(self) -> float:
+        """When the request whose turn it is arrived: its first byte, or now where it waited behind another."""
+        self._busy = True
+        arrived, self._arrived = self._arrived, None
+        return time.monotonic() if arrived is None else arrived
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        self._close_after(resp)
+        response, reset = await super().finish_response(request, resp, start_time)
+        self._busy = False
+        if reset:
+            return response, reset
+        self._close_after(response)  # that it is the last may have come up meanwhile
+        if not response.keep_alive:
+            if self._discarding or self._messages or not request.content.is_eof():
+                await self._linger(request.content)
+        elif self._begun and self._idle and self._header_timer is None:
+            # The next request began to arrive behind this one: its turn comes now.
+            self._begin()
+            self._await_headers()
+        return response, reset
+
+    async def _linger(self, body: StreamReader) -> None:
+        """Say that no more will be said, and throw away what still comes until the caller has closed.
+
+        Closing with bytes unread would reset the connection, and the reset can overtake the answer.
+        """
+        self._discarding = True
+        transport = self.transport
+        if transport is None or self._close:
+            return
+        if transport.can_write_eof():
+            transport.write_eof()
+        if body.exception() is None:
+            body.read_nowait()
+        transport.resume_reading()
+        self._over(self)
+        self._lingering = self._loop.create_future()
+        timer = self._loop.call_later(self._linger_seconds, self._lingered)
+        try:
+            await self._lingering
+        finally:
+            timer.cancel()
+            self._lingering = None
+
+    def _lingered(self) -> None:
+        if self._lingering is not None and not self._lingering.done():
+            self._lingering.set_result(None)
+
+    def close(self) -> None:
+        super().close()
+        self._lingered()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - the library's words quote the request
+    ) -> web.StreamResponse:
+        """Answer what the library refused, or what escaped the doors, in our envelope."""
+        if request.writer.output_size > 0 or request.transport is None:
+            raise ConnectionResetError
+        request_id = request.request_id if isinstance(request, Arrival) else ""
+        if status >= 500:
+            error: SidecarError = InternalError()
+            if exc is not None:
+                events.fault("internal", exc, request_id=request_id)
+        else:
+            error = exc if isinstance(exc, SidecarError) else _refusal(exc)
+            events.info("refused", request_id=request_id, door="http", code=error.code)
+        response = self._refusal(_path(self._line) if request.method == "UNKNOWN" else request.path)(error)
+        if _too_long(exc):
+            response.set_status(431)
+        response.headers[REQUEST_ID] = request_id
+        response.force_close()
+        return response
+
+    def log_exception(self, *_args: Any, **info: Any) -> None:
+        """Report a fault by its type and places: the library's words would quote the request."""
+        exc = info.get("exc_info")
+        if isinstance(exc, BaseException):
+            events.fault("internal", exc)
+
+
+def _path(line: bytes) -> str:
+    """The path in how a request begins."""
+    words = line.partition(b"\r\n")[0].split(b" ", 2)
+    return words[1].partition(b"?")[0].decode("latin-1") if len(words) > 1 else ""
+
+
+def _too_long(exc: BaseException | None) -> bool:
+    return isinstance(exc, LineTooLong) or "Too many headers" in str(exc)
+
+
+def _refusal(exc: BaseException | None) -> BadHTTP:
+    return BadHTTP("The request's address or headers are too long.") if _too_long(exc) else BadHTTP()

@@ -1,0 +1,114 @@
+"""How a body is read: declared as JSON, within bytes reserved before they are read, by a deadline.
+
+What the body says is words' business.
+"""
+
+import asyncio
+from typing import Final
+
+from aiohttp import StreamReader, hdrs, web
+
+from sidecar.edges.http.arrival import Arrival
+from sidecar.engine.admission import Place
+from sidecar.engine.engine import Engine
+from sidecar.words.errors import BadHTTP, DeadlineExceeded, SlowRequest, TooLarge, UnsupportedMediaType
+
+SILENCE_SECONDS: Final = 10.0
+"""How long a body may stand still; who only holds a connection open holds it no longer than one without headers."""
+STEP: Final = 64 * 1024
+"""Bytes reserved at a time for a body that does not say its length."""
+
+_UTF8: Final = frozenset({"", "utf-8", "utf8"})
+
+
+def check_type(request: web.BaseRequest) -> None:
+    """Raise `UnsupportedMediaType` unless the body is declared as JSON in UTF-8, and as it is."""
+    header = request.headers.get(hdrs.CONTENT_TYPE, "")
+    if header != "application/json":  # the common case costs nothing
+        essence, _, parameters = header.partition(";")
+        if essence.strip().lower() != "application/json":
+            raise UnsupportedMediaType
+        if _charset(parameters) not in _UTF8:
+            raise UnsupportedMediaType("The request must be in UTF-8.")
+    # A small compressed body can unfold to gigabytes, and no caller of ours compresses.
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() != "identity":
+        raise UnsupportedMediaType("The request must not be compressed.")
+
+
+def _charset(parameters: str) -> str:
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            return value.strip().strip('"').lower()
+    return ""
+
+
+def to_reserve(request: web.BaseRequest, limit: int) -> int:
+    """The bytes to reserve before the body is read; raises `TooLarge` where it says that it is over `limit`."""
+    try:
+        declared = request.content_length
+    except ValueError as exc:
+        raise BadHTTP from exc
+    if declared is not None:
+        if declared > limit:
+            raise _too_large(limit)
+        return declared
+    return min(STEP, limit) if request.body_exists else 0
+
+
+async def read_body(request: Arrival, engine: Engine, place: Place, *, limit: int, deadline: float) -> bytes:
+    """The body, of at most `limit` bytes; `place` then has its size reserved.
+
+    Raises `TooLarge`, `Overloaded`, `BadHTTP`, `SlowRequest` at `deadline`, or `ShuttingDown` where the time to
+    drain is over.
+    """
+    content = request.content
+    if content.is_eof():
+        body = content.read_nowait()
+        _hold(place, len(body), limit)
+    else:
+        try:
+            async with engine.limited(deadline):
+                await _invite(request)
+                body = await _receive(content, place, limit)
+        except DeadlineExceeded as exc:
+            raise SlowRequest from exc
+    place.arrived()
+    place.resize(len(body))
+    return body
+
+
+async def _invite(request: web.BaseRequest) -> None:
+    # Only now that it will be read: a caller who is refused need not send it at all.
+    if request.version >= (1, 1) and request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the final response is still to be sent
+
+
+async def _receive(content: StreamReader, place: Place, limit: int) -> bytes:
+    part = await _next(content)
+    _hold(place, len(part), limit)
+    if content.at_eof():
+        return part
+    # One growing buffer and no list of parts: a body in parts of two bytes must not cost twenty times its size.
+    body = bytearray(part)
+    while part := await _next(content):
+        _hold(place, len(body) + len(part), limit)
+        body += part
+    return bytes(body)
+
+
+async def _next(content: StreamReader) -> bytes:
+    async with asyncio.timeout(SILENCE_SECONDS):
+        return await content.readany()
+
+
+def _hold(place: Place, size: int, limit: int) -> None:
+    if size > limit:
+        raise _too_large(limit)
+    if size > place.size:
+        place.resize(min(limit, -(-size // STEP) * STEP))
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The request is larger than {limit} bytes.")

@@ -1,0 +1,59 @@
+"""How a reply or a failure becomes an HTTP response: the envelope and the headers every response carries.
+
+Which status a code has is said in statuses.py; what is said, the engine and the error tree decide.
+"""
+
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from sidecar.edges.http.statuses import retry_after, status_of
+from sidecar.words.contract import Reply, encode_reply, failed
+from sidecar.words.errors import MethodNotAllowed, SidecarError, Unauthorized
+
+REQUEST_ID: Final = "X-Request-ID"
+
+# Server is set so that the library does not tell its version and Python's.
+COMMON: Final = {
+    hdrs.CONTENT_TYPE: "application/json",
+    hdrs.CACHE_CONTROL: "no-store",
+    "X-Content-Type-Options": "nosniff",
+    hdrs.SERVER: "openai-moodle-sidecar",
+}
+
+
+def json_response(body: bytes, status: int = 200) -> web.Response:
+    """A response with `body`, which is JSON already."""
+    return web.Response(body=body, status=status, headers=COMMON)
+
+
+def reply_response(reply: Reply, *, strict: bool, wait: float | None = None) -> web.Response:
+    """The response that carries `reply`; `wait` is after how many seconds asking again makes sense."""
+    response = json_response(encode_reply(reply), status_of(reply.code, strict=strict))
+    if (seconds := retry_after(reply.code, wait)) is not None:
+        response.headers[hdrs.RETRY_AFTER] = str(seconds)
+    return response
+
+
+def failure_response(error: SidecarError, *, strict: bool) -> web.Response:
+    """The response that carries `error`."""
+    response = reply_response(failed(error), strict=strict, wait=error.retry_after)
+    response.headers.update(headers_of(error))
+    return response
+
+
+def headers_of(error: SidecarError) -> dict[str, str]:
+    """What HTTP wants said beside some refusals, whatever their shape."""
+    if isinstance(error, Unauthorized):
+        return {hdrs.WWW_AUTHENTICATE: "Bearer"}
+    if isinstance(error, WrongMethod):
+        return {hdrs.ALLOW: ", ".join(error.allowed)}
+    return {}
+
+
+class WrongMethod(MethodNotAllowed):
+    """A method that the address does not take, with those that it does."""
+
+    def __init__(self, allowed: tuple[str, ...] = ()) -> None:
+        self.allowed = allowed
+        super().__init__()

@@ -1,0 +1,1 @@
+"""Jobs in Redis: the one place, beside `worker`, that knows redis and arq."""

@@ -1,0 +1,159 @@
+"""arq's worker on one lane, with its defaults set right: it outlives Redis, stops gently and starts nothing late.
+
+Differences to arq's own: no pickle, no text in its logs, no result of its own (ours are kept apart), a short hold on
+a job that `runs` renews, errors of Redis waited out, and a look at the queue as soon as a place comes free.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from arq.connections import ArqRedis
+from arq.worker import Worker, func
+from redis.exceptions import RedisError
+
+from sidecar.edges.jobs.keys import hold_prefix
+from sidecar.edges.jobs.reasons import reason
+from sidecar.edges.jobs.runs import LEASE_SECONDS
+from sidecar.edges.jobs.store import RECORD_SECONDS, TASK
+from sidecar.words import events
+
+POLL_SECONDS: Final = 0.5
+_LOOK_SECONDS: Final = 30.0
+"""A look at the queue that takes longer is given up: the connection is dead."""
+_AGAIN_SECONDS: Final = 1.0
+_LAST_SECONDS: Final = 3.0
+"""What was cancelled has so long to be put back; a Redis that is silent does not hold up the end."""
+_MARGIN_SECONDS: Final = 1.0
+"""Beyond the grace, at whose end the engine ends what is left: it is put back then and need not be cancelled."""
+_ENDLESS: Final = 10**9
+"""Tries that arq allows: it counts starts, and we count failures."""
+HEALTH_SECONDS: Final = 5.0
+
+Work = Callable[[dict[Any, Any]], Awaitable[None]]
+
+
+def options(work: Work, *, queue: str, at_once: int) -> dict[str, Any]:
+    """What arq's worker must be told; the same for `arq worker.WorkerSettings`."""
+    return {
+        # Ours ends before: arq takes a job that outlives its time for a failed one, and drops it.
+        "functions": [func(work, name=TASK, timeout=RECORD_SECONDS, max_tries=_ENDLESS, keep_result=0)],  # type: ignore[arg-type]
+        "queue_name": queue,
+        "max_jobs": at_once,
+        "poll_delay": POLL_SECONDS,
+        # A page of the queue. What is at work stays in it, so `start_jobs` turns pages.
+        "queue_read_limit": max(20, 5 * at_once),
+        "keep_result": 0,
+        "health_check_interval": HEALTH_SECONDS,
+        "log_results": False,
+    }
+
+
+class Consumer(Worker):
+    """Works off one queue until it is told to stop."""
+
+    def __init__(self, redis: ArqRedis, work: Work, *, queue: str, at_once: int) -> None:
+        # What it says of its own quotes what it finds; what is to be said of a job, the workbench says.
+        logging.getLogger("arq").setLevel(logging.CRITICAL)
+        super().__init__(
+            **options(work, queue=queue, at_once=at_once),
+            redis_pool=redis,
+            handle_signals=False,
+            job_serializer=redis.job_serializer,
+            job_deserializer=redis.job_deserializer,
+        )
+        self.in_progress_timeout_s = LEASE_SECONDS
+        self._holds = hold_prefix()
+        self._at_work: set[asyncio.Task[Any]] = set()
+        """Runs that have begun: arq forgets one when the same job is begun again after its hold has ended."""
+        self._freed = asyncio.Event()
+        self._away = False
+
+    async def consume(self) -> None:
+        """Take jobs until cancelled, however often Redis goes away; what was taken goes on then."""
+        while True:
+            self._freed.clear()
+            pause = POLL_SECONDS
+            try:
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._poll_iteration()
+            # RuntimeError is uvloop's for a connection that was reset between two words.
+            except (RedisError, OSError, TimeoutError, RuntimeError) as exc:
+                pause = _AGAIN_SECONDS
+                self._lost(exc)
+                await self._count_anew()
+            except Exception as exc:  # noqa: BLE001 - the consumer's outermost: a worker that lives takes jobs
+                pause = _AGAIN_SECONDS
+                events.fault("internal", exc)
+                await self._count_anew()
+            else:
+                self._found()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._freed.wait()
+
+    async def finish(self, seconds: float) -> None:
+        """Let what was taken end, `seconds` at most; then it is cancelled, which puts it back."""
+        if running := self._running():
+            await asyncio.wait(running, timeout=seconds + _MARGIN_SECONDS if seconds else 0)
+        if running := self._running():
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running, timeout=_LAST_SECONDS)
+
+    def _running(self) -> set[asyncio.Task[Any]]:
+        return {task for task in (*self.tasks.values(), *self._at_work) if not task.done()}
+
+    async def run_job(self, job_id: str, score: int) -> None:
+        """One run, known to be at work until it ends."""
+        task: Any = asyncio.current_task()
+        self._at_work.add(task)
+        try:
+            await super().run_job(job_id, score)
+        finally:
+            self._at_work.discard(task)
+
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        """Start what is not at work anywhere; where all of a page is, look at the next one at once."""
+        free: list[bytes] = []
+        if job_ids:
+            held = await self.pool.mget([self._holds + job_id.decode() for job_id in job_ids])
+            free = [job_id for job_id, hold in zip(job_ids, held, strict=True) if hold is None]
+        if len(job_ids) == self.queue_read_limit and not free:
+            self._queue_read_offset += self.queue_read_limit
+            self._freed.set()
+            return
+        self._queue_read_offset = 0
+        await super().start_jobs(free)
+
+    def _release_sem_dec_counter_on_complete(self) -> None:
+        super()._release_sem_dec_counter_on_complete()
+        self._freed.set()
+
+    def _lost(self, exc: BaseException) -> None:
+        if not self._away:
+            self._away = True
+            events.warning("redis_away", queue=self.queue_name, reason=reason(exc))
+
+    async def _count_anew(self) -> None:
+        """Count those that run: arq counts a job before it asks for it, and never takes back what fails in between."""
+        # In a moment when everyone who has ended has given his place back.
+        running, before = self._running(), -1
+        while len(running) != before:
+            before = len(running)
+            await asyncio.sleep(0)
+            running = self._running()
+        self.tasks = {name: task for name, task in self.tasks.items() if not task.done()}
+        self.job_counter = len(running)
+        self._queue_read_offset = 0
+        # More may run than places are: what ran on while its hold ended, and was begun again.
+        self.sem = asyncio.BoundedSemaphore(max(self.max_jobs, len(running)) + 1)
+        for _ in running:
+            await self.sem.acquire()
+
+    def _found(self) -> None:
+        if self._away:
+            self._away = False
+            events.info("redis_back", queue=self.queue_name)

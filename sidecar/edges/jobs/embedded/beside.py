@@ -1,0 +1,186 @@
+"""A private Valkey and a worker beside the server, from its start to its end. The server never waits for them.
+
+STATE_DIR/lock is held by the server: another one on the same folder serves, and waits for it with its jobs.
+STATE_DIR/valkey.lock is held by Valkey itself, so that one left over from a killed server never shares its files.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import sysconfig
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import sidecar
+from sidecar.edges.jobs.connection import SOCKET, connect, spoken
+from sidecar.edges.jobs.embedded.child import Child
+from sidecar.edges.jobs.embedded.folder import check_folder, listener, taken, valkey_program
+from sidecar.words import events
+from sidecar.words.errors import JobsUnavailable
+from sidecar.words.loading import environment_for_child
+from sidecar.words.settings import Settings
+
+_LOOK_SECONDS: Final = 0.5
+"""Between two tries to take STATE_DIR."""
+_LAST_SECONDS: Final = 9.0
+"""What a worker has beyond its grace: to put back what runs, and to wait for a Valkey that does not answer."""
+_SAVE_SECONDS: Final = 5.0
+"""What Valkey has to write its file."""
+_ANSWER_SECONDS: Final = 1.0
+
+
+class Embedded:
+    """The two of them. Raises `ConfigError` where they can never run."""
+
+    def __init__(self, settings: Settings) -> None:
+        check_folder(settings)
+        self._settings = settings
+        self._redis = connect(settings)
+        self._lock: int | None = None
+        self._until = 0.0
+        self._valkey = Child(
+            "valkey",
+            _valkey_command(settings),
+            env={},
+            # It writes its file and ends; so does it when this process was killed.
+            dies_by=signal.SIGTERM,
+            lock=f"{settings.state_dir}/valkey.lock",
+            log=f"{settings.state_dir}/valkey.log",
+            unlocked=self._end_leftover,
+            probe=self._answers,
+        )
+        self._worker = Child(
+            "worker",
+            (sys.executable, "-P", "-m", "sidecar", "worker", "--env-file=/dev/null"),
+            env=_worker_environment(settings),
+            # Without Valkey it could not finish anything; its jobs are taken up again.
+            dies_by=signal.SIGKILL,
+        )
+
+    async def run(self) -> None:
+        """Take STATE_DIR as soon as it is free and keep both alive, until cancelled."""
+        await self._take()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._valkey.keep(), name="valkey")
+            await self._valkey.ready.wait()
+            events.info("embedded", state_dir=self._settings.state_dir, note="a private Valkey holds the jobs")
+            tasks.create_task(self._worker.keep(), name="worker")
+
+    async def _take(self) -> None:
+        said = False
+        while True:
+            try:
+                self._lock = taken(self._settings)
+                why = "another server works in STATE_DIR; the jobs of this one begin when that one ends"
+            except OSError as exc:
+                why = f"STATE_DIR cannot be used ({exc.strerror})"
+            if self._lock is not None:
+                return
+            if not said:
+                events.warning("embedded_waits", state_dir=self._settings.state_dir, reason=why)
+                said = True
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _answers(self, pid: int) -> bool:
+        if listener(self._settings) != pid:
+            return False
+        try:
+            async with spoken(_ANSWER_SECONDS):
+                await self._redis.ping()
+        except JobsUnavailable:
+            return False
+        return True
+
+    async def _end_leftover(self) -> None:
+        """A Valkey holds its files, and no server is there to whom it belongs."""
+        pid = listener(self._settings)
+        if not pid:
+            return
+        events.warning("leftover", child="valkey", pid=pid, note="its server was killed; it is ended")
+        # Where it was stopped, it goes on only to end.
+        for number in (signal.SIGTERM, signal.SIGCONT):
+            _kill(pid, number)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SAVE_SECONDS):
+                while listener(self._settings) == pid:  # noqa: ASYNC110 - another process ends
+                    await asyncio.sleep(0.05)
+        if listener(self._settings) == pid:
+            _kill(pid, signal.SIGKILL)
+
+    def drain(self) -> None:
+        """Have the worker finish what it has, within the grace that the server has too, and take nothing more."""
+        self._until = asyncio.get_running_loop().time() + self._settings.shutdown_grace + _LAST_SECONDS
+        self._worker.tell()
+
+    async def close(self) -> None:
+        """End both, the worker first."""
+        if not self._until:
+            self.drain()
+        await self._worker.ended(max(0.0, self._until - asyncio.get_running_loop().time()))
+        self._valkey.tell()
+        await self._valkey.ended(_SAVE_SECONDS)
+        await self._redis.aclose(close_connection_pool=True)
+
+    def release(self) -> None:
+        """Set STATE_DIR free for another server."""
+        if self._lock is not None:
+            os.close(self._lock)
+
+
+@asynccontextmanager
+async def embedded(settings: Settings) -> AsyncIterator[Embedded]:
+    """Both beside the block, whenever they can; leaving it ends them. Raises `ConfigError` where they never can."""
+    both = Embedded(settings)
+    running = asyncio.create_task(both.run(), name="embedded")
+    running.add_done_callback(_faulted)
+    try:
+        yield both
+    finally:
+        try:
+            await both.close()
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+            both.release()
+
+
+def _faulted(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (exc := task.exception()) is not None:
+        events.fault("internal", exc)
+
+
+def _kill(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def _valkey_command(settings: Settings) -> tuple[str, ...]:
+    options = {
+        "port": "0",
+        "unixsocket": f"{settings.state_dir}/{SOCKET}",
+        "unixsocketperm": "700",
+        "dir": settings.state_dir,
+        "daemonize": "no",
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+        "maxclients": "1000",
+        "loglevel": "warning",
+        # It would show the command that was at work, and a user's text in it.
+        "crash-log-enabled": "no",
+    }
+    return (valkey_program(), *(word for name, value in options.items() for word in (f"--{name}", value)))
+
+
+def _worker_environment(settings: Settings) -> dict[str, str]:
+    env = environment_for_child(settings)
+    folder = str(Path(sidecar.__file__).resolve().parents[1])
+    if folder not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        # A checkout, found here by the working directory, which the child does not look into.
+        env["PYTHONPATH"] = folder + (f":{known}" if (known := env.get("PYTHONPATH")) else "")
+    return env

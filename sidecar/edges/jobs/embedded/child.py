@@ -1,0 +1,160 @@
+"""A child process that is started again whenever it ends, until it is told to stop. What it does is not known here."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from sidecar.edges.jobs.embedded import tether
+from sidecar.words import events
+
+FIRST_PAUSE: Final = 0.2
+LONGEST_PAUSE: Final = 30.0
+"""Seconds before it is started again; they double with each life that came to nothing."""
+_LONG_LIFE: Final = 10.0
+"""Seconds after which a life has come to something."""
+_PROBE_SECONDS: Final = 0.05
+_LAST_BYTES: Final = 4096
+
+
+class Child:
+    """One program, alive as often as need be.
+
+    `dies_by` is the signal that the kernel gives it when this process is gone; `lock` a file that it holds locked,
+    `unlocked` is called where another one does. What it says on stderr goes to ours; with `log` what it says goes to
+    that file, one life's at a time, and we say the last line where it never got `ready`. It is once `probe` says so.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        dies_by: signal.Signals,
+        lock: str = "",
+        log: str = "",
+        unlocked: Callable[[], Awaitable[None]] | None = None,
+        probe: Callable[[int], Awaitable[bool]] | None = None,
+    ) -> None:
+        self.name = name
+        self.ready = asyncio.Event()
+        """Whether this life of it has begun to do its work."""
+        # -I and -S: nothing of this machine's or of the working directory's is imported for four system calls.
+        first = (sys.executable, "-I", "-S", tether.__file__)
+        self._command = (*first, str(os.getpid()), str(int(dies_by)), lock, *command)
+        self._env = dict(env)
+        self._log = log
+        self._unlocked = unlocked
+        self._probe = probe
+        self._process: Process | None = None
+        self._told = asyncio.Event()
+
+    async def keep(self) -> None:
+        """Keep it alive until it is told to stop; cancelled, it is killed."""
+        loop = asyncio.get_running_loop()
+        pause, before = FIRST_PAUSE, ""
+        while not self._told.is_set():
+            born = loop.time()
+            how = await self._live()
+            if self._told.is_set():
+                return
+            if self.ready.is_set() or loop.time() - born > _LONG_LIFE:
+                pause, before = FIRST_PAUSE, ""
+            if how != before:  # said once, tried on
+                events.warning("child_ended", child=self.name, how=how, note="it is started again")
+            before = how
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._told.wait()
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _live(self) -> str:
+        """One life, and how it ended."""
+        self.ready.clear()
+        try:
+            self._process = process = await self._start()
+        except OSError as exc:
+            return f"it cannot be started ({exc.strerror})"
+        watch = asyncio.create_task(self._watch(process.pid), name=f"start of {self.name}")
+        try:
+            if self._told.is_set():
+                process.terminate()
+            code = await process.wait()
+        finally:
+            watch.cancel()
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if code == tether.TAKEN and self._unlocked is not None:
+            await self._unlocked()
+            return "another one still holds its files"
+        return _ending(code) + ("" if self.ready.is_set() or not self._log else f": {_last_line(self._log)}")
+
+    async def _watch(self, pid: int) -> None:
+        if self._probe is not None:
+            while not await self._probe(pid):  # noqa: ASYNC110 - another process begins
+                await asyncio.sleep(_PROBE_SECONDS)
+            self.ready.set()
+
+    async def _start(self) -> Process:
+        said: int | None = None
+        try:
+            if self._log:
+                said = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            return await asyncio.create_subprocess_exec(
+                *self._command,
+                env=self._env,
+                stdin=DEVNULL,
+                stdout=DEVNULL if said is None else said,
+                stderr=said,
+                # Ctrl-C goes to a terminal's whole group, and the order of stopping is the server's.
+                start_new_session=True,
+            )
+        finally:
+            if said is not None:
+                os.close(said)
+
+    def tell(self) -> None:
+        """Ask it to stop, and start it no more."""
+        self._told.set()
+        self._signal(signal.SIGTERM)
+
+    async def ended(self, seconds: float) -> None:
+        """Wait until it has ended as told, `seconds` at most; then it is killed."""
+        process = self._process
+        if process is None:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await process.wait()
+        except TimeoutError:
+            events.warning("child_killed", child=self.name, after=seconds)
+            self._signal(signal.SIGKILL)
+            await process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+
+def _last_line(path: str) -> str:
+    try:
+        text = Path(path).read_bytes()[-_LAST_BYTES:].decode("utf-8", "replace")
+    except OSError as exc:
+        return f"its log cannot be read ({exc.strerror})"
+    return next((line for line in reversed(text.splitlines()) if line.strip()), "it said nothing")
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    with contextlib.suppress(ValueError):
+        return signal.Signals(-code).name
+    return f"signal {-code}"

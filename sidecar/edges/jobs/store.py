@@ -1,0 +1,189 @@
+"""Jobs as the doors use them: enqueue, look, cancel. How they are worked off is the consumer's and not here.
+
+The state of a job and its text are under keys of ours; arq has an id and nothing else. Every change of state is one
+script (scripts.py), so that it happens whole or not at all, whoever else is at it.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from arq.jobs import serialize_job
+
+from sidecar.edges.jobs import scripts
+from sidecar.edges.jobs.connection import connect, spoken
+from sidecar.edges.jobs.keys import Names
+from sidecar.engine.keys import Keys
+from sidecar.words.contract import Request
+from sidecar.words.errors import JobsUnavailable, Overloaded
+from sidecar.words.jobs import LANES, Job, JobState, Lane
+from sidecar.words.settings import Settings
+
+TASK: Final = "work"
+"""The function's name in arq; the same in every version, so that an upgrade finds its jobs."""
+TEXT_SECONDS: Final = 24 * 3600.0
+"""How long a text is kept whose job never ends (CONTRACT, "Jobs")."""
+RECORD_SECONDS: Final = TEXT_SECONDS + 2 * 3600
+"""Longer than the text by more than a job may take, so that one started last still has its record."""
+_SENT_SECONDS: Final = 600.0
+"""How long a text lives that was sent and not enqueued: its sender died in between."""
+_SENT_AT_ONCE: Final = 1024**2
+"""Bytes of texts sent in one go: others' words get in between."""
+_HASHED_AT_ONCE: Final = 512 * 1024
+"""Characters that are hashed on the event loop; 20 MB would hold it up for 20 ms."""
+NOBODY: Final = "-"
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class JobStore:
+    """The jobs of one Redis. Every verb raises `JobsUnavailable`, with why, where Redis does not do its part."""
+
+    def __init__(self, settings: Settings, keys: Keys) -> None:
+        self.names = Names(settings.redis_prefix)
+        self.names.adopt_arq()
+        self.redis = connect(settings)
+        self._keys = keys
+        self._room = settings.job_queue_size
+        self._keep_ms = _ms(settings.job_result_ttl)
+        self._known = self.redis.register_script(scripts.KNOWN)
+        self._enqueue = self.redis.register_script(scripts.ENQUEUE)
+        self._cancel = self.redis.register_script(scripts.CANCEL)
+
+    def id_of(self, request: Request) -> str:
+        """The job's id: a hash of all that determines its answer; random for a chat of nobody."""
+        if request.action == "chat" and not request.user_id:
+            return secrets.token_hex(16)
+        return self._keys.of_job(request).hex()[:32]
+
+    async def enqueue(self, requests: Sequence[Request], *, lane: Lane = "night", limit: float = 30.0) -> list[Job]:
+        """The job of each request, in their order: all of them are enqueued, or joined, or none is.
+
+        A request whose job is waiting, at work or complete joins it. Raises `Overloaded` where the queue has no room.
+        `limit` is the seconds after which Redis counts as unavailable.
+        """
+        ids = await self._ids_of(requests)
+        async with spoken(limit):
+            for _ in range(3):
+                await self._send(ids, requests)
+                said = await self._enqueue(self.names.queues, self._entries(ids, requests, lane))
+                if isinstance(said, list):
+                    states: list[JobState] = [_state(state) for state in said]
+                    return [Job(job_id=name, status=state) for name, state in zip(ids, states, strict=True)]
+                if said == b"full":
+                    raise _full()
+                # A job ended between the question and the enqueueing, and took its text along.
+        raise JobsUnavailable("Jobs are not available: Redis does not keep what it is given.")
+
+    async def _ids_of(self, requests: Sequence[Request]) -> list[str]:
+        if sum(len(request.content) for request in requests) < _HASHED_AT_ONCE:
+            return [self.id_of(request) for request in requests]
+        # The hash lets other threads go on while it works.
+        return await asyncio.to_thread(lambda: [self.id_of(request) for request in requests])
+
+    async def _send(self, ids: Sequence[str], requests: Sequence[Request]) -> None:
+        known = await self._known(self.names.queues, [self.names.prefix, self._room, *ids])
+        if known == b"full":
+            raise _full()
+        pipe, size = self.redis.pipeline(transaction=False), 0
+        for name, request, there in zip(ids, requests, known, strict=True):
+            if there:
+                continue
+            text = _encode(request)
+            pipe.set(self.names.text(name), text, px=_ms(_SENT_SECONDS), nx=True)
+            size += len(text)
+            if size >= _SENT_AT_ONCE:
+                await pipe.execute()
+                size = 0
+        await pipe.execute()
+
+    def _entries(self, ids: Sequence[str], requests: Sequence[Request], lane: Lane) -> list[Any]:
+        now = time.time_ns() // 1_000_000
+        payload = serialize_job(TASK, (), {}, None, now, serializer=_encode)
+        entries: list[Any] = [self.names.prefix, now, self._room, _ms(TEXT_SECONDS), _ms(RECORD_SECONDS), lane]
+        for name, request in zip(ids, requests, strict=True):
+            entries += (name, request.action, submitter(request.user_id) or NOBODY, payload)
+        return entries
+
+    async def look(self, ids: Sequence[str], *, limit: float = 5.0) -> list[Job | None]:
+        """Each job as it is now, None where there is none of that id (any more)."""
+        async with spoken(limit):
+            pipe = self.redis.pipeline(transaction=False)
+            for name in ids:
+                pipe.hmget(self.names.job(name), _FIELDS)
+            found = await pipe.execute()
+        return [_job(name, fields) for name, fields in zip(ids, found, strict=True)]
+
+    async def cancel(self, job_id: str, *, user: str = "", limit: float = 5.0) -> Job | None:
+        """Take one submitter away and cancel the job with the last one; the job as it is then, None where none is.
+
+        `user` names the submitter as the request's `user_id` did. Without it one who gave no name goes first, then
+        any. A cancelled job's text and result are deleted; one at work stops at its next part.
+        """
+        async with spoken(limit):
+            await self._cancel(self.names.queues, [self.names.prefix, job_id, submitter(user), self._keep_ms])
+        [job] = await self.look([job_id], limit=limit)
+        return job
+
+    async def workers(self, *, limit: float = 1.0) -> int:
+        """How many workers are alive."""
+        async with spoken(limit):
+            return int(await self.redis.zcount(self.names.workers, time.time_ns() // 1_000_000, "+inf"))
+
+    async def counts(self, *, limit: float = 1.0) -> tuple[int, dict[Lane, int]]:
+        """How many workers are alive, and how many jobs wait or are at work, by lane."""
+        async with spoken(limit):
+            pipe = self.redis.pipeline(transaction=False)
+            pipe.zcount(self.names.workers, time.time_ns() // 1_000_000, "+inf")
+            for queue in self.names.queues:
+                pipe.zcard(queue)
+            workers, *held = await pipe.execute()
+        return int(workers), dict(zip(LANES, map(int, held), strict=True))
+
+    async def policy(self, *, limit: float = 1.0) -> str:
+        """What Redis does when it is full: `noeviction`, or something that loses jobs; blank where it does not say."""
+        async with spoken(limit):
+            return str((await self.redis.info("memory")).get("maxmemory_policy", ""))
+
+    async def aclose(self) -> None:
+        """Free the connections."""
+        await self.redis.aclose(close_connection_pool=True)
+
+
+def _full() -> Overloaded:
+    return Overloaded("The queue of jobs is full. Please try again later.", retry_after=60)
+
+
+_FIELDS: Final = ["status", "data", "error", "code", "done", "total"]
+
+
+def _job(job_id: str, fields: Sequence[bytes | None]) -> Job | None:
+    status, data, error, code, done, total = fields
+    if status is None:
+        return None
+    return Job(
+        job_id=job_id,
+        status=_state(status),
+        data=(data or b"").decode(),
+        error=(error or b"").decode(),
+        code=(code or b"").decode(),
+        parts_done=int(done or 0),
+        parts_total=int(total or 0),
+    )
+
+
+def _state(text: bytes) -> JobState:
+    state: JobState = msgspec.convert(text.decode(), JobState)
+    return state
+
+
+def submitter(user: str) -> str:
+    """A user's name among a job's submitters; blank for nobody. Never `NOBODY`."""
+    return f"u{user}" if user else ""
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)

@@ -1,0 +1,171 @@
+"""What arq calls for a job: one run of it through the engine, and what becomes of it. Which job, arq says.
+
+arq counts every start as a try and takes a plain exception for the end; so nothing but `Retry` and cancellation leaves
+here, and tries are counted by us: what failed at the provider is one, a restart after a crash or a stop is none.
+"""
+
+import asyncio
+import contextlib
+import random
+import secrets
+import time
+from typing import Any, Final
+
+from arq import Retry
+
+from sidecar.edges.jobs.runs import LEASE_SECONDS, RENEW_SECONDS, Held, Run, Runs, Stopped, insist
+from sidecar.engine.calls import Trace
+from sidecar.engine.jobs import Works
+from sidecar.words import events
+from sidecar.words.errors import (
+    InternalError,
+    JobsUnavailable,
+    RateLimited,
+    ShuttingDown,
+    SidecarError,
+    UpstreamAuth,
+    UpstreamFailure,
+)
+
+MOST_TRIES: Final = 3
+"""Failed tries of one job (CONTRACT, "Jobs")."""
+BACKOFF: Final = (10.0, 60.0)
+"""Seconds before the second and the third try, less up to a half by chance."""
+DOWN_SECONDS: Final = 30.0
+"""Seconds a job waits whose provider is plainly down: no fault of its own, and no try."""
+_AGAIN_SECONDS: Final = 0.5
+"""Between two tries to renew a lease while Redis is away."""
+_PUT_BACK_SECONDS: Final = 2.0
+"""What a stop waits for Redis to hear of it."""
+_NOT_FINAL: Final = frozenset({408, 409, 425, 429})
+"""Statuses of the 400s that another try may not meet again."""
+
+
+class Workbench:
+    """Where the jobs of one lane are worked off."""
+
+    def __init__(
+        self, runs: Runs, works: Works, *, timeout: float, background: bool, backoff: tuple[float, ...] = BACKOFF
+    ) -> None:
+        self.runs = runs
+        self.works = works
+        self._timeout = timeout
+        self._background = background
+        self._backoff = backoff
+        self._here: set[str] = set()
+        """Jobs under way in this process: what a restarted Redis forgot is not begun twice."""
+
+    async def work(self, ctx: dict[Any, Any]) -> None:
+        """Arq's function: one run of the job that `ctx` names."""
+        name = str(ctx["job_id"])
+        if name in self._here:
+            raise Retry(defer=RENEW_SECONDS)
+        self._here.add(name)
+        try:
+            pause = await self._run(name)
+        except Held as held:
+            pause = held.seconds + 0.1
+        except Exception as exc:  # noqa: BLE001 - arq takes any other end for the job's: it drops what nobody has ended
+            events.fault("internal", exc, job=name)
+            pause = LEASE_SECONDS
+        finally:
+            self._here.discard(name)
+        if pause is not None:
+            raise Retry(defer=pause)
+
+    async def _run(self, name: str) -> float | None:
+        """Seconds after which the job is to be run again; None where it is over."""
+        owner = secrets.token_hex(8)
+        try:
+            run = await insist(lambda: self.runs.begin(name, owner))
+        except Stopped:
+            return None
+        started, trace, code, pause = time.monotonic(), Trace(), "ok", None
+        try:
+            await run.complete(await self._held(run, trace))
+        except Stopped:
+            code = "cancelled"
+        except Held as held:
+            code, pause = "elsewhere", held.seconds + 0.1
+        except asyncio.CancelledError:
+            await self._put_back(run)
+            raise
+        except SidecarError as exc:
+            code = exc.code
+            pause = await self._failed(run, exc, tried=trace.calls > 0)
+        except Exception as exc:  # noqa: BLE001 - the job's outermost: a fault of ours ends it and no other
+            events.fault("internal", exc, job=run.job_id)
+            code = InternalError.code
+            await run.fail(InternalError())
+        _report(run, trace, code, started, pause)
+        return pause
+
+    async def _held(self, run: Run, trace: Trace) -> str:
+        """The job's answer, made while its lease is renewed; raises `Stopped` or `Held` where it is not this run's now.
+
+        Redis away is no reason to stop: nobody else can take the job either. Who is the first to speak to it when it
+        is back has the job.
+        """
+        deadline = time.monotonic() + self._timeout
+        answer = self.works.text(run.request, run, trace, deadline=deadline, background=self._background)
+        task, wait = asyncio.create_task(answer, name="job"), RENEW_SECONDS
+        try:
+            while not (await asyncio.wait((task,), timeout=wait))[0]:
+                try:
+                    await run.renew()
+                    wait = RENEW_SECONDS
+                except JobsUnavailable:
+                    wait = _AGAIN_SECONDS
+            return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait((task,))
+
+    async def _failed(self, run: Run, error: SidecarError, *, tried: bool) -> float | None:
+        """End the job, or put it back; then the seconds until it is run again."""
+        counted, pause = False, 0.0
+        if not isinstance(error, ShuttingDown):
+            down = self.works.engine.calls.limit.breaker == "open"
+            counted = tried and not down
+            tries = run.tries + counted
+            if _final(error) or tries >= MOST_TRIES:
+                await run.fail(error)
+                return None
+            base = self._backoff[min(tries, len(self._backoff)) - 1] if counted else DOWN_SECONDS
+            pause = max(error.retry_after or 0.0, base * (0.5 + random.random() / 2))  # noqa: S311
+        await insist(lambda: run.put_back(failed=counted))
+        return pause
+
+    async def _put_back(self, run: Run) -> None:
+        """Say that the job waits again. Where Redis does not hear it in time, the lease's end says it."""
+        with contextlib.suppress(JobsUnavailable, TimeoutError):
+            async with asyncio.timeout(_PUT_BACK_SECONDS):
+                await run.put_back(failed=False)
+
+
+def _final(error: SidecarError) -> bool:
+    """Whether another try would end as this one."""
+    if isinstance(error, UpstreamAuth) or (isinstance(error, RateLimited) and error.scope == "account"):
+        return True
+    if isinstance(error, UpstreamFailure) and error.status is not None:
+        return 400 <= error.status < 500 and error.status not in _NOT_FINAL
+    return error.code in {"invalid_request", "too_large"}
+
+
+def _report(run: Run, trace: Trace, code: str, started: float, pause: float | None) -> None:
+    events.info(
+        "job",
+        job=run.job_id,
+        action=run.request.action,
+        code=code,
+        seconds=round(time.monotonic() - started, 4),
+        queued=round(trace.queued, 4),
+        upstream=round(trace.upstream, 4),
+        calls=trace.calls,
+        failed_tries=run.tries,
+        restarts=run.crashes,
+        prompt_tokens=trace.prompt_tokens,
+        completion_tokens=trace.completion_tokens,
+        **({} if pause is None else {"again_in": round(pause, 1)}),
+    )

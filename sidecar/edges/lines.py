@@ -1,0 +1,80 @@
+"""Lines out of chunks of bytes, each at most so long. Pure: whoever reads the bytes, and how, lives elsewhere."""
+
+import codecs
+
+from sidecar.words.errors import TooLarge
+
+
+class LineSplitter:
+    """Takes chunks as they come and gives lines one by one; holds one chunk and one line of `limit` bytes at most.
+
+    A line ends with LF or CRLF, the last one also with the end of input. Blank lines are skipped, and so is a
+    byte order mark alone on its line. A line longer than `limit` bytes is dropped while it comes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._buffer = bytearray()
+        self._searched = 0
+        """Bytes of the buffer known to hold no line end."""
+        self._dropping = False
+        """Whether the line under way was too long and its rest goes by unread."""
+        self._ended = False
+
+    @property
+    def held(self) -> int:
+        """Bytes that wait for their line end or for being taken."""
+        return len(self._buffer)
+
+    def feed(self, chunk: bytes) -> None:
+        self._buffer += chunk
+
+    def end(self) -> None:
+        """No more chunks will come."""
+        self._ended = True
+
+    def take(self) -> bytes | None:
+        """The next line without its end, or None where more chunks are needed (after the end: none is left).
+
+        Raises `TooLarge` once for each line that is too long; the next call goes on behind it.
+        """
+        while (line := self._cut()) is not None:
+            if len(line) > self._limit:
+                raise self._too_large()
+            if line.removeprefix(codecs.BOM_UTF8).strip():
+                return line
+        return None
+
+    def _cut(self) -> bytes | None:
+        """The next line, blank or not; of one that is too long at least its beginning."""
+        found = self._buffer.find(b"\n", self._searched)
+        if self._dropping:
+            if found < 0:
+                self._buffer.clear()
+                if not self._ended:
+                    return None
+            else:
+                del self._buffer[: found + 1]
+            self._dropping = False
+            raise self._too_large()
+        if found >= 0:
+            return self._pop(found, found + 1)
+        if self._ended:
+            return self._pop(len(self._buffer), len(self._buffer)) if self._buffer else None
+        if len(self._buffer) > self._limit + 1:  # the one may be the CR of a line end
+            self._dropping = True
+            self._buffer.clear()
+        self._searched = len(self._buffer)
+        return None
+
+    def _pop(self, stop: int, following: int) -> bytes:
+        if stop and self._buffer[stop - 1] == 0x0D:
+            stop -= 1
+        with memoryview(self._buffer) as view:
+            line = bytes(view[:stop])
+        del self._buffer[:following]
+        self._searched = 0
+        return line
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(f"The line is longer than {self._limit} bytes.")

@@ -1,0 +1,82 @@
+"""A one-shot process from its start to its exit code: descriptors, a place among those at work, then the work.
+
+The work itself is passed in, since it is what is heavy to import: a process that waits for its place, or that gets
+none and says so, has loaded neither an event loop nor the engine.
+"""
+
+import os
+import select
+from collections.abc import Callable
+from typing import Final
+
+from sidecar.edges.descriptors import bound_stderr, protect_stdout
+from sidecar.edges.lines import LineSplitter
+from sidecar.edges.places import hold_place
+from sidecar.words.contract import encode_reply, failed
+from sidecar.words.errors import Overloaded, TooLarge
+from sidecar.words.settings import Settings
+
+Work = Callable[[int, float], int]
+"""Answers what is on stdin, given the descriptor for replies and the seconds waited for a place; the exit code."""
+
+_SHARE: Final = 0.5
+"""Of REQUEST_TIMEOUT, how much a process waits for its place at most; the rest is for the answer."""
+_INTERRUPTED: Final = 130
+"""What shells call a process that ended by Ctrl-C."""
+
+
+def stdio_process(settings: Settings, work: Work) -> int:
+    """Do `work` within the limit on processes, else answer every line `overloaded`; the exit code."""
+    bound_stderr()
+    sink = protect_stdout()
+    try:
+        place = hold_place(settings.stdio_max_processes, settings.request_timeout * _SHARE)
+        if place is None:
+            refuse(0, sink, settings.max_body_bytes)
+            return 0
+        # The place stays taken until the process is gone: its end costs processor time too.
+        return work(sink, place.waited)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def refuse(source: int, sink: int, longest: int) -> None:
+    """Answer each line of the descriptor `source` with `overloaded` on `sink`, until either of them ends."""
+    reply = encode_reply(failed(Overloaded())) + b"\n"
+    splitter = LineSplitter(longest)
+    try:
+        while chunk := _read(source):
+            splitter.feed(chunk)
+            _write(sink, reply * _count(splitter))
+        splitter.end()
+        _write(sink, reply * _count(splitter))
+    except OSError:
+        return  # nobody is there to be told
+
+
+def _count(splitter: LineSplitter) -> int:
+    count = 0
+    while True:
+        try:
+            if splitter.take() is None:
+                return count
+        except TooLarge:
+            pass
+        count += 1
+
+
+def _read(source: int) -> bytes:
+    _until_ready(source, select.POLLIN)
+    return os.read(source, 64 * 1024)
+
+
+def _write(sink: int, data: bytes) -> None:
+    while data:
+        _until_ready(sink, select.POLLOUT)
+        data = data[os.write(sink, data[: select.PIPE_BUF]) :]
+
+
+def _until_ready(descriptor: int, event: int) -> None:
+    poll = select.poll()
+    poll.register(descriptor, event)
+    poll.poll()

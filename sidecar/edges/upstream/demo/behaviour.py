@@ -1,0 +1,200 @@
+"""How the demo upstream is told to behave: its options, where they come from, and what they decide for one call.
+
+No I/O and no clock here. Limits that are held over time live in limits.py, texts in answers.py.
+"""
+
+import random
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+Cut = Literal["before", "headers", "body"]
+Garbage = Literal[
+    "html", "text", "empty", "truncated", "array",  # the body is no completion at all
+    "nocontent", "nochoices", "refusal", "multipart", "surrogate", "nul", "wrongtypes",  # a completion with a twist
+    "huge",
+]  # fmt: skip
+Seconds = Annotated[float, Meta(ge=0, le=86_400)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=0)]
+
+HEADER: Final = "X-Demo-Behave"
+_DIRECTIVE: Final = re.compile(r"\[demo((?:\s+[A-Za-z_]+=[^\s\]]*)+)\s*\]")
+_FIRST_CALLS_KEPT: Final = 4096
+"""How many distinct texts `fail_first` counts for at once; the oldest is forgotten beyond."""
+
+
+class BadOptionError(ValueError):
+    """An option that does not exist or a value it cannot take; the message is one line for a person."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything the demo upstream can be told; the defaults are a provider that is quick and never fails."""
+
+    latency: Annotated[Seconds, Meta(description="mean seconds before an answer")] = 0.0
+    jitter: Annotated[Seconds, Meta(description="most seconds an answer comes earlier or later")] = 0.0
+    seed: Annotated[int, Meta(description="where the dice start")] = 0
+    slots: Annotated[Count, Meta(description="most calls at once, 429 beyond; 0 is no limit")] = 0
+    queue: Annotated[bool, Meta(description="beyond the slots wait, as local model servers do")] = False
+    rpm: Annotated[Count, Meta(description="requests a minute, 429 beyond; 0 is no limit")] = 0
+    tpm: Annotated[Count, Meta(description="tokens a minute, 429 beyond; 0 is no limit")] = 0
+    fail: Annotated[Share | None, Meta(description="share of calls, 0 to 1, that fail with STATUS")] = None
+    status: Annotated[
+        Annotated[int, Meta(ge=300, le=599)] | None,
+        Meta(description="status of failing calls (500); without FAIL and FAIL_FIRST every call fails"),
+    ] = None
+    fail_first: Annotated[
+        Count, Meta(description="calls that fail before all succeed; asked for by one request: of its text")
+    ] = 0
+    stall: Annotated[Share, Meta(description="share of calls never answered until the caller leaves")] = 0.0
+    cut: Annotated[Cut | None, Meta(description="close before a byte, after the headers, or in mid-body")] = None
+    cut_share: Annotated[Share, Meta(description="share of calls that CUT applies to")] = 1.0
+    garbage: Annotated[Garbage | None, Meta(description=f"a useless answer: {', '.join(get_args(Garbage))}")] = None
+    garbage_share: Annotated[Share, Meta(description="share of calls that GARBAGE applies to")] = 1.0
+    no_max_tokens: Annotated[bool, Meta(description="take max_completion_tokens only")] = False
+    quota: Annotated[bool, Meta(description="the account's quota is used up")] = False
+    api_key: Annotated[str | None, Meta(description="the only key taken; any other gets 401")] = None
+    models: Annotated[str, Meta(description="names served, by comma, 404 for others; blank is any")] = ""
+    retry_after: Annotated[
+        Seconds | str | None,
+        Meta(description="Retry-After of refusals: seconds, 'date' (an HTTP-date) or 'off'"),
+    ] = None
+    stream_chunk_delay: Annotated[Seconds, Meta(description="seconds between a stream's events")] = 0.0
+    stream_cut: Annotated[bool, Meta(description="cut streams in the middle")] = False
+    drip: Annotated[Seconds, Meta(description="seconds between the single bytes of an answer")] = 0.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.retry_after, str) and self.retry_after not in ("date", "off"):
+            raise ValueError("retry_after takes seconds, 'date' or 'off'")
+
+
+MEANINGS: Final[dict[str, str]] = {
+    name: next(extra.description or "" for extra in hint.__metadata__[::-1] if isinstance(extra, Meta))
+    for name, hint in get_type_hints(Options, include_extras=True).items()
+}
+"""What each option means, in one line."""
+
+
+def changed(options: Options, changes: Mapping[str, object]) -> Options:
+    """`options` with `changes` put on top; numbers and booleans may come as text.
+
+    Raises:
+        BadOptionError: a name that is no option, or a value outside what it takes.
+
+    """
+    for name in changes:
+        if name not in MEANINGS:
+            raise BadOptionError(f"there is no demo option {name[:40]!r}; there are: {', '.join(MEANINGS)}")
+    merged = {**msgspec.structs.asdict(options), **changes}
+    if "retry_after" in changes:  # msgspec leaves text alone where text is allowed beside a number
+        merged["retry_after"] = _number(changes["retry_after"])
+    try:
+        return msgspec.convert(merged, Options, strict=False)
+    except msgspec.ValidationError as exc:
+        reason, _, name = str(exc).partition(" - at `$.")
+        name = name.rstrip("`") or "retry_after"
+        raise BadOptionError(f"demo option {name}: {reason} ({MEANINGS[name]})") from exc
+
+
+def _number(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def from_header(text: str) -> dict[str, object]:
+    """Changes out of `latency=0.3;status=429`.
+
+    Raises:
+        BadOptionError: a part without `=`.
+
+    """
+    return _pairs(part for part in text.split(";") if part.strip())
+
+
+def from_text(text: str) -> tuple[str, dict[str, object]]:
+    """The text without its `[demo latency=2 fail=0.5]` directives, and the changes they ask for.
+
+    A way in that needs no header, so that a call can be driven straight through a sidecar.
+    """
+    if "[demo" not in text:
+        return text, {}
+    changes: dict[str, object] = {}
+    for found in _DIRECTIVE.finditer(text):
+        changes.update(_pairs(found[1].split()))
+    return _DIRECTIVE.sub("", text).strip(), changes
+
+
+def _pairs(parts: Any) -> dict[str, object]:
+    pairs: dict[str, object] = {}
+    for part in parts:
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise BadOptionError(f"demo options look like name=value, not {part.strip()[:40]!r}")
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+class Fate(msgspec.Struct, frozen=True):
+    """What one call that found a place will meet."""
+
+    delay: float
+    """Seconds before anything happens."""
+    status: int | None = None
+    stall: bool = False
+    cut: Cut | None = None
+    garbage: Garbage | None = None
+
+
+class Dice:
+    """Decides fates. The same seed and the same order of calls give the same fates."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._random = random.Random(seed)  # noqa: S311 - rehearsals must repeat, nothing is kept secret
+        self._failed_calls = 0
+        self._failed_texts: OrderedDict[int, int] = OrderedDict()
+
+    def fate(self, options: Options, *, text: str | None = None) -> Fate:
+        """Decide for one call; `text` is given where this very request asked for `fail_first`."""
+        dice = self._random
+        if options.seed != self.seed:  # only this request asked for it: it gets dice of its own
+            dice = random.Random(options.seed)  # noqa: S311
+        delay = options.latency
+        if options.jitter:
+            delay = max(0.0, dice.uniform(delay - options.jitter, delay + options.jitter))
+        if options.stall and dice.random() < options.stall:
+            return Fate(delay, stall=True)
+        if self._fails(options, dice, text):
+            return Fate(delay, status=options.status or 500, garbage=options.garbage)
+        cut, garbage = options.cut, options.garbage
+        if cut and options.cut_share < 1 and dice.random() >= options.cut_share:
+            cut = None
+        if garbage and options.garbage_share < 1 and dice.random() >= options.garbage_share:
+            garbage = None
+        return Fate(delay, cut=cut, garbage=garbage)
+
+    def _fails(self, options: Options, dice: random.Random, text: str | None) -> bool:
+        if options.fail_first and self._count_first(options.fail_first, text):
+            return True
+        if options.fail is not None:
+            return dice.random() < options.fail
+        return options.status is not None and not options.fail_first
+
+    def _count_first(self, limit: int, text: str | None) -> bool:
+        if text is None:
+            self._failed_calls += 1
+            return self._failed_calls <= limit
+        key = hash(text)
+        count = self._failed_texts.pop(key, 0) + 1
+        self._failed_texts[key] = count
+        if len(self._failed_texts) > _FIRST_CALLS_KEPT:
+            self._failed_texts.popitem(last=False)
+        return count <= limit

@@ -1,0 +1,165 @@
+"""One call to the demo upstream: the body it takes, who asks, and what this very request wants changed. No I/O."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from sidecar.edges.upstream.demo import answers, behaviour, refusals
+from sidecar.edges.upstream.demo.behaviour import Options
+
+_DEPLOYMENTS = "/deployments/"
+
+
+class RefusedError(Exception):
+    """The call ends with this refusal."""
+
+    def __init__(self, refusal: refusals.Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+class _Part(msgspec.Struct):
+    type: str
+    text: str = ""
+
+
+class Message(msgspec.Struct):
+    """One message of the conversation; parts that are no text count as nothing."""
+
+    role: str
+    content: str | list[_Part] | None = None
+
+    def text(self) -> str:
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(part.text for part in self.content or ())
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = False
+
+
+class Body(msgspec.Struct):
+    """What the demo reads of a chat completion's body; everything else is taken and ignored."""
+
+    messages: list[Message]
+    model: str = ""
+    stream: bool | None = False
+    stream_options: _StreamOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    user: str | None = None
+
+
+_decoder = msgspec.json.Decoder(Body)
+
+
+class Call(msgspec.Struct):
+    """A call that was understood."""
+
+    body: Body
+    options: Options
+    asked: dict[str, object]
+    """The option changes that came with this request."""
+    model: str
+    limit: int | None
+    """Most tokens of the answer."""
+    system: str
+    text: str
+    """The last message without its directives."""
+    earlier: str
+    """What user and assistant said before that."""
+    prompt_tokens: int
+
+
+def authorized(headers: Mapping[str, str], options: Options) -> None:
+    """Hold the key against `api_key`, if that is set.
+
+    Raises:
+        RefusedError: no key, or another one.
+
+    """
+    if options.api_key is None:
+        return
+    scheme, _, bearer = headers.get("Authorization", "").partition(" ")
+    given = bearer.strip() if scheme.lower() == "bearer" else headers.get("api-key", "")
+    if given != options.api_key:
+        raise RefusedError(refusals.bad_key(given))
+
+
+def understood(raw: bytes, path: str, header: str | None, options: Options) -> Call:
+    """Read a call's body and the changes it asks for.
+
+    Raises:
+        RefusedError: the body is no chat completion's, or a demo option is wrong.
+
+    """
+    try:
+        body = _decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        message = f"We could not parse the JSON body of your request: {exc}"
+        raise RefusedError(refusals.invalid(message)) from exc
+    system, earlier, text = _spoken(body)
+    try:
+        asked: dict[str, object] = behaviour.from_header(header) if header else {}
+        text, more = behaviour.from_text(text)
+        asked |= more
+        if asked:
+            options = behaviour.changed(options, asked)
+    except behaviour.BadOptionError as exc:
+        raise RefusedError(refusals.invalid(str(exc), code="unknown_demo_option")) from exc
+    call = Call(
+        body=body,
+        options=options,
+        asked=asked,
+        model=body.model or _deployment(path),
+        limit=body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens,
+        system=system,
+        text=text,
+        earlier=earlier,
+        prompt_tokens=sum(4 + answers.tokens(message.text()) for message in body.messages),
+    )
+    _check(call)
+    return call
+
+
+def _spoken(body: Body) -> tuple[str, str, str]:
+    system: list[str] = []
+    before: list[str] = []
+    text = ""
+    for message in body.messages:
+        if message.role in ("system", "developer"):
+            system.append(message.text())
+        elif message.role in ("user", "assistant"):
+            before.append(text)
+            text = message.text()
+    return "\n".join(system), "\n\n".join(filter(None, before)), text
+
+
+def _deployment(path: str) -> str:
+    _, found, rest = path.partition(_DEPLOYMENTS)
+    return rest.partition("/")[0] if found else ""
+
+
+def _check(call: Call) -> None:
+    body, options = call.body, call.options
+    refusal: Any = None
+    if not call.model:
+        refusal = refusals.invalid("You must provide a model parameter.", param="model")
+    elif options.models and call.model not in [name.strip() for name in options.models.split(",")]:
+        refusal = refusals.no_model(call.model)
+    elif not body.messages:
+        message = "Invalid 'messages': empty array. Expected at least one message."
+        refusal = refusals.invalid(message, code="empty_array", param="messages")
+    elif body.max_tokens is not None and body.max_completion_tokens is not None:
+        message = "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported."
+        refusal = refusals.invalid(message, code="invalid_parameter_combination", param="max_tokens")
+    elif body.max_tokens is not None and options.no_max_tokens:
+        refusal = refusals.unsupported_max_tokens()
+    elif call.limit is not None and call.limit < 1:
+        name = "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
+        message = f"Invalid '{name}': expected a value of at least 1."
+        refusal = refusals.invalid(message, code="integer_below_min_value", param=name)
+    if refusal is not None:
+        raise RefusedError(refusal)

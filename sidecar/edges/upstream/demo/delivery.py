@@ -1,0 +1,118 @@
+"""How an answer of the demo upstream goes out: whole, streamed, dripping, cut or spoilt. Only the writing is here."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+import msgspec
+from aiohttp import web
+
+from sidecar.edges.upstream.demo import refusals, wire
+from sidecar.edges.upstream.demo.behaviour import Fate, Options
+from sidecar.edges.upstream.demo.call import Call
+
+Ending: TypeAlias = tuple[str, web.StreamResponse]
+"""The outcome's name and the response."""
+_SSE: Final = "text/event-stream; charset=utf-8"
+
+
+async def deliver(request: web.BaseRequest, call: Call, fate: Fate, said: wire.Said, headers: dict[str, str]) -> Ending:
+    """Send the answer the way its fate says; what is returned has been sent or is left to aiohttp to send."""
+    if fate.cut == "before":
+        return _close(request)
+    if fate.garbage == "huge":
+        return await _huge(request, headers)
+    spoilt = wire.whole_body(fate.garbage)
+    if call.body.stream and spoilt is None:
+        return await _stream(request, call, fate, said, headers)
+    kind, body = spoilt or ("application/json", _completion(fate, said))
+    if fate.cut:
+        return await _cut(request, body, headers, half=fate.cut == "body")
+    if call.options.drip:
+        return await _drip(request, body, headers, call.options.drip)
+    outcome = "garbage" if fate.garbage else "answered"
+    return outcome, whole((kind, body), headers)
+
+
+def _completion(fate: Fate, said: wire.Said) -> bytes:
+    completion = wire.completion(said)
+    return wire.garbled(fate.garbage, completion, "message") if fate.garbage else msgspec.json.encode(completion)
+
+
+def whole(content: tuple[str, bytes], headers: Mapping[str, str], *, status: int = 200) -> web.Response:
+    """A body in one piece, with its content type."""
+    return web.Response(body=content[1], status=status, content_type=content[0], headers=headers)
+
+
+def refused(
+    refusal: refusals.Refusal, options: Options | None = None, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """An error in OpenAI's shape; with `options` it says when to come back."""
+    again = refusals.retry_after(refusal, options, time.time()) if options else {}
+    said = {**(headers or {}), **refusal.headers, **again}
+    return whole(("application/json", refusal.body()), said, status=refusal.status)
+
+
+async def _stream(request: web.BaseRequest, call: Call, fate: Fate, said: wire.Said, headers: dict[str, str]) -> Ending:
+    options = call.options
+    usage = call.body.stream_options is not None and bool(call.body.stream_options.include_usage)
+    events = list(wire.events(said, usage=usage, garbage=fate.garbage))
+    cut = fate.cut or ("body" if options.stream_cut else None)
+    if cut:
+        events = events[: len(events) // 2] if cut == "body" else []
+    response = await _begin(request, {**headers, "Content-Type": _SSE, "Cache-Control": "no-cache"})
+    for number, event in enumerate(events):
+        if options.stream_chunk_delay and number:
+            await asyncio.sleep(options.stream_chunk_delay)
+        if options.drip:
+            await _dripping(response, event, options.drip)
+        else:
+            await response.write(event)
+    if cut:
+        return _close(request)
+    await response.write_eof()
+    return "garbage" if fate.garbage else "answered", response
+
+
+async def _huge(request: web.BaseRequest, headers: dict[str, str]) -> Ending:
+    response = await _begin(request, {**headers, "Content-Type": "application/json"})
+    await response.write(b'{"object":"chat.completion","choices":[{"message":{"role":"assistant","content":"')
+    for _ in range(wire.HUGE_BYTES // len(wire.BLOCK)):
+        await response.write(wire.BLOCK)
+    await response.write_eof()
+    return "garbage", response
+
+
+async def _cut(request: web.BaseRequest, body: bytes, headers: dict[str, str], *, half: bool) -> Ending:
+    response = await _begin(request, {**headers, "Content-Type": "application/json"}, size=len(body))
+    if half:
+        await response.write(body[: len(body) // 2])
+    return _close(request)
+
+
+async def _drip(request: web.BaseRequest, body: bytes, headers: dict[str, str], pause: float) -> Ending:
+    response = await _begin(request, {**headers, "Content-Type": "application/json"}, size=len(body))
+    await _dripping(response, body, pause)
+    await response.write_eof()
+    return "answered", response
+
+
+async def _dripping(response: web.StreamResponse, content: bytes, pause: float) -> None:
+    for place in range(len(content)):
+        await response.write(content[place : place + 1])
+        await asyncio.sleep(pause)
+
+
+async def _begin(request: web.BaseRequest, headers: dict[str, str], *, size: int | None = None) -> web.StreamResponse:
+    response = web.StreamResponse(headers=headers)
+    response.content_length = size  # without one the body goes out in chunks
+    await response.prepare(request)
+    return response
+
+
+def _close(request: web.BaseRequest) -> Ending:
+    """Close after what was written; the response is for aiohttp, which finds nobody to send it to."""
+    if request.transport is not None:
+        request.transport.close()
+    return "cut", web.Response()

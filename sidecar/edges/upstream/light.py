@@ -1,0 +1,105 @@
+"""The adapter of the one-shot process: the provider over asyncio alone.
+
+Importing the SDK costs more than the whole answer may. One attempt a call; no retries, no outside library.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from typing import Final
+
+from sidecar import __version__
+from sidecar.edges.upstream.attempt import HttpUpstream, Reply
+from sidecar.edges.upstream.dial import dial
+from sidecar.edges.upstream.h1 import Connection, ProtocolError
+from sidecar.edges.upstream.route import proxy_for, tls_context
+from sidecar.edges.upstream.unreached import cut, no_answer, not_http
+from sidecar.words.settings import Settings
+
+_IDLE_SECONDS: Final = 15.0
+"""A connection unused for longer is not trusted to be open still."""
+
+
+class LightUpstream(HttpUpstream):
+    """The port `Upstream` for a process that lives for one request or a few.
+
+    Raises `ConfigError` for a proxy or CA file that cannot be used.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._proxy = proxy_for(self._endpoint, settings.proxies)
+        self._tls = tls_context(settings.ca_file) if self._endpoint.secure else None
+        self._idle: list[Connection] = []
+        self._closed = False
+        absolute = self._proxy is not None and self._tls is None
+        head = f"POST {self._endpoint.url if absolute else self._endpoint.target} HTTP/1.1\r\n"
+        head += f"Host: {self._endpoint.authority}\r\nUser-Agent: openai-moodle-sidecar/{__version__}\r\n"
+        if self._proxy and absolute and self._proxy.authorization:
+            head += f"Proxy-Authorization: {self._proxy.authorization}\r\n"
+        head += f"Authorization: Bearer {settings.openai_api_key}\r\n" if settings.openai_api_key else ""
+        self._head = head + "Content-Type: application/json\r\nAccept-Encoding: identity\r\n"
+
+    async def aclose(self) -> None:
+        self._closed = True
+        while self._idle:
+            self._idle.pop().abort()
+        await asyncio.sleep(0)  # an aborted transport closes its socket in the loop's next round
+
+    async def _post(self, body: bytes, accept: str) -> Reply:
+        connection = self._take() or await dial(self._endpoint, self._proxy, self._tls)
+        head = f"{self._head}Accept: {accept}\r\nContent-Length: {len(body)}\r\n\r\n"
+        try:
+            status, headers = await connection.ask(head.encode("latin-1") + body)
+        except (OSError, EOFError) as exc:
+            connection.abort()
+            raise (
+                cut() if connection.begun else no_answer(self._endpoint.authority, reused=connection.reused)
+            ) from exc
+        except ProtocolError as exc:
+            connection.abort()
+            raise not_http(self._endpoint.authority) from exc
+        except BaseException:
+            connection.abort()
+            raise
+        return _Reply(self, connection, status, headers)
+
+    def _take(self) -> Connection | None:
+        oldest = asyncio.get_running_loop().time() - _IDLE_SECONDS
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.open and connection.idle_since >= oldest:
+                connection.reused = True
+                return connection
+            connection.abort()
+        return None
+
+    def give_back(self, connection: Connection) -> None:
+        """Keep a connection for the next call if it can be, else close it."""
+        if connection.reusable and not self._closed:
+            connection.idle_since = asyncio.get_running_loop().time()
+            self._idle.append(connection)
+        else:
+            connection.abort()
+
+
+class _Reply:
+    def __init__(self, owner: LightUpstream, connection: Connection, status: int, headers: Mapping[str, str]) -> None:
+        self._owner = owner
+        self._connection: Connection | None = connection
+        self._chunks = connection.chunks()
+        self.status = status
+        self.headers = headers
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        try:
+            async for chunk in self._chunks:
+                yield chunk
+        except (OSError, EOFError, ProtocolError) as exc:
+            raise cut() from exc
+        finally:
+            await self._chunks.aclose()
+
+    async def aclose(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            self._owner.give_back(connection)

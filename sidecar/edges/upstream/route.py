@@ -1,0 +1,113 @@
+"""The way to the provider: through which proxy, and whose certificates are trusted.
+
+Settings decide; nothing here reads the environment. Faults found are `ConfigError`s, since only an administrator can
+mend them.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from sidecar.edges.upstream.endpoint import Endpoint
+from sidecar.words.errors import ConfigError, plain
+
+if TYPE_CHECKING:
+    import ssl
+
+
+class Proxy(msgspec.Struct, frozen=True):
+    """An HTTP proxy."""
+
+    host: str
+    port: int
+    authorization: str
+    """The value of Proxy-Authorization; blank without credentials."""
+
+    @property
+    def url(self) -> str:
+        """Its address, without credentials."""
+        return f"http://{self.name}"
+
+    @property
+    def name(self) -> str:
+        """Host and port, as sentences may show them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def proxy_for(endpoint: Endpoint, proxies: Mapping[str, str]) -> Proxy | None:
+    """The proxy that calls to `endpoint` go through, as `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` say.
+
+    Raises `ConfigError` for one that is no `http://` address: socks and TLS to a proxy are not spoken here.
+    """
+    scheme = "https" if endpoint.secure else "http"
+    text = proxies.get(scheme) or proxies.get("all")
+    if not text or _bypassed(endpoint, proxies.get("no", "")):
+        return None
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        host, port = parts.hostname, parts.port or 80
+    except ValueError:
+        host, port = None, 0
+    if not host or parts.scheme != "http":
+        raise ConfigError([f"{scheme}_proxy: must be an http:// address, such as http://proxy.example:3128"])
+    authorization = ""
+    if parts.username is not None:
+        import base64  # noqa: PLC0415 - as below
+
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        authorization = "Basic " + base64.b64encode(pair.encode()).decode()
+    return Proxy(host, port, authorization)
+
+
+def _bypassed(endpoint: Endpoint, no_proxy: str) -> bool:
+    """Whether `no_proxy` names the endpoint: `*`, a host, a domain and all below, or a network; ports count.
+
+    As curl and Go's clients read it; urllib would be heavy to import and knows no networks.
+    """
+    host = endpoint.host.lower().rstrip(".")
+    for entry in no_proxy.lower().split(","):
+        name, colon, port = entry.strip().rpartition(":")
+        if not (colon and port.isdigit() and ("]" in name or ":" not in name)):
+            name, port = entry.strip(), str(endpoint.port)
+        name = name.strip("[]").removeprefix("*.").strip(".")
+        if (
+            port == str(endpoint.port)
+            and name
+            and (name in ("*", host) or host.endswith(f".{name}") or _in(host, name))
+        ):
+            return True
+    return False
+
+
+def _in(host: str, network: str) -> bool:
+    import ipaddress  # noqa: PLC0415 - few need it, and the one-shot process pays for each import
+
+    try:
+        return "/" in network and ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False
+
+
+def tls_context(ca_file: str) -> "ssl.SSLContext":
+    """A context that trusts the system's CAs and those in `ca_file`.
+
+    Raises `ConfigError` where the file cannot be used.
+    """
+    import ssl  # noqa: PLC0415 - a provider without TLS does not need it
+
+    context = ssl.create_default_context()
+    if ca_file:
+        from pathlib import Path  # noqa: PLC0415 - as above
+
+        paths = ssl.get_default_verify_paths()
+        try:
+            # OpenSSL itself reads SSL_CERT_FILE, then instead of the system's file: a private CA is to come on top.
+            if paths.cafile != paths.openssl_cafile and Path(paths.openssl_cafile).is_file():
+                context.load_verify_locations(paths.openssl_cafile)
+            context.load_verify_locations(ca_file)
+        except (OSError, ssl.SSLError) as exc:
+            reason = "it holds no certificates" if isinstance(exc, ssl.SSLError) else exc.strerror
+            raise ConfigError([f"SSL_CERT_FILE={plain(ca_file, 200)}: cannot be used ({reason})"]) from exc
+    return context

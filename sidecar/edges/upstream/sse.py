@@ -1,0 +1,76 @@
+"""Server-sent events out of bytes, however these are cut into pieces. No I/O, no JSON.
+
+Source: the HTML standard, "Server-sent events", 9.2.6; ids and retry times mean nothing here and are dropped.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+MAX_EVENT_BYTES: Final = 2**20
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One event that has data."""
+
+    data: bytes
+    """Its data lines, joined by line feeds."""
+    name: bytes = b""
+    """Its type where one was given."""
+
+
+class EventTooLargeError(ValueError):
+    """An event, or a single line, of more than `MAX_EVENT_BYTES`."""
+
+
+class Events:
+    """An incremental parser: feed it bytes as they come, take out the events that are whole."""
+
+    def __init__(self, limit: int = MAX_EVENT_BYTES) -> None:
+        self._limit = limit
+        self._line = bytearray()
+        """What came of a line that has not ended."""
+        self._data: list[bytes] = []
+        self._size = 0
+        self._name = b""
+        self._first = True
+        self._after_cr = False
+
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        """The events that `chunk` completes; take them all before the next chunk.
+
+        Raises `EventTooLargeError`.
+        """
+        if self._after_cr and chunk:
+            chunk = chunk.removeprefix(b"\n")  # the second half of CR LF
+            self._after_cr = False
+        self._after_cr = self._after_cr or chunk.endswith(b"\r")
+        for piece in chunk.splitlines(keepends=True):  # of bytes: at CR, LF and CR LF, and nowhere else
+            bare = piece.rstrip(b"\r\n")
+            self._line += bare
+            if len(self._line) + self._size > self._limit:
+                raise EventTooLargeError
+            if len(bare) < len(piece):
+                line = bytes(self._line)
+                self._line.clear()
+                if (event := self._take(line)) is not None:
+                    yield event
+
+    def _take(self, line: bytes) -> Event | None:
+        if self._first:
+            line = line.removeprefix(_BOM)
+            self._first = False
+        if not line:
+            event = Event(b"\n".join(self._data), self._name) if self._data else None
+            self._data, self._size, self._name = [], 0, b""
+            return event
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            self._data.append(value)
+            self._size += len(value) + 1
+        elif field == b"event":
+            self._name = value
+        return None

@@ -1,0 +1,21 @@
+"""The three things a caller can ask for, by name: plain coroutines from a request to the text of its answer.
+
+They know a request, a partner that completes prompts, and limits. No HTTP, no Redis, no stream, no logging of text.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from sidecar.engine.actions.analyze import analyze
+from sidecar.engine.actions.chat import chat
+from sidecar.engine.actions.limits import Limits
+from sidecar.engine.actions.summarize import summarize
+from sidecar.words.contract import Request
+from sidecar.words.ports import Partner
+
+__all__ = ["ACTIONS", "Action", "Limits"]
+
+Action = Callable[[Request, Partner, Limits], Awaitable[str]]
+"""Raises the `SidecarError` of the call that failed it; cancellation passes through."""
+
+ACTIONS: Final[Mapping[str, Action]] = {"chat": chat, "summarize": summarize, "analyze": analyze}

@@ -1,0 +1,151 @@
+"""Layer 2, admission: how many requests, and how many bytes of their bodies, are held at once.
+
+A request holds a place from the door to its reply; a slot at the provider is the gate's business. State changes
+are plain functions; only the doors that wait instead of refusing (stdio, batch) await here.
+"""
+
+import asyncio
+from collections import deque
+from types import TracebackType
+from typing import Self
+
+from sidecar.words.errors import Overloaded, ShuttingDown
+
+
+class Place:
+    """One request held; leaving the `with` block gives the place and its bytes back."""
+
+    __slots__ = ("_admission", "aside", "held", "pending", "size")
+
+    def __init__(self, admission: "Admission", size: int, pending: int) -> None:
+        self._admission = admission
+        self.pending = pending
+        """Bytes of a body that has not arrived yet."""
+        self.aside = False
+        """Whether it counts its bytes only."""
+        self.size = size
+        """Bytes reserved for the body."""
+        self.held = True
+        """Whether it was not given back yet."""
+
+    def resize(self, size: int) -> None:
+        """Reserve `size` bytes instead; raises `Overloaded` where more of them are not free."""
+        self._admission.resize(self, size)
+
+    def arrived(self) -> None:
+        """The body is here."""
+        self._admission.pending -= self.pending
+        self.pending = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._admission.release(self)
+
+
+class Admission:
+    """The bounds of what is held: `places` requests, `size` bytes."""
+
+    def __init__(self, *, places: int, size: int) -> None:
+        self.places = places
+        self.size = size
+        self.held = 0
+        """Requests held now."""
+        self.held_bytes = 0
+        self.pending = 0
+        """Bytes reserved for bodies that have not arrived: at most a half, so that slow senders shut nobody out."""
+        self.draining = False
+        self._waiting: deque[tuple[int, asyncio.Future[Place]]] = deque()
+        self._empty: asyncio.Event | None = None
+
+    def __repr__(self) -> str:
+        state = "draining" if self.draining else "open"
+        return f"<Admission {state}, {self.held}/{self.places} places, {self.held_bytes}/{self.size} bytes>"
+
+    def admit(self, size: int = 0, *, pending: bool = False, even_draining: bool = False) -> Place:
+        """A place with `size` bytes, now, `pending` until `Place.arrived`; raises `ShuttingDown` or `Overloaded`.
+
+        `even_draining` is for who only asks how something stands.
+        """
+        if self.draining and not even_draining:
+            raise ShuttingDown
+        if self._waiting or not self._fits(size):
+            raise Overloaded
+        if pending and self.pending and self.pending + size > self.size // 2:
+            raise Overloaded
+        return self._take(size, pending=size if pending else 0)
+
+    async def wait(self, size: int = 0) -> Place:
+        """A place with `size` bytes as soon as it is free, first come first served (backpressure)."""
+        size = min(size, self.size)
+        if not self._waiting and self._fits(size):
+            return self._take(size)
+        future: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
+        entry = (size, future)
+        self._waiting.append(entry)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                self.release(future.result())
+            else:
+                self._waiting.remove(entry)
+                self._wake()
+            raise
+
+    def close(self) -> None:
+        """Admit nothing more; what waits for a place still gets it, since it was taken before."""
+        self.draining = True
+
+    async def emptied(self) -> None:
+        """Return once nothing is held."""
+        if self.held:
+            self._empty = self._empty or asyncio.Event()
+            await self._empty.wait()
+
+    def _fits(self, size: int) -> bool:
+        return self.held < self.places and self.held_bytes + size <= self.size
+
+    def _take(self, size: int, *, pending: int = 0) -> Place:
+        self.held += 1
+        self.held_bytes += size
+        self.pending += pending
+        return Place(self, size, pending)
+
+    def resize(self, place: Place, size: int) -> None:
+        """See `Place.resize`."""
+        if size > place.size and self.held_bytes - place.size + size > self.size:
+            raise Overloaded
+        self.held_bytes += size - place.size
+        shrunk, place.size = size < place.size, size
+        if shrunk:
+            self._wake()
+
+    def release(self, place: Place) -> None:
+        """Give a place and its bytes back; leaving the place's `with` block does it, unless it was done before."""
+        if not place.held:
+            return
+        place.arrived()
+        self.step_aside(place)
+        place.held = False
+        self.held_bytes -= place.size
+        place.size = 0
+        self._wake()
+
+    def step_aside(self, place: Place) -> None:
+        """Let another request have the place, but keep the bytes: the text is still held."""
+        if place.aside:
+            return
+        place.aside = True
+        self.held -= 1
+        self._wake()
+        if not self.held and self._empty is not None:
+            self._empty.set()
+            self._empty = None
+
+    def _wake(self) -> None:
+        while self._waiting and self._fits(self._waiting[0][0]):
+            size, future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(self._take(size))

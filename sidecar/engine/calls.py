@@ -1,0 +1,172 @@
+"""Layers 5 to 8 of one provider call: retry around gate, limit and attempt.
+
+A retry belongs to its call, pauses without a slot, and keeps the call's turn. Nothing is retried that the provider
+may have begun to work on.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import msgspec
+
+from sidecar.engine.deadline import Point
+from sidecar.engine.gate import Gate
+from sidecar.engine.limit import Limit, backoff
+from sidecar.engine.rate import Rate
+from sidecar.engine.turns import Ticket
+from sidecar.words.errors import DeadlineExceeded, UpstreamError, UpstreamFailure
+from sidecar.words.ports import Call, Completion, Upstream
+
+MOST_RETRIES: Final = 8
+"""Of one call; the deadline usually ends it sooner."""
+
+FAR: Final = 3600.0
+"""Seconds an attempt may take by itself. Its waiters' deadlines end it sooner, by cancelling it: they may move."""
+
+
+class Trace(msgspec.Struct, kw_only=True):
+    """What one request cost, for its line in the log. Times in seconds."""
+
+    queued: float = 0.0
+    """Waited for slots, over all its calls."""
+    upstream: float = 0.0
+    """Spent in attempts, over all its calls."""
+    calls: int = 0
+    """Attempts, retries included."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    shared: str = ""
+    """`flight` where it joined work under way, `kept` where the answer was there already, `job` where it was one."""
+    job: str = ""
+    """The job that goes on without this caller."""
+
+
+class Calls:
+    """The provider as the actions' partners use it."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        *,
+        concurrency: int,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.limit = Limit(ceiling=concurrency, clock=clock)
+        self.gate = Gate(slots=concurrency, clock=clock)
+        self.answered = Rate(clock)
+        """Provider calls answered, a second."""
+        self.upstream = upstream
+        self.clock = clock
+        self.sleep = sleep
+        self._reopening: asyncio.TimerHandle | None = None
+
+    def open_after(self, ready: asyncio.Task[None]) -> None:
+        """Grant nothing before `ready` is done, so that no call's measured time has the adapter's loading in it."""
+        self.gate.slots = 0
+        ready.add_done_callback(lambda _: self._reopen())
+
+    @property
+    def idle(self) -> bool:
+        """Whether no call is under way or waiting."""
+        return not self.gate.running and not self.gate.waiting
+
+    def wait(self, user: str, *, background: bool = False) -> float:
+        """Seconds until a new call of `user` gets its slot, as far as can be told; 0 before anything was measured."""
+        limit = self.limit
+        free = self.gate.running < self.gate.slots and not self.gate.waiting
+        ahead = 0 if free else self.gate.rank(user, background=background) + 1
+        return limit.pause + ahead * limit.duration / limit.found
+
+    async def complete(
+        self,
+        call: Call,
+        ticket: Ticket,
+        trace: Trace,
+        *,
+        deadline: Point,
+        resumed: bool = False,
+        longest: float = FAR,
+    ) -> Completion:
+        """The answer to `call`; raises what ended its last attempt. `longest` is the seconds of one attempt."""
+        retries, tried_once = 0, False
+        while True:
+            try:
+                async with self.attempt(ticket, trace, deadline, resumed=resumed, longest=longest) as started:
+                    completion = await self.upstream.complete(call, deadline=started + longest)
+                break
+            except UpstreamFailure as failure:
+                pause = self.pause(failure, retries, deadline)
+                if pause is None or (failure.once and tried_once):
+                    raise
+                tried_once = tried_once or failure.once
+            await self.sleep(pause)
+            retries, resumed = retries + 1, True
+        trace.prompt_tokens += completion.prompt_tokens
+        trace.completion_tokens += completion.completion_tokens
+        return completion
+
+    def pause(self, failure: UpstreamFailure, retries: int, deadline: Point) -> float | None:
+        """Seconds until the next try; None where it must not or cannot be made."""
+        if not failure.retryable or retries >= MOST_RETRIES or self.limit.breaker == "open":
+            return None
+        from random import random  # noqa: PLC0415 - late: it costs the one-shot process milliseconds
+
+        pause = max(failure.retry_after or 0.0, self.limit.pause) + backoff(retries, random())  # noqa: S311
+        if self.clock() + pause + self.limit.duration >= deadline.at or not self.limit.may_retry():
+            return None
+        return pause
+
+    @asynccontextmanager
+    async def attempt(
+        self, ticket: Ticket, trace: Trace, deadline: Point, *, resumed: bool, longest: float = FAR
+    ) -> AsyncIterator[float]:
+        """Hold a slot for one attempt, whose outcome the limit learns; gives the point on the clock when it began."""
+        async with self.gate.slot(ticket, deadline=deadline, resumed=resumed) as waited:
+            trace.queued += waited
+            trace.calls += 1
+            generation, started = self.limit.generation, self.clock()
+            try:
+                yield started
+            except UpstreamFailure as failure:
+                self.limit.failed(failure, generation, running=self.gate.running - 1)
+                raise
+            except (asyncio.CancelledError, DeadlineExceeded):
+                if self.clock() >= min(deadline.at, started + longest):
+                    self.limit.timed_out(self.clock() - started, generation, UpstreamError(_SILENT))
+                raise
+            else:
+                self.answered.count()
+                saturated = self.gate.running >= self.gate.slots
+                self.limit.succeeded(self.clock() - started, generation, saturated=saturated)
+            finally:
+                trace.upstream += self.clock() - started
+                self.follow()
+
+    def begun(self) -> None:
+        """The first event of a stream came."""
+        if self.limit.begun():
+            self.follow()
+            self.gate.grant()
+
+    def follow(self) -> None:
+        """Let the gate grant what the limit now says."""
+        if (refusal := self.limit.refusal(idle=False)) is not None:
+            self.gate.refuse_waiting(refusal)
+        self._set_slots()
+
+    def _set_slots(self) -> None:
+        self.gate.slots = self.limit.slots
+        if self.limit.pause and self._reopening is None:
+            self._reopening = asyncio.get_running_loop().call_later(self.limit.pause, self._reopen)
+
+    def _reopen(self) -> None:
+        self._reopening = None
+        self._set_slots()
+        self.gate.grant()
+
+
+_SILENT: Final = "The AI provider does not answer in time. Please try again later."

@@ -1,0 +1,65 @@
+"""What an action talks to: the partner of one request, whose calls go through flights, gate and provider."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from sidecar.engine.calls import Trace
+from sidecar.engine.deadline import Deadline, Point
+from sidecar.engine.turns import Ticket
+from sidecar.words.errors import DeadlineExceeded
+from sidecar.words.ports import Call, Prompt
+
+if TYPE_CHECKING:
+    from sidecar.engine.engine import Ask, Engine
+
+
+class Split(Protocol):
+    """Cuts long texts at natural borders; see `Partner.split`."""
+
+    async def split(self, text: str, *, fits: int, tokens: int) -> list[str]: ...
+
+
+class Conversation:
+    """The partner of one request's action: its calls share a ticket, a deadline and a trace."""
+
+    def __init__(self, engine: "Engine", ask: "Ask", trace: Trace, deadline: Point) -> None:
+        self._engine = engine
+        self._trace = trace
+        self._deadline = deadline
+        self._ticket = Ticket(ask.user)
+        self._user = engine.pseudonym(ask.request.user_id)
+        self.split = engine.split
+
+    async def complete(self, prompt: Prompt) -> str:
+        # A chat whose context was summarized keeps the turn it waited for.
+        resumed = prompt.purpose == "chat" and self._ticket.started
+        key = self._engine.keys.of_prompt(prompt)
+        if prompt.within >= 1:
+            return await self._call(prompt, key, self._deadline, resumed=resumed)
+        now = self._engine.clock()
+        deadline = Deadline(now + (self._deadline.at - now) * prompt.within)
+        try:
+            async with asyncio.timeout_at(deadline.at):
+                return await self._call(prompt, key, deadline, resumed=resumed)
+        except TimeoutError as exc:
+            raise DeadlineExceeded from exc
+
+    async def _call(self, prompt: Prompt, key: bytes | None, deadline: Point, *, resumed: bool) -> str:
+        call = Call(messages=messages_of(prompt), max_tokens=prompt.max_tokens, user=self._user)
+
+        async def ask(deadline: Point) -> str:
+            calls = self._engine.calls
+            done = await calls.complete(call, self._ticket, self._trace, deadline=deadline, resumed=resumed)
+            return done.text
+
+        if key is None:
+            return await ask(deadline)
+        if (kept := self._engine.flights.find(key)) is not None:
+            return kept
+        return await self._engine.flights.share(key, ask, deadline=deadline)
+
+
+def messages_of(prompt: Prompt) -> Sequence[dict[str, str]]:
+    """What a provider is sent for `prompt`."""
+    return ({"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user})

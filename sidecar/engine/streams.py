@@ -1,0 +1,56 @@
+"""Layers 5 to 8 of one streamed provider call: as in calls.py, with the slot held until the stream ends.
+
+Before its first event a stream is retried as any call is; after it nothing is.
+"""
+
+import contextlib
+import math
+from collections.abc import AsyncGenerator
+
+from sidecar.engine.calls import FAR, Calls, Trace
+from sidecar.engine.deadline import Deadline, Point
+from sidecar.engine.turns import Ticket
+from sidecar.words.errors import UpstreamFailure
+from sidecar.words.ports import Call
+
+
+async def streamed(
+    calls: Calls, call: Call, ticket: Ticket, trace: Trace, *, deadline: Point
+) -> AsyncGenerator[bytes, None]:
+    """The data of the answer's events; closing the generator ends the call and frees the slot at once.
+
+    `deadline` is the first event's. Raises what ended the last attempt.
+    """
+    retries = 0
+    while True:
+        begun = False
+        try:
+            async with contextlib.aclosing(
+                _attempt(calls, call, ticket, trace, deadline, resumed=retries > 0)
+            ) as tried:
+                async for data in tried:
+                    begun = True
+                    yield data
+        except UpstreamFailure as failure:
+            pause = None if begun else calls.pause(failure, retries, deadline)
+            if pause is None:
+                raise
+        else:
+            return
+        await calls.sleep(pause)
+        retries += 1
+
+
+async def _attempt(
+    calls: Calls, call: Call, ticket: Ticket, trace: Trace, deadline: Point, *, resumed: bool
+) -> AsyncGenerator[bytes, None]:
+    due = Deadline(deadline.at)
+    async with calls.attempt(ticket, trace, due, resumed=resumed) as started:
+        events = calls.upstream.stream(call, deadline=started + FAR)
+        async with contextlib.aclosing(events):
+            async for data in events:
+                if due.at < math.inf:
+                    # Who leaves from here on leaves a provider that answers, however late it is.
+                    due.at = math.inf
+                    calls.begun()
+                yield data

@@ -1,0 +1,186 @@
+"""Who is next: users in turn, inside a user first come first served, interactive before background.
+
+Plain state without await, time or I/O: the gate asks, the gate awaits. Every operation is O(1) but for passing
+over requests that already hold their share.
+"""
+
+from collections import OrderedDict
+from typing import Final, Generic, TypeVar
+
+Item = TypeVar("Item")
+
+BACKGROUND_SHARE: Final = 16
+"""While interactive calls wait, background gets one grant in this many."""
+
+
+class Ticket:
+    """One request at the gate. Its calls (one, or the parts of a long text) take its user's turns."""
+
+    __slots__ = ("background", "running", "started", "user")
+
+    def __init__(self, user: str, *, background: bool = False) -> None:
+        self.user = user
+        self.background = background
+        self.started = False
+        """Whether a call of it was ever granted."""
+        self.running = 0
+        """Its calls that hold a slot now."""
+
+
+class _User(Generic[Item]):
+    __slots__ = ("fresh", "started", "waiting")
+
+    def __init__(self) -> None:
+        self.started: OrderedDict[Ticket, OrderedDict[int, Item]] = OrderedDict()
+        self.fresh: OrderedDict[Ticket, OrderedDict[int, Item]] = OrderedDict()
+        self.waiting = 0
+
+    def tickets(self) -> list[OrderedDict[Ticket, OrderedDict[int, Item]]]:
+        return [self.started, self.fresh]
+
+
+class _Lane(Generic[Item]):
+    """One class of callers: a ring of users, each with the requests he waits for."""
+
+    def __init__(self) -> None:
+        self.users: OrderedDict[str, _User[Item]] = OrderedDict()
+        self.size = 0
+        self.deep: list[int] = [0]
+        """`deep[n]` users wait for at least n calls; what a rank is counted from."""
+
+    def push(self, ticket: Ticket, key: int, item: Item, *, resumed: bool) -> None:
+        user = self.users.get(ticket.user)
+        if user is None:
+            user = self.users[ticket.user] = _User()
+        ticket.started = ticket.started or resumed
+        queue = user.started if ticket.started else user.fresh
+        calls = queue.get(ticket)
+        if calls is None:
+            calls = queue[ticket] = OrderedDict()
+        calls[key] = item
+        if resumed:
+            calls.move_to_end(key, last=False)
+            queue.move_to_end(ticket, last=False)
+            self.users.move_to_end(ticket.user, last=False)
+        user.waiting += 1
+        self.size += 1
+        if len(self.deep) <= user.waiting:
+            self.deep.append(0)
+        self.deep[user.waiting] += 1
+
+    def remove(self, ticket: Ticket, key: int) -> bool:
+        user = self.users.get(ticket.user)
+        if user is None:
+            return False
+        for queue in user.tickets():
+            calls = queue.get(ticket)
+            if calls is not None and calls.pop(key, None) is not None:
+                self._removed(ticket, user, queue)
+                return True
+        return False
+
+    def pop(self, share: int | None) -> Item | None:
+        """The next call, passing over requests that hold `share` slots already (None: nobody is passed over)."""
+        for user in self.users.values():
+            for queue in user.tickets():
+                for ticket in queue:
+                    if share is None or ticket.running < share:
+                        return self._take(user, ticket, queue, share)
+        return None
+
+    def _take(
+        self,
+        user: _User[Item],
+        ticket: Ticket,
+        queue: OrderedDict[Ticket, OrderedDict[int, Item]],
+        share: int | None,
+    ) -> Item:
+        calls = queue[ticket]
+        _, item = calls.popitem(last=False)
+        ticket.running += 1
+        self._removed(ticket, user, queue)
+        if not ticket.started:
+            ticket.started = True
+            if calls:
+                user.started[ticket] = user.fresh.pop(ticket)
+        # The parts of one request that wait together are one turn; then it is the next user's.
+        turn_over = not calls or (share is not None and ticket.running >= share)
+        if user.waiting:
+            self.users.move_to_end(ticket.user, last=turn_over)
+        return item
+
+    def _removed(self, ticket: Ticket, user: _User[Item], queue: OrderedDict[Ticket, OrderedDict[int, Item]]) -> None:
+        if not queue[ticket]:
+            del queue[ticket]
+        self.deep[user.waiting] -= 1
+        user.waiting -= 1
+        self.size -= 1
+        if not user.waiting:
+            del self.users[ticket.user]
+        while len(self.deep) > 1 and not self.deep[-1]:
+            self.deep.pop()
+
+    def rank(self, user: str) -> int:
+        """How many calls go before a new one of `user`, if turns go on as now."""
+        known = self.users.get(user)
+        turn = known.waiting + 1 if known is not None else 1
+        return sum(self.deep[1 : turn + 1])
+
+
+class Turns(Generic[Item]):
+    """The calls that wait for a slot, in the order they will get it."""
+
+    def __init__(self) -> None:
+        self._interactive: _Lane[Item] = _Lane()
+        self._background: _Lane[Item] = _Lane()
+        self._since_background = 0
+        self._keys = 0
+
+    def __len__(self) -> int:
+        return self._interactive.size + self._background.size
+
+    @property
+    def background(self) -> int:
+        """Background calls that wait."""
+        return self._background.size
+
+    def push(self, ticket: Ticket, item: Item, *, resumed: bool = False) -> int:
+        """Queue a call; the key takes it out again. `resumed` keeps the turn its request already had."""
+        self._keys += 1
+        self._lane(ticket).push(ticket, self._keys, item, resumed=resumed)
+        return self._keys
+
+    def remove(self, ticket: Ticket, key: int) -> bool:
+        """Take a call out; whether it was still there."""
+        return self._lane(ticket).remove(ticket, key)
+
+    def pop(self, slots: int) -> Item | None:
+        """The next call, counted as running; None where nothing waits.
+
+        While others wait, one request holds at most a quarter of `slots`.
+        """
+        if not self:
+            return None
+        first, second = self._order()
+        share = max(1, slots // 4)
+        for lane, limit in ((first, share), (second, share), (first, None), (second, None)):
+            if lane.size and (item := lane.pop(limit)) is not None:
+                self._since_background = 0 if lane is self._background else self._since_background + 1
+                return item
+        return None
+
+    def rank(self, user: str, *, background: bool = False) -> int:
+        """How many waiting calls go before a new one of `user`, if turns go on as now."""
+        if background:
+            return self._interactive.size + self._background.rank(user)
+        ahead = self._interactive.rank(user)
+        return ahead + min(self._background.size, ahead // (BACKGROUND_SHARE - 1))
+
+    def _lane(self, ticket: Ticket) -> _Lane[Item]:
+        return self._background if ticket.background else self._interactive
+
+    def _order(self) -> tuple[_Lane[Item], _Lane[Item]]:
+        due = self._since_background >= BACKGROUND_SHARE - 1
+        if due and self._background.size:
+            return self._background, self._interactive
+        return self._interactive, self._background

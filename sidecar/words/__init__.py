@@ -1,0 +1,1 @@
+"""The lowest floor: what every other floor means by its words. No I/O but reading settings."""

@@ -1,0 +1,146 @@
+"""What /ai and stdio exchange: a request and a reply, and the way from bytes to one and from the other to bytes.
+
+Source: CONTRACT, "POST /ai". No status code and no stream lives here.
+"""
+
+import codecs
+import re
+from typing import Final, Literal
+
+import msgspec
+
+from sidecar.words.errors import InvalidJSON, InvalidRequest, JobGoesOn, SidecarError, UnknownAction
+
+Action = Literal["chat", "summarize", "analyze"]
+ACTIONS: Final[tuple[Action, ...]] = ("chat", "summarize", "analyze")
+LONGEST_USER: Final = 255
+"""Characters of a user_id: it is remembered for as long as what its user read is kept."""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One request of the /ai shape, checked."""
+
+    action: Action
+    content: str
+    context: str = ""
+    """What the chat is about; blank when there is nothing."""
+    user_id: str = ""
+    """Who asks; blank when the caller did not say."""
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One reply; exactly one of `data` and `error` is set."""
+
+    success: bool
+    data: str | None = None
+    error: str | None = None
+    code: str | None = None
+    job_id: str | None = None
+    """The job that goes on working on what was asked, where one does."""
+
+
+# No containers: a list of millions of lists is refused where it begins, before it is built.
+_Plain = str | int | float | bool | None
+
+
+class _Wire(msgspec.Struct):
+    action: _Plain | msgspec.UnsetType = msgspec.UNSET
+    content: _Plain | msgspec.UnsetType = msgspec.UNSET
+    context: _Plain = None
+    user_id: _Plain = None
+
+
+_decoder: Final = msgspec.json.Decoder(_Wire)
+_whole: Final = msgspec.json.Decoder(msgspec.Raw)
+_FIELD: Final = re.compile(r" - at `\$\.(\w+)`$")
+_encoder: Final = msgspec.json.Encoder()
+_UNSENDABLE: Final = re.compile("[\x00\ud800-\udfff]")
+
+
+def parse_request(body: bytes) -> Request:
+    """The request in `body`.
+
+    Raises `InvalidJSON`, `InvalidRequest` or `UnknownAction`, each with a sentence that names the field.
+    """
+    wire = _decode(body)
+    action = _text("action", wire.action, required=True)
+    content = _text("content", wire.content, required=True)
+    if action not in ACTIONS:
+        raise UnknownAction
+    return Request(
+        action=action,
+        content=content,
+        context=_text("context", wire.context),
+        user_id=_user(wire.user_id),
+    )
+
+
+def _decode(body: bytes) -> _Wire:
+    body = body.removeprefix(codecs.BOM_UTF8)
+    try:
+        try:
+            return _decoder.decode(body)
+        except msgspec.ValidationError as exc:
+            _whole.decode(body)  # what follows the wrong field may be no JSON at all
+            if found := _FIELD.search(str(exc)):
+                raise _wrong(found[1]) from exc
+            raise InvalidJSON from exc
+    except RecursionError as exc:
+        raise InvalidJSON("The request is nested too deeply.") from exc
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise InvalidJSON from exc
+
+
+def _wrong(name: str) -> InvalidRequest:
+    allowed = "a string, a number or null" if name == "user_id" else "a string"
+    return InvalidRequest(f"The field {name} must be {allowed}.")
+
+
+def _text(name: str, value: object, *, required: bool = False) -> str:
+    if value is msgspec.UNSET or (value is None and required):
+        raise InvalidRequest(f"The field {name} is missing.")
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise _wrong(name)
+    if not value or value.isspace():
+        if required:
+            raise InvalidRequest(f"The field {name} is blank.")
+        return ""
+    return value
+
+
+def _user(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise _wrong("user_id")
+    name = value.strip() if isinstance(value, str) else str(value)
+    if len(name) > LONGEST_USER:
+        raise InvalidRequest(f"The field user_id is longer than {LONGEST_USER} characters.")
+    return name
+
+
+def answered(text: str, *, html_safe: bool = False) -> Reply:
+    """The reply that carries an answer; `html_safe` puts a space after each `<` (CONTRACT, HTML_SAFE)."""
+    text = sendable(text)
+    return Reply(success=True, data=text.replace("<", "< ") if html_safe else text)
+
+
+def failed(error: SidecarError) -> Reply:
+    """The reply that carries a failure."""
+    job_id = error.job_id if isinstance(error, JobGoesOn) else None
+    return Reply(success=False, error=str(error), code=error.code, job_id=job_id)
+
+
+def sendable(text: str) -> str:
+    """Text that PHP's decoder takes: surrogate pairs joined, lone ones replaced, NUL dropped."""
+    if _UNSENDABLE.search(text) is None:
+        return text
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return whole.replace("\x00", "")
+
+
+def encode_reply(reply: Reply) -> bytes:
+    """The reply as one line of JSON, UTF-8, without a line end."""
+    return _encoder.encode(reply)

@@ -1,0 +1,200 @@
+"""Every way a request can fail, as one tree: a code callers may test for and a sentence they may show.
+
+No HTTP status lives here (the doors map codes to statuses) and no outside library's error: adapters
+translate theirs into these once, at the wall.
+"""
+
+import re
+from typing import ClassVar, Final, Literal, Self
+
+MAX_SENTENCE: Final = 300
+"""Characters of an error's sentence (CONTRACT: the widget shows it as HTML)."""
+
+_UNSAFE: Final = re.compile("[\\x00-\\x20\\x7f-\\xa0<>\\u2028\\u2029\\ud800-\\udfff]+")
+
+
+def plain(text: str, limit: int = MAX_SENTENCE) -> str:
+    """Text that is safe inside HTML and one line of a log: no markup, controls or surrogates, `limit` characters."""
+    short = _UNSAFE.sub(" ", text[: limit * 4]).replace("&", "+").strip()
+    return short if len(short) <= limit else short[: limit - 1].rstrip() + "…"
+
+
+class SidecarError(Exception):
+    """A request that gets no answer: `code` for programs, the sentence for people."""
+
+    code: ClassVar[str] = "internal"
+    sentence: ClassVar[str] = "The AI service had an internal fault; the administrator finds it in its log."
+
+    retry_after: float | None
+    """Seconds after which asking again makes sense, where that is known."""
+
+    def __init__(self, sentence: str | None = None, *, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(plain(sentence or self.sentence))
+
+
+class InvalidJSON(SidecarError):
+    code = "invalid_json"
+    sentence = "The request is not a JSON object in UTF-8."
+
+
+class InvalidRequest(SidecarError):
+    code = "invalid_request"
+    sentence = "The request lacks a field or has a wrong one."
+
+
+class UnknownAction(InvalidRequest):
+    code = "unknown_action"
+    sentence = "The action is unknown; it must be chat, summarize or analyze."
+
+
+class UnsupportedMediaType(SidecarError):
+    code = "unsupported_media_type"
+    sentence = "The request must be sent with Content-Type: application/json."
+
+
+class TooLarge(SidecarError):
+    code = "too_large"
+    sentence = "The request is too large."
+
+
+class Unauthorized(SidecarError):
+    code = "unauthorized"
+    sentence = "This address needs the sidecar's token, and it was missing or wrong."
+
+
+class NotFound(SidecarError):
+    code = "not_found"
+    sentence = "There is nothing at this address."
+
+
+class MethodNotAllowed(SidecarError):
+    code = "method_not_allowed"
+    sentence = "This address does not take that method."
+
+
+class BadHTTP(SidecarError):
+    code = "bad_request"
+    sentence = "The request is not valid HTTP."
+
+
+class SlowRequest(SidecarError):
+    code = "request_timeout"
+    sentence = "The request did not arrive in time."
+
+
+class Overloaded(SidecarError):
+    code = "overloaded"
+    sentence = "Too many people are asking right now. Please try again in a moment."
+
+
+class DeadlineExceeded(SidecarError):
+    code = "timeout"
+    sentence = "The answer was not ready in time. Please try again."
+
+
+class ShuttingDown(SidecarError):
+    code = "shutting_down"
+    sentence = "The AI service is restarting. Please try again in a moment."
+
+
+class JobsUnavailable(SidecarError):
+    code = "jobs_unavailable"
+    sentence = "Jobs are not available here; the administrator turns them on with REDIS_URL."
+
+
+class JobGoesOn(DeadlineExceeded):
+    """The caller's time is over, but the work goes on as a job: asking again finds its result."""
+
+    sentence = "The text is long and is still being worked on. Please ask again in a minute."
+
+    def __init__(self, job_id: str = "") -> None:
+        super().__init__()
+        self.job_id = job_id
+
+
+class InternalError(SidecarError):
+    code = "internal"
+
+
+Scope = Literal["call", "minute", "account"]
+"""What a provider's refusal speaks of: this one call, requests or tokens a minute, or the whole account."""
+
+
+class UpstreamFailure(SidecarError):
+    """The provider gave no usable answer.
+
+    `retryable`: another attempt may succeed and the first cost nothing; `once`: that is likely but not certain, so
+    it holds for one other attempt only. `status` is what the provider answered, None where it did not.
+    """
+
+    code = "upstream_error"
+    sentence = "The AI provider answered with an error."
+
+    def __init__(
+        self,
+        sentence: str | None = None,
+        *,
+        status: int | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        scope: Scope = "call",
+        once: bool = False,
+    ) -> None:
+        super().__init__(sentence, retry_after=retry_after)
+        self.status = status
+        self.retryable = retryable
+        self.scope: Scope = scope
+        self.once = once
+
+    def again(self) -> Self:
+        """The same failure for another caller: one exception raised twice would drag both traces along."""
+        return type(self)(
+            str(self),
+            status=self.status,
+            retryable=self.retryable,
+            retry_after=self.retry_after,
+            scope=self.scope,
+            once=self.once,
+        )
+
+
+class UpstreamError(UpstreamFailure):
+    """The provider answered an error, or something that is no answer."""
+
+
+class RateLimited(UpstreamFailure):
+    code = "rate_limited"
+    sentence = "The AI provider's limit is reached. Please try again in a minute."
+
+
+class UpstreamAuth(UpstreamFailure):
+    code = "upstream_auth"
+    sentence = "The AI provider refused the key; the administrator must check OPENAI_API_KEY."
+
+
+class UpstreamUnreachable(UpstreamFailure):
+    code = "upstream_unreachable"
+    sentence = "The AI provider cannot be reached."
+
+
+class EmptyResponse(UpstreamFailure):
+    code = "empty_response"
+    sentence = "The AI provider sent an empty answer."
+
+
+def error_of(code: str, sentence: str) -> SidecarError:
+    """The failure that was written down as `code` and `sentence`; an unknown code is a fault of ours."""
+    kinds: list[type[SidecarError]] = [SidecarError]
+    for kind in kinds:  # it grows: level by level, since what is further down has more to say than code and sentence
+        kinds += kind.__subclasses__()
+    kind = next((kind for kind in kinds[1:] if kind.code == code), InternalError)
+    return kind(sentence)
+
+
+class ConfigError(Exception):
+    """Settings that make no sense; `faults` has one line for each, safe to show."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = faults
+        super().__init__("; ".join(faults))

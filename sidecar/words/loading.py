@@ -1,0 +1,231 @@
+"""Where the values of settings come from: flags, variables, the env file, secret files, defaults.
+
+The only place that reads the environment. A flag beats a variable beats the env file beats the default;
+blank means unset; every fault is collected before the program stops (CONTRACT, "Configuration").
+"""
+
+import os
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Final
+
+import msgspec
+
+from sidecar.words import kinds
+from sidecar.words.errors import ConfigError, plain
+from sidecar.words.settings import BY_FIELD, SETTINGS, Setting, Settings
+
+ENV_FILE: Final = "/etc/openai-moodle-sidecar/env"
+"""Read when it is there and no other file is named."""
+
+_LONGEST_FILE: Final = 1024**2
+_PASSED: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
+_SCHEMES: Final = ("http", "https", "all", "no")
+
+
+def load(
+    flags: Mapping[str, str | None],
+    env_file: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    need_key: bool = True,
+    instead: Mapping[str, str] | None = None,
+) -> Settings:
+    """The settings in force.
+
+    `flags` has a field's text where its flag was given, `instead` a variable's text where nobody says another.
+    Raises `ConfigError` with every fault at once.
+    """
+    faults: list[str] = []
+    sources = [*layers(flags, env_file, environ, faults), instead or {}]
+    texts = {s.field: found for s in SETTINGS if (found := _find(s, sources, faults))}
+    values = {s.field: _parse(s, texts[s.field], faults) if s.field in texts else s.default for s in SETTINGS}
+    if "request_timeout" not in texts:
+        values["request_timeout"] = _caller_timeout(sources, faults)
+    values["state_dir"] = values["state_dir"] or _state_dir(sources)
+    settings = Settings(
+        **values,
+        proxies=_proxies(sources),
+        ca_file=_first("SSL_CERT_FILE", sources),
+    )
+    faults += _contradictions(settings, need_key=need_key and "openai_api_key" not in texts)
+    if faults:
+        raise ConfigError(faults)
+    return settings
+
+
+def take_passed_sockets(environ: MutableMapping[str, str] | None = None) -> int:
+    """How many listening sockets the process that started this one passed on, by systemd's protocol.
+
+    Takes the variables out of the environment, so that no child believes they are meant for it: they count only
+    for the process whose id they name (sd_listen_fds(3)). Raises `ConfigError`.
+    """
+    env = os.environ if environ is None else environ
+    told = {name: env.pop(name, "").strip() for name in _PASSED}
+    if told["LISTEN_PID"] != str(os.getpid()) or not told["LISTEN_FDS"]:
+        return 0
+    try:
+        number: int = kinds.integer(0, 1000)(told["LISTEN_FDS"])
+    except ValueError as exc:
+        raise ConfigError([f"LISTEN_FDS={plain(told['LISTEN_FDS'], 100)}: must be {exc}"]) from None
+    return number
+
+
+def environment_for_child(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment in which a child of this process, told to read no env file, finds `settings` in force.
+
+    Secrets are in it, as they must not be in a command line; what flags, files and defaults said is spelled out.
+    """
+    ours = {setting.name for setting in SETTINGS} | {f"{setting.name}_FILE" for setting in SETTINGS if setting.secret}
+    ours |= {f"{scheme}_proxy" for scheme in _SCHEMES} | {f"{scheme}_proxy".upper() for scheme in _SCHEMES}
+    ours |= {"OPENAI_SIDECAR_HTTP_TIMEOUT", "SSL_CERT_FILE", *_PASSED}
+    env = {name: text for name, text in (os.environ if environ is None else environ).items() if name not in ours}
+    for setting in SETTINGS:
+        if text := _text(getattr(settings, setting.field)):
+            env[setting.name] = text
+    env |= {f"{scheme}_proxy": text for scheme, text in settings.proxies.items()}
+    if settings.ca_file:
+        env["SSL_CERT_FILE"] = settings.ca_file
+    return env
+
+
+def _text(value: Any) -> str:
+    """A setting's value as its kind reads it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def layers(
+    flags: Mapping[str, str | None],
+    env_file: str | None,
+    environ: Mapping[str, str] | None,
+    faults: list[str],
+) -> list[Mapping[str, str]]:
+    """Where values come from, by variable's name, the strongest first: flags, variables, the env file."""
+    return [
+        {BY_FIELD[field].name: value for field, value in flags.items() if value is not None},
+        os.environ if environ is None else environ,
+        _read_env_file(env_file, faults),
+    ]
+
+
+def _first(name: str, sources: list[Mapping[str, str]]) -> str:
+    return next((text for source in sources if (text := source.get(name, "").strip())), "")
+
+
+def _find(setting: Setting, sources: list[Mapping[str, str]], faults: list[str]) -> str:
+    for source in sources:
+        if text := source.get(setting.name, "").strip():
+            return text
+        if setting.secret and (path := source.get(f"{setting.name}_FILE", "").strip()):
+            return _read_secret(setting, path, faults)
+    return ""
+
+
+def _read_secret(setting: Setting, path: str, faults: list[str]) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read(_LONGEST_FILE).strip()
+    except (OSError, ValueError) as exc:
+        faults.append(f"{setting.name}_FILE={plain(path, 200)}: cannot be read ({_reason(exc)})")
+        return ""
+    if not text:
+        faults.append(f"{setting.name}_FILE={plain(path, 200)}: the file is empty")
+    return text
+
+
+def _parse(setting: Setting, text: str, faults: list[str]) -> Any:
+    try:
+        return setting.kind(text)
+    except ValueError as exc:
+        # An address may carry a password or a key in its query, and JSON for the provider anything.
+        hidden = setting.secret or "@" in text or "?" in text or setting.kind is kinds.json_object
+        shown = "(not shown)" if hidden else plain(text, 100)
+        faults.append(f"{setting.name}={shown}: must be {exc} (flag {setting.option})")
+        return setting.default
+
+
+def _caller_timeout(sources: list[Mapping[str, str]], faults: list[str]) -> float:
+    """CONTRACT: the caller's own limit less 5 s or a fifth, whichever is more, but at least half of it."""
+    name = "OPENAI_SIDECAR_HTTP_TIMEOUT"
+    text = _first(name, sources)
+    if not text:
+        return float(BY_FIELD["request_timeout"].default)
+    try:
+        limit: float = kinds.seconds(0.2, 3600)(text)
+    except ValueError as exc:
+        faults.append(f"{name}={plain(text, 100)}: must be {exc}")
+        return float(BY_FIELD["request_timeout"].default)
+    return max(limit - max(5, limit / 5), limit / 2)
+
+
+def _state_dir(sources: list[Mapping[str, str]]) -> str:
+    """Where systemd, or the XDG base directory specification, wants state kept."""
+    if given := _first("STATE_DIRECTORY", sources).partition(":")[0]:
+        return given
+    base = _first("XDG_STATE_HOME", sources) or os.path.join(_first("HOME", sources) or "/", ".local/state")
+    return os.path.join(base, "openai-moodle-sidecar")
+
+
+def _contradictions(settings: Settings, *, need_key: bool) -> list[str]:
+    faults = []
+    if need_key:
+        faults.append("OPENAI_API_KEY: required; set it, or OPENAI_API_KEY_FILE, or --api-key, or try --demo")
+    if settings.send_user and not settings.user_secret:
+        faults.append("USER_SECRET: required with SEND_USER=true; any long random text of this site's own")
+    if settings.max_body_bytes > settings.queue_bytes:
+        faults.append(f"MAX_BODY_BYTES={settings.max_body_bytes}: must be at most QUEUE_BYTES ({settings.queue_bytes})")
+    if settings.jobs_max_body_bytes > settings.queue_bytes and settings.redis_url:
+        faults.append(
+            f"JOBS_MAX_BODY_BYTES={settings.jobs_max_body_bytes}: must be at most QUEUE_BYTES ({settings.queue_bytes})"
+        )
+    if settings.ai_require_token and not settings.sidecar_token:
+        faults.append("SIDECAR_TOKEN: required with AI_REQUIRE_TOKEN=true")
+    return faults
+
+
+def _proxies(sources: list[Mapping[str, str]]) -> dict[str, str]:
+    found = {}
+    for scheme in _SCHEMES:
+        name = f"{scheme}_proxy"
+        # As curl does: HTTP_PROXY in capitals could come from a request's header "Proxy:" under CGI.
+        text = _first(name, sources) or ("" if scheme == "http" else _first(name.upper(), sources))
+        if text:
+            found[scheme] = text
+    return found
+
+
+def _read_env_file(named: str | None, faults: list[str]) -> dict[str, str]:
+    path = named or ENV_FILE
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = file.read(_LONGEST_FILE).splitlines()
+    except FileNotFoundError:
+        if named:
+            faults.append(f"--env-file={plain(named, 200)}: no such file")
+        return {}
+    except (OSError, ValueError) as exc:
+        faults.append(f"the env file {plain(path, 200)}: cannot be read ({_reason(exc)})")
+        return {}
+    found = {}
+    for number, line in enumerate(lines, 1):
+        text = line.strip().removeprefix("export ").strip()
+        if not text or text.startswith("#"):
+            continue
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip().isidentifier():
+            faults.append(f"the env file {plain(path, 200)}: line {number} is not NAME=value")
+            continue
+        found[name.strip()] = _unquote(value.strip())
+    return found
+
+
+def _unquote(value: str) -> str:
+    quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'"
+    return value[1:-1] if quoted else value
+
+
+def _reason(exc: Exception) -> str:
+    return (exc.strerror if isinstance(exc, OSError) else None) or "not UTF-8 text"

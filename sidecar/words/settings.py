@@ -1,0 +1,210 @@
+"""Every setting: its variable, flag, default and meaning, and what follows from several of them together.
+
+Where values come from is loading.py's.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from sidecar.words import kinds
+from sidecar.words.errors import ConfigError
+
+_MIB: Final = 1024**2
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting as administrators know it."""
+
+    name: str
+    """The variable; in lower case the field of `Settings`, with hyphens the flag unless `flag` says otherwise."""
+    kind: kinds.Kind
+    default: Any
+    help: str
+    flag: str = ""
+    secret: bool = False
+    """Never shown, and readable from the file that NAME_FILE names."""
+
+    @property
+    def field(self) -> str:
+        return self.name.lower()
+
+    @property
+    def option(self) -> str:
+        return self.flag or "--" + self.field.replace("_", "-")
+
+
+def _s(name: str, kind: kinds.Kind, default: Any, meaning: str, **more: Any) -> Setting:
+    return Setting(name=name, kind=kind, default=default, help=meaning, **more)
+
+
+_count = kinds.integer(1, 1_000_000)
+
+SETTINGS: Final[tuple[Setting, ...]] = (
+    _s("OPENAI_API_KEY", kinds.secret, "", "the provider's key; required", flag="--api-key", secret=True),
+    _s(
+        "OPENAI_BASE_URL",
+        kinds.url,
+        "https://ai.kivoyo.com/api",
+        "the provider; texts go to this host",
+        flag="--base-url",
+    ),
+    _s("OPENAI_MODEL", kinds.name, "adorsys", "the model that answers", flag="--model"),
+    _s("MAX_TOKENS", _count, 1000, "the most tokens of an answer; a summary gets half"),
+    _s("COMPLETION_MAX_TOKENS", _count, 4096, "the most tokens of an answer on /v1, where the request names no limit"),
+    _s("MODEL_PASSTHROUGH", kinds.boolean, False, "ask for the model that a request on /v1 names, not OPENAI_MODEL"),
+    _s("SUMMARIZE_THRESHOLD", _count, 2000, "a longer chat context, in characters, is summarized first"),
+    _s("HTTP_MODE", kinds.boolean, False, "serve HTTP, whatever standard input is"),
+    _s("PORT", kinds.integer(0, 65535), 8080, "the port to listen on; 0 takes a free one"),
+    _s("HOST", kinds.host, "127.0.0.1", "the address to listen on"),
+    _s(
+        "REQUEST_TIMEOUT",
+        kinds.seconds(0.1, 3600),
+        25.0,
+        "seconds from arrival to answer, waiting included; by default a fifth, at least 5 s and at most half, "
+        "less than OPENAI_SIDECAR_HTTP_TIMEOUT where that is set",
+    ),
+    _s("CONCURRENCY", kinds.integer(1, 10_000), 64, "the most provider calls in flight at once"),
+    _s("QUEUE_SIZE", _count, 2048, "the most requests held at once"),
+    _s("QUEUE_BYTES", kinds.size(1024, 2**40), 128 * _MIB, "the most bytes of request bodies held at once"),
+    _s(
+        "MAX_BODY_BYTES",
+        kinds.size(1024, 2**30),
+        4 * _MIB,
+        "the largest request body, and the longest stdio line",
+    ),
+    _s("CONTEXT_TOKENS", kinds.integer(200, 10_000_000), 16_000, "the tokens one provider call may take"),
+    _s("SHUTDOWN_GRACE", kinds.seconds(0, 3600), 30.0, "seconds to finish accepted requests after SIGTERM"),
+    _s("SIDECAR_TOKEN", kinds.secret, "", "the token callers must send", secret=True),
+    _s("AI_REQUIRE_TOKEN", kinds.boolean, False, "ask for the token on /ai even on loopback"),
+    _s("ALLOW_UNAUTHENTICATED", kinds.boolean, False, "listen beyond loopback without a token"),
+    _s(
+        "STDIO_MAX_PROCESSES",
+        kinds.integer(1, 4096),
+        16,
+        "the most one-shot processes at work on this machine",
+    ),
+    _s("CACHE_TTL", kinds.seconds(0, 31_536_000), 3600.0, "seconds a finished summary or analysis is kept; 0: never"),
+    _s("CACHE_BYTES", kinds.size(0, 2**40), 64 * _MIB, "the most bytes of finished answers kept; 0: none"),
+    _s("EXTRA_BODY", kinds.json_object, {}, "JSON merged into every provider request"),
+    _s("SEND_USER", kinds.boolean, False, "send the provider an HMAC of user_id, under USER_SECRET"),
+    _s("USER_SECRET", kinds.secret, "", "the site's secret for that HMAC", secret=True),
+    _s("STRICT_STATUS", kinds.boolean, False, "answer failures on /ai with an HTTP error status"),
+    _s("HTML_SAFE", kinds.boolean, False, "put a space after each < in an answer"),
+    _s(
+        "REDIS_URL",
+        kinds.redis,
+        "",
+        "the Redis or Valkey that holds jobs, or embedded for a private one; turns on jobs and offload",
+        secret=True,
+    ),
+    _s("REDIS_PREFIX", kinds.prefix, "moodle-sidecar:", "how every key there begins"),
+    _s(
+        "STATE_DIR",
+        kinds.path,
+        "",
+        "the folder of an embedded Valkey; by default systemd's STATE_DIRECTORY, else "
+        "openai-moodle-sidecar under XDG_STATE_HOME or ~/.local/state",
+    ),
+    _s("JOB_QUEUE_SIZE", _count, 10_000, "the most jobs waiting or at work"),
+    _s("JOBS_MAX_BODY_BYTES", kinds.size(1024, 2**32), 64 * _MIB, "the largest body of a list of jobs"),
+    _s("JOB_RESULT_TTL", kinds.seconds(1, 31_536_000), 259_200.0, "seconds a job's result is kept"),
+    _s("JOB_TIMEOUT", kinds.seconds(1, 3600), 900.0, "seconds a job, or a line of a batch, may take once started"),
+    _s("CALL_TIMEOUT", kinds.seconds(1, 3600), 120.0, "seconds one provider call of a job or a batch may take"),
+    _s("WORKER_CONCURRENCY", kinds.integer(1, 1000), 4, "the most provider calls of a worker for jobs"),
+    _s(
+        "OFFLOAD_CONCURRENCY",
+        kinds.integer(1, 1000),
+        8,
+        "the most provider calls of a worker for long summaries from /ai, beside those for jobs",
+    ),
+    _s("OFFLOAD_THRESHOLD", _count, 60_000, "a longer text to summarize on /ai, in characters, runs as a job"),
+    _s("LOG_FORMAT", kinds.choice("text", "json"), "text", "how a line of the log looks: text or json"),
+    _s("LOG_LEVEL", kinds.choice("debug", "info", "warning", "error"), "info", "the least level logged"),
+)
+
+BY_FIELD: Final[Mapping[str, Setting]] = {setting.field: setting for setting in SETTINGS}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings in force; each field is the lower-case name of a row above. Times are seconds, sizes bytes."""
+
+    openai_api_key: str
+    openai_base_url: str
+    openai_model: str
+    max_tokens: int
+    completion_max_tokens: int
+    model_passthrough: bool
+    summarize_threshold: int
+    http_mode: bool
+    port: int
+    host: str
+    request_timeout: float
+    concurrency: int
+    queue_size: int
+    queue_bytes: int
+    max_body_bytes: int
+    context_tokens: int
+    shutdown_grace: float
+    sidecar_token: str
+    ai_require_token: bool
+    allow_unauthenticated: bool
+    stdio_max_processes: int
+    cache_ttl: float
+    cache_bytes: int
+    extra_body: dict[str, Any]
+    send_user: bool
+    user_secret: str
+    strict_status: bool
+    html_safe: bool
+    redis_url: str
+    redis_prefix: str
+    state_dir: str
+    job_queue_size: int
+    jobs_max_body_bytes: int
+    job_result_ttl: float
+    job_timeout: float
+    call_timeout: float
+    worker_concurrency: int
+    offload_concurrency: int
+    offload_threshold: int
+    log_format: str
+    log_level: str
+    proxies: dict[str, str] = {}
+    """Proxy by scheme ("https", "http", "all") and "no", as the standard proxy variables say."""
+    ca_file: str = ""
+    """A private CA's certificates (SSL_CERT_FILE)."""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown."""
+        password = urlsplit(self.redis_url).password or ""
+        return tuple(filter(None, (self.openai_api_key, self.sidecar_token, self.user_secret, password)))
+
+    @property
+    def provider_host(self) -> str:
+        """The host that texts go to, with its port where one is named."""
+        return urlsplit(self.openai_base_url).netloc.rpartition("@")[2]
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the address listened on."""
+        import ipaddress  # noqa: PLC0415 - late: only a server listens
+
+        return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+
+    def check_redis(self) -> None:
+        """Raise `ConfigError` where there is no Redis for jobs."""
+        if not self.redis_url:
+            raise ConfigError(["REDIS_URL: required here; the Redis or Valkey that holds the jobs"])
+
+    def check_listening(self) -> None:
+        """Raise `ConfigError` where a server with these settings would be open to strangers."""
+        if not (self.loopback or self.sidecar_token or self.allow_unauthenticated):
+            fault = (
+                f"HOST={self.host}: other machines reach it, so set SIDECAR_TOKEN (or ALLOW_UNAUTHENTICATED=true "
+                "where a firewall or a private container network guards it)"
+            )
+            raise ConfigError([fault])

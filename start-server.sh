@@ -1,0 +1,7 @@
+#!/bin/sh
+# Serves Moodle's AI requests over HTTP: on a fresh machine it first makes .venv and installs what
+# requirements.lock lists. Flags go to the program (--demo needs no key); --help lists them.
+set -eu
+root=$(dirname -- "$(readlink -f -- "$0")")
+sh "$root/scripts/venv.sh" run
+exec "$root/.venv/bin/openai-moodle-sidecar" --http-mode "$@"

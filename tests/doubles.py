@@ -1,0 +1,70 @@
+"""A provider that tests hold in their hand, and who hears what a command tells. No I/O lives here."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from sidecar.words.ports import Call, Completion
+
+
+class HeldUpstream:
+    """A provider that answers `text`, or raises `failure`, once its gate is open."""
+
+    def __init__(self, *, text: str = "An answer.", held: bool = False) -> None:
+        self.text = text
+        self.failure: Exception | None = None
+        self.gate = asyncio.Event()
+        if not held:
+            self.gate.set()
+        self.calls: list[Call] = []
+        self.running = 0
+        self.left = asyncio.Event()
+        """Set once a call was cancelled."""
+        self._came = asyncio.Condition()
+
+    async def complete(self, call: Call, *, deadline: float) -> Completion:
+        self.calls.append(call)
+        self.running += 1
+        try:
+            async with self._came:
+                self._came.notify_all()
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.left.set()
+            raise
+        finally:
+            self.running -= 1
+        if self.failure is not None:
+            raise self.failure
+        return Completion(text=self.text)
+
+    async def reached(self, calls: int = 1) -> None:
+        """Return once `calls` calls have come."""
+        async with self._came:
+            await self._came.wait_for(lambda: len(self.calls) >= calls)
+
+    async def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
+        self.calls.append(call)
+        await self.gate.wait()
+        if self.failure is not None:
+            raise self.failure
+        yield b"{}"
+
+    async def aclose(self) -> None:
+        """Nothing to free."""
+
+
+class Told:
+    """Hears what a command tells while it works."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.steps = 0
+        self.heard = asyncio.Event()
+        """Set once something was said."""
+
+    def step(self, count: int = 1) -> None:
+        self.steps += count
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+        self.heard.set()

@@ -1,0 +1,160 @@
+"""The other end of the wire for stdio tests: a session over two pipes, and a provider that echoes. No promises here."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sidecar.edges.stdio import serve_stdio
+from sidecar.engine.engine import Engine
+from sidecar.wiring import engine_of
+from sidecar.words.loading import load
+from sidecar.words.ports import Call, Completion
+from sidecar.words.settings import Settings
+
+PATIENCE = 20.0
+"""Seconds after which a test that waits for the wire has failed."""
+
+
+def settings_of(**named: str) -> Settings:
+    """Settings from an environment with `named` in it, and nothing of this machine's."""
+    return load({}, None, {"OPENAI_API_KEY": "sk-canary-key", **named})
+
+
+def chat(content: str) -> bytes:
+    return json.dumps({"action": "chat", "content": content}).encode() + b"\n"
+
+
+class Echo:
+    """A provider that answers with the question; one that begins with "slow" waits until `released` is set."""
+
+    def __init__(self) -> None:
+        self.released = asyncio.Event()
+        self.running = 0
+        self.most = 0
+        """The most calls under way at once."""
+        self.left = asyncio.Event()
+        """Set once a call was cancelled."""
+        self._changed = asyncio.Event()
+        self.asked: list[str] = []
+
+    async def complete(self, call: Call, *, deadline: float) -> Completion:
+        question = str(call.messages[-1]["content"])
+        self.asked.append(question)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        self._change()
+        try:
+            if question.startswith("slow"):
+                await self.released.wait()
+        except asyncio.CancelledError:
+            self.left.set()
+            raise
+        finally:
+            self.running -= 1
+            self._change()
+        return Completion(text=question)
+
+    def _change(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def reached(self, calls: int, *, running: int | None = None) -> None:
+        """Return once `calls` calls have come, and only `running` of them are under way where that is given."""
+        async with asyncio.timeout(PATIENCE):
+            while len(self.asked) < calls or self.running != (self.running if running is None else running):
+                await self._changed.wait()
+
+    async def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
+        yield b"{}"
+
+    async def aclose(self) -> None:
+        """Nothing to free."""
+
+
+class Session:
+    """A session under way: what is said to it, what it replies, how it ends."""
+
+    def __init__(self, engine: Engine, upstream: Echo) -> None:
+        self.engine = engine
+        self.upstream = upstream
+        self.stop = asyncio.Event()
+        self.task: asyncio.Task[int]
+        self._writer: asyncio.WriteTransport
+        self._reader: asyncio.StreamReader
+        self._reading: asyncio.ReadTransport
+
+    async def open(self, settings: Settings, *, source: int | None, waited: float) -> None:
+        loop = asyncio.get_running_loop()
+        piped, ours = os.pipe()
+        self._writer, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(ours, "wb", 0))
+        hear, sink = os.pipe()
+        self._reader = asyncio.StreamReader(limit=2**26)
+        self._reading, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(self._reader), os.fdopen(hear, "rb", 0)
+        )
+        self.task = asyncio.create_task(self._run(settings, piped, sink, source, waited))
+
+    async def _run(self, settings: Settings, piped: int, sink: int, source: int | None, waited: float) -> int:
+        try:
+            return await serve_stdio(
+                self.engine,
+                settings,
+                source=piped if source is None else source,
+                sink=sink,
+                stop=self.stop,
+                waited=waited,
+            )
+        finally:
+            os.close(piped)
+            os.close(sink)
+
+    def say(self, *lines: bytes) -> None:
+        self._writer.write(b"".join(lines))
+
+    def finish(self) -> None:
+        """End the input once all that was said is through."""
+        self._writer.close()
+
+    async def hear(self) -> Any:
+        """The next reply."""
+        async with asyncio.timeout(PATIENCE):
+            line = await self._reader.readline()
+        assert line.endswith(b"\n"), line
+        return json.loads(line)
+
+    async def hear_all(self) -> list[Any]:
+        """The replies up to the end."""
+        async with asyncio.timeout(PATIENCE):
+            return [json.loads(line) for line in (await self._reader.read()).splitlines()]
+
+    def leave(self) -> None:
+        """Stop reading for good."""
+        self._reading.close()
+
+    async def code(self) -> int:
+        """The exit code."""
+        async with asyncio.timeout(PATIENCE):
+            return await self.task
+
+    async def close(self) -> None:
+        if not self._writer.is_closing():
+            self._writer.abort()
+        self._reading.close()
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def session(*, source: int | None = None, waited: float = 0.0, **named: str) -> AsyncIterator[Session]:
+    """A session under the settings `named`; it reads `source` instead of the pipe where that is given."""
+    settings = settings_of(**named)
+    upstream = Echo()
+    opened = Session(engine_of(settings, upstream), upstream)
+    await opened.open(settings, source=source, waited=waited)
+    try:
+        yield opened
+    finally:
+        await opened.close()

@@ -1,0 +1,152 @@
+"""Providers that tests script byte by byte, the two adapters that call them, and what a call needs."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import pytest
+
+from sidecar.edges.upstream.light import LightUpstream
+from sidecar.edges.upstream.sdk import SdkUpstream
+from sidecar.words.errors import UpstreamFailure
+from sidecar.words.loading import load
+from sidecar.words.ports import Call, Completion
+from sidecar.words.settings import Settings
+
+KEY: Final = "sk-canary-0123456789abcdef"
+Adapter = type[SdkUpstream] | type[LightUpstream]
+both: Final = pytest.mark.parametrize("adapter", [SdkUpstream, LightUpstream], ids=["sdk", "light"])
+
+
+def settings_of(base_url: str, **named: str) -> Settings:
+    """Settings from an environment with `named` in it, and nothing of this machine's."""
+    return load({}, None, {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": base_url, "OPENAI_MODEL": "m", **named})
+
+
+@asynccontextmanager
+async def opened(adapter: Adapter, base_url: str, **named: str) -> AsyncIterator[SdkUpstream | LightUpstream]:
+    """An adapter, closed at the end."""
+    upstream = adapter(settings_of(base_url, **named))
+    try:
+        yield upstream
+    finally:
+        await upstream.aclose()
+
+
+def call(text: str = "What is a fraction?", **more: Any) -> Call:
+    return Call(messages=[{"role": "user", "content": text}], max_tokens=20, **more)
+
+
+def soon(seconds: float = 20.0) -> float:
+    """A deadline that far away."""
+    return asyncio.get_running_loop().time() + seconds
+
+
+async def failing(upstream: SdkUpstream | LightUpstream, asked: Call | None = None) -> UpstreamFailure:
+    """The failure that a call ends with."""
+    with pytest.raises(UpstreamFailure) as caught:
+        await upstream.complete(asked or call(), deadline=soon())
+    return caught.value
+
+
+async def asking(upstream: SdkUpstream | LightUpstream, asked: Call | None = None) -> Completion:
+    return await upstream.complete(asked or call(), deadline=soon())
+
+
+def completion(message: object = None, **more: object) -> dict[str, object]:
+    """A provider's answer with this message, or one that says "Hello."."""
+    message = {"role": "assistant", "content": "Hello."} if message is None else message
+    return {"model": "m-1", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], **more}
+
+
+def http(body: object = None, status: int = 200, **headers: str) -> bytes:
+    """An HTTP answer; a body that is not bytes goes out as JSON."""
+    raw = body if isinstance(body, bytes) else json.dumps(completion() if body is None else body).encode()
+    fields = {"Content-Type": "application/json", "Content-Length": str(len(raw))}
+    fields |= {name.replace("_", "-"): value for name, value in headers.items()}
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items() if value)
+    return f"HTTP/1.1 {status} Said\r\n{head}\r\n".encode() + raw
+
+
+def refused(message: str, status: int, *, type: str = "", code: str | None = None, **headers: str) -> bytes:  # noqa: A002
+    return http({"error": {"message": message, "type": type, "code": code}}, status, **headers)
+
+
+class Heard:
+    """One request as it came."""
+
+    def __init__(self, head: bytes, body: bytes, connection: int) -> None:
+        self.line, *lines = head.decode("latin-1").strip().split("\r\n")
+        self.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        self.body = body
+        self.connection = connection
+        """Which of the provider's connections it came on, from 1."""
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Canned:
+    """A provider that says the next of its answers to each request, the last one for ever, and remembers."""
+
+    def __init__(self, answers: Sequence[bytes], *, close: bool) -> None:
+        self.url = ""
+        self.port = 0
+        self.heard: list[Heard] = []
+        self.connections = 0
+        self.left = asyncio.Event()
+        """Set once a caller has closed his connection."""
+        self._answers = list(answers)
+        self._close = close
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        number = self.connections
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                heard = Heard(head, b"", number)
+                heard.body = await reader.readexactly(int(heard.headers.get("content-length", "0")))
+                self.heard.append(heard)
+                answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+                writer.write(answer)
+                await writer.drain()
+                if self._close or not answer:
+                    break
+        except (asyncio.IncompleteReadError, OSError):
+            self.left.set()
+        finally:
+            writer.transport.close()
+
+
+@asynccontextmanager
+async def listening(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[asyncio.Server]:
+    """A server on a free port of this machine that is done with everybody when the block ends."""
+    busy: set[asyncio.Task[None]] = set()
+
+    def come(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(serve(reader, writer))
+        busy.add(task)
+        task.add_done_callback(busy.discard)
+
+    async with await asyncio.start_server(come, "127.0.0.1", 0, ssl=tls) as server:
+        yield server
+        if busy:
+            _, late = await asyncio.wait(busy, timeout=10)
+            assert not late, "a caller did not leave"
+
+
+@asynccontextmanager
+async def canned(*answers: bytes, tls: ssl.SSLContext | None = None, close: bool = False) -> AsyncIterator[Canned]:
+    """Such a provider, listening; an answer of no bytes closes the connection, `close` closes after each."""
+    provider = Canned(answers or (http(),), close=close)
+    async with listening(provider.serve, tls) as server:
+        provider.port = server.sockets[0].getsockname()[1]
+        provider.url = f"http{'s' if tls else ''}://127.0.0.1:{provider.port}/v1"
+        yield provider

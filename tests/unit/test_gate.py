@@ -1,0 +1,179 @@
+"""The gate: as many calls at once as it has slots, none lost by whoever leaves whenever."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.engine.deadline import Deadline
+from sidecar.engine.gate import Gate
+from sidecar.engine.turns import Ticket
+from sidecar.words.errors import DeadlineExceeded, UpstreamUnreachable
+
+FAR = time.monotonic() + 1e6
+
+
+async def settle() -> None:
+    """Let every task that can go on do so."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def hold(gate: Gate, user: str, until: asyncio.Event, deadline: float = FAR) -> None:
+    async with gate.slot(Ticket(user), deadline=Deadline(deadline)):
+        await until.wait()
+
+
+async def test_no_more_calls_than_slots() -> None:
+    """What is beyond the slots waits, and goes on as slots come free."""
+    gate, until = Gate(slots=2), asyncio.Event()
+    tasks = [asyncio.create_task(hold(gate, str(n), until)) for n in range(5)]
+    await settle()
+    assert (gate.running, gate.waiting) == (2, 3)
+    assert repr(gate) == "<Gate 2/2 slots, 3 waiting>"
+    until.set()
+    await asyncio.gather(*tasks)
+    assert (gate.running, gate.waiting) == (0, 0)
+
+
+async def test_a_cancelled_waiter_is_gone() -> None:
+    """Who leaves while waiting frees his place in the queue."""
+    gate, until = Gate(slots=1), asyncio.Event()
+    running = asyncio.create_task(hold(gate, "a", until))
+    await settle()
+    waiting = asyncio.create_task(hold(gate, "b", until))
+    await settle()
+    waiting.cancel()
+    await settle()
+    assert (gate.running, gate.waiting) == (1, 0)
+    until.set()
+    await running
+
+
+async def test_leaving_in_the_moment_of_the_grant_passes_the_slot_on() -> None:
+    """A slot granted to someone who is just being cancelled goes to the next one."""
+    gate, first, later = Gate(slots=1), asyncio.Event(), asyncio.Event()
+    running = asyncio.create_task(hold(gate, "a", first))
+    await settle()
+    leaver = asyncio.create_task(hold(gate, "b", later))
+    follower = asyncio.create_task(hold(gate, "c", later))
+    await settle()
+    first.set()
+    await running
+    leaver.cancel()
+    await settle()
+    assert gate.running == 1
+    later.set()
+    await follower
+    assert leaver.cancelled()
+    assert (gate.running, gate.waiting) == (0, 0)
+
+
+async def test_a_running_call_that_is_cancelled_frees_its_slot() -> None:
+    """A caller who leaves in the middle frees the slot."""
+    gate, until = Gate(slots=1), asyncio.Event()
+    running = asyncio.create_task(hold(gate, "a", until))
+    await settle()
+    running.cancel()
+    await settle()
+    assert gate.running == 0
+
+
+async def test_an_expired_call_is_dropped_at_the_grant() -> None:
+    """A call whose deadline passed while it waited never reaches the provider and takes no slot."""
+    now = 0.0
+
+    def clock() -> float:
+        return now
+
+    moved: Callable[[], float] = clock
+    gate, until = Gate(slots=1, clock=moved), asyncio.Event()
+    running = asyncio.create_task(hold(gate, "a", until))
+    await settle()
+    late = asyncio.create_task(hold(gate, "b", until, deadline=5.0))
+    fine = asyncio.create_task(hold(gate, "c", until, deadline=50.0))
+    await settle()
+    now = 6.0
+    until.set()
+    await asyncio.gather(running, fine)
+    with pytest.raises(DeadlineExceeded):
+        await late
+    assert (gate.running, gate.waiting) == (0, 0)
+
+
+async def test_more_slots_are_used_at_once() -> None:
+    """A limit that grows lets waiting calls in without waiting for a completion."""
+    gate, until = Gate(slots=1), asyncio.Event()
+    tasks = [asyncio.create_task(hold(gate, str(n), until)) for n in range(4)]
+    await settle()
+    gate.slots = 3
+    gate.grant()
+    await settle()
+    assert (gate.running, gate.waiting) == (3, 1)
+    until.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_waiting_calls_can_be_refused_together() -> None:
+    """When the provider is plainly down, nobody waits for his deadline to hear it."""
+    gate, until = Gate(slots=1), asyncio.Event()
+    running = asyncio.create_task(hold(gate, "a", until))
+    await settle()
+    waiting = [asyncio.create_task(hold(gate, name, until)) for name in "bcd"]
+    await settle()
+    gate.refuse_waiting(UpstreamUnreachable())
+    for task in waiting:
+        with pytest.raises(UpstreamUnreachable):
+            await task
+    until.set()
+    await running
+    assert (gate.running, gate.waiting) == (0, 0)
+
+
+@given(
+    slots=st.integers(1, 4),
+    steps=st.lists(
+        st.tuples(st.sampled_from(["arrive", "finish", "cancel", "tick", "slots"]), st.integers(0, 7)), max_size=60
+    ),
+)
+def test_nothing_is_lost_under_any_interleaving(slots: int, steps: list[tuple[str, int]]) -> None:
+    """Arrivals, grants, completions, cancellations and expiries in any order: bounds hold, and all come to an end."""
+
+    async def scenario() -> None:
+        now = 0.0
+        gate = Gate(slots=slots, clock=lambda: now)
+        running: list[tuple[asyncio.Task[None], asyncio.Event]] = []
+        most = slots
+        for step, number in steps:
+            match step:
+                case "arrive":
+                    until = asyncio.Event()
+                    user, deadline = f"u{number % 3}", now + number
+                    running.append((asyncio.create_task(hold(gate, user, until, deadline)), until))
+                case "finish" if running:
+                    running[number % len(running)][1].set()
+                case "cancel" if running:
+                    running[number % len(running)][0].cancel()
+                case "tick":
+                    now += number / 2
+                case "slots":
+                    gate.slots = 1 + number % 4
+                    most = max(most, gate.slots)
+                    gate.grant()
+                case _:
+                    pass
+            if number % 2:
+                await settle()
+            assert 0 <= gate.running <= most
+        for _, until in running:
+            until.set()
+        results = await asyncio.gather(*(task for task, _ in running), return_exceptions=True)
+        assert all(
+            result is None or isinstance(result, DeadlineExceeded | asyncio.CancelledError) for result in results
+        )
+        assert (gate.running, gate.waiting, gate.oldest_wait) == (0, 0, 0.0)
+
+    asyncio.run(scenario())

@@ -1,0 +1,186 @@
+"""Turns: nothing lost, nothing twice, users in turn, a bounded share for one request, background not starved."""
+
+from collections import deque
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from sidecar.engine.turns import BACKGROUND_SHARE, Ticket, Turns
+
+
+def drain(turns: Turns[str], *, slots: int = 1000) -> list[str]:
+    out = []
+    while (item := turns.pop(slots)) is not None:
+        out.append(item)
+    return out
+
+
+def test_users_take_turns() -> None:
+    """A user with a backlog does not stand before others: each gets one in turn."""
+    turns: Turns[str] = Turns()
+    for number in range(3):
+        turns.push(Ticket("greedy"), f"g{number}")
+    turns.push(Ticket("anna"), "a0")
+    turns.push(Ticket("ben"), "b0")
+    assert drain(turns) == ["g0", "a0", "b0", "g1", "g2"]
+
+
+def test_first_come_first_served_inside_a_user() -> None:
+    """One user's own requests keep their order."""
+    turns: Turns[str] = Turns()
+    for number in range(20):
+        turns.push(Ticket("anna"), str(number))
+    assert drain(turns) == [str(number) for number in range(20)]
+
+
+def test_parts_of_one_request_are_one_turn() -> None:
+    """The parts that wait together go in one turn, up to a quarter of the slots while others wait."""
+    turns: Turns[str] = Turns()
+    long_text = Ticket("anna")
+    for number in range(6):
+        turns.push(long_text, f"part{number}")
+    for name in ("ben", "cleo"):
+        turns.push(Ticket(name), name)
+    assert drain(turns, slots=16) == ["part0", "part1", "part2", "part3", "ben", "cleo", "part4", "part5"]
+
+
+def test_one_request_may_take_all_slots_when_nobody_waits() -> None:
+    """The quarter holds only while others wait."""
+    turns: Turns[str] = Turns()
+    long_text = Ticket("anna")
+    for number in range(8):
+        turns.push(long_text, str(number))
+    assert len(drain(turns, slots=8)) == 8
+
+
+def test_later_calls_of_a_started_request_go_before_its_users_new_ones() -> None:
+    """A request that was begun is finished before the same user's next one."""
+    turns: Turns[str] = Turns()
+    begun = Ticket("anna")
+    turns.push(begun, "first")
+    turns.push(Ticket("anna"), "new")
+    assert turns.pop(100) == "first"
+    turns.push(begun, "second")
+    assert drain(turns) == ["second", "new"]
+
+
+def test_a_resumed_call_keeps_its_turn() -> None:
+    """A retry, or the chat after its context's summary, goes ahead of those who never had a turn."""
+    turns: Turns[str] = Turns()
+    begun = Ticket("anna")
+    turns.push(begun, "context")
+    turns.push(Ticket("ben"), "ben")
+    assert turns.pop(100) == "context"
+    turns.push(begun, "chat", resumed=True)
+    assert drain(turns) == ["chat", "ben"]
+
+
+def test_background_gets_its_share() -> None:
+    """While interactive calls wait, background gets one grant in sixteen; without them, all."""
+    turns: Turns[str] = Turns()
+    for number in range(60):
+        turns.push(Ticket(f"user{number}"), "interactive")
+    for number in range(10):
+        turns.push(Ticket(f"job{number}", background=True), "background")
+    order = drain(turns)
+    assert order[:60].count("background") == 60 // BACKGROUND_SHARE
+    assert len(order) == 70
+
+
+def test_rank_is_what_goes_before() -> None:
+    """A rank says how many calls are granted before a new one of that user."""
+    turns: Turns[str] = Turns()
+    for number in range(4):
+        turns.push(Ticket("greedy"), f"g{number}")
+    turns.push(Ticket("ben"), "b0")
+    assert turns.rank("anna") == 2
+    assert turns.rank("ben") == 3
+    assert turns.rank("greedy") == 5
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcde"), st.booleans()), max_size=60), st.sampled_from("abcdef"))
+def test_no_rank_is_too_low(calls: list[tuple[str, bool]], user: str) -> None:
+    """A new call is never granted later than its rank says, so that an estimate made from it is not too hopeful."""
+    turns: Turns[str] = Turns()
+    for name, background in calls:
+        turns.push(Ticket(name, background=background), "old")
+    rank = turns.rank(user)
+    turns.push(Ticket(user), "new")
+    assert drain(turns).index("new") <= rank + 1
+
+
+class Interleavings(RuleBasedStateMachine):
+    """Any order of arrivals, grants, removals and completions."""
+
+    @initialize(slots=st.integers(1, 12))
+    def start(self, slots: int) -> None:
+        self.slots = slots
+        self.turns: Turns[int] = Turns()
+        self.waiting: dict[int, tuple[Ticket, int]] = {}
+        self.running: deque[Ticket] = deque()
+        self.tickets = [Ticket(user, background=background) for user in "abcd" for background in (False, False, True)]
+        self.next = 0
+        self.overtaken: dict[int, int] = {}
+
+    @rule(which=st.integers(0, 11), resumed=st.booleans())
+    def arrive(self, which: int, *, resumed: bool) -> None:
+        self.next += 1
+        ticket = self.tickets[which]
+        resumed = resumed and ticket.started
+        self.waiting[self.next] = (ticket, self.turns.push(ticket, self.next, resumed=resumed))
+        self.overtaken[self.next] = 0
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        item = data.draw(st.sampled_from(sorted(self.waiting)))
+        ticket, key = self.waiting.pop(item)
+        assert self.turns.remove(ticket, key)
+        assert not self.turns.remove(ticket, key)
+
+    @precondition(lambda self: len(self.running) < self.slots)
+    @rule()
+    def grant(self) -> None:
+        item = self.turns.pop(self.slots)
+        assert (item is None) == (not self.waiting)
+        if item is None:
+            return
+        ticket, _ = self.waiting.pop(item)
+        self.running.append(ticket)
+        others = [other for other, _ in self.waiting.values() if other is not ticket]
+        if any(other.running < max(1, self.slots // 4) for other in others):
+            assert ticket.running <= max(1, self.slots // 4)
+
+    @precondition(lambda self: self.running)
+    @rule()
+    def complete(self) -> None:
+        self.running.popleft().running -= 1
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        if hasattr(self, "turns"):
+            assert len(self.turns) == len(self.waiting)
+
+
+TestInterleavings = Interleavings.TestCase
+TestInterleavings.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+
+
+@given(
+    st.integers(1, 40),
+    st.lists(st.integers(1, 5), min_size=1, max_size=8),
+)
+def test_unfairness_is_bounded(backlog: int, others: list[int]) -> None:
+    """However long one user's backlog, another user's n-th call waits for at most n calls of each."""
+    turns: Turns[tuple[str, int]] = Turns()
+    for number in range(backlog):
+        turns.push(Ticket("greedy"), ("greedy", number))
+    for user, count in enumerate(others):
+        for number in range(count):
+            turns.push(Ticket(str(user)), (str(user), number))
+    order = []
+    while (item := turns.pop(100)) is not None:
+        order.append(item)
+    for place, (_, number) in enumerate(order):
+        assert place < (number + 1) * (len(others) + 1)

@@ -1,0 +1,75 @@
+"""What arq's command is told: to start our consumers, and to take nothing itself.
+
+arq's own consumer holds what it takes for as long as a job may last, so that a killed worker's job would wait for a
+day. Ours run beside it, and end with it.
+"""
+
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any
+from urllib.parse import unquote
+
+from arq.connections import RedisSettings
+
+from sidecar.edges import telemetry
+from sidecar.edges.jobs.connection import connect, redis_address
+from sidecar.edges.jobs.consumer import options
+from sidecar.edges.jobs.keys import Names
+from sidecar.wiring import working_on
+from sidecar.words.errors import ConfigError
+from sidecar.words.loading import load
+from sidecar.words.settings import Settings
+
+_STACK = "sidecar"
+
+
+def worker_settings() -> type:
+    """The class that `arq` reads, from the variables and the env file; ends the process where they make no sense."""
+    try:
+        settings = load({})
+        settings.check_redis()
+    except ConfigError as exc:
+        for fault in exc.faults:
+            sys.stderr.write(f"worker.WorkerSettings: {fault}\n")
+        raise SystemExit(2) from None
+    return type("WorkerSettings", (), _attributes(settings))
+
+
+def _attributes(settings: Settings) -> dict[str, Any]:
+    names = Names(settings.redis_prefix)
+    names.adopt_arq()
+    redis = connect(settings)
+
+    async def on_startup(ctx: dict[str, Any]) -> None:
+        # Here, for arq's command sets its own logging before.
+        telemetry.configure(telemetry.Unbuffered(), level=settings.log_level, as_json=settings.log_format == "json")
+        stack = ctx[_STACK] = AsyncExitStack()
+        drain = await stack.enter_async_context(working_on(settings))
+        stack.push_async_callback(drain)
+
+    async def on_shutdown(ctx: dict[str, Any]) -> None:
+        await ctx.pop(_STACK).aclose()
+
+    return options(_nothing, queue=names.queue("night"), at_once=0) | {
+        "redis_pool": redis,
+        "redis_settings": _for_check(redis_address(settings)),
+        "job_serializer": redis.job_serializer,
+        "job_deserializer": redis.job_deserializer,
+        "on_startup": on_startup,
+        "on_shutdown": on_shutdown,
+    }
+
+
+def _for_check(address: str) -> RedisSettings:
+    """What `arq --check` connects with; arq leaves names as they stand in an address."""
+    found = RedisSettings.from_dsn(address)
+    return replace(
+        found,
+        username=None if found.username is None else unquote(found.username),
+        password=None if found.password is None else unquote(found.password),
+    )
+
+
+async def _nothing(_ctx: dict[Any, Any]) -> None:
+    """Never called: with no job at once arq takes none."""
