@@ -30,7 +30,9 @@ class Valkey:
         """Start it, with what its file holds; return when it answers."""
         self.process = await asyncio.create_subprocess_exec(
             *[str(BINARY), "--port", "0", "--unixsocket", self.socket, "--dir", self._folder],
-            *["--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction", *self._words],
+            # What was answered is in the file: with `everysec` a kill takes up to a second's words, or not.
+            *["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"],
+            *self._words,
             stdout=DEVNULL,
             stdin=DEVNULL,
         )
