@@ -12,6 +12,8 @@ from sidecar.words.origins import DEFAULT, Origin
 State = Literal["ok", "note", "warning", "failed"]
 _MARKS: Final[dict[State, str]] = {"ok": "ok", "note": "note", "warning": "WARN", "failed": "FAIL"}
 _LONGEST: Final = 600
+_TELLING: Final = 8
+"""Characters from which on a secret is cleared wherever it stands; a shorter one, such as `x`, where it is a word."""
 _UNPRINTABLE: Final = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]+")
 
 
@@ -56,11 +58,17 @@ class Report(msgspec.Struct, frozen=True):
 
 def report(settings: Sequence[Origin], findings: Iterable[Finding], secrets: Sequence[str]) -> Report:
     """The report, with every text made printable and cleared of `secrets`: whoever spoke may have quoted one."""
+    hidden = [_as_found(secret) for secret in secrets]
 
     def clean(text: str) -> str:
-        for secret in secrets:
-            text = text.replace(secret, "(secret)")
+        for secret in hidden:
+            text = secret.sub("(secret)", text)
         return _UNPRINTABLE.sub(" ", text)[:_LONGEST]
 
     cleared = [Finding(finding.check, finding.state, clean(finding.what), clean(finding.do)) for finding in findings]
     return Report(settings, cleared, ok=not any(finding.state == "failed" for finding in cleared))
+
+
+def _as_found(secret: str) -> re.Pattern[str]:
+    literal = re.escape(secret)
+    return re.compile(literal if len(secret) >= _TELLING else rf"(?<!\w){literal}(?!\w)")
