@@ -100,6 +100,8 @@ def _stdio(settings: Settings, *, demo: bool) -> NoReturn:
         telemetry.configure(sys.stderr, level=level, as_json=settings.log_format == "json")
         try:
             return run(lambda: run_stdio(settings, source=0, sink=sink, waited=waited, demo=demo), fast_loop=False)
+        except ConfigError as exc:  # a proxy or a CA file that cannot be used shows where it is opened
+            return refused(exc)
         except Exception as exc:  # noqa: BLE001 - the process's outermost: a traceback's words may be a user's
             events.fault("internal", exc)
             return FAULT

@@ -149,6 +149,17 @@ async def test_bad_settings_are_exit_code_2_and_named() -> None:
     assert [word in ended.stderr for word in (b"MAX_TOKENS", b"PORT", b"OPENAI_API_KEY")] == [True] * 3
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("SSL_CERT_FILE", "/nonexistent/ca.pem"), ("https_proxy", "socks5://127.0.0.1:1")]
+)
+async def test_what_proves_unusable_later_is_exit_code_2_and_named(name: str, value: str) -> None:
+    """A CA file and a proxy are looked at where they are opened; that is no fault of ours."""
+    ended = await run(CHAT, "--api-key=sk-x", "--base-url=https://127.0.0.1:1/v1", **{name: value})
+    assert (ended.code, ended.replies) == (2, [])
+    assert ended.stderr.startswith(f"openai-moodle-sidecar: {name}".encode())
+    assert ended.stderr.count(b"\n") == 1
+
+
 @pytest.mark.parametrize("source", ["</dev/null", "<&-"])
 async def test_without_piped_data_it_serves_http(source: str) -> None:
     """What a container or a unit has for stdin means HTTP."""
