@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     fill_missing()
     # PHP hangs on a long stderr, and even a complaint about flags can be long.
     unbound = bound_stderr() if has_piped_data() else None
-    asked = vars(_parser().parse_args(words))
+    asked = _parser().read(words)
     demo, stdio, env_file = asked.pop("demo"), asked.pop("stdio"), asked.pop("env_file")
     instead = {"REDIS_URL": "embedded"} if asked.pop("jobs") else {}
     try:

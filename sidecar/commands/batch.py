@@ -19,7 +19,7 @@ _COMMAND: Final = "batch"
 def main(argv: list[str]) -> int:
     """Answer; the exit code: 0, 1 where not every request was answered, 2 for a call or settings that make no sense."""
     fill_missing()
-    asked = vars(_parser().parse_args(argv))
+    asked = _parser().read(argv)
     path, target, env_file, demo = (asked.pop(name) for name in ("in", "out", "env_file", "demo"))
     wait, retry_failed = asked.pop("wait"), asked.pop("retry_failed")
     progress = Progress(_COMMAND)

@@ -20,7 +20,7 @@ _COMMAND: Final = "collect"
 def main(argv: list[str]) -> int:
     """Collect; the exit code: 0, 1 where not every job is complete, 2 for a call or settings that make no sense."""
     fill_missing()
-    asked = vars(_parser().parse_args(argv))
+    asked = _parser().read(argv)
     path, env_file, timeout = asked.pop("file"), asked.pop("env_file"), asked.pop("timeout")
     if asked.pop("no_wait"):
         timeout = "0"

@@ -26,7 +26,7 @@ _encode: Final = msgspec.json.Encoder().encode
 def main(argv: list[str]) -> int:
     """Enqueue; the exit code: 0, 1 where not all of it was enqueued, 2 for a call or settings that make no sense."""
     fill_missing()
-    asked = vars(_parser().parse_args(argv))
+    asked = _parser().read(argv)
     path, env_file, wait = asked.pop("file"), asked.pop("env_file"), asked.pop("wait")
     progress = Progress(_COMMAND)
     try:

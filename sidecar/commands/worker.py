@@ -17,7 +17,7 @@ _COMMAND: Final = "worker"
 
 def main(argv: list[str]) -> int:
     """Work until a signal; the exit code: 0, 1 where --check finds no worker, 2 for settings that make no sense."""
-    asked = vars(_parser().parse_args(argv))
+    asked = _parser().read(argv)
     demo, check, env_file = asked.pop("demo"), asked.pop("check"), asked.pop("env_file")
     try:
         settings = load(asked, env_file, need_key=not (demo or check))
