@@ -39,7 +39,10 @@ def main(argv: list[str]) -> int:
         with progress.expecting(total):
             return run(lambda: run_batch(settings, batch, progress, demo=demo), fast_loop=True)
 
-    return reading(path, settings.jobs_max_body_bytes, progress, work)
+    try:
+        return reading(path, settings.jobs_max_body_bytes, progress, work)
+    except ConfigError as exc:  # a proxy or a CA file that cannot be used shows where it is opened
+        return refused(exc, _COMMAND)
 
 
 def _parser() -> Parser:

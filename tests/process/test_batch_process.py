@@ -266,6 +266,7 @@ async def test_it_tells_no_secret(folder: Folder) -> None:
         (["missing", "out"], "No such file"),
         (["in.jsonl", "out", "--wait=soon"], "--wait=soon: must be seconds"),
         (["in.jsonl", "out", "--port=x"], "PORT=x"),
+        (["in.jsonl", "out", "--env-file=proxy"], "batch: https_proxy: must be"),
     ],
 )
 async def test_a_wrong_call_does_nothing(folder: Folder, words: list[str], why: str) -> None:
@@ -273,6 +274,7 @@ async def test_a_wrong_call_does_nothing(folder: Folder, words: list[str], why: 
     folder.ask([lecture(1)])
     where = folder.source.parent
     (where / "notes").write_text('{"action": "chat"}\n')
+    (where / "proxy").write_text("https_proxy=socks5://127.0.0.1:1\n")
     before = {path: path.read_bytes() for path in where.iterdir()}
     process = await asyncio.create_subprocess_exec(
         *[sys.executable, "-m", "sidecar", "batch", *words],
@@ -284,6 +286,7 @@ async def test_a_wrong_call_does_nothing(folder: Folder, words: list[str], why: 
     done = await finish(process)
     assert done.code == 2
     assert why in done.said
+    assert "Traceback" not in done.said
     assert {path: path.read_bytes() for path in where.iterdir()} == before
 
 
