@@ -411,7 +411,13 @@ async def test_the_command_serves_and_stops_on_a_signal(number: int) -> None:
 
 @pytest.mark.parametrize(
     ("args", "named"),
-    [(("--nope",), "--nope"), (("--latency=soon",), "latency"), (("--port=0", "--host=192.0.2.1"), "192.0.2.1")],
+    [
+        (("--nope",), "--nope"),
+        (("--latency=soon",), "latency"),
+        (("--port=0", "--host=192.0.2.1"), "192.0.2.1"),
+        (("--port=65536",), "0 to 65535"),
+        (("--port=soon",), "0 to 65535"),
+    ],
 )
 async def test_the_command_refuses_what_makes_no_sense(args: tuple[str, ...], named: str) -> None:
     """Wrong flags, values and addresses end it with 2 and one line."""

@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
-    parser.add_argument("--port", type=int, default=PORT, help=f"port to listen on, 0 picks one ({PORT})")
+    parser.add_argument("--port", type=_port, default=PORT, help=f"port to listen on, 0 picks one ({PORT})")
     for name, hint in get_type_hints(Options, include_extras=True).items():
         flag = f"--{name.replace('_', '-')}"
         if get_args(hint)[0] is bool:
@@ -76,6 +76,13 @@ def _parser() -> argparse.ArgumentParser:
         else:
             parser.add_argument(flag, metavar=name.upper(), help=MEANINGS[name])
     return parser
+
+
+def _port(text: str) -> int:
+    # uvloop takes the last 16 bits of a number that is no port, and listens there.
+    if text.isdecimal() and int(text) <= 65_535:
+        return int(text)
+    raise argparse.ArgumentTypeError("must be a whole number from 0 to 65535")
 
 
 def _wrong(message: str) -> int:
