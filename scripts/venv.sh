@@ -1,8 +1,8 @@
 #!/bin/sh
 # Makes the Python environment of this checkout ready and says nothing when it already is: `venv.sh run` for
 # serving (.venv, from requirements.lock), `venv.sh dev` for tests (.venv-dev, from requirements-dev.lock).
-# .venv is a link to a finished environment under .venvs, named after what it was made from. So an install that
-# fails or is interrupted leaves the one in use alone, and going back to an earlier lock costs nothing.
+# .venv is a link to a finished environment under .venvs, named after what it was made from. So an install leaves the
+# one in use alone until it is done, one that fails for good, and going back to the version before costs nothing.
 set -eu
 umask 022                   # the web server's user runs the command too
 unset PYTHONPATH PYTHONHOME # pip would take what it finds there for installed
@@ -41,7 +41,12 @@ find_python() {
     return 1
 }
 
-# What an environment is made from, for Python $1: this script, the lock, and where it stands (commands name it).
+# The environment for Python $1, named after its requirements and then the project. Every name of a kind is as long.
+named() {
+    printf '.venvs/%s-%s-%s\n' "$kind" "$(made_from "$1")" "$(project)"
+}
+
+# What requirements are made from: Python, this script, the lock, and where they stand (commands name it).
 made_from() {
     { printf '%s\n' "$1" "$root" && cat scripts/venv.sh "$lock"; } | sha256sum | cut -c 1-12
 }
@@ -49,16 +54,22 @@ made_from() {
 # What this project is installed from: its description, and where a copy of the code is installed, the code.
 project() {
     if [ "$kind" = dev ]; then set -- pyproject.toml; else set -- pyproject.toml sidecar worker; fi
-    find "$@" -type f ! -name '*.pyc' -exec sha256sum {} + | sort | sha256sum
+    find "$@" -type f ! -name '*.pyc' -exec sha256sum {} + | sort | sha256sum | cut -c 1-12
 }
 
 ready() {
     ask_version "$link/bin/python" 2>/dev/null || return 1
     here=$version
     if [ -n "${PYTHON:-}" ]; then { ask_version "$PYTHON" && [ "$version" = "$here" ]; } || return 1; fi
-    [ "$(readlink "$link")" = ".venvs/$kind-$(made_from "$here")" ] &&
-        [ -x "$link/bin/openai-moodle-sidecar" ] &&
-        [ "$(cat "$link/project" 2>/dev/null)" = "$(project)" ]
+    [ "$(readlink "$link")" = "$(named "$here")" ] && is_complete "$link"
+}
+
+is_complete() {
+    [ -x "$1/bin/openai-moodle-sidecar" ] && [ -e "$1/project" ]
+}
+
+has_requirements() {
+    [ -e "$1/requirements" ] && ask_version "$1/bin/python" 2>/dev/null
 }
 
 # Waits for another install in this checkout. The kernel lets go of the lock when this process and its pip are gone.
@@ -78,6 +89,31 @@ pip_install() {
     "$home/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$@" >&2
 }
 
+# An environment with the same requirements, if there is one.
+find_same() {
+    for other in "${home%-*}"-*; do
+        if has_requirements "$other" && is_complete "$other"; then
+            printf '%s\n' "$other"
+            return
+        fi
+    done
+}
+
+# Makes the new environment from $1 without an index: a copy, whose commands are told where they are now.
+copy_requirements() {
+    rm -rf .venvs/part "$home"
+    cp -a "$1" .venvs/part
+    rm -f .venvs/part/project
+    "$python" -c '
+import pathlib, sys
+old, new = (name.encode() for name in sys.argv[1:])
+for path in pathlib.Path(".venvs/part/bin").iterdir():
+    if path.is_file() and not path.is_symlink() and old in (text := path.read_bytes()):
+        path.write_bytes(text.replace(old, new))
+' "${1##*/}" "${home##*/}"
+    mv .venvs/part "$home"
+}
+
 install_requirements() {
     say "Installing what $lock lists (first start, or something changed) ..."
     rm -rf "$home"
@@ -91,7 +127,6 @@ install_requirements() {
 
 install_project() {
     rm -f "$home/project"
-    now=$(project)
     if [ "$kind" = dev ]; then
         pip_install --no-deps --no-build-isolation --editable .
     else
@@ -103,8 +138,7 @@ install_project() {
         pip_install --no-deps --no-build-isolation --force-reinstall "$home/source"
         rm -rf "$home/source"
     fi
-    printf '%s\n' "$now" >"$home/project.new"
-    mv "$home/project.new" "$home/project"
+    : >"$home/project"
 }
 
 # Points the link at the new environment in one step, and keeps the one before: something may still run from it.
@@ -151,8 +185,11 @@ mkdir -p .venvs
 take_turn
 if ready; then exit 0; fi
 ask_version "$python"
-home=.venvs/$kind-$(made_from "$version")
+home=$(named "$version")
 trap explain EXIT
-[ -e "$home/requirements" ] || install_requirements
-install_project
+if ! has_requirements "$home"; then
+    same=$(find_same)
+    if [ -n "$same" ]; then copy_requirements "$same"; else install_requirements; fi
+fi
+if ! is_complete "$home"; then install_project; fi
 publish

@@ -198,11 +198,44 @@ def test_a_changed_lock_installs_anew(ready: Site) -> None:
 
 
 def test_changed_code_installs_the_project_alone(ready: Site) -> None:
-    """An upgrade or an edit takes no download when the lock did not change."""
+    """An upgrade or an edit takes no download when the lock did not change, and going back takes nothing at all."""
+    before = (ready.tree / "sidecar/__init__.py").read_text()
     ready.append("sidecar/__init__.py", "# changed\n")
     ready.start()
     (project,) = ready.installs()
     assert "--no-deps" in project
+
+    (ready.tree / "sidecar/__init__.py").write_text(before)
+    assert told(ready.start())
+    assert ready.installs() == []
+
+
+def test_changed_code_leaves_the_one_in_use_alone(ready: Site) -> None:
+    """One-shot processes start all the while, a running server finds its own modules, and the new commands name
+    their own place.
+    """
+    in_use = (ready.tree / ".venv").resolve()
+    ready.executable(in_use / "bin/tool", f"#!{in_use}/bin/python\n")
+    ready.append("sidecar/__init__.py", "# changed\n")
+
+    with installing(ready) as start:
+        assert (ready.tree / ".venv").resolve() == in_use
+        assert os.access(in_use / "bin/openai-moodle-sidecar", os.X_OK)
+        (in_use / "bin/openai-moodle-sidecar").write_text("untouched")
+
+    assert start.returncode == 0
+    now = (ready.tree / ".venv").resolve()
+    assert now != in_use
+    assert (now / "bin/tool").read_text() == f"#!{now}/bin/python\n"
+    assert (in_use / "bin/openai-moodle-sidecar").read_text() == "untouched"
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(ready: Site) -> None:
+    """A Python that was updated may stand somewhere else, under the same version."""
+    (ready.tree / ".venv/bin/python").unlink()
+
+    assert told(ready.start())["args"] == ["--http-mode"]
+    assert len(ready.installs()) == 2
 
 
 def test_a_changed_python_installs_anew(ready: Site) -> None:
