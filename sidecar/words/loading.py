@@ -18,6 +18,8 @@ ENV_FILE: Final = "/etc/openai-moodle-sidecar/env"
 """Read when it is there and no other file is named."""
 
 _LONGEST_FILE: Final = 1024**2
+_ENCODING: Final = "utf-8-sig"
+"""Editors on Windows put a byte order mark first, which nobody sees."""
 _PASSED: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
 _SCHEMES: Final = ("http", "https", "all", "no")
 
@@ -126,7 +128,7 @@ def _find(setting: Setting, sources: list[Mapping[str, str]], faults: list[str])
 
 def _read_secret(setting: Setting, path: str, faults: list[str]) -> str:
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding=_ENCODING) as file:
             text = file.read(_LONGEST_FILE).strip()
     except (OSError, ValueError) as exc:
         faults.append(f"{setting.name}_FILE={plain(path, 200)}: cannot be read ({_reason(exc)})")
@@ -200,7 +202,7 @@ def _proxies(sources: list[Mapping[str, str]]) -> dict[str, str]:
 def _read_env_file(named: str | None, faults: list[str]) -> dict[str, str]:
     path = named or ENV_FILE
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding=_ENCODING) as file:
             lines = file.read(_LONGEST_FILE).splitlines()
     except FileNotFoundError:
         if named:

@@ -109,6 +109,14 @@ def test_the_env_file_is_forgiving_and_exact(tmp_path: Path) -> None:
     assert "secret words" not in str(raised.value)
 
 
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    """Editors on Windows write one, and nobody sees it."""
+    file, key = tmp_path / "env", tmp_path / "key"
+    file.write_text(f"OPENAI_API_KEY_FILE={key}\r\n", encoding="utf-8-sig")
+    key.write_text("sk-from-file\r\n", encoding="utf-8-sig")
+    assert load({}, str(file), {}).openai_api_key == "sk-from-file"
+
+
 def test_a_named_env_file_must_be_there(tmp_path: Path) -> None:
     """A misspelt --env-file is said."""
     with pytest.raises(ConfigError, match="no such file"):
