@@ -98,6 +98,19 @@ async def test_a_finished_job_is_joined_until_it_is_forgotten(store: JobStore) -
     assert not await store.redis.exists(store.names.text(job.job_id))
 
 
+async def test_who_joins_a_finished_job_has_its_result_as_long_as_anybody(store: JobStore) -> None:
+    """What the evening's cron hears is complete is there in the morning, however old it was."""
+    [job] = await store.enqueue([lecture(1)])
+    await (await run_of(store, job.job_id)).complete("Rivers.")
+    redis: Any = store.redis
+    name, by = store.names.job(job.job_id), f"{store.names.prefix}by:{job.job_id}"
+    for left, least in ((1_000, 3 * 24 * 3600 * 1000 - 60_000), (10**9, 10**9 - 60_000)):
+        await redis.pexpire(name, left)
+        await redis.pexpire(by, left)
+        await store.enqueue([lecture(1)])
+        assert min(await redis.pttl(name), await redis.pttl(by)) >= least
+
+
 @pytest.mark.parametrize("end", ["failed", "cancelled"])
 async def test_what_failed_or_was_cancelled_starts_anew(store: JobStore, end: str) -> None:
     """The second try is a new one, with its text, and nothing of the first."""

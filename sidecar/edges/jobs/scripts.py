@@ -46,10 +46,11 @@ is no room for the others nothing need."""
 ENQUEUE: Final = (
     _OPEN
     + """
-local now, room, text_ms, record_ms, lane = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
+local now, room, text_ms, record_ms = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
+local keep_ms, lane = tonumber(ARGV[6]), ARGV[7]
 local held, fresh = 0, {}
 for _, queue in ipairs(KEYS) do held = held + redis.call('ZCARD', queue) end
-for i = 7, #ARGV, 4 do
+for i = 8, #ARGV, 4 do
   local id = ARGV[i]
   if not fresh[id] and not joined(id) then
     if redis.call('EXISTS', P..'text:'..id) == 0 then return 'missing' end
@@ -59,7 +60,7 @@ for i = 7, #ARGV, 4 do
   end
 end
 local states = {}
-for i = 7, #ARGV, 4 do
+for i = 8, #ARGV, 4 do
   local id, action, submitter, payload = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local job, by, r = P..'job:'..id, P..'by:'..id, joined(id)
   if not r then
@@ -73,10 +74,12 @@ for i = 7, #ARGV, 4 do
     redis.call('PEXPIRE', P..'text:'..id, text_ms)
     redis.call('PSETEX', P..'arq:job:'..id..'.'..gen, record_ms, payload)
     -- Thousandths keep a list's order.
-    redis.call('ZADD', P..'arq:queue:'..lane, string.format('%.3f', now + (i - 7) / 4000), id..'.'..gen)
+    redis.call('ZADD', P..'arq:queue:'..lane, string.format('%.3f', now + (i - 8) / 4000), id..'.'..gen)
     r = {'queued'}
   elseif r[1] == 'complete' then
     redis.call('DEL', P..'text:'..id)
+    -- Who joins it today collects it tomorrow.
+    if redis.call('PTTL', job) < keep_ms then redis.call('PEXPIRE', job, keep_ms) end
   elseif r[1] == 'queued' and lane == 'day' and r[3] ~= 'day' then
     local name = id..'.'..r[2]
     local score = redis.call('ZSCORE', P..'arq:queue:'..r[3], name)
@@ -93,7 +96,7 @@ end
 return states
 """
 )
-"""ARGV: prefix, now, room, text_ms, record_ms, lane, then id, action, submitter and arq's payload of each entry."""
+"""ARGV: prefix, now, room, text_ms, record_ms, keep_ms, lane, then id, action, submitter and arq's payload of each."""
 
 CANCEL: Final = """
 local P, id, user, keep_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4]

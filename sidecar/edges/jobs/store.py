@@ -103,7 +103,8 @@ class JobStore:
     def _entries(self, ids: Sequence[str], requests: Sequence[Request], lane: Lane) -> list[Any]:
         now = time.time_ns() // 1_000_000
         payload = serialize_job(TASK, (), {}, None, now, serializer=_encode)
-        entries: list[Any] = [self.names.prefix, now, self._room, _ms(TEXT_SECONDS), _ms(RECORD_SECONDS), lane]
+        times = (_ms(TEXT_SECONDS), _ms(RECORD_SECONDS), self._keep_ms)
+        entries: list[Any] = [self.names.prefix, now, self._room, *times, lane]
         for name, request in zip(ids, requests, strict=True):
             entries += (name, request.action, submitter(request.user_id) or NOBODY, payload)
         return entries
