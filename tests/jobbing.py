@@ -95,6 +95,9 @@ class Till:
     def __init__(self) -> None:
         self.url = ""
         self.latency = 0.0
+        self.open = asyncio.Event()
+        """Cleared, it answers nobody until it is set again."""
+        self.open.set()
         self.calls: Counter[str] = Counter()
         """How often each prompt was asked."""
         self.again: list[str] = []
@@ -119,6 +122,7 @@ class Till:
         try:
             if store is not None:
                 await self._look(store, keys, system, user, asked["max_tokens"])
+            await self.open.wait()
             await asyncio.sleep(self.latency)
         finally:
             self.in_flight -= 1

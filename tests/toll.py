@@ -51,7 +51,7 @@ async def killed_workers(jobs: int, kills: int) -> Toll:
     """Two workers, killed `kills` times at moments of chance and started again."""
     dice = random.Random(kills)
     async with valkey() as server, till(REDIS_URL=server.url) as provider, AsyncExitStack() as stack:
-        provider.latency = 0.03
+        provider.latency = 0.06
         env = _environment(server, provider)
         store = await stack.enter_async_context(jobs_of(**env))
         requests = [lecture(number, 200 if number % 5 == 0 else 5) for number in range(jobs)]
@@ -62,7 +62,11 @@ async def killed_workers(jobs: int, kills: int) -> Toll:
             await workers[victim].event("job")
             await asyncio.sleep(dice.uniform(0, 0.5))
             await workers[victim].kill()
+            # The other one would end all that there is while a new one starts on a slow machine.
+            provider.open.clear()
             workers[victim] = await stack.enter_async_context(worker(**env))
+            await workers[victim].event("working")
+            provider.open.set()
         # What a death costs: of each slot the call in flight, and one that was answered and is not stored yet.
         return Toll(await until(store, ids, ended), provider, lost=kills * 4 * 2)
 
