@@ -53,7 +53,7 @@ def _attributes(settings: Settings) -> dict[str, Any]:
 
     return options(_nothing, queue=names.queue("night"), at_once=0) | {
         "redis_pool": redis,
-        "redis_settings": _for_check(redis_address(settings)),
+        "redis_settings": _for_check(redis_address(settings), settings.ca_file),
         "job_serializer": redis.job_serializer,
         "job_deserializer": redis.job_deserializer,
         "on_startup": on_startup,
@@ -61,13 +61,15 @@ def _attributes(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _for_check(address: str) -> RedisSettings:
-    """What `arq --check` connects with; arq leaves names as they stand in an address."""
+def _for_check(address: str, ca_file: str) -> RedisSettings:
+    """What `arq --check` connects with; arq leaves names as they stand in an address, and asks no name of Redis."""
     found = RedisSettings.from_dsn(address)
     return replace(
         found,
         username=None if found.username is None else unquote(found.username),
         password=None if found.password is None else unquote(found.password),
+        ssl_ca_certs=ca_file or None,
+        ssl_check_hostname=found.ssl,
     )
 
 

@@ -268,6 +268,29 @@ async def test_tls(tmp_path: Path) -> None:
             await refused(store, "closes the connection|does not speak Redis' protocol|does not answer", limit=2)
 
 
+async def test_a_certificate_of_another_host(tmp_path: Path) -> None:
+    """Whoever has one of the same CA, for a name of his own, hears no password and no text."""
+    ca, heard = trustme.CA(), bytearray()
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.extend(await reader.read(4096))
+        writer.write(b"-ERR max number of clients reached\r\n")
+        writer.close()
+
+    for name, words, told in (("elsewhere.example", "another host's", False), ("127.0.0.1", "too many clients", True)):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        ca.issue_cert(name).configure_cert(context)
+        async with listening(listen, context) as server:
+            url = f"rediss://:{SECRET}@127.0.0.1:{port_of(server)}"
+            async with jobs_of(REDIS_URL=url, SSL_CERT_FILE=str(tmp_path / "ca.pem")) as store:
+                await refused(store, words)
+            assert (SECRET.encode() in heard) is told
+            async with jobs_of(REDIS_URL=f"{url}?ssl_cert_reqs=none") as store:
+                await refused(store, "too many clients")
+            heard.clear()
+
+
 def test_what_nobody_thought_of_is_said_by_its_kind_alone() -> None:
     """Words that may be a user's are never passed on, and never taken for Redis' own."""
     assert reason(ValueError("my password")) == "Redis failed (ValueError)."

@@ -5,11 +5,13 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
 from tests.jobbing import PATIENCE, ended, jobs_of, lecture, till, until, worker
 from tests.serving import ROOT
 from tests.valkeys import Valkey, valkey
+from worker.settings import worker_settings
 
 ARQ = [sys.executable, "-m", "arq", "worker.WorkerSettings"]
 CANARY = "secret%2Fcanary"
@@ -60,6 +62,14 @@ async def test_its_check_knows_the_worker(server: Valkey) -> None:
         async with jobs_of(**env) as store:
             await until(store, [(await store.enqueue([lecture(1)]))[0].job_id], ended)
         assert (await arq("--check", **env))[0] == 0
+
+
+def test_its_check_asks_redis_for_its_own_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the worker does, and by the same CA."""
+    for name, value in (("OPENAI_API_KEY", "k"), ("REDIS_URL", "rediss://there"), ("SSL_CERT_FILE", "/ca.pem")):
+        monkeypatch.setenv(name, value)
+    asked = worker_settings().redis_settings  # type: ignore[attr-defined]
+    assert (asked.ssl, asked.ssl_check_hostname, asked.ssl_ca_certs) == (True, True, "/ca.pem")
 
 
 async def test_a_killed_ones_job_is_taken_up_again_soon(server: Valkey) -> None:

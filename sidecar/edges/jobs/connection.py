@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
 from arq.connections import ArqRedis
@@ -40,8 +40,11 @@ def connect(settings: Settings) -> ArqRedis:
     options: dict[str, Any] = {"lib_name": None, "lib_version": None, "redis_connect_func": _connected}
     if not address.startswith("unix:"):
         options["socket_keepalive"] = True
-    if address.startswith("rediss:") and settings.ca_file:
-        options["ssl_ca_certs"] = settings.ca_file
+    if address.startswith("rediss:"):
+        # The library's own default takes anybody's certificate for Redis' own.
+        options["ssl_check_hostname"] = parse_qs(urlsplit(address).query).get("ssl_cert_reqs") != ["none"]
+        if settings.ca_file:
+            options["ssl_ca_certs"] = settings.ca_file
     pool: Any = BlockingConnectionPool.from_url(address, max_connections=CONNECTIONS, timeout=None, **options)
     if pool.connection_class is UnixDomainSocketConnection:
         pool.connection_class = _UnixConnection

@@ -39,7 +39,7 @@ _BY_TYPE: Final[tuple[tuple[type[BaseException], str], ...]] = (
     ),
     (
         ssl.SSLCertVerificationError,
-        "Redis has a certificate that is not trusted: name its CA's file in SSL_CERT_FILE.",
+        "Redis has a certificate that is not trusted (name its CA's file in SSL_CERT_FILE), or that is another host's.",
     ),
     (
         ssl.SSLError,
