@@ -6,7 +6,7 @@ Each kind is a function from text to value that raises `ValueError` with what is
 import re
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
@@ -17,6 +17,15 @@ _FALSE: Final = frozenset({"false", "0", "no", "off"})
 _UNITS: Final = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _SIZE: Final = re.compile(r"([0-9]{1,18})\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
 _TOKEN: Final = re.compile(r"[!-~]+")
+# Others the client takes for arguments of its own, and some of them break what is read with it.
+_REDIS_OPTIONS: Final = {"db": "[0-9]{1,9}"}
+_REDIS_TLS_OPTIONS: Final = _REDIS_OPTIONS | {
+    "ssl_cert_reqs": "none|optional|required",
+    "ssl_check_hostname": "no|false|0",
+    "ssl_ca_certs": "/.+",
+    "ssl_certfile": "/.+",
+    "ssl_keyfile": "/.+",
+}
 
 
 def boolean(text: str) -> bool:
@@ -103,16 +112,24 @@ def url(text: str) -> str:
 
 def redis(text: str) -> str:
     """The address of a Redis, or `embedded` for a private one."""
-    wanted = "redis://, rediss:// or unix:// with an address, such as redis://:password@127.0.0.1:6379/0, or embedded"
+    wanted = (
+        "redis://, rediss:// or unix:// with an address, such as redis://:password@127.0.0.1:6379/0, or embedded; "
+        "its only options are db and, with rediss://, ssl_cert_reqs, ssl_check_hostname=no, ssl_ca_certs, "
+        "ssl_certfile and ssl_keyfile"
+    )
     if text.lower() == "embedded":
         return "embedded"
     if not _TOKEN.fullmatch(text):
         raise ValueError(wanted)
     try:
         parts = urlsplit(text)
+        options = parse_qsl(parts.query)
         _ = parts.port
     except ValueError:
         raise ValueError(wanted) from None
+    known = _REDIS_TLS_OPTIONS if parts.scheme == "rediss" else _REDIS_OPTIONS
+    if not all(name in known and re.fullmatch(known[name], value) for name, value in options):
+        raise ValueError(wanted)
     named = parts.path if parts.scheme == "unix" else parts.hostname
     database = "" if parts.scheme == "unix" else parts.path.strip("/")
     if parts.scheme not in {"redis", "rediss", "unix"} or not named or (database and not database.isdecimal()):

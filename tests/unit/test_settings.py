@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.edges.jobs.connection import connect
 from sidecar.words.errors import ConfigError
 from sidecar.words.loading import environment_for_child, load
 from sidecar.words.settings import BY_FIELD, SETTINGS, Settings
@@ -228,3 +229,39 @@ def test_what_is_said_instead_is_the_last_to_be_heard() -> None:
     assert load({}, None, KEY, instead=instead).redis_url == "embedded"
     assert load({}, None, KEY | {"REDIS_URL": " "}, instead=instead).redis_url == "embedded"
     assert load({}, None, KEY | {"REDIS_URL": "redis://there"}, instead=instead).redis_url == "redis://there"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "redis://:p%40ss@there:6379/3",
+        "redis://there?db=3",
+        "unix:///run/valkey.sock?db=3",
+        "rediss://there/0?ssl_cert_reqs=none",
+        "rediss://there?ssl_certfile=/a.pem&ssl_keyfile=/a.key&ssl_ca_certs=/ca.pem&ssl_check_hostname=no",
+    ],
+)
+def test_an_address_of_redis_may_say_which_database_and_how_it_is_trusted(address: str) -> None:
+    """And the client takes every one of them."""
+    settings = load({}, None, KEY | {"REDIS_URL": address})
+    assert settings.redis_url == address
+    pool = connect(settings).connection_pool
+    pool.connection_class(**pool.connection_kwargs)
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["db=x", "db=-1", "decode_responses=true", "ssl_cert_reqs=none", "protocol=x", "retry=3", "foo=bar&db=1"],
+)
+@pytest.mark.parametrize("scheme", ["redis", "unix"])
+def test_other_options_in_an_address_of_redis_are_faults(scheme: str, options: str) -> None:
+    """The client fails on them when it is first used, or reads with them what is no longer what was written."""
+    found = faults(KEY | {"REDIS_URL": f"{scheme}://:hunter2@there/0?{options}"})
+    assert [fault.partition(":")[0] for fault in found] == ["REDIS_URL=(not shown)"]
+    assert "hunter2" not in str(found)
+
+
+def test_an_option_of_tls_is_one_of_its_values() -> None:
+    """A misspelt one does not turn the check off."""
+    assert faults(KEY | {"REDIS_URL": "rediss://there?ssl_cert_reqs=never"})
+    assert faults(KEY | {"REDIS_URL": "rediss://there?ssl_ca_certs=ca.pem"})

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import msgspec
 from arq.connections import ArqRedis
@@ -42,7 +42,7 @@ def connect(settings: Settings) -> ArqRedis:
         options["socket_keepalive"] = True
     if address.startswith("rediss:"):
         # The library's own default takes anybody's certificate for Redis' own.
-        options["ssl_check_hostname"] = parse_qs(urlsplit(address).query).get("ssl_cert_reqs") != ["none"]
+        options["ssl_check_hostname"] = dict(parse_qsl(urlsplit(address).query)).get("ssl_cert_reqs") != "none"
         if settings.ca_file:
             options["ssl_ca_certs"] = settings.ca_file
     pool: Any = BlockingConnectionPool.from_url(address, max_connections=CONNECTIONS, timeout=None, **options)
