@@ -99,8 +99,8 @@ class Calls:
                     completion = await self.upstream.complete(call, deadline=started + longest)
                 break
             except UpstreamFailure as failure:
-                pause = self.pause(failure, retries, deadline)
-                if pause is None or (failure.once and tried_once):
+                pause = self.pause(failure, retries, deadline, tried_once=tried_once)
+                if pause is None:
                     raise
                 tried_once = tried_once or failure.once
             await self.sleep(pause)
@@ -109,9 +109,14 @@ class Calls:
         trace.completion_tokens += completion.completion_tokens
         return completion
 
-    def pause(self, failure: UpstreamFailure, retries: int, deadline: Point) -> float | None:
-        """Seconds until the next try; None where it must not or cannot be made."""
+    def pause(self, failure: UpstreamFailure, retries: int, deadline: Point, *, tried_once: bool) -> float | None:
+        """Seconds until the next try; None where it must not or cannot be made.
+
+        `tried_once`: whether a failure that allows `once` was followed by a try already.
+        """
         if not failure.retryable or retries >= MOST_RETRIES or self.limit.breaker == "open":
+            return None
+        if failure.once and tried_once:
             return None
         from random import random  # noqa: PLC0415 - late: it costs the one-shot process milliseconds
 

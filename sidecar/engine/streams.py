@@ -21,7 +21,7 @@ async def streamed(
 
     `deadline` is the first event's. Raises what ended the last attempt.
     """
-    retries = 0
+    retries, tried_once = 0, False
     while True:
         begun = False
         try:
@@ -32,9 +32,10 @@ async def streamed(
                     begun = True
                     yield data
         except UpstreamFailure as failure:
-            pause = None if begun else calls.pause(failure, retries, deadline)
+            pause = None if begun else calls.pause(failure, retries, deadline, tried_once=tried_once)
             if pause is None:
                 raise
+            tried_once = tried_once or failure.once
         else:
             return
         await calls.sleep(pause)

@@ -150,6 +150,17 @@ async def test_before_the_first_event_it_is_retried_as_any_call() -> None:
     assert (taker.taken, len(spring.calls)) == ([b"a"], 2)
 
 
+async def test_a_kept_connection_that_was_closed_is_tried_once_more() -> None:
+    """The provider had most likely not begun; twice in a row it may have, and a third try could be paid for again."""
+    spring, taker = Spring(), Taker()
+    completions = over(spring)
+    closed = UpstreamUnreachable(retryable=True, once=True)
+    for item in (closed, closed, b"a", None):
+        await spring.feed.put(item)
+    assert code(await completions.stream(asked(), taker)) == "upstream_unreachable"
+    assert (taker.taken, len(spring.calls)) == ([], 2)
+
+
 async def test_after_the_first_event_nothing_is_retried() -> None:
     """The caller has a part of it; the failure is what ends it."""
     spring, taker = Spring(), Taker()
