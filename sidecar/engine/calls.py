@@ -102,8 +102,9 @@ class Calls:
                 pause = self.pause(failure, retries, deadline, tried_once=tried_once)
                 if pause is None:
                     raise
+                if not await self.paused(pause):
+                    raise
                 tried_once = tried_once or failure.once
-            await self.sleep(pause)
             retries, resumed = retries + 1, True
         trace.prompt_tokens += completion.prompt_tokens
         trace.completion_tokens += completion.completion_tokens
@@ -124,6 +125,11 @@ class Calls:
         if self.clock() + pause + self.limit.duration >= deadline.at or not self.limit.may_retry():
             return None
         return pause
+
+    async def paused(self, seconds: float) -> bool:
+        """Wait; whether the next try may still be made: the provider may have turned out to be down meanwhile."""
+        await self.sleep(seconds)
+        return self.limit.breaker != "open"
 
     @asynccontextmanager
     async def attempt(

@@ -192,6 +192,8 @@ class Limit:
         if kind not in DOWN or (kind is UpstreamError and 400 <= (failure.status or 0) < 500):
             self._alive()  # it did not like this one request
             return
+        if self._opened_by is not None and self._clock() < self._probe_at:
+            return  # no probe was due yet: it was sent before this was known, and tells nothing new
         self._failures[kind] += 1
         if self._opened_by is None:
             if self._failures[kind] >= DOWN[kind]:

@@ -35,10 +35,11 @@ async def streamed(
             pause = None if begun else calls.pause(failure, retries, deadline, tried_once=tried_once)
             if pause is None:
                 raise
+            if not await calls.paused(pause):
+                raise
             tried_once = tried_once or failure.once
         else:
             return
-        await calls.sleep(pause)
         retries += 1
 
 

@@ -186,6 +186,30 @@ async def test_when_the_provider_is_down_nobody_waits() -> None:
     assert bench.calls.idle
 
 
+async def test_a_retry_is_no_probe() -> None:
+    """Who was pausing when the breaker opened hears what his own call met; the provider is asked when that is due."""
+    bench = Bench(Script(UpstreamUnreachable(retryable=True)))
+    woken = asyncio.Event()
+
+    async def sleep(_: float) -> None:
+        await woken.wait()
+
+    bench.calls.sleep = sleep
+    pausing = asyncio.create_task(bench.ask())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert bench.script.calls == 1
+    bench.script.lines = [UpstreamUnreachable()]
+    for _ in range(DOWN[UpstreamUnreachable] - 1):
+        with pytest.raises(UpstreamUnreachable):
+            await bench.ask()
+    assert bench.calls.limit.breaker == "open"
+    woken.set()
+    with pytest.raises(UpstreamUnreachable):
+        await pausing
+    assert bench.script.calls == DOWN[UpstreamUnreachable]
+
+
 async def test_a_probe_that_succeeds_lets_everybody_in_again() -> None:
     """After the cooldown one call goes through; with its answer the gate is wide open."""
     bench = Bench(Script(*[UpstreamUnreachable()] * 5, OK))

@@ -236,10 +236,25 @@ def test_one_probe_at_a_time_closes_the_breaker() -> None:
     assert limit.refusal(idle=False) is None
 
 
+def test_calls_that_were_under_way_when_it_opened_put_no_probe_off() -> None:
+    """Sixty calls fail together: that is one outage, and the first probe comes after a second as ever."""
+    limit, clock = limit_of()
+    for _ in range(60):
+        limit.failed(UpstreamUnreachable(), 0, running=0)
+    limit.failed(UpstreamError(status=500), 0, running=0)
+    assert limit.breaker == "open"
+    clock.now += 1.0
+    assert limit.refusal(idle=True) is None
+
+
 def test_probes_never_get_rarer_than_the_limit_says() -> None:
     """A provider that comes back after an hour is found within seconds."""
     limit, clock = limit_of()
+    for _ in range(5):
+        limit.failed(UpstreamUnreachable(), 0, running=0)
     for _ in range(50):
+        clock.now += COOLEST
+        assert limit.refusal(idle=True) is None
         limit.failed(UpstreamUnreachable(), 0, running=0)
     clock.now += COOLEST
     assert limit.refusal(idle=True) is None
