@@ -17,7 +17,7 @@ from sidecar.engine.gate import Gate
 from sidecar.engine.limit import Limit, backoff
 from sidecar.engine.rate import Rate
 from sidecar.engine.turns import Ticket
-from sidecar.words.errors import DeadlineExceeded, UpstreamError, UpstreamFailure
+from sidecar.words.errors import DeadlineExceeded, RateLimited, UpstreamError, UpstreamFailure
 from sidecar.words.ports import Call, Completion, Upstream
 
 MOST_RETRIES: Final = 8
@@ -135,7 +135,13 @@ class Calls:
     async def attempt(
         self, ticket: Ticket, trace: Trace, deadline: Point, *, resumed: bool, longest: float = FAR
     ) -> AsyncIterator[float]:
-        """Hold a slot for one attempt, whose outcome the limit learns; gives the point on the clock when it began."""
+        """Hold a slot for one attempt, whose outcome the limit learns; gives the point on the clock when it began.
+
+        Raises `RateLimited` where the provider asks for silence beyond the deadline.
+        """
+        pause = self.limit.pause
+        if pause and not ticket.patient and self.clock() + pause > deadline.at:
+            raise RateLimited(retry_after=pause)
         async with self.gate.slot(ticket, deadline=deadline, resumed=resumed) as waited:
             trace.queued += waited
             trace.calls += 1
@@ -167,6 +173,8 @@ class Calls:
         """Let the gate grant what the limit now says."""
         if (refusal := self.limit.refusal(idle=False)) is not None:
             self.gate.refuse_waiting(refusal)
+        if pause := self.limit.pause:
+            self.gate.refuse_due(self.clock() + pause, RateLimited(retry_after=pause))
         self._set_slots()
 
     def _set_slots(self) -> None:

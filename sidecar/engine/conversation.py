@@ -27,7 +27,7 @@ class Conversation:
         self._engine = engine
         self._trace = trace
         self._deadline = deadline
-        self._ticket = Ticket(ask.user)
+        self._ticket = Ticket(ask.user, patient=ask.patient)
         self._user = engine.pseudonym(ask.request.user_id)
         self.split = engine.split
 

@@ -18,12 +18,14 @@ from sidecar.words.errors import DeadlineExceeded, SidecarError, UpstreamFailure
 class _Waiter:
     """A call that waits for its slot."""
 
-    __slots__ = ("deadline", "future", "ticket")
+    __slots__ = ("deadline", "future", "key", "ticket")
 
     def __init__(self, ticket: Ticket, deadline: Point, future: asyncio.Future[SidecarError | None]) -> None:
         self.ticket = ticket
         self.deadline = deadline
         self.future = future
+        self.key = 0
+        """What takes it out of the turns."""
 
 
 class Gate:
@@ -68,7 +70,7 @@ class Gate:
         since = self._clock()
         future: asyncio.Future[SidecarError | None] = asyncio.get_running_loop().create_future()
         waiter = _Waiter(ticket, deadline, future)
-        key = self._turns.push(ticket, waiter, resumed=resumed)
+        waiter.key = self._turns.push(ticket, waiter, resumed=resumed)
         self.grant()
         if not future.done():
             self._since[waiter] = since
@@ -79,7 +81,7 @@ class Gate:
                 if future.done() and future.result() is None:
                     self._leave(ticket)
                 else:
-                    self._turns.remove(ticket, key)
+                    self._turns.remove(ticket, waiter.key)
                     self.grant()
                 raise
             finally:
@@ -108,6 +110,12 @@ class Gate:
         while (waiter := self._turns.pop(self.slots)) is not None:
             waiter.ticket.running -= 1
             waiter.future.set_result(error.again())
+
+    def refuse_due(self, point: float, error: UpstreamFailure) -> None:
+        """End the waits whose deadline comes before `point`, before which nothing is granted, with `error`."""
+        for waiter in [waiter for waiter in self._since if waiter.deadline.at < point]:
+            if not waiter.ticket.patient and self._turns.remove(waiter.ticket, waiter.key):
+                waiter.future.set_result(error.again())
 
     def rank(self, user: str, *, background: bool = False) -> int:
         """Waiting calls that go before a new one of `user`, if turns go on as now."""

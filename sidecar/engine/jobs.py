@@ -72,7 +72,7 @@ class _Partner:
         self._parts = parts
         self._trace = trace
         self._deadline = deadline
-        self._ticket = Ticket(request.user_id or "@jobs", background=background)
+        self._ticket = Ticket(request.user_id or "@jobs", background=background, patient=True)
         self._user = works.engine.pseudonym(request.user_id)
         self._done = 0
         self._total = 1

@@ -16,11 +16,13 @@ BACKGROUND_SHARE: Final = 16
 class Ticket:
     """One request at the gate. Its calls (one, or the parts of a long text) take its user's turns."""
 
-    __slots__ = ("background", "running", "started", "user")
+    __slots__ = ("background", "patient", "running", "started", "user")
 
-    def __init__(self, user: str, *, background: bool = False) -> None:
+    def __init__(self, user: str, *, background: bool = False, patient: bool = False) -> None:
         self.user = user
         self.background = background
+        self.patient = patient
+        """Whether it rather waits than hears that it will not be served in time."""
         self.started = False
         """Whether a call of it was ever granted."""
         self.running = 0

@@ -321,6 +321,35 @@ async def test_a_pause_longer_than_the_deadline_is_the_providers_limit() -> None
     assert outcome.retry_after == pytest.approx(40.0, abs=1.0)
 
 
+async def test_who_waits_when_a_long_pause_begins_hears_it_at_once() -> None:
+    """A late no costs the caller twice: he who cannot be served before his deadline is not kept until then."""
+    upstream = HeldUpstream(held=True)
+    upstream.failure = RateLimited(scope="minute", retry_after=40.0, retryable=True)
+    engine = engine_over(upstream, concurrency=1)
+    asked = [asyncio.create_task(engine.answer(ask_of(str(n), user=str(n)))) for n in range(3)]
+    long = asyncio.create_task(engine.answer(ask_of(seconds=50.0)))
+    await upstream.reached()
+    upstream.gate.set()
+    async with asyncio.timeout(20.0):
+        outcomes = await asyncio.gather(*asked)
+    assert [code(outcome) for outcome in outcomes] == ["rate_limited"] * 3
+    assert [outcome.retry_after for outcome in outcomes] == [pytest.approx(40.0, abs=1.0)] * 3
+    assert (len(upstream.calls), engine.calls.gate.waiting) == (1, 1)
+    long.cancel()
+    await asyncio.wait((long,))
+
+
+async def test_a_further_call_does_not_wait_for_what_comes_too_late() -> None:
+    """The context's summary met the limit; the chat after it hears so too, and not at its deadline."""
+    upstream = HeldUpstream()
+    upstream.failure = RateLimited(scope="minute", retry_after=40.0, retryable=True)
+    engine = engine_over(upstream)
+    async with asyncio.timeout(20.0):
+        outcome = await engine.answer(ask_of(context="A long page. " * 300))
+    assert code(outcome) == "rate_limited"
+    assert len(upstream.calls) == 1
+
+
 async def test_a_full_house_tells_how_long_its_work_will_take() -> None:
     """Retry-After comes from what is held and the measured rate of answers."""
     engine = engine_over(HeldUpstream())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sidecar.engine.deadline import Deadline
 from sidecar.engine.gate import Gate
 from sidecar.engine.turns import Ticket
-from sidecar.words.errors import DeadlineExceeded, UpstreamUnreachable
+from sidecar.words.errors import DeadlineExceeded, RateLimited, UpstreamUnreachable
 
 FAR = time.monotonic() + 1e6
 
@@ -22,8 +22,8 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def hold(gate: Gate, user: str, until: asyncio.Event, deadline: float = FAR) -> None:
-    async with gate.slot(Ticket(user), deadline=Deadline(deadline)):
+async def hold(gate: Gate, user: str, until: asyncio.Event, deadline: float = FAR, *, patient: bool = False) -> None:
+    async with gate.slot(Ticket(user, patient=patient), deadline=Deadline(deadline)):
         await until.wait()
 
 
@@ -133,6 +133,25 @@ async def test_waiting_calls_can_be_refused_together() -> None:
     assert (gate.running, gate.waiting) == (0, 0)
 
 
+async def test_who_cannot_be_served_in_time_is_refused_and_the_others_wait_on() -> None:
+    """While nothing is granted: whose deadline comes sooner hears it now, unless he is patient."""
+    gate, until = Gate(slots=1, clock=lambda: 0.0), asyncio.Event()
+    running = asyncio.create_task(hold(gate, "a", until, deadline=5.0))
+    await settle()
+    short = asyncio.create_task(hold(gate, "b", until, deadline=5.0))
+    long = asyncio.create_task(hold(gate, "c", until, deadline=50.0))
+    patient = asyncio.create_task(hold(gate, "d", until, deadline=5.0, patient=True))
+    await settle()
+    gate.refuse_due(10.0, RateLimited(retry_after=10.0))
+    with pytest.raises(RateLimited) as caught:
+        await short
+    assert caught.value.retry_after == 10.0
+    assert (gate.running, gate.waiting) == (1, 2)
+    until.set()
+    await asyncio.gather(running, long, patient)
+    assert (gate.running, gate.waiting) == (0, 0)
+
+
 @given(
     slots=st.integers(1, 4),
     steps=st.lists(
@@ -140,7 +159,7 @@ async def test_waiting_calls_can_be_refused_together() -> None:
     ),
 )
 def test_nothing_is_lost_under_any_interleaving(slots: int, steps: list[tuple[str, int]]) -> None:
-    """Arrivals, grants, completions, cancellations and expiries in any order: bounds hold, and all come to an end."""
+    """Arrivals, grants, completions, cancellations, expiries and refusals in any order: bounds hold, all ends."""
 
     async def scenario() -> None:
         now = 0.0
@@ -162,6 +181,7 @@ def test_nothing_is_lost_under_any_interleaving(slots: int, steps: list[tuple[st
                 case "slots":
                     gate.slots = 1 + number % 4
                     most = max(most, gate.slots)
+                    gate.refuse_due(now + number % 3, RateLimited())
                     gate.grant()
                 case _:
                     pass
@@ -172,7 +192,8 @@ def test_nothing_is_lost_under_any_interleaving(slots: int, steps: list[tuple[st
             until.set()
         results = await asyncio.gather(*(task for task, _ in running), return_exceptions=True)
         assert all(
-            result is None or isinstance(result, DeadlineExceeded | asyncio.CancelledError) for result in results
+            result is None or isinstance(result, DeadlineExceeded | RateLimited | asyncio.CancelledError)
+            for result in results
         )
         assert (gate.running, gate.waiting, gate.oldest_wait) == (0, 0, 0.0)
 
