@@ -81,6 +81,12 @@ class Calls:
         ahead = 0 if free else self.gate.rank(user, background=background) + 1
         return limit.pause + ahead * limit.duration / limit.found
 
+    def drained(self, requests: int) -> float:
+        """Seconds that so many requests take, by the answers of late or, where a burst has just begun, of all slots."""
+        limit = self.limit
+        full = limit.found / limit.duration if limit.duration else 0.0
+        return limit.pause + requests / max(1.0, self.answered.per_second(), full)
+
     async def complete(
         self,
         call: Call,

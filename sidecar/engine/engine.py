@@ -238,7 +238,7 @@ class Engine:
     def refused(self, error: SidecarError, *, door: str, request_id: str) -> None:
         """Count and log a request that its door refused; a full house tells how long what it holds will take."""
         if isinstance(error, Overloaded) and error.retry_after is None:
-            error.retry_after = self.admission.held / max(1.0, self.calls.answered.per_second())
+            error.retry_after = self.calls.drained(self.admission.held)
         self.answers[error.code] += 1
         events.info("refused", request_id=request_id, door=door, code=error.code)
 

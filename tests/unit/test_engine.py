@@ -351,11 +351,15 @@ async def test_a_further_call_does_not_wait_for_what_comes_too_late() -> None:
 
 
 async def test_a_full_house_tells_how_long_its_work_will_take() -> None:
-    """Retry-After comes from what is held and the measured rate of answers."""
+    """Retry-After comes from what is held and the measured rate of answers; where all came at once, of all slots."""
     engine = engine_over(HeldUpstream())
     places = [engine.admission.admit() for _ in range(8)]
     refusal = Overloaded()
     engine.refused(refusal, door="ai", request_id="r")
     assert refusal.retry_after == 8.0
+    engine.calls.limit.succeeded(0.5, 0, saturated=False)
+    refusal = Overloaded()
+    engine.refused(refusal, door="ai", request_id="r")
+    assert refusal.retry_after == 8 * 0.5 / 4
     for place in places:
         engine.admission.release(place)
