@@ -135,7 +135,9 @@ class Limit:
         """A call failed; `running` others are still under way."""
         if isinstance(failure, RateLimited) and failure.scope != "account":
             self._alive()
-            self._refused(failure, generation, running)
+            # A text that is over the limit all by itself, and so is not tried again, says nothing of calls at once.
+            if failure.retryable or failure.scope == "minute":
+                self._refused(failure, generation, running)
             return
         self._count(failure)
 

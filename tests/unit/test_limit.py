@@ -187,6 +187,14 @@ def test_a_refused_request_says_nothing_about_the_provider() -> None:
     assert limit.breaker == "closed"
 
 
+def test_a_text_over_the_limit_by_itself_shrinks_nothing() -> None:
+    """One user's long texts, which no provider will ever take, must not leave a class with one call at a time."""
+    limit, _ = limit_of()
+    for _ in range(10):
+        limit.failed(RateLimited(status=429), limit.generation, running=0)
+    assert (limit.found, limit.breaker, limit.pause) == (64, "closed", 0.0)
+
+
 def test_failures_of_different_kinds_are_no_sign_of_a_provider_that_is_down() -> None:
     """A provider with several troubles at once is troubled, not down: each kind is counted by itself."""
     limit, _ = limit_of()
