@@ -63,6 +63,7 @@ class Calls:
         self.clock = clock
         self.sleep = sleep
         self._reopening: asyncio.TimerHandle | None = None
+        self._probes: set[object] = set()
 
     def open_after(self, ready: asyncio.Task[None]) -> None:
         """Grant nothing before `ready` is done, so that no call's measured time has the adapter's loading in it."""
@@ -73,6 +74,11 @@ class Calls:
     def idle(self) -> bool:
         """Whether no call is under way or waiting."""
         return not self.gate.running and not self.gate.waiting
+
+    @property
+    def probing(self) -> bool:
+        """Whether a call that began while the provider was thought down is to show whether it still is."""
+        return bool(self._probes)
 
     def wait(self, user: str, *, background: bool = False) -> float:
         """Seconds until a new call of `user` gets its slot, as far as can be told; 0 before anything was measured."""
@@ -148,26 +154,32 @@ class Calls:
         pause = self.limit.pause
         if pause and not ticket.patient and self.clock() + pause > deadline.at:
             raise RateLimited(retry_after=pause)
-        async with self.gate.slot(ticket, deadline=deadline, resumed=resumed) as waited:
-            trace.queued += waited
-            trace.calls += 1
-            generation, started = self.limit.generation, self.clock()
-            try:
-                yield started
-            except UpstreamFailure as failure:
-                self.limit.failed(failure, generation, running=self.gate.running - 1)
-                raise
-            except (asyncio.CancelledError, DeadlineExceeded):
-                if self.clock() >= min(deadline.at, started + longest):
-                    self.limit.timed_out(self.clock() - started, generation, UpstreamError(_SILENT))
-                raise
-            else:
-                self.answered.count()
-                saturated = self.gate.running >= self.gate.slots
-                self.limit.succeeded(self.clock() - started, generation, saturated=saturated)
-            finally:
-                trace.upstream += self.clock() - started
-                self.follow()
+        probe = object()
+        if self.limit.breaker == "open":
+            self._probes.add(probe)
+        try:
+            async with self.gate.slot(ticket, deadline=deadline, resumed=resumed) as waited:
+                trace.queued += waited
+                trace.calls += 1
+                generation, started = self.limit.generation, self.clock()
+                try:
+                    yield started
+                except UpstreamFailure as failure:
+                    self.limit.failed(failure, generation, running=self.gate.running - 1)
+                    raise
+                except (asyncio.CancelledError, DeadlineExceeded):
+                    if self.clock() >= min(deadline.at, started + longest):
+                        self.limit.timed_out(self.clock() - started, generation, UpstreamError(_SILENT))
+                    raise
+                else:
+                    self.answered.count()
+                    saturated = self.gate.running >= self.gate.slots
+                    self.limit.succeeded(self.clock() - started, generation, saturated=saturated)
+                finally:
+                    trace.upstream += self.clock() - started
+                    self.follow(leaving=1)
+        finally:
+            self._probes.discard(probe)
 
     def begun(self) -> None:
         """The first event of a stream came."""
@@ -175,16 +187,22 @@ class Calls:
             self.follow()
             self.gate.grant()
 
-    def follow(self) -> None:
-        """Let the gate grant what the limit now says."""
+    def follow(self, *, leaving: int = 0) -> None:
+        """Let the gate grant what the limit now says, `leaving` being those whose slots come free in a moment."""
+        if self.limit.breaker == "closed":
+            self._probes.clear()
         if (refusal := self.limit.refusal(idle=False)) is not None:
             self.gate.refuse_waiting(refusal)
         if pause := self.limit.pause:
             self.gate.refuse_due(self.clock() + pause, RateLimited(retry_after=pause))
-        self._set_slots()
+        self._set_slots(leaving)
 
-    def _set_slots(self) -> None:
-        self.gate.slots = self.limit.slots
+    def _set_slots(self, leaving: int = 0) -> None:
+        slots = self.limit.slots
+        if slots and self.limit.breaker == "open":
+            # Those that began before it opened, a stream of minutes maybe, must not keep the probe waiting.
+            slots = min(self.limit.ceiling, slots + self.gate.running - leaving)
+        self.gate.slots = slots
         if self.limit.pause and self._reopening is None:
             self._reopening = asyncio.get_running_loop().call_later(self.limit.pause, self._reopen)
 

@@ -54,7 +54,7 @@ class Limit:
         self.found = ceiling
         """Calls at once that the provider is thought to admit."""
         self.generation = 0
-        """Grows with each shrinking; a call remembers the one it was sent in."""
+        """Grows with each shrinking and when the breaker opens; a call remembers the one it was sent in."""
         self.duration = 0.0
         """Seconds of a successful call, smoothed; 0 before the first one."""
         self.paused_until = -math.inf
@@ -73,6 +73,7 @@ class Limit:
         self._refused_at = -math.inf
         self._failures: Counter[type[UpstreamFailure]] = Counter()
         self._opened_by: UpstreamFailure | None = None
+        self._opened_in = 0
         self._cooldown = 1.0
         self._probe_at = -math.inf
 
@@ -99,7 +100,7 @@ class Limit:
     def refusal(self, *, idle: bool) -> UpstreamFailure | None:
         """Why a new request is not let in now, or None.
 
-        While the breaker is open one request at a time is let in as a probe, when no call is under way (`idle`).
+        While the breaker is open one request at a time is let in as a probe, when no other probe is under way (`idle`).
         """
         if self._opened_by is None or (idle and self._clock() >= self._probe_at):
             return None
@@ -139,7 +140,7 @@ class Limit:
             if failure.retryable or failure.scope == "minute":
                 self._refused(failure, generation, running)
             return
-        self._count(failure)
+        self._count(failure, generation)
 
     def timed_out(self, seconds: float, generation: int, failure: UpstreamFailure) -> None:
         """A call was under way for `seconds` when its deadline came.
@@ -149,7 +150,7 @@ class Limit:
         """
         if seconds < (max(2 * self.duration, PATIENT) if self.duration else 2 * PATIENT):
             return
-        self._count(failure)
+        self._count(failure, generation)
         if generation == self.generation:
             self._late += 1
             # One that hangs now and then is the provider's hiccup; a share of them is a queue behind its door.
@@ -189,16 +190,18 @@ class Limit:
         self._failures.clear()
         self._opened_by, self._cooldown = None, 1.0
 
-    def _count(self, failure: UpstreamFailure) -> None:
+    def _count(self, failure: UpstreamFailure, generation: int) -> None:
         kind = type(failure)
         if kind not in DOWN or (kind is UpstreamError and 400 <= (failure.status or 0) < 500):
             self._alive()  # it did not like this one request
             return
-        if self._opened_by is not None and self._clock() < self._probe_at:
-            return  # no probe was due yet: it was sent before this was known, and tells nothing new
+        if self._opened_by is not None and generation < self._opened_in:
+            return  # it was sent before that was known, and tells nothing new
         self._failures[kind] += 1
         if self._opened_by is None:
             if self._failures[kind] >= DOWN[kind]:
+                self._shrink(self.found)  # by nothing: what was sent before belongs to another generation
+                self._opened_in = self.generation
                 self._open(failure)
         elif kind is type(self._opened_by):
             self._cooldown = min(COOLEST, self._cooldown * 2)

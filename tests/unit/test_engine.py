@@ -10,9 +10,10 @@ from sidecar.engine.admission import Admission
 from sidecar.engine.calls import Calls
 from sidecar.engine.engine import Ask, Engine, Outcome
 from sidecar.engine.keys import Keys
+from sidecar.engine.limit import DOWN
 from sidecar.engine.sharing import Flights, Kept
 from sidecar.words.contract import Action, Request
-from sidecar.words.errors import Overloaded, RateLimited, UpstreamAuth, UpstreamError
+from sidecar.words.errors import Overloaded, RateLimited, UpstreamAuth, UpstreamError, UpstreamUnreachable
 from tests.doubles import HeldUpstream
 
 
@@ -262,6 +263,28 @@ async def test_a_provider_that_is_down_is_not_asked() -> None:
     codes = [code(await engine.answer(ask_of())) for _ in range(10)]
     assert codes == ["upstream_auth"] * 10
     assert len(upstream.calls) == 3
+
+
+async def test_a_call_from_before_the_outage_keeps_no_probe_waiting() -> None:
+    """It may go on for minutes; meanwhile one newcomer at a time may show that the provider is back."""
+    upstream = HeldUpstream(held=True)
+    engine = engine_over(upstream)
+    limit = engine.calls.limit
+    old = asyncio.create_task(engine.answer(ask_of("old")))
+    await upstream.reached()
+    for _ in range(DOWN[UpstreamUnreachable]):
+        limit.failed(UpstreamUnreachable(), limit.generation, running=1)
+    engine.calls.follow()
+    assert code(await engine.answer(ask_of())) == "upstream_unreachable"
+    limit._probe_at = 0.0
+    probe = asyncio.create_task(engine.answer(ask_of("probe", user="ben")))
+    async with asyncio.timeout(20.0):
+        await upstream.reached(2)
+    assert code(await engine.answer(ask_of(user="cleo"))) == "upstream_unreachable"
+    assert engine.calls.gate.slots == 2
+    upstream.gate.set()
+    assert [code(await old), code(await probe)] == ["ok", "ok"]
+    assert (limit.breaker, engine.calls.gate.slots) == ("closed", 4)
 
 
 async def test_draining_waits_for_joiners_too() -> None:

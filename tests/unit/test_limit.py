@@ -221,7 +221,7 @@ def test_a_probe_that_fails_in_another_way_closes_the_breaker() -> None:
     for _ in range(5):
         limit.failed(UpstreamUnreachable(), 0, running=0)
     clock.now += 1.0
-    limit.failed(UpstreamError(status=500), 0, running=0)
+    limit.failed(UpstreamError(status=500), limit.generation, running=0)
     assert limit.breaker == "closed"
 
 
@@ -234,7 +234,7 @@ def test_one_probe_at_a_time_closes_the_breaker() -> None:
     assert limit.refusal(idle=False) is not None
     assert limit.refusal(idle=True) is None
     assert limit.slots == 1
-    limit.failed(UpstreamUnreachable(), 0, running=0)
+    limit.failed(UpstreamUnreachable(), limit.generation, running=0)
     clock.now += 1.0
     assert limit.refusal(idle=True) is not None
     clock.now += 1.0
@@ -249,9 +249,10 @@ def test_calls_that_were_under_way_when_it_opened_put_no_probe_off() -> None:
     limit, clock = limit_of()
     for _ in range(60):
         limit.failed(UpstreamUnreachable(), 0, running=0)
+    clock.now += 1.0
+    limit.failed(UpstreamUnreachable(), 0, running=0)  # one that took its time to fail
     limit.failed(UpstreamError(status=500), 0, running=0)
     assert limit.breaker == "open"
-    clock.now += 1.0
     assert limit.refusal(idle=True) is None
 
 
@@ -263,7 +264,7 @@ def test_probes_never_get_rarer_than_the_limit_says() -> None:
     for _ in range(50):
         clock.now += COOLEST
         assert limit.refusal(idle=True) is None
-        limit.failed(UpstreamUnreachable(), 0, running=0)
+        limit.failed(UpstreamUnreachable(), limit.generation, running=0)
     clock.now += COOLEST
     assert limit.refusal(idle=True) is None
 
