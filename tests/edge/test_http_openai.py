@@ -31,6 +31,14 @@ async def test_all_three_addresses_answer(path: str) -> None:
     assert (answer.json["model"], answer.json["system_fingerprint"]) == ("adorsys", "")
 
 
+async def test_the_id_fits_its_column_whatever_the_request_is_called() -> None:
+    """Where the provider gives none it is made of the request's, which a caller may choose."""
+    async with running() as sidecar:
+        answer = await sidecar.ask(ask(f"X-Request-ID: {'x' * 128}"))
+    assert answer.headers["x-request-id"] == "x" * 128
+    assert answer.json["id"] == f"chatcmpl-{'x' * 119}"
+
+
 async def test_the_provider_is_asked_what_the_caller_asked() -> None:
     """But for the model and the user; a request without a limit gets one."""
     tools = [{"type": "function", "function": {"name": "f"}}]

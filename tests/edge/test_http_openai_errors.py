@@ -175,6 +175,15 @@ async def test_whatever_the_provider_does_is_refused_in_shape(kind: type[Sidecar
             assert answer.json["error"]["code"] == kind.code
 
 
+@pytest.mark.parametrize("path", ["//v1/chat/completions", "/v1//chat/completions", "/chat", "/openai", "/v1/x/"])
+async def test_a_mistyped_address_is_refused_in_shape(path: str) -> None:
+    """A slash too many passes nginx as it is; Moodle would break on an error that is a mere sentence."""
+    async with running() as sidecar:
+        answer = await sidecar.ask(ask(path=path))
+    check(answer)
+    assert answer.status == 404
+
+
 async def test_a_fault_of_ours_is_refused_in_shape() -> None:
     """And says nothing of it."""
     upstream = HeldUpstream()

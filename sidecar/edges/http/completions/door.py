@@ -47,8 +47,14 @@ def openai_doors(completions: Completions, settings: Settings, guard: Guard | No
         # Whoever mistypes one of them expects his refusal in the same shape.
         "/v1": nothing,
         "/v1/{rest}": nothing,
+        "/chat": nothing,
         "/chat/{rest}": nothing,
+        "/openai": nothing,
         "/openai/{rest}": nothing,
+        # With a slash too many they pass nginx as they are.
+        "//v1/{rest}": nothing,
+        "//chat/{rest}": nothing,
+        "//openai/{rest}": nothing,
     }
 
 

@@ -45,7 +45,7 @@ def shaped(completion: Completion, *, model: str, fallback_id: str, spaced: bool
     created = body.get("created")
     return {
         **body,
-        "id": _name(body.get("id")) or fallback_id,
+        "id": (_name(body.get("id")) or fallback_id)[:_LONGEST_NAME],
         "object": "chat.completion",
         "created": created if type(created) is int else int(time.time()),
         "model": (_name(completion.model) or _name(model))[:_LONGEST_MODEL],
