@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.edges.doctor.configuration import SERVICE_KEY
 from sidecar.edges.upstream.demo.behaviour import Options
 from sidecar.edges.upstream.demo.provider import Demo
 from sidecar.edges.upstream.demo.server import serve
@@ -81,6 +82,7 @@ async def test_every_wrong_setting_is_named_and_the_rest_still_looked_at(demo: D
     assert said.code == 1
     keyless = await report(f"--base-url={demo.url}/v1", "--model=demo")
     assert "OPENAI_API_KEY" in keyless.of("settings")["what"]
+    assert f"OPENAI_API_KEY_FILE={SERVICE_KEY}" in keyless.of("settings")["do"]
     assert keyless.state("connection") == "ok"
 
 

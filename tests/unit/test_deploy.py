@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.edges.doctor.configuration import SERVICE_KEY
 from sidecar.edges.http.listener import BACKLOG
 from sidecar.words.settings import BY_FIELD, SETTINGS
 
@@ -149,7 +150,7 @@ def test_systemd_holds_the_port_that_the_plugin_looks_at() -> None:
 
 def test_systemd_hands_the_key_over_without_showing_it() -> None:
     """A credential of the service's own, which may be missing: the key can stand in the env file as well."""
-    name = the(r"^LoadCredential=([\w-]+):/etc/openai-moodle-sidecar/[\w-]+$", UNIT)
+    name = the(rf"^LoadCredential=([\w-]+):{SERVICE_KEY}$", UNIT)
 
     assert the(r"^SetCredential=([\w-]+):\\n$", UNIT) == name
     assert the(r"^Environment=OPENAI_API_KEY_FILE=%d/([\w-]+)$", UNIT) == name

@@ -14,6 +14,8 @@ from sidecar.words.settings import Settings
 
 _PLUGIN_WAITS: Final = 30.0
 """Seconds that the deployed plugin waits where it is told nothing else (CONTRACT, "Who calls")."""
+SERVICE_KEY: Final = "/etc/openai-moodle-sidecar/openai-api-key"
+"""Where the service's own key is, which systemd hands to nobody else (deploy/)."""
 Flags = Mapping[str, str | None]
 
 
@@ -31,7 +33,10 @@ def loaded(flags: Flags, env_file: str | None) -> tuple[Settings | None, list[Fi
 
 def _cure(fault: str) -> str:
     if fault.startswith("OPENAI_API_KEY: required"):
-        return "write OPENAI_API_KEY=… into the env file; without a key of your own, try ./start-server.sh --demo"
+        return (
+            "write OPENAI_API_KEY=… into the env file; where the service has a key of its own, look with "
+            f"OPENAI_API_KEY_FILE={SERVICE_KEY}; without any key, try ./start-server.sh --demo"
+        )
     if "Permission denied" in fault:
         return "let this user read it (chown root:GROUP, chmod 640), or run the doctor as the user that reads it"
     return "correct it where the list above says it comes from"
