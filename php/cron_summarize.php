@@ -50,7 +50,7 @@ function main(array $words): int
     }
     $file = $files[0] ?? '-';
     $lines = @fopen($file === '-' ? 'php://stdin' : $file, 'rb');
-    if ($lines === false) {
+    if ($lines === false || is_dir($file)) { // PHP opens folders too, and reads nothing
         return wrong("{$file} cannot be read");
     }
     $key = $verb === 'enqueue' ? 'content' : 'job_id';

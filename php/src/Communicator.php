@@ -30,7 +30,8 @@ final class Communicator
 
     /**
      * @param string $url the sidecar's /ai; /jobs is looked for beside it
-     * @param float $timeout seconds that any of these methods but collect() takes at most, the fallback included
+     * @param float $timeout seconds that a request takes at most, the fallback included; enqueue() and status() make one
+     *        for each thousand, collect() one for each look
      * @param float $connectTimeout seconds of these for connecting
      * @param string $token the sidecar's SIDECAR_TOKEN, where it asks for one
      * @param list<string>|null $command the fallback and its arguments; null for none
@@ -139,7 +140,7 @@ final class Communicator
     }
 
     /**
-     * Waits until every job has ended, but at most $seconds; failures that pass are waited out.
+     * Waits until every job has ended; after $seconds no look begins. Failures that pass are waited out.
      *
      * @param list<string> $ids
      * @param float $pause seconds between two looks

@@ -290,6 +290,7 @@ async def test_cron_tells_what_was_not_enqueued() -> None:
 @pytest.mark.parametrize(
     ("words", "text"),
     [((), ""), (("enqueue", "a", "b"), ""), (("enqueue", "--now"), ""), (("enqueue", "/no/such/file"), ""),
+     (("enqueue", "/"), ""),
      (("enqueue",), '{"content": "x"}\nnonsense'), (("collect",), '{"content": "x"}')],
 )  # fmt: skip
 async def test_a_wrong_call_of_cron_is_one_line(words: tuple[str, ...], text: str) -> None:
