@@ -44,6 +44,16 @@ class Trace(msgspec.Struct, kw_only=True):
     """The job that goes on without this caller."""
 
 
+class Attempt:
+    """One try at the provider: when it began, and when a stream's first event came."""
+
+    __slots__ = ("first", "started")
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+        self.first: float | None = None
+
+
 class Calls:
     """The provider as the actions' partners use it."""
 
@@ -85,12 +95,12 @@ class Calls:
         limit = self.limit
         free = self.gate.running < self.gate.slots and not self.gate.waiting
         ahead = 0 if free else self.gate.rank(user, background=background) + 1
-        return limit.pause + ahead * limit.duration / limit.found
+        return limit.pause + ahead * limit.holding / limit.found
 
     def drained(self, requests: int) -> float:
         """Seconds that so many requests take, by the answers of late or, where a burst has just begun, of all slots."""
         limit = self.limit
-        full = limit.found / limit.duration if limit.duration else 0.0
+        full = limit.found / limit.holding if limit.holding else 0.0
         return limit.pause + requests / max(1.0, self.answered.per_second(), full)
 
     async def complete(
@@ -107,8 +117,8 @@ class Calls:
         retries, tried_once = 0, False
         while True:
             try:
-                async with self.attempt(ticket, trace, deadline, resumed=resumed, longest=longest) as started:
-                    completion = await self.upstream.complete(call, deadline=started + longest)
+                async with self.attempt(ticket, trace, deadline, resumed=resumed, longest=longest) as tried:
+                    completion = await self.upstream.complete(call, deadline=tried.started + longest)
                 break
             except UpstreamFailure as failure:
                 pause = self.pause(failure, retries, deadline, tried_once=tried_once)
@@ -146,8 +156,8 @@ class Calls:
     @asynccontextmanager
     async def attempt(
         self, ticket: Ticket, trace: Trace, deadline: Point, *, resumed: bool, longest: float = FAR
-    ) -> AsyncIterator[float]:
-        """Hold a slot for one attempt, whose outcome the limit learns; gives the point on the clock when it began.
+    ) -> AsyncIterator[Attempt]:
+        """Hold a slot for one attempt, whose outcome the limit learns.
 
         Raises `RateLimited` where the provider asks for silence beyond the deadline.
         """
@@ -162,8 +172,9 @@ class Calls:
                 trace.queued += waited
                 trace.calls += 1
                 generation, started = self.limit.generation, self.clock()
+                tried = Attempt(started)
                 try:
-                    yield started
+                    yield tried
                 except UpstreamFailure as failure:
                     self.limit.failed(failure, generation, running=self.gate.running - 1)
                     raise
@@ -174,15 +185,17 @@ class Calls:
                 else:
                     self.answered.count()
                     saturated = self.gate.running >= self.gate.slots
-                    self.limit.succeeded(self.clock() - started, generation, saturated=saturated)
+                    first = None if tried.first is None else tried.first - started
+                    self.limit.succeeded(self.clock() - started, generation, saturated=saturated, first=first)
                 finally:
                     trace.upstream += self.clock() - started
                     self.follow(leaving=1)
         finally:
             self._probes.discard(probe)
 
-    def begun(self) -> None:
+    def begun(self, tried: Attempt) -> None:
         """The first event of a stream came."""
+        tried.first = self.clock()
         if self.limit.begun():
             self.follow()
             self.gate.grant()

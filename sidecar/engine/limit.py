@@ -56,7 +56,9 @@ class Limit:
         self.generation = 0
         """Grows with each shrinking and when the breaker opens; a call remembers the one it was sent in."""
         self.duration = 0.0
-        """Seconds of a successful call, smoothed; 0 before the first one."""
+        """Seconds until a successful call has its answer, or a stream its first event, smoothed; 0 before the first."""
+        self.holding = 0.0
+        """Seconds that a successful call holds its slot: a stream to its end. Smoothed likewise."""
         self.paused_until = -math.inf
         """The provider asked for silence until this point on the clock."""
         self.budget: float = max(32, 2 * ceiling)
@@ -106,11 +108,13 @@ class Limit:
             return None
         return self._opened_by
 
-    def succeeded(self, seconds: float, generation: int, *, saturated: bool) -> None:
-        """A call was answered after `seconds`. `saturated`: every slot was in use, so more might have been."""
-        # Slower up than down: who is refused by this estimate is refused for good, who is let in may still be served.
-        weight = 32 if seconds > self.duration else 8
-        self.duration = seconds if not self.duration else self.duration + (seconds - self.duration) / weight
+    def succeeded(self, seconds: float, generation: int, *, saturated: bool, first: float | None = None) -> None:
+        """A call was answered after `seconds`, a stream's first event came after `first`.
+
+        `saturated`: every slot was in use, so more might have been.
+        """
+        self.duration = _smoothed(self.duration, seconds if first is None else first)
+        self.holding = _smoothed(self.holding, seconds)
         self.budget = min(self._most_budget, self.budget + 0.5)
         self._window = min(self.ceiling, self._window * 2)
         self.begun()
@@ -213,6 +217,12 @@ class Limit:
         # Without the provider's own words on somebody's request: others will read this.
         self._opened_by = UpstreamError(status=failure.status) if type(failure) is UpstreamError else failure
         self._probe_at = self._clock() + self._cooldown
+
+
+def _smoothed(before: float, seconds: float) -> float:
+    # Slower up than down: who is refused by this estimate is refused for good, who is let in may still be served.
+    weight = 32 if seconds > before else 8
+    return before + (seconds - before) / weight if before else seconds
 
 
 def backoff(attempt: int, chance: float) -> float:

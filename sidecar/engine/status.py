@@ -60,7 +60,7 @@ def status_of(engine: Engine) -> Status:
         bytes=Held(admission.held_bytes, admission.size),
         slots=Slots(calls.gate.running, calls.gate.waiting, calls.limit.found, calls.limit.ceiling),
         oldest_wait=round(calls.gate.oldest_wait, 3),
-        call_seconds=round(calls.limit.duration, 3),
+        call_seconds=round(calls.limit.holding, 3),
         drain_rate=round(calls.answered.per_second(), 2),
         pause=round(calls.limit.pause, 3),
         breaker=calls.limit.breaker,

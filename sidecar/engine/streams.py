@@ -47,12 +47,12 @@ async def _attempt(
     calls: Calls, call: Call, ticket: Ticket, trace: Trace, deadline: Point, *, resumed: bool
 ) -> AsyncGenerator[bytes, None]:
     due = Deadline(deadline.at)
-    async with calls.attempt(ticket, trace, due, resumed=resumed) as started:
-        events = calls.upstream.stream(call, deadline=started + FAR)
+    async with calls.attempt(ticket, trace, due, resumed=resumed) as tried:
+        events = calls.upstream.stream(call, deadline=tried.started + FAR)
         async with contextlib.aclosing(events):
             async for data in events:
                 if due.at < math.inf:
                     # Who leaves from here on leaves a provider that answers, however late it is.
                     due.at = math.inf
-                    calls.begun()
+                    calls.begun(tried)
                 yield data

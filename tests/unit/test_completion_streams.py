@@ -231,6 +231,30 @@ async def test_the_first_event_shows_that_the_provider_is_back() -> None:
     assert code(await task) == "ok"
 
 
+async def test_a_long_stream_shuts_nobody_out() -> None:
+    """What a call needs until it answers is a stream's first event; how long it goes on then is its slot's affair."""
+    spring, long, second, third = Spring(), Taker(), Taker(), Taker()
+    completions = over(spring)
+    calls = completions.engine.calls
+    clock = calls.clock
+    calls.clock = lambda: clock() + (60.0 if long.taken else 0.0)
+    for item in (b"a", None):
+        await spring.feed.put(item)
+    assert code(await completions.stream(asked(), long)) == "ok"
+    assert calls.limit.holding >= 60.0
+    task = asyncio.create_task(completions.stream(asked(user="ben"), second))
+    await spring.feed.put(b"b")
+    await second.has(1)
+    other = asyncio.create_task(completions.stream(asked(user="eve"), third))
+    async with asyncio.timeout(PATIENCE):
+        await spring.reached(3)
+    await spring.feed.put(None)
+    assert code(await task) == "ok"
+    for item in (b"c", None):
+        await spring.feed.put(item)
+    assert code(await other) == "ok"
+
+
 async def test_draining_lets_a_stream_end_within_the_grace() -> None:
     """And ends it when the grace is over, as what it is."""
     spring, taker = Spring(), Taker()
