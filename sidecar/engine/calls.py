@@ -164,6 +164,8 @@ class Calls:
         pause = self.limit.pause
         if pause and not ticket.patient and self.clock() + pause > deadline.at:
             raise RateLimited(retry_after=pause)
+        if 0 < self.gate.slots < self.limit.slots:
+            self._set_slots()  # what the limit forgot meanwhile, no outcome has told the gate
         probe = object()
         if self.limit.breaker == "open":
             self._probes.add(probe)

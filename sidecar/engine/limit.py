@@ -25,6 +25,10 @@ WIDEST: Final = 32
 FORGET: Final = 60.0
 """Seconds without a refusal after which what was found is old: probes follow each other closely and double."""
 
+FORGOTTEN: Final = 300.0
+"""Seconds without a refusal after which what refusals taught counts for nothing: to learn it anew costs a handful of
+them, to hold a class to last night's limit costs its answers. What deadlines taught stays: that costs answers."""
+
 LONGEST_PAUSE: Final = 60.0
 """Seconds of silence that a provider is granted at a time; then one call finds out."""
 
@@ -51,8 +55,9 @@ class Limit:
 
     def __init__(self, *, ceiling: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.ceiling = ceiling
-        self.found = ceiling
-        """Calls at once that the provider is thought to admit."""
+        self._found = ceiling
+        self._found_late = False
+        """Whether calls that ended at their deadline had a part in it."""
         self.generation = 0
         """Grows with each shrinking and when the breaker opens; a call remembers the one it was sent in."""
         self.duration = 0.0
@@ -81,6 +86,12 @@ class Limit:
 
     def __repr__(self) -> str:
         return f"<Limit {self.found}/{self.ceiling}, {self.breaker}, {self._failures.total()} failures in a row>"
+
+    @property
+    def found(self) -> int:
+        """Calls at once that the provider is thought to admit."""
+        old = self._clock() - self._refused_at > FORGOTTEN
+        return self.ceiling if old and not self._found_late else self._found
 
     @property
     def slots(self) -> int:
@@ -128,7 +139,8 @@ class Limit:
         self._clean += 1
         if self._clean >= self.found * self._spacing:
             self._clean = 0
-            self.found = min(self.ceiling, self.found * 2 if forgotten else self.found + 1)
+            self._found = min(self.ceiling, self._found * 2 if forgotten else self._found + 1)
+            self._found_late = self._found_late and self._found < self.ceiling
 
     def begun(self) -> bool:
         """An answer came, or begins to: the provider is up. Whether it was thought down."""
@@ -160,6 +172,7 @@ class Limit:
             # One that hangs now and then is the provider's hiccup; a share of them is a queue behind its door.
             if self._late >= max(2, LATE_SHARE * (self._late + self._done)):
                 self._shrink(max(1, self.found * 3 // 4))
+                self._found_late = True
 
     def may_retry(self) -> bool:
         """Take one retry from the budget; False where none is left."""
@@ -176,16 +189,16 @@ class Limit:
             self.paused_until = max(self.paused_until, now + pause)
             self._window = 1
             return
-        self._refused_at = now
+        found, self._refused_at = self.found, now
         if generation == self.generation:
             # The first word of this round trip: what still runs is admitted, but one word halves it at most.
-            self._shrink(max(1, self.found // 2, min(self.found, running)))
+            self._shrink(max(1, found // 2, min(found, running)))
             self._spacing = min(WIDEST, self._spacing * 2)
         else:
-            self.found = max(1, min(self.found, running))
+            self._found = max(1, min(found, running))
 
     def _shrink(self, found: int) -> None:
-        self.found = found
+        self._found = found
         self.generation += 1
         self._clean = self._done = self._late = 0
 

@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.engine.calls import Calls, Trace
 from sidecar.engine.deadline import Deadline
-from sidecar.engine.limit import DOWN
+from sidecar.engine.limit import DOWN, FORGOTTEN
 from sidecar.engine.turns import Ticket
 from sidecar.words.errors import (
     DeadlineExceeded,
@@ -184,6 +184,23 @@ async def test_when_the_provider_is_down_nobody_waits() -> None:
     assert script.calls < 2 * DOWN[UpstreamUnreachable]
     assert len({id(result) for result in results}) > 40
     assert bench.calls.idle
+
+
+async def test_a_burst_after_a_quiet_time_is_not_held_to_an_old_limit() -> None:
+    """The limit forgets by itself; the gate hears so with the first call and not with its end."""
+    bench = Bench(Script(OK))
+    bench.calls.limit.failed(RateLimited(retryable=True), bench.calls.limit.generation, running=0)
+    bench.calls.limit.failed(RateLimited(retryable=True), bench.calls.limit.generation, running=0)
+    bench.calls.follow()
+    assert bench.calls.gate.slots == 1
+    bench.now += FORGOTTEN + 1
+    bench.script.gate = asyncio.Event()
+    asked = [asyncio.create_task(bench.ask(user=str(number))) for number in range(4)]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert bench.calls.gate.running == 4
+    bench.script.gate.set()
+    await asyncio.gather(*asked)
 
 
 async def test_a_retry_is_no_probe() -> None:

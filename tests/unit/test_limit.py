@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.engine.limit import COOLEST, DOWN, LONGEST_PAUSE, Limit, backoff
+from sidecar.engine.limit import COOLEST, DOWN, FORGOTTEN, LONGEST_PAUSE, Limit, backoff
 from sidecar.words.errors import (
     EmptyResponse,
     RateLimited,
@@ -225,6 +225,28 @@ def test_a_probe_that_fails_in_another_way_closes_the_breaker() -> None:
     assert limit.breaker == "closed"
 
 
+def test_what_refusals_taught_is_forgotten() -> None:
+    """Last night's trouble does not turn this morning's class away; a provider that is as small still says so."""
+    limit, clock = limit_of(64)
+    simulate(limit, takes=3, calls=200)
+    assert limit.found <= 4
+    clock.now += FORGOTTEN + 1
+    assert (limit.found, limit.slots) == (64, 64)
+    assert simulate(limit, takes=16, calls=600) <= 100
+    assert limit.found <= 17
+
+
+def test_what_deadlines_taught_is_kept() -> None:
+    """A server that queues behind its door says so with answers that come too late, and those were somebody's."""
+    limit, clock = limit_of(64)
+    for _ in range(2):
+        limit.timed_out(30.0, limit.generation, UpstreamError())
+    limit.failed(CONCURRENCY, limit.generation, running=40)
+    assert limit.found == 40
+    clock.now += FORGOTTEN + 1
+    assert limit.found == 40
+
+
 def test_one_probe_at_a_time_closes_the_breaker() -> None:
     """After a while one request is let in; its success lets everybody in, its failure doubles the while."""
     limit, clock = limit_of()
@@ -307,13 +329,13 @@ def test_no_header_shuts_the_gate_for_long(asked: float) -> None:
     assert limit.pause == LONGEST_PAUSE
 
 
-def test_what_was_found_long_ago_is_forgotten_quickly() -> None:
-    """Lone refusals brought it to one; an hour later a burst finds the provider's room within a few rounds."""
+def test_what_was_found_a_while_ago_is_outgrown_quickly() -> None:
+    """Lone refusals brought it to one; two minutes later a burst finds the provider's room within a few rounds."""
     limit, clock = limit_of(64)
     for _ in range(8):
         limit.failed(CONCURRENCY, limit.generation, running=0)
     assert limit.found == 1
-    clock.now += 3600
+    clock.now += 120
     rounds = 0
     while limit.found < 64:
         rounds += 1
