@@ -10,7 +10,8 @@ from typing import Final, NoReturn
 
 from sidecar import __version__
 from sidecar.edges.descriptors import bound_stderr, fill_missing, has_piped_data
-from sidecar.flags import PROGRAM, Parser, add_settings, parser, refused
+from sidecar.edges.parsing import Parser
+from sidecar.flags import PROGRAM, add_settings, parser, refused
 from sidecar.words.errors import ConfigError
 from sidecar.words.loading import load
 from sidecar.words.settings import Settings

@@ -24,8 +24,8 @@ final class Communicator
     private const PASSED_ON = [
         'PATH', 'LANG', 'OPENAI_API_KEY', 'OPENAI_API_KEY_FILE', 'OPENAI_BASE_URL', 'OPENAI_MODEL', 'MAX_TOKENS',
         'SUMMARIZE_THRESHOLD', 'CONTEXT_TOKENS', 'EXTRA_BODY', 'SEND_USER', 'USER_SECRET', 'USER_SECRET_FILE',
-        'HTML_SAFE', 'STDIO_MAX_PROCESSES', 'https_proxy', 'HTTPS_PROXY', 'http_proxy', 'no_proxy', 'NO_PROXY',
-        'SSL_CERT_FILE',
+        'HTML_SAFE', 'STDIO_MAX_PROCESSES', 'https_proxy', 'HTTPS_PROXY', 'http_proxy', 'all_proxy', 'ALL_PROXY',
+        'no_proxy', 'NO_PROXY', 'SSL_CERT_FILE',
     ];
 
     /**

@@ -8,7 +8,8 @@ from sidecar.edges.batch.door import Batch
 from sidecar.edges.batch.output import opened_stream
 from sidecar.edges.batch.source import Source
 from sidecar.edges.descriptors import fill_missing, protect_stdout
-from sidecar.flags import Parser, add_settings, duration, parser, refused
+from sidecar.edges.parsing import Parser
+from sidecar.flags import add_settings, duration, parser, refused
 from sidecar.wiring import run, run_batch
 from sidecar.words.errors import ConfigError
 from sidecar.words.loading import load

@@ -6,9 +6,10 @@ from sidecar.commands.progress import FAULT, Progress, reading
 from sidecar.edges.batch.source import Source
 from sidecar.edges.descriptors import fill_missing, protect_stdout
 from sidecar.edges.jobs.collecting import Collecting
+from sidecar.edges.parsing import Parser
 from sidecar.edges.piping import write_all
 from sidecar.edges.signals import stop_requested
-from sidecar.flags import Parser, add_settings, duration, parser, refused
+from sidecar.flags import add_settings, duration, parser, refused
 from sidecar.wiring import job_store, run
 from sidecar.words.errors import ConfigError
 from sidecar.words.loading import load

@@ -6,7 +6,8 @@ from typing import Final
 
 from sidecar.edges import telemetry
 from sidecar.edges.jobs.serving import alive_here
-from sidecar.flags import PROGRAM, Parser, add_settings, parser, refused
+from sidecar.edges.parsing import Parser
+from sidecar.flags import PROGRAM, add_settings, parser, refused
 from sidecar.wiring import run, run_worker
 from sidecar.words.errors import ConfigError, JobsUnavailable
 from sidecar.words.loading import load

@@ -251,7 +251,7 @@ async def test_a_body_that_does_not_come_is_408(path: str) -> None:
 @pytest.mark.parametrize("path", SAMPLES)
 async def test_headers_that_do_not_come_are_408(path: str) -> None:
     """The path is known by then."""
-    async with running(timings={"header_seconds": 0.1}) as sidecar, await sidecar.call() as caller:
+    async with running(timings={"header_seconds": 1.0}) as sidecar, await sidecar.call() as caller:
         await caller.say(f"POST {path} HTTP/1.1\r\nHost".encode())
         answer = await caller.hear()
     check(answer)

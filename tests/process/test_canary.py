@@ -235,7 +235,9 @@ async def test_a_wrong_secret_is_not_shown(demo: Demo, wrong: str) -> None:
         assert canary.encode() not in err
 
 
-@pytest.mark.parametrize("command", [["--port=0"], ["worker"], ["batch", "in", "out"]], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "command", [["--port=0"], ["worker"], ["batch", "in", "out"], ["doctor"]], ids=lambda words: words[0]
+)
 @pytest.mark.parametrize("words", [[f"--openai-api-key={KEY}"], ["--apikey", KEY], [KEY]], ids=["=", "space", "bare"])
 async def test_a_mistyped_flag_does_not_show_its_value(command: list[str], words: list[str]) -> None:
     """What is said of it goes to a journal or to PHP's error log, and it may be the key."""

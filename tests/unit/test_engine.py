@@ -231,7 +231,7 @@ async def test_one_waiters_deadline_fails_no_other() -> None:
     """The first caller's time is over; the second, who joined later, gets the answer."""
     upstream = HeldUpstream(held=True)
     engine = engine_over(upstream)
-    first = asyncio.create_task(engine.answer(ask_of("A page.", "summarize", seconds=0.05)))
+    first = asyncio.create_task(engine.answer(ask_of("A page.", "summarize", seconds=1.0)))
     await upstream.reached()
     second = asyncio.create_task(engine.answer(ask_of("A page.", "summarize", user="ben")))
     assert code(await first) == "timeout"

@@ -4,10 +4,11 @@ import argparse
 import asyncio
 import sys
 from importlib import import_module
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from sidecar.edges.doctor import configuration, machine, plugin, provider
 from sidecar.edges.doctor.findings import Finding, Report, report
+from sidecar.edges.parsing import Parser
 from sidecar.words.origins import origins, said
 from sidecar.words.settings import SETTINGS, Settings
 
@@ -19,7 +20,7 @@ HOOKS: Final = {"redis_url": "sidecar.edges.jobs.doctor"}
 def main(argv: list[str]) -> int:
     """Look, report; the exit code: 0, 1 where a check failed, 2 for flags that make no sense."""
     try:
-        asked = vars(_parser().parse_args(argv))
+        asked = _parser().read(argv)
     except SystemExit as exc:  # argparse has written its line, or the help
         return int(exc.code or 0)
     options = {
@@ -80,13 +81,8 @@ async def _optional_parts(settings: Settings) -> list[Finding]:
     return findings
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{_PROGRAM}: {message}; see --help\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog=_PROGRAM,
         allow_abbrev=False,
         description="Looks at settings, provider, port and what PHP would see, and says what to do. Changes nothing.",
