@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -31,10 +32,16 @@ if TYPE_CHECKING:
     from sidecar.edges.jobs.workbench import Workbench
 
 
-def engine_of(settings: Settings, upstream: Upstream, elsewhere: Elsewhere | None = None) -> Engine:
+def engine_of(
+    settings: Settings,
+    upstream: Upstream,
+    elsewhere: Elsewhere | None = None,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> Engine:
     """The engine that `settings` describe, over `upstream`; `elsewhere` takes what it can off this process."""
     return Engine(
-        Calls(upstream, concurrency=settings.concurrency),
+        Calls(upstream, concurrency=settings.concurrency, clock=clock),
         Splitter(),
         admission=Admission(places=settings.queue_size, size=settings.queue_bytes),
         flights=Flights(Kept(ttl=settings.cache_ttl, size=settings.cache_bytes)),
@@ -43,6 +50,7 @@ def engine_of(settings: Settings, upstream: Upstream, elsewhere: Elsewhere | Non
         html_safe=settings.html_safe,
         pseudonym=_pseudonym(settings.user_secret) if settings.send_user else None,
         elsewhere=elsewhere,
+        clock=clock,
     )
 
 

@@ -1,10 +1,11 @@
 """Layers 5 to 8 of one provider call: retry around gate, limit and attempt.
 
-A retry belongs to its call, pauses without a slot, and keeps the call's turn. Nothing is retried that the provider
-may have begun to work on.
+A refused call goes back to the head of its user's turn and costs nothing. Another retry belongs to its call, pauses
+without a slot, and keeps the call's turn. Nothing is retried that the provider may have begun to work on.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,14 +15,20 @@ import msgspec
 
 from sidecar.engine.deadline import Point
 from sidecar.engine.gate import Gate
-from sidecar.engine.limit import Limit, backoff
+from sidecar.engine.limit import Grant, Limit
 from sidecar.engine.rate import Rate
 from sidecar.engine.turns import Ticket
-from sidecar.words.errors import DeadlineExceeded, RateLimited, UpstreamError, UpstreamFailure
+from sidecar.words.errors import DeadlineExceeded, RateLimited, UpstreamFailure
 from sidecar.words.ports import Call, Completion, Upstream
 
 MOST_RETRIES: Final = 8
-"""Of one call; the deadline usually ends it sooner."""
+"""Of one call that did not reach the provider; the deadline usually ends it sooner."""
+
+SHED_SECONDS: Final = 0.25
+"""Between two looks at who waits in vain."""
+
+SHED_MARGIN: Final = 1.05
+"""How much longer than measured a wait is taken to be before somebody is told that it is in vain: less than one."""
 
 FAR: Final = 3600.0
 """Seconds an attempt may take by itself. Its waiters' deadlines end it sooner, by cancelling it: they may move."""
@@ -47,11 +54,22 @@ class Trace(msgspec.Struct, kw_only=True):
 class Attempt:
     """One try at the provider: when it began, and when a stream's first event came."""
 
-    __slots__ = ("first", "started")
+    __slots__ = ("first", "grant", "started")
 
-    def __init__(self, started: float) -> None:
+    def __init__(self, started: float, grant: Grant) -> None:
         self.started = started
+        self.grant = grant
         self.first: float | None = None
+
+
+class Retries:
+    """What one call has behind it: tries that did not reach the provider."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.once = False
+        """Whether a failure that allows one other try was followed by it."""
+        self.refused = False
 
 
 class Calls:
@@ -66,19 +84,23 @@ class Calls:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.limit = Limit(ceiling=concurrency, clock=clock)
-        self.gate = Gate(slots=concurrency, clock=clock)
+        self.gate = Gate(self.limit, clock=clock)
         self.answered = Rate(clock)
         """Provider calls answered, a second."""
         self.upstream = upstream
         self.clock = clock
         self.sleep = sleep
-        self._reopening: asyncio.TimerHandle | None = None
         self._probes: set[object] = set()
+        self._shed_at = -math.inf
 
     def open_after(self, ready: asyncio.Task[None]) -> None:
         """Grant nothing before `ready` is done, so that no call's measured time has the adapter's loading in it."""
-        self.gate.slots = 0
-        ready.add_done_callback(lambda _: self._reopen())
+        self.gate.closed = True
+        ready.add_done_callback(lambda _: self._open())
+
+    def _open(self) -> None:
+        self.gate.closed = False
+        self.gate.grant()
 
     @property
     def idle(self) -> bool:
@@ -90,17 +112,21 @@ class Calls:
         """Whether a call that began while the provider was thought down is to show whether it still is."""
         return bool(self._probes)
 
+    def refusal(self) -> UpstreamFailure | None:
+        """Why a new request is not let in because the provider is down, or None."""
+        return self.limit.breaker.refusal(idle=not self.probing)
+
     def wait(self, user: str, *, background: bool = False) -> float:
         """Seconds until a new call of `user` gets its slot, as far as can be told; 0 before anything was measured."""
         limit = self.limit
-        free = self.gate.running < self.gate.slots and not self.gate.waiting
+        free = self.gate.running < limit.slots and not self.gate.waiting
         ahead = 0 if free else self.gate.rank(user, background=background) + 1
-        return limit.pause + ahead * limit.holding / limit.found
+        return limit.pause + ahead * limit.holding / limit.expected
 
     def drained(self, requests: int) -> float:
         """Seconds that so many requests take, by the answers of late or, where a burst has just begun, of all slots."""
         limit = self.limit
-        full = limit.found / limit.holding if limit.holding else 0.0
+        full = limit.expected / limit.holding if limit.holding else 0.0
         return limit.pause + requests / max(1.0, self.answered.per_second(), full)
 
     async def complete(
@@ -114,44 +140,36 @@ class Calls:
         longest: float = FAR,
     ) -> Completion:
         """The answer to `call`; raises what ended its last attempt. `longest` is the seconds of one attempt."""
-        retries, tried_once = 0, False
+        retries = Retries()
         while True:
             try:
                 async with self.attempt(ticket, trace, deadline, resumed=resumed, longest=longest) as tried:
                     completion = await self.upstream.complete(call, deadline=tried.started + longest)
                 break
             except UpstreamFailure as failure:
-                pause = self.pause(failure, retries, deadline, tried_once=tried_once)
-                if pause is None:
+                if not await self.again(failure, retries, deadline):
                     raise
-                if not await self.paused(pause):
-                    raise
-                tried_once = tried_once or failure.once
-            retries, resumed = retries + 1, True
+            resumed = True
         trace.prompt_tokens += completion.prompt_tokens
         trace.completion_tokens += completion.completion_tokens
         return completion
 
-    def pause(self, failure: UpstreamFailure, retries: int, deadline: Point, *, tried_once: bool) -> float | None:
-        """Seconds until the next try; None where it must not or cannot be made.
-
-        `tried_once`: whether a failure that allows `once` was followed by a try already.
-        """
-        if not failure.retryable or retries >= MOST_RETRIES or self.limit.breaker == "open":
-            return None
-        if failure.once and tried_once:
-            return None
+    async def again(self, failure: UpstreamFailure, retries: Retries, deadline: Point) -> bool:
+        """Wait as long as the next try needs; whether it may be made."""
+        if self.limit.breaker.opened_by is not None or not failure.retryable:
+            return False
+        if failure.scope == "capacity":
+            return True  # the gate knows when
+        if retries.count >= MOST_RETRIES or (failure.once and retries.once):
+            return False
         from random import random  # noqa: PLC0415 - late: it costs the one-shot process milliseconds
 
-        pause = max(failure.retry_after or 0.0, self.limit.pause) + backoff(retries, random())  # noqa: S311
-        if self.clock() + pause + self.limit.duration >= deadline.at or not self.limit.may_retry():
-            return None
-        return pause
-
-    async def paused(self, seconds: float) -> bool:
-        """Wait; whether the next try may still be made: the provider may have turned out to be down meanwhile."""
-        await self.sleep(seconds)
-        return self.limit.breaker != "open"
+        pause = max(failure.retry_after or 0.0, backoff(retries.count, random()))  # noqa: S311
+        if self.clock() + pause + self.limit.duration >= deadline.at:
+            return False
+        retries.count, retries.once = retries.count + 1, retries.once or failure.once
+        await self.sleep(pause)
+        return self.limit.breaker.opened_by is None  # it may have turned out to be down meanwhile
 
     @asynccontextmanager
     async def attempt(
@@ -161,70 +179,58 @@ class Calls:
 
         Raises `RateLimited` where the provider asks for silence beyond the deadline.
         """
-        pause = self.limit.pause
-        if pause and not ticket.patient and self.clock() + pause > deadline.at:
-            raise RateLimited(retry_after=pause)
-        if 0 < self.gate.slots < self.limit.slots:
-            self._set_slots()  # what the limit forgot meanwhile, no outcome has told the gate
+        limit, since = self.limit, self.clock()
+        if not ticket.patient and since + limit.pause > deadline.at:
+            raise RateLimited(retry_after=limit.pause)
         probe = object()
-        if self.limit.breaker == "open":
+        if limit.breaker.opened_by is not None:
             self._probes.add(probe)
         try:
-            async with self.gate.slot(ticket, deadline=deadline, resumed=resumed) as waited:
-                trace.queued += waited
+            async with self.gate.slot(ticket, deadline=deadline, resumed=resumed) as grant:
+                started = self.clock()
+                trace.queued += started - since
                 trace.calls += 1
-                generation, started = self.limit.generation, self.clock()
-                tried = Attempt(started)
+                tried = Attempt(started, grant)
                 try:
                     yield tried
                 except UpstreamFailure as failure:
-                    self.limit.failed(failure, generation, running=self.gate.running - 1)
+                    limit.failed(grant, failure, running=self.gate.running - 1)
                     raise
                 except (asyncio.CancelledError, DeadlineExceeded):
                     if self.clock() >= min(deadline.at, started + longest):
-                        self.limit.timed_out(self.clock() - started, generation, UpstreamError(_SILENT))
+                        limit.timed_out(grant)
                     raise
                 else:
                     self.answered.count()
-                    saturated = self.gate.running >= self.gate.slots
                     first = None if tried.first is None else tried.first - started
-                    self.limit.succeeded(self.clock() - started, generation, saturated=saturated, first=first)
+                    limit.succeeded(grant, running=self.gate.running - 1, first=first)
                 finally:
                     trace.upstream += self.clock() - started
-                    self.follow(leaving=1)
+                    self.follow()
         finally:
             self._probes.discard(probe)
 
     def begun(self, tried: Attempt) -> None:
         """The first event of a stream came."""
         tried.first = self.clock()
-        if self.limit.begun():
+        if self.limit.begun(tried.grant):
             self.follow()
             self.gate.grant()
 
-    def follow(self, *, leaving: int = 0) -> None:
-        """Let the gate grant what the limit now says, `leaving` being those whose slots come free in a moment."""
-        if self.limit.breaker == "closed":
+    def follow(self) -> None:
+        """Tell those who wait what the limit now says of their chances."""
+        limit, now = self.limit, self.clock()
+        if limit.breaker.opened_by is None:
             self._probes.clear()
-        if (refusal := self.limit.refusal(idle=False)) is not None:
+        elif (refusal := limit.breaker.refusal(idle=False)) is not None:
             self.gate.refuse_waiting(refusal)
-        if pause := self.limit.pause:
-            self.gate.refuse_due(self.clock() + pause, RateLimited(retry_after=pause))
-        self._set_slots(leaving)
-
-    def _set_slots(self, leaving: int = 0) -> None:
-        slots = self.limit.slots
-        if slots and self.limit.breaker == "open":
-            # Those that began before it opened, a stream of minutes maybe, must not keep the probe waiting.
-            slots = min(self.limit.ceiling, slots + self.gate.running - leaving)
-        self.gate.slots = slots
-        if self.limit.pause and self._reopening is None:
-            self._reopening = asyncio.get_running_loop().call_later(self.limit.pause, self._reopen)
-
-    def _reopen(self) -> None:
-        self._reopening = None
-        self._set_slots()
-        self.gate.grant()
+        if pause := limit.pause:
+            self.gate.refuse_due(now + pause, RateLimited(retry_after=pause))
+        if self.gate.waiting and limit.fact and limit.holding and now - self._shed_at >= SHED_SECONDS:
+            self._shed_at = now
+            self.gate.shed(limit.holding / limit.expected / SHED_MARGIN, limit.duration)
 
 
-_SILENT: Final = "The AI provider does not answer in time. Please try again later."
+def backoff(attempt: int, chance: float) -> float:
+    """Seconds before retry number `attempt` (from 0): doubling from 0.2 s to 5 s, half of it by `chance` (0 to 1)."""
+    return min(5.0, 0.2 * 2.0**attempt) * (0.5 + chance / 2)

@@ -219,7 +219,7 @@ class Engine:
 
     def admit(self, asking: Asking, calls: int, *, background: bool = False) -> None:
         """Raise where what is asked cannot be served, or not in time: it makes `calls` one after another."""
-        if (refusal := self.calls.limit.refusal(idle=not self.calls.probing)) is not None:
+        if (refusal := self.calls.refusal()) is not None:
             raise refusal.again()
         if asking.patient:
             return

@@ -1,18 +1,20 @@
 """Layer 6, the gate: the bounded queue and the worker pool in one. A grant of a slot is a worker's turn to call.
 
-One gate a process. A slot is held only during a provider call. State changes are plain functions; `slot` is the
-only one that awaits.
+One gate a limit, which says when there is room for a call; the gate says whose call it is. A slot is held only during
+a provider call. State changes are plain functions; `slot` is the only one that awaits.
 """
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from sidecar.engine.deadline import Point
+from sidecar.engine.limit import Grant, Limit
 from sidecar.engine.turns import Ticket, Turns
-from sidecar.words.errors import DeadlineExceeded, SidecarError, UpstreamFailure
+from sidecar.words.errors import DeadlineExceeded, Overloaded, SidecarError, UpstreamFailure
 
 
 class _Waiter:
@@ -20,7 +22,7 @@ class _Waiter:
 
     __slots__ = ("deadline", "future", "key", "ticket")
 
-    def __init__(self, ticket: Ticket, deadline: Point, future: asyncio.Future[SidecarError | None]) -> None:
+    def __init__(self, ticket: Ticket, deadline: Point, future: asyncio.Future[SidecarError | Grant]) -> None:
         self.ticket = ticket
         self.deadline = deadline
         self.future = future
@@ -29,19 +31,23 @@ class _Waiter:
 
 
 class Gate:
-    """Grants at most `slots` calls at once, in the order `Turns` says."""
+    """Grants calls as the limit has room for them, in the order `Turns` says."""
 
-    def __init__(self, *, slots: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.slots = slots
-        """The most calls at once; may change while calls run (then it holds for the next grant)."""
+    def __init__(self, limit: Limit, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limit = limit
+        self.closed = False
+        """Whether nothing is granted."""
         self.running = 0
         """Calls that hold a slot now."""
         self._clock = clock
         self._turns: Turns[_Waiter] = Turns()
         self._since: OrderedDict[_Waiter, float] = OrderedDict()
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = math.inf
+        """When the timer goes off."""
 
     def __repr__(self) -> str:
-        return f"<Gate {self.running}/{self.slots} slots, {self.waiting} waiting>"
+        return f"<Gate {self.running}/{self.limit.slots} slots, {self.waiting} waiting>"
 
     @property
     def waiting(self) -> int:
@@ -54,60 +60,81 @@ class Gate:
         return self._clock() - next(iter(self._since.values())) if self._since else 0.0
 
     @asynccontextmanager
-    async def slot(self, ticket: Ticket, *, deadline: Point, resumed: bool = False) -> AsyncIterator[float]:
-        """Hold a slot for the `with` block; gives the seconds waited for it.
+    async def slot(self, ticket: Ticket, *, deadline: Point, resumed: bool = False) -> AsyncIterator[Grant]:
+        """Hold a slot for the `with` block; gives what the limit knew when it was granted.
 
         A call that would start after its deadline raises `DeadlineExceeded` and costs nothing. `resumed` keeps the
         turn that the request already had.
         """
-        waited = await self._enter(ticket, deadline, resumed=resumed)
+        grant = await self._enter(ticket, deadline, resumed=resumed)
         try:
-            yield waited
+            yield grant
         finally:
-            self._leave(ticket)
+            self._leave(ticket, grant)
 
-    async def _enter(self, ticket: Ticket, deadline: Point, *, resumed: bool) -> float:
-        since = self._clock()
-        future: asyncio.Future[SidecarError | None] = asyncio.get_running_loop().create_future()
+    async def _enter(self, ticket: Ticket, deadline: Point, *, resumed: bool) -> Grant:
+        future: asyncio.Future[SidecarError | Grant] = asyncio.get_running_loop().create_future()
         waiter = _Waiter(ticket, deadline, future)
         waiter.key = self._turns.push(ticket, waiter, resumed=resumed)
         self.grant()
         if not future.done():
-            self._since[waiter] = since
+            self._since[waiter] = self._clock()
             try:
                 await asyncio.wait((future,))
             except asyncio.CancelledError:
                 # Granted in the very moment the caller left: the slot goes on to the next.
-                if future.done() and future.result() is None:
-                    self._leave(ticket)
+                if future.done() and isinstance(granted := future.result(), Grant):
+                    self._leave(ticket, granted)
                 else:
                     self._turns.remove(ticket, waiter.key)
-                    self.grant()
                 raise
             finally:
                 del self._since[waiter]
-        if (refusal := future.result()) is not None:
-            raise refusal
-        return self._clock() - since
+        outcome = future.result()
+        if not isinstance(outcome, Grant):
+            raise outcome
+        return outcome
 
-    def _leave(self, ticket: Ticket) -> None:
+    def _leave(self, ticket: Ticket, grant: Grant) -> None:
         ticket.running -= 1
         self.running -= 1
+        self.limit.ended(grant)
         self.grant()
 
     def grant(self) -> None:
-        """Give free slots to who is next; call it whenever slots or turns change."""
-        while self.running < self.slots and (waiter := self._turns.pop(self.slots)) is not None:
-            if waiter.deadline.at <= self._clock():
+        """Give room to who is next; call it whenever room or turns change."""
+        if self.closed:
+            return
+        now = self._clock()
+        while self._turns:
+            room = self.limit.room(self.running)
+            if room > now:
+                if room < self._due:
+                    self._wake_at(room, now)
+                return
+            waiter = self._turns.pop(self.limit.slots)
+            if waiter is None:
+                return
+            if waiter.deadline.at <= now:
                 waiter.ticket.running -= 1
                 waiter.future.set_result(DeadlineExceeded())
                 continue
+            waiter.future.set_result(self.limit.grant(self.running))
             self.running += 1
-            waiter.future.set_result(None)
+
+    def _wake_at(self, point: float, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due = point
+        self._timer = asyncio.get_running_loop().call_later(point - now, self._woken)
+
+    def _woken(self) -> None:
+        self._timer, self._due = None, math.inf
+        self.grant()
 
     def refuse_waiting(self, error: UpstreamFailure) -> None:
         """End every wait with `error`: none of them can be served."""
-        while (waiter := self._turns.pop(self.slots)) is not None:
+        while (waiter := self._turns.pop(self.limit.slots)) is not None:
             waiter.ticket.running -= 1
             waiter.future.set_result(error.again())
 
@@ -116,6 +143,19 @@ class Gate:
         for waiter in [waiter for waiter in self._since if waiter.deadline.at < point]:
             if not waiter.ticket.patient and self._turns.remove(waiter.ticket, waiter.key):
                 waiter.future.set_result(error.again())
+
+    def shed(self, each: float, spare: float) -> None:
+        """End the waits that would go on beyond their deadline, where a call is granted every `each` seconds.
+
+        A call needs `spare` seconds once it is granted.
+        """
+        now, due = self._clock(), 0.0
+        for waiter in self._turns.order():
+            due += each
+            late = now + due + spare - waiter.deadline.at
+            if late > 0 and not waiter.ticket.patient and self._turns.remove(waiter.ticket, waiter.key):
+                due -= each
+                waiter.future.set_result(Overloaded(retry_after=late))
 
     def rank(self, user: str, *, background: bool = False) -> int:
         """Waiting calls that go before a new one of `user`, if turns go on as now."""

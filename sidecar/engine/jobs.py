@@ -52,7 +52,7 @@ class Works:
     async def _let_in(self) -> None:
         """Wait while the provider is plainly down; who comes first when that is to be tried again goes first."""
         calls = self.engine.calls
-        while calls.limit.refusal(idle=not calls.probing) is not None:
+        while calls.refusal() is not None:
             await calls.sleep(_LOOK_SECONDS)
 
     async def call(self, call: Call, ticket: Ticket, trace: Trace, deadline: Point) -> str:

@@ -1,235 +1,328 @@
-"""Layer 7, limit and breaker: what the provider is found to admit, in one state object fed by outcomes.
+"""Layer 7, the limit: how many calls the provider takes, found from its refusals, in one state object a provider.
 
-Plain functions over a clock: no await, no I/O. The gate reads `slots`; who feeds an outcome tells the gate.
-Additive increase and multiplicative decrease as TCP does it (Jacobson 1988), with refusals in the place of losses.
+Plain functions over a clock: no await, no I/O. The gate asks `room` and tells `grant`; who makes a call tells its end.
+No word of a provider decides anything here. Three facts do: how many of ours ran when a call was refused, whether
+anything was admitted since the refusal before, and when the last admitted call was sent. docs/limits.md explains it.
 """
 
 import math
 import time
-from collections import Counter
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from sidecar.words.errors import (
-    RateLimited,
-    SidecarError,
-    UpstreamAuth,
-    UpstreamError,
-    UpstreamFailure,
-    UpstreamUnreachable,
-)
-
-WIDEST: Final = 32
-"""Clean rounds between two probes upward, at most."""
-
-FORGET: Final = 60.0
-"""Seconds without a refusal after which what was found is old: probes follow each other closely and double."""
+from sidecar.engine.breaker import Breaker
+from sidecar.engine.lateness import Climb, Lateness
+from sidecar.engine.waits import NamedWaits
+from sidecar.words.errors import UpstreamFailure
 
 FORGOTTEN: Final = 300.0
 """Seconds without a refusal after which what refusals taught counts for nothing: to learn it anew costs a handful of
 them, to hold a class to last night's limit costs its answers. What deadlines taught stays: that costs answers."""
 
-LONGEST_PAUSE: Final = 60.0
-"""Seconds of silence that a provider is granted at a time; then one call finds out."""
+CUT: Final = 0.75
+"""What a refusal leaves of the limit where nothing was admitted since the one before."""
 
-PATIENT: Final = 5.0
-"""Seconds a call must have had before its deadline says something; twice as many while none was measured."""
+SPACING: Final = 0.9
+"""Of the even distance between calls (seconds a call is held / limit), so that the limit is what binds."""
 
-LATE_SHARE: Final = 0.1
-"""Of a generation's calls, those that end at their deadline before the limit shrinks."""
+FIRST_PROBE: Final = 0.1
+"""Seconds after a fall until one call more than the limit is sent."""
+PROBE_CALLS: Final = 25
+"""Calls between two such probes, at most; a refused one doubles the time. So their refusals stay a small share."""
+SHORTEST_LONG: Final = 1.0
+LONGEST_LONG: Final = 20.0
+"""Seconds that these calls are taken to last, at least and at most."""
+SOONER: Final = 0.7
+"""What a probe leaves of that time that is the first to be admitted; after a second one there is no wait any more."""
+REACH: Final = 4
+"""One of so many calls more than the limit may be probes together, once two in a row were admitted."""
+FACT: Final = 3
+"""Refused probes since the last fall that make the limit a fact."""
 
-DOWN: Final[dict[type[SidecarError], int]] = {
-    UpstreamAuth: 3,
-    RateLimited: 3,
-    UpstreamUnreachable: 5,
-    UpstreamError: 20,
-}
-"""Failures in a row, without a success between, that open the breaker. `RateLimited`: only a used-up quota counts."""
+PROVISIONAL: Final = 1.5
+"""Calls' lengths for which a gained level is provisional: a refusal meanwhile takes it back and is no fall."""
 
-COOLEST: Final = 10.0
-"""Seconds between two probes of a provider that is down, at most; the first comes after one second."""
+LEAST_CONFIRM: Final = 0.03
+"""Seconds without a refusal after which a call counts as admitted, at least."""
+
+STEP: Final = 1.25
+"""How much faster a probe is than a limit below one call at once."""
+
+SMALLEST: Final = 1 / 256
+"""The least limit: a call in flight for one 256th of the time."""
+
+REMEMBERED: Final = 10.0
+"""Seconds for which the highest limit found counts for estimates, since capacity may come back."""
+
+
+class Grant:
+    """One call on its way, and what the limit knew when it was sent."""
+
+    __slots__ = ("at", "ended", "generation", "others", "probe")
+
+    def __init__(self, at: float, generation: int, others: int, *, probe: bool) -> None:
+        self.at = at
+        self.generation = generation
+        self.others = others
+        """Calls that were under way already."""
+        self.probe = probe
+        """Whether it went out above the limit."""
+        self.ended = False
 
 
 class Limit:
-    """How many calls the provider takes at once, and whether it takes any."""
+    """How many calls the provider takes at once, how far apart, and whether it takes any."""
 
     def __init__(self, *, ceiling: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.ceiling = ceiling
-        self._found = ceiling
-        self._found_late = False
-        """Whether calls that ended at their deadline had a part in it."""
+        self.found: float = ceiling
+        """Calls at once that the provider is thought to admit; below one, the share of the time that one may run."""
+        self.breaker = Breaker(clock)
         self.generation = 0
-        """Grows with each shrinking and when the breaker opens; a call remembers the one it was sent in."""
+        """Grows with each fall; a call remembers the one it was sent in."""
         self.duration = 0.0
         """Seconds until a successful call has its answer, or a stream its first event, smoothed; 0 before the first."""
         self.holding = 0.0
         """Seconds that a successful call holds its slot: a stream to its end. Smoothed likewise."""
+        self.refusing = 0.0
+        """Seconds that a refusal takes, smoothed; 0 before the first."""
+        self.refused = 0
+        """Refusals in all."""
         self.paused_until = -math.inf
-        """The provider asked for silence until this point on the clock."""
-        self.budget: float = max(32, 2 * ceiling)
-        """Retries that may still be made; half of one comes back with each success."""
-        self._most_budget = self.budget
+        """No call is sent before this point on the clock."""
         self._clock = clock
-        self._window = ceiling
-        """Calls at once after a pause: one, and twice as many with each answer, until it is no bound any more."""
-        self._clean = 0
-        self._done = 0
-        """Calls of this generation that were answered, and those that ended at their deadline."""
-        self._late = 0
-        self._spacing = 1
-        self._refused_at = -math.inf
-        self._failures: Counter[type[UpstreamFailure]] = Counter()
-        self._opened_by: UpstreamFailure | None = None
-        self._opened_in = 0
-        self._cooldown = 1.0
-        self._probe_at = -math.inf
+        self._stray = 0.0
+        self._waits = NamedWaits()
+        self._lateness = Lateness()
+        self._climb: Climb | None = None
+        """Where deadlines had a part in the limit: how it rises again."""
+        self._unsettled: deque[Grant] = deque()
+        """Calls of which it is not yet known whether they were admitted, in the order they were sent."""
+        self._last_sent = self._admitted_at = self._refused_at = -math.inf
+        self._probes = 0
+        """Probes of which nothing is known yet."""
+        self._risen = 0
+        """Probes admitted in a row."""
+        self._interval = FIRST_PROBE
+        self._probe_at = self._probe_due = -math.inf
+        self._failed_probes = 0
+        self._firm: float = ceiling
+        """The limit without what is provisional."""
+        self._gains: deque[tuple[float, float]] = deque()
+        """Provisional levels and when each becomes firm."""
+        self._highest: tuple[float, float] = (ceiling, -math.inf)
 
     def __repr__(self) -> str:
-        return f"<Limit {self.found}/{self.ceiling}, {self.breaker}, {self._failures.total()} failures in a row>"
-
-    @property
-    def found(self) -> int:
-        """Calls at once that the provider is thought to admit."""
-        old = self._clock() - self._refused_at > FORGOTTEN
-        return self.ceiling if old and not self._found_late else self._found
+        return f"<Limit {self.found:g}/{self.ceiling}{' (fact)' if self.fact else ''}, {self.breaker.state}>"
 
     @property
     def slots(self) -> int:
-        """Calls the gate may have in flight now."""
-        if self._clock() < self.paused_until:
-            return 0
-        return 1 if self._opened_by is not None else min(self.found, self._window)
+        """Calls at once within the limit."""
+        return max(1, int(self.found))
+
+    @property
+    def gap(self) -> float:
+        """Seconds between two calls: none until something was refused, then the even distance, nearly."""
+        return SPACING * self.holding / self.found if self._refused_at > -math.inf else 0.0
 
     @property
     def pause(self) -> float:
-        """Seconds of silence that the provider still asks for."""
+        """Seconds until a call may be sent, where nothing is because the provider refused in silence."""
         return max(0.0, self.paused_until - self._clock())
 
     @property
-    def breaker(self) -> str:
-        """`closed`, or `open` while the provider is plainly down."""
-        return "open" if self._opened_by is not None else "closed"
+    def confirm(self) -> float:
+        """Seconds after which a call that was not refused is admitted."""
+        return max(LEAST_CONFIRM, 2 * self.refusing, self.refusing + 4 * self._stray)
 
-    def refusal(self, *, idle: bool) -> UpstreamFailure | None:
-        """Why a new request is not let in now, or None.
+    @property
+    def fact(self) -> bool:
+        """Whether the limit was held against the provider often enough to refuse callers by it."""
+        return self.found < self.ceiling and (self._climb is not None or self._failed_probes >= FACT)
 
-        While the breaker is open one request at a time is let in as a probe, when no other probe is under way (`idle`).
-        """
-        if self._opened_by is None or (idle and self._clock() >= self._probe_at):
-            return None
-        return self._opened_by
+    @property
+    def expected(self) -> float:
+        """Calls at once that estimates may count on: the ceiling until the limit is a fact, then the highest of late."""
+        if not self.fact:
+            level, at = self._highest
+            return self.ceiling if at == -math.inf or self._clock() - at > REMEMBERED else max(level, self.found)
+        level, at = self._highest
+        if at == -math.inf or self.found >= level or self._clock() - at > REMEMBERED:
+            self._highest = (self.found, self._clock())
+        return self._highest[0]
 
-    def succeeded(self, seconds: float, generation: int, *, saturated: bool, first: float | None = None) -> None:
-        """A call was answered after `seconds`, a stream's first event came after `first`.
+    def room(self, running: int) -> float:
+        """The point on the clock from which one more call may be sent; infinity: not before one of those running ends."""
+        now = self._clock()
+        self._settle(now)
+        if self.breaker.opened_by is not None:
+            probing = any(self.breaker.sent_since_opened(grant.at) for grant in self._unsettled)
+            return math.inf if probing or running >= self.ceiling else now
+        if now < self.paused_until:
+            return self.paused_until
+        if running >= self.ceiling:
+            return math.inf
+        spaced = self._last_sent + self.gap
+        if running < self.slots and (self.found >= 1 or self._probes or self._probe_at > spaced):
+            return spaced
+        if self._climb is not None:
+            return math.inf if running >= self.slots else spaced
+        if self._probes >= self._reach:
+            return self._probe_due
+        if self.found < 1:
+            return math.inf if running else max(self._probe_at, self._last_sent + self.gap / STEP)
+        return max(spaced, self._probe_at)
 
-        `saturated`: every slot was in use, so more might have been.
-        """
+    def grant(self, running: int) -> Grant:
+        """A call is sent now beside `running` others."""
+        now = self._clock()
+        beyond = running >= self.slots or (self.found < 1 and now < self._last_sent + self.gap - 0.001)
+        grant = Grant(now, self.generation, running, probe=beyond and self.breaker.opened_by is None)
+        if grant.probe:
+            self._probes += 1
+            self._probe_due = now + self.confirm
+        self._last_sent = now
+        self._unsettled.append(grant)
+        return grant
+
+    def begun(self, grant: Grant) -> bool:
+        """Whether the provider was thought down; an answer came, or begins to."""
+        if not grant.ended:
+            self._admitted(grant)
+        return self.breaker.alive()
+
+    def succeeded(self, grant: Grant, *, running: int, first: float | None = None) -> None:
+        """A call was answered, a stream's first event came after `first` seconds; `running` others are under way."""
+        seconds = self._clock() - grant.at
         self.duration = _smoothed(self.duration, seconds if first is None else first)
         self.holding = _smoothed(self.holding, seconds)
-        self.budget = min(self._most_budget, self.budget + 0.5)
-        self._window = min(self.ceiling, self._window * 2)
-        self.begun()
-        if generation == self.generation:
-            self._done += 1
-        if not saturated or generation != self.generation or self.found >= self.ceiling:
+        self._settle(self._clock())
+        self.begun(grant)
+        self.ended(grant)
+        if grant.generation != self.generation:
             return
-        forgotten = self._clock() - self._refused_at > FORGET
-        if forgotten:
-            self._spacing = 1
-        self._clean += 1
-        if self._clean >= self.found * self._spacing:
-            self._clean = 0
-            self._found = min(self.ceiling, self._found * 2 if forgotten else self._found + 1)
-            self._found_late = self._found_late and self._found < self.ceiling
+        self._lateness.answered(seconds, grant.others)
+        if self._climb is not None and running + 1 >= self.slots:
+            self._set(min(self.ceiling, self._climb.answered(seconds, self.found)))
+            if self.found >= self.ceiling:
+                self._climb = None
 
-    def begun(self) -> bool:
-        """An answer came, or begins to: the provider is up. Whether it was thought down."""
-        down = self._opened_by is not None
-        self._alive()
-        return down
-
-    def failed(self, failure: UpstreamFailure, generation: int, *, running: int) -> None:
+    def failed(self, grant: Grant, failure: UpstreamFailure, *, running: int) -> None:
         """A call failed; `running` others are still under way."""
-        if isinstance(failure, RateLimited) and failure.scope != "account":
-            self._alive()
-            # A text that is over the limit all by itself, and so is not tried again, says nothing of calls at once.
-            if failure.retryable or failure.scope == "minute":
-                self._refused(failure, generation, running)
+        self._settle(self._clock())
+        probe = grant.probe
+        self.ended(grant)
+        if failure.scope != "capacity":
+            self.breaker.failed(failure, grant.at)
             return
-        self._count(failure, generation)
+        self.breaker.alive()
+        self._refused(grant, running, failure, probe=probe)
 
-    def timed_out(self, seconds: float, generation: int, failure: UpstreamFailure) -> None:
-        """A call was under way for `seconds` when its deadline came.
-
-        It counts only where it had its fair time: a call granted late says nothing about the provider. Local model
-        servers queue instead of refusing, so too many calls at once show as calls that end too late.
-        """
-        if seconds < (max(2 * self.duration, PATIENT) if self.duration else 2 * PATIENT):
+    def timed_out(self, grant: Grant) -> None:
+        """A call had no answer when its deadline came; whether that was fair is looked at here."""
+        seconds = self._clock() - grant.at
+        self.ended(grant)
+        if not self._lateness.fair(seconds):
             return
-        self._count(failure, generation)
-        if generation == self.generation:
-            self._late += 1
-            # One that hangs now and then is the provider's hiccup; a share of them is a queue behind its door.
-            if self._late >= max(2, LATE_SHARE * (self._late + self._done)):
-                self._shrink(max(1, self.found * 3 // 4))
-                self._found_late = True
+        self.breaker.silent(grant.at)
+        if grant.generation != self.generation:
+            return
+        self._lateness.late += 1
+        if (slots := self._lateness.slots(self.found)) is not None:
+            self.holding *= slots / self.found  # so long a call takes that waits for none at the provider's
+            self.duration = min(self.duration, self.holding)
+            self._climb = Climb()
+            self._fall(slots)
 
-    def may_retry(self) -> bool:
-        """Take one retry from the budget; False where none is left."""
-        if self.budget < 1:
-            return False
-        self.budget -= 1
-        return True
+    def ended(self, grant: Grant) -> None:
+        """A call is over, however it went."""
+        if grant.ended:
+            return
+        grant.ended = True
+        if grant.probe:
+            self._looked_at(grant)
 
-    def _refused(self, failure: RateLimited, generation: int, running: int) -> None:
+    def _looked_at(self, grant: Grant) -> None:
+        """It is known what became of a probe."""
+        grant.probe = False
+        self._probes -= 1
+
+    def _settle(self, now: float) -> None:
+        """Draw the conclusions of time: calls that were not refused, levels that held, refusals long ago."""
+        confirm = self.confirm
+        while self._unsettled and (self._unsettled[0].ended or self._unsettled[0].at + confirm <= now):
+            grant = self._unsettled.popleft()
+            if not grant.ended:
+                self._admitted(grant)
+        while self._gains and self._gains[0][0] <= now:
+            self._firm = self._gains.popleft()[1]
+        if self._refused_at > -math.inf and now - self._refused_at > FORGOTTEN and self._climb is None:
+            self._refused_at = -math.inf
+            self._set(self.ceiling)
+
+    def _admitted(self, grant: Grant) -> None:
+        self._admitted_at = max(self._admitted_at, grant.at)
+        if grant.probe:
+            self._looked_at(grant)
+            self._rise()
+
+    def _rise(self) -> None:
         now = self._clock()
-        if failure.scope == "minute":
-            # Not too short, lest it becomes a busy loop, and not so long that one odd header shuts us for a day.
-            pause = min(max(failure.retry_after or 1.0, 0.05), LONGEST_PAUSE)
+        self.found = min(float(self.ceiling), self.found + 1 if self.found >= 1 else min(1.0, self.found * STEP))
+        self._gains.append((now + PROVISIONAL * self.holding, self.found))
+        self._risen += 1
+        self._interval = max(self.confirm, SOONER * self._interval) if self._risen < 2 else self.confirm
+        self._probe_at = now + (self._interval if self._risen < 2 else 0.0)
+
+    @property
+    def _reach(self) -> int:
+        """Probes that may be under way together."""
+        return 1 if self._risen < 2 else min(self._risen, max(1, self.slots // REACH))
+
+    def _refused(self, grant: Grant, running: int, failure: UpstreamFailure, *, probe: bool) -> None:
+        now = self._clock()
+        seconds = now - grant.at
+        self._stray = self._stray + (abs(seconds - self.refusing) - self._stray) / 4 if self.refusing else seconds / 2
+        self.refusing = self.refusing + (seconds - self.refusing) / 8 if self.refusing else seconds
+        self.refused += 1
+        admitted, self._refused_at = self._admitted_at > self._refused_at, now
+        self._risen = 0
+        if not running and not probe:
+            pause = self._waits.after(failure, now, silence=now - max(self._admitted_at, 0.0))
             self.paused_until = max(self.paused_until, now + pause)
-            self._window = 1
-            return
-        found, self._refused_at = self.found, now
-        if generation == self.generation:
-            # The first word of this round trip: what still runs is admitted, but one word halves it at most.
-            self._shrink(max(1, found // 2, min(found, running)))
-            self._spacing = min(WIDEST, self._spacing * 2)
+        if grant.generation != self.generation:
+            # One of many that were sent together: with each, less is known to run.
+            self._set(max(min(1.0, self.found), min(self.found, running)))
+        elif probe or self._gains:
+            if not probe:
+                self._set(max(self._firm, min(self.found - 1, running)))
+            self._failed_probes += 1
+            longest = min(LONGEST_LONG, max(SHORTEST_LONG, PROBE_CALLS * self.holding / self.found))
+            self._interval = min(longest, self._interval * 2)
+            self._probe_at = now + self._interval
         else:
-            self._found = max(1, min(found, running))
+            self._fall(self._left(running, admitted=admitted))
 
-    def _shrink(self, found: int) -> None:
-        self._found = found
+    def _left(self, running: int, *, admitted: bool) -> float:
+        """The limit after a fall."""
+        if not running:
+            # A silence is the pause's business; below one call at once only what was admitted between tells of a rate.
+            return max(SMALLEST, self.found * CUT if self.found <= 1 and admitted else max(min(1.0, self.found), self.found / 2))
+        still = min(self.found, running)
+        return max(1.0, still if admitted else min(still, self.found * CUT))
+
+    def _fall(self, found: float) -> None:
+        self._set(found)
         self.generation += 1
-        self._clean = self._done = self._late = 0
+        self._lateness = Lateness()
+        self._failed_probes = 0
+        self._interval = FIRST_PROBE
+        self._probe_at = self._clock() + self._interval
 
-    def _alive(self) -> None:
-        """The provider does its work, so it is not down, whatever becomes of a single request."""
-        self._failures.clear()
-        self._opened_by, self._cooldown = None, 1.0
-
-    def _count(self, failure: UpstreamFailure, generation: int) -> None:
-        kind = type(failure)
-        if kind not in DOWN or (kind is UpstreamError and 400 <= (failure.status or 0) < 500):
-            self._alive()  # it did not like this one request
-            return
-        if self._opened_by is not None and generation < self._opened_in:
-            return  # it was sent before that was known, and tells nothing new
-        self._failures[kind] += 1
-        if self._opened_by is None:
-            if self._failures[kind] >= DOWN[kind]:
-                self._shrink(self.found)  # by nothing: what was sent before belongs to another generation
-                self._opened_in = self.generation
-                self._open(failure)
-        elif kind is type(self._opened_by):
-            self._cooldown = min(COOLEST, self._cooldown * 2)
-            self._open(failure)
-        else:
-            self._opened_by, self._cooldown = None, 1.0  # down in another way, if it is: that is counted by itself
-
-    def _open(self, failure: UpstreamFailure) -> None:
-        # Without the provider's own words on somebody's request: others will read this.
-        self._opened_by = UpstreamError(status=failure.status) if type(failure) is UpstreamError else failure
-        self._probe_at = self._clock() + self._cooldown
+    def _set(self, found: float) -> None:
+        self.found = self._firm = found
+        self._gains.clear()
 
 
 def _smoothed(before: float, seconds: float) -> float:
@@ -237,7 +330,3 @@ def _smoothed(before: float, seconds: float) -> float:
     weight = 32 if seconds > before else 8
     return before + (seconds - before) / weight if before else seconds
 
-
-def backoff(attempt: int, chance: float) -> float:
-    """Seconds before retry number `attempt` (from 0): doubling from 0.2 s to 5 s, half of it by `chance` (0 to 1)."""
-    return min(5.0, 0.2 * 2.0**attempt) * (0.5 + chance / 2)

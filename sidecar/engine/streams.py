@@ -7,7 +7,7 @@ import contextlib
 import math
 from collections.abc import AsyncGenerator
 
-from sidecar.engine.calls import FAR, Calls, Trace
+from sidecar.engine.calls import FAR, Calls, Retries, Trace
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.turns import Ticket
 from sidecar.words.errors import UpstreamFailure
@@ -21,26 +21,20 @@ async def streamed(
 
     `deadline` is the first event's. Raises what ended the last attempt.
     """
-    retries, tried_once = 0, False
+    retries, resumed = Retries(), False
     while True:
         begun = False
         try:
-            async with contextlib.aclosing(
-                _attempt(calls, call, ticket, trace, deadline, resumed=retries > 0)
-            ) as tried:
+            async with contextlib.aclosing(_attempt(calls, call, ticket, trace, deadline, resumed=resumed)) as tried:
                 async for data in tried:
                     begun = True
                     yield data
         except UpstreamFailure as failure:
-            pause = None if begun else calls.pause(failure, retries, deadline, tried_once=tried_once)
-            if pause is None:
+            if begun or not await calls.again(failure, retries, deadline):
                 raise
-            if not await calls.paused(pause):
-                raise
-            tried_once = tried_once or failure.once
         else:
             return
-        retries += 1
+        resumed = True
 
 
 async def _attempt(

@@ -122,6 +122,15 @@ class _Lane(Generic[Item]):
         while len(self.deep) > 1 and not self.deep[-1]:
             self.deep.pop()
 
+    def order(self) -> list[Item]:
+        """The calls in the order they are granted, if nobody comes and requests' shares are no bound."""
+        rows = [
+            [item for queue in user.tickets() for calls in queue.values() for item in calls.values()]
+            for user in self.users.values()
+        ]
+        depth = len(self.deep) - 1
+        return [row[turn] for turn in range(depth) for row in rows if turn < len(row)]
+
     def rank(self, user: str) -> int:
         """How many calls go before a new one of `user`, if turns go on as now."""
         known = self.users.get(user)
@@ -177,6 +186,10 @@ class Turns(Generic[Item]):
             return self._interactive.size + self._background.rank(user)
         ahead = self._interactive.rank(user)
         return ahead + min(self._background.size, ahead // (BACKGROUND_SHARE - 1))
+
+    def order(self) -> list[Item]:
+        """The calls in the order they will be granted, as far as can be told: background after everybody."""
+        return self._interactive.order() + self._background.order()
 
     def _lane(self, ticket: Ticket) -> _Lane[Item]:
         return self._background if ticket.background else self._interactive

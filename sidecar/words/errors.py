@@ -117,8 +117,8 @@ class InternalError(SidecarError):
     code = "internal"
 
 
-Scope = Literal["call", "minute", "account"]
-"""What a provider's refusal speaks of: this one call, requests or tokens a minute, or the whole account."""
+Scope = Literal["provider", "capacity", "request", "account"]
+"""What a failure is about: the provider as such, its room just now, this one request, or the whole account."""
 
 
 class UpstreamFailure(SidecarError):
@@ -138,14 +138,16 @@ class UpstreamFailure(SidecarError):
         status: int | None = None,
         retryable: bool = False,
         retry_after: float | None = None,
-        scope: Scope = "call",
+        scope: Scope = "provider",
         once: bool = False,
+        vague: bool = False,
     ) -> None:
         super().__init__(sentence, retry_after=retry_after)
         self.status = status
         self.retryable = retryable
         self.scope: Scope = scope
         self.once = once
+        self.vague = vague
 
     def again(self) -> Self:
         """The same failure for another caller: one exception raised twice would drag both traces along."""
@@ -156,6 +158,7 @@ class UpstreamFailure(SidecarError):
             retry_after=self.retry_after,
             scope=self.scope,
             once=self.once,
+            vague=self.vague,
         )
 
 

@@ -227,7 +227,7 @@ class Running:
     @property
     def _refusal(self) -> UpstreamFailure | None:
         """Why the provider is held for down, where it is."""
-        return self._works.engine.calls.limit.refusal(idle=False)
+        return self._works.engine.calls.limit.breaker.refusal(idle=False)
 
     async def _watch(self) -> None:
         """Say that the provider is down, and that it is back; raise `Halted` where waiting for it is in vain."""

@@ -126,7 +126,7 @@ class Workbench:
         """End the job, or put it back; then the seconds until it is run again."""
         counted, pause = False, 0.0
         if not isinstance(error, ShuttingDown):
-            down = self.works.engine.calls.limit.breaker == "open"
+            down = self.works.engine.calls.limit.breaker.opened_by is not None
             counted = tried and not down
             tries = run.tries + counted
             if _final(error) or tries >= MOST_TRIES:

@@ -58,6 +58,7 @@ def failure(answer: Answer, call: Call, secrets: tuple[str, ...] = ()) -> Upstre
         status=status,
         retryable=busy,
         retry_after=retry_after(answer.headers) if busy else None,
+        scope="capacity" if busy else "provider",
     )
 
 
@@ -89,7 +90,7 @@ def _limited(words: Said, status: int, headers: Mapping[str, str]) -> RateLimite
         )
     if "request too large" in message.lower():  # over the limit a minute all by itself: waiting cannot help
         return RateLimited("The text is too long for the AI provider's limit on tokens a minute.", status=status)
-    scope: Scope = "minute" if minute or words.type in ("requests", "tokens") or _used_up(headers) else "call"
+    scope: Scope = "capacity"
     return RateLimited(status=status, retryable=True, retry_after=wait, scope=scope)
 
 

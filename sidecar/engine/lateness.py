@@ -1,0 +1,88 @@
+"""Layer 7, lateness: what answers and deadlines say of a provider that queues instead of refusing.
+
+A local model server takes every call and works off a few at a time, so that too many calls show as answers that come
+later the more were under way before them. Plain functions without a clock.
+"""
+
+from typing import Final
+
+LATE_SHARE: Final = 0.1
+"""Of a generation's calls, those that end at their deadline before it counts as a queue at the provider's."""
+
+PATIENT: Final = 5.0
+"""Seconds a call must have had before its deadline says something; twice as many while none was measured."""
+
+_LEAST_ANSWERS: Final = 8
+"""Answers from which a mean is taken for one."""
+
+_MOST_PATIENCE: Final = 1024
+"""Answers between two tries of a higher limit, at most."""
+
+
+class Lateness:
+    """The calls of one generation: answered or late, and how long they took beside how many others."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.late = 0
+        self._shortest = 0.0
+        self._sums = (0.0, 0.0, 0.0, 0.0)
+        """Of the others under way, the seconds, the squares of the former, the products of both."""
+
+    def answered(self, seconds: float, others: int) -> None:
+        """Count an answer that took so many seconds, sent beside so many others."""
+        self.done += 1
+        self._shortest = min(self._shortest, seconds) if self._shortest else seconds
+        x, y, xx, xy = self._sums
+        self._sums = (x + others, y + seconds, xx + others * others, xy + others * seconds)
+
+    def fair(self, seconds: float) -> bool:
+        """Whether a call that ended at its deadline after so many seconds had its time."""
+        return seconds >= (max(PATIENT, 1.25 * self._shortest) if self._shortest else 2 * PATIENT)
+
+    def slots(self, found: float) -> float | None:
+        """The limit that is fit after one more late call; None where it is a hiccup and no queue.
+
+        Where a provider works off S calls of s seconds at a time and the n-th waits its turn, calls take s and one more
+        s for every S that were before them: a line over n whose slope is s / S. Least squares find it.
+        """
+        if not self.done or self.late < max(2, LATE_SHARE * (self.late + self.done)):
+            return None  # without an answer it is silence, which tells nothing of room
+        x, y, xx, xy = self._sums
+        variance = xx - x * x / self.done
+        if self.done >= 3 and variance > self.done:
+            slope = (xy - x * y / self.done) / variance
+            start = (y - slope * x) / self.done
+            if slope > 0 and 0 < (slots := 2 * start / slope - 1) < found:
+                return max(1.0, round(slots))
+        return max(1.0, found * 3 // 4)
+
+
+class Climb:
+    """Tries higher limits at a provider that queues: one is kept where answers do not come later for it."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._seconds = 0.0
+        self._patience = _LEAST_ANSWERS
+        self._before: tuple[float, float] | None = None
+        """While a try goes on: the limit before, and the mean seconds of an answer under it."""
+
+    def answered(self, seconds: float, found: float) -> float:
+        """Count an answer under a limit that was used up; the limit from now on."""
+        self._count += 1
+        self._seconds += seconds
+        if self._count < max(self._patience if self._before is None else _LEAST_ANSWERS, 2 * found):
+            return found
+        mean = self._seconds / self._count
+        self._count, self._seconds = 0, 0.0
+        if self._before is None:
+            self._before = (found, mean)
+            return max(found + 1, found * 3 // 2)
+        (level, seconds_before), self._before = self._before, None
+        # All of the step would show in the seconds of a queue, and nothing of it where there was room.
+        if mean < seconds_before * (1 + (found / level - 1) / 2):
+            self._patience = _LEAST_ANSWERS
+            return found
+        self._patience = min(_MOST_PATIENCE, self._patience * 2)
+        return level

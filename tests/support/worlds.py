@@ -1,0 +1,335 @@
+"""Providers in virtual time: what they admit, how they say no, and what a client that knows everything would reach.
+
+A world is plain data. `SimulatedProvider` is the port `Upstream` over it: its refusals are HTTP answers in the words of
+real providers, read by the real classifier.
+"""
+
+import asyncio
+import heapq
+import json
+import math
+import random
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Literal
+
+import msgspec
+
+from sidecar.edges.upstream import failures
+from sidecar.edges.upstream.wire import Answer
+from sidecar.words.ports import Call, Completion
+
+Voice = Literal["openai", "nowait", "bare", "503", "529", "long", "reset", "gemini", "azure", "wrong"]
+
+
+class Bucket(msgspec.Struct, frozen=True):
+    """A token bucket: `rate` a second flow in, `burst` at most are kept."""
+
+    rate: float
+    burst: float
+
+
+class World(msgspec.Struct, frozen=True, kw_only=True):
+    """What one provider is like; times in seconds."""
+
+    name: str
+    slots: tuple[tuple[int, float], ...] = ()
+    """Calls at once, each for so many seconds, by turns; empty is no limit."""
+    queue: bool = False
+    """Whether calls beyond the slots wait at the provider instead of being refused."""
+    requests: Bucket | None = None
+    tokens: Bucket | None = None
+    counts_refused: bool = False
+    voice: Voice = "openai"
+    hold: float = 0.5
+    """Mean seconds of a call's work."""
+    spread: float = 0.0
+    """How far that strays: uniform between (1 - spread) and (1 + spread) times the mean."""
+    away: float = 0.0005
+    """Seconds of one way to the provider."""
+    refusing: float = 0.002
+    """Seconds the provider takes to refuse."""
+    callers: int = 400
+    within: float = 1.0
+    deadline: float = 25.0
+    ceiling: int = 64
+    sizes: tuple[int, ...] = (250,)
+    """Tokens of the callers' texts, by turns."""
+    sidecars: int = 1
+
+
+class Capacity:
+    """What a provider of this world admits, as plain state."""
+
+    def __init__(self, world: World, start: float) -> None:
+        self.world = world
+        self.running = 0
+        self._start = start
+        self._seen = start
+        self._left = {name: bucket.burst for name, bucket in self._buckets()}
+
+    def _buckets(self) -> list[tuple[str, Bucket]]:
+        named = (("requests", self.world.requests), ("tokens", self.world.tokens))
+        return [(name, bucket) for name, bucket in named if bucket is not None]
+
+    def slots(self, now: float) -> float:
+        """Calls at once that are admitted now."""
+        turns = self.world.slots
+        if not turns:
+            return math.inf
+        cycle = sum(seconds for _, seconds in turns)
+        at = now - self._start
+        at = at % cycle if math.isfinite(cycle) else at
+        for slots, seconds in turns:
+            if at < seconds:
+                return slots
+            at -= seconds
+        return turns[-1][0]
+
+    def refill(self, now: float) -> None:
+        for name, bucket in self._buckets():
+            self._left[name] = min(bucket.burst, self._left[name] + (now - self._seen) * bucket.rate)
+        self._seen = now
+
+    def missing(self, now: float, tokens: int) -> float:
+        """Seconds until the buckets would admit a call of so many tokens; 0 where they do now."""
+        self.refill(now)
+        needed = {"requests": 1.0, "tokens": float(tokens)}
+        return max(
+            ((needed[name] - self._left[name]) / bucket.rate for name, bucket in self._buckets()), default=0.0
+        )
+
+    def full(self, now: float) -> float:
+        """Seconds until the buckets are full again: what reset headers tell."""
+        self.refill(now)
+        return max(((bucket.burst - self._left[name]) / bucket.rate for name, bucket in self._buckets()), default=1.0)
+
+    def take(self, tokens: int, *, refused: bool = False) -> None:
+        needed = {"requests": 1.0, "tokens": float(tokens)}
+        for name, _ in self._buckets():
+            self._left[name] -= min(needed[name], self._left[name]) if refused else needed[name]
+
+    def admits(self, now: float, tokens: int) -> bool:
+        return self.running < self.slots(now) and self.missing(now, tokens) <= 1e-9
+
+
+def tokens_of(call: Call) -> int:
+    return sum(len(str(message["content"])) for message in call.messages) // 4
+
+
+class SimulatedProvider:
+    """One provider of a world, shared by all sidecars of a scene."""
+
+    def __init__(self, world: World, *, seed: int = 1) -> None:
+        self.world = world
+        self.received = 0
+        self.refused = 0
+        self.answered = 0
+        self.left = 0
+        """Calls whose caller left while they ran."""
+        self.ends: list[float] = []
+        self.capacity: Capacity | None = None
+        self._random = random.Random(seed)
+        self._line: list[asyncio.Future[None]] = []
+
+    async def complete(self, call: Call, *, deadline: float) -> Completion:
+        world, loop = self.world, asyncio.get_running_loop()
+        await asyncio.sleep(world.away * self._random.uniform(0.8, 1.2))
+        if self.capacity is None:
+            self.capacity = Capacity(world, loop.time())
+        capacity, tokens = self.capacity, tokens_of(call)
+        self.received += 1
+        missing = capacity.missing(loop.time(), tokens)
+        full = capacity.running >= capacity.slots(loop.time())
+        if missing > 1e-9 or (full and not world.queue):
+            if world.counts_refused:
+                capacity.take(tokens, refused=True)
+            self.refused += 1
+            await asyncio.sleep(world.refusing + world.away)
+            raise failures.failure(self._refusal(missing, capacity.full(loop.time())), call)
+        capacity.take(tokens)
+        await self._slot(capacity)
+        try:
+            await asyncio.sleep(world.hold * self._random.uniform(1 - world.spread, 1 + world.spread))
+        except asyncio.CancelledError:
+            self.left += 1
+            raise
+        finally:
+            self._free(capacity)
+        await asyncio.sleep(world.away)
+        self.answered += 1
+        self.ends.append(loop.time())
+        return Completion(text="fine", prompt_tokens=tokens, completion_tokens=10)
+
+    async def _slot(self, capacity: Capacity) -> None:
+        loop = asyncio.get_running_loop()
+        if capacity.running < capacity.slots(loop.time()):
+            capacity.running += 1
+            return
+        place: asyncio.Future[None] = loop.create_future()
+        self._line.append(place)
+        try:
+            await place
+        except asyncio.CancelledError:
+            self.left += 1
+            if place.done() and not place.cancelled():
+                self._free(capacity)
+            else:
+                self._line.remove(place)
+            raise
+
+    def _free(self, capacity: Capacity) -> None:
+        capacity.running -= 1
+        now = asyncio.get_running_loop().time()
+        while self._line and capacity.running < capacity.slots(now):
+            capacity.running += 1
+            self._line.pop(0).set_result(None)
+
+    def _refusal(self, missing: float, full: float) -> Answer:
+        return refusal(self.world.voice, missing or 1.0, full)
+
+    async def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
+        completion = await self.complete(call, deadline=deadline)
+        yield json.dumps({"choices": [{"delta": {"content": completion.text}, "finish_reason": "stop"}]}).encode()
+
+    async def aclose(self) -> None:
+        """Nothing to free."""
+
+
+def refusal(voice: Voice, wait: float, full: float) -> Answer:
+    """How a provider of this voice refuses a call for which it has room after `wait` seconds, all of it after `full`."""
+    status, headers, body = 429, {}, b""
+    limited = {"message": "Rate limit reached for gpt-4o.", "type": "requests", "code": "rate_limit_exceeded"}
+    named = {"retry-after": str(math.ceil(wait)), "retry-after-ms": str(math.ceil(wait * 1000))}
+    remaining = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": f"{math.ceil(full * 1000)}ms"}
+    match voice:
+        case "openai":
+            headers, body = named | remaining, _error(limited)
+        case "nowait":
+            body = _error(limited)
+        case "wrong":
+            headers, body = {"retry-after": "3600"}, _error(limited)
+        case "long":
+            headers, body = {"retry-after": "20"}, _error(limited)
+        case "reset":
+            headers, body = remaining | {"x-ratelimit-reset-requests": "6m0s"}, _error(limited)
+        case "azure":
+            said = f"Requests have exceeded the rate limit. Please retry after {math.ceil(wait)} seconds."
+            body = _error({"message": said, "code": "429"})
+        case "gemini":
+            words = "You exceeded your current quota, please check your plan and billing details."
+            info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{math.ceil(wait)}s"}
+            body = json.dumps(
+                [{"error": {"code": 429, "message": words, "status": "RESOURCE_EXHAUSTED", "details": [info]}}]
+            ).encode()
+        case "503" | "529":
+            status, body = int(voice), _error({"message": "Overloaded", "type": "overloaded_error"})
+        case "bare":
+            pass
+    return Answer(status, headers, body)
+
+
+def _error(error: dict[str, Any]) -> bytes:
+    return json.dumps({"error": error}).encode()
+
+
+class Ideal(msgspec.Struct, frozen=True):
+    """What a client reaches that knows at every moment what the provider admits."""
+
+    answered: int
+    last: float
+    """Seconds after the first call when its last caller in time has the answer."""
+
+
+def ideal(world: World) -> Ideal:
+    """Send whenever the provider admits, first come first served, and never a call that would end too late."""
+    capacity, now, step = Capacity(world, 0.0), 0.0, 0.002
+    ends: list[float] = []
+    arrivals = [world.within * number / world.callers for number in range(world.callers)]
+    served, at, last = 0, 0, 0.0
+    rng = random.Random(1)
+    while at < world.callers and now < world.deadline + world.within:
+        while ends and ends[0] <= now:
+            heapq.heappop(ends)
+            capacity.running -= 1
+        while at < world.callers and arrivals[at] <= now:
+            if now + world.hold > arrivals[at] + world.deadline:
+                at += 1
+                continue
+            size = world.sizes[at % len(world.sizes)]
+            if not capacity.admits(now, size):
+                break
+            capacity.take(size)
+            capacity.running += 1
+            end = now + world.hold * rng.uniform(1 - world.spread, 1 + world.spread)
+            heapq.heappush(ends, end)
+            served, at, last = served + 1, at + 1, max(last, end)
+        now += step
+    return Ideal(served, last + 2 * world.away)
+
+
+Scenes = Callable[[], list[World]]
+_FOREVER = math.inf
+
+
+def _slots(count: int, **more: Any) -> World:
+    hold = {1: 0.04, 2: 0.08, 4: 0.15, 8: 0.3}.get(count, min(2.0, 15.0 * count / 400))
+    return World(**({"slots": ((count, _FOREVER),), "hold": hold} | more))
+
+
+def scenes() -> list[World]:
+    """The worlds of the world test."""
+    worlds = [
+        _slots(count, voice=voice, name=f"{count} slots, {voice}")
+        for count in (1, 2, 4, 8, 16, 32, 64)
+        for voice in ("openai", "nowait", "bare", "503", "529", "long", "reset")
+    ]
+    worlds += [_slots(count, queue=True, name=f"{count} slots that queue") for count in (1, 2, 4, 16)]
+    voices: tuple[tuple[str, Voice], ...] = (("true waits", "openai"), ("no waits", "nowait"), ("wrong waits", "wrong"))
+    for a_minute, burst in ((1500, 60), (1200, 10), (600, 100), (60, 5), (3000, 1)):
+        for said, voice in voices:
+            name = f"bucket {a_minute}/{burst}, {said}"
+            callers = {600: 300, 60: 25}.get(a_minute, 400)
+            worlds.append(
+                World(name=name, requests=Bucket(a_minute / 60, burst), voice=voice, callers=callers)
+            )
+    both: list[tuple[int, Bucket]] = [(12, Bucket(25, 60)), (16, Bucket(20, 10)), (4, Bucket(10, 100))]
+    worlds += [
+        _slots(
+            count,
+            requests=bucket,
+            hold=0.3,
+            callers=min(400, int(bucket.burst + 20 * min(bucket.rate, count / 0.3))),
+            name=f"{count} slots and a bucket of {bucket.burst:.0f} at {bucket.rate:.0f} a second",
+        )
+        for count, bucket in both
+    ]
+    worlds += [
+        World(name="32 and 6 by turns", slots=((32, 3), (6, 3)), hold=0.5),
+        World(name="6 and 32 by turns", slots=((6, 3), (32, 3)), hold=0.5),
+        World(name="16 and 0 by turns", slots=((16, 3), (0, 3)), hold=0.25),
+        World(name="16, then 2 for ever", slots=((16, 8), (2, _FOREVER)), hold=0.5, callers=300),
+        World(name="32 and 6 by turns, bare", slots=((32, 3), (6, 3)), hold=0.5, voice="bare"),
+        World(name="32 and 6 by turns, 20 s named", slots=((32, 3), (6, 3)), hold=0.5, voice="long"),
+        _slots(16, away=0.05, name="16 slots, 50 ms away"),
+        _slots(4, away=0.05, hold=0.2, callers=300, name="4 slots, 50 ms away"),
+        World(name="bucket 1500/60, 50 ms away", requests=Bucket(25, 60), away=0.05),
+        _slots(16, spread=0.9, name="16 slots, uneven calls"),
+        _slots(4, spread=0.9, name="4 slots, uneven calls"),
+        World(name="bucket 1500/60, uneven calls", requests=Bucket(25, 60), spread=0.9),
+        _slots(16, hold=2.0, callers=180, name="16 slots, long calls"),
+        World(name="tokens, uneven texts", tokens=Bucket(10_000, 20_000), sizes=(50, 200, 1500, 100, 300)),
+        World(
+            name="tokens, uneven texts, no waits",
+            tokens=Bucket(10_000, 20_000),
+            sizes=(50, 200, 1500, 100, 300),
+            voice="nowait",
+        ),
+        World(name="tokens, small burst", tokens=Bucket(9_000, 3_000), sizes=(50, 200, 1500, 100, 300)),
+        World(name="refusals count, 1500/60", requests=Bucket(25, 60), counts_refused=True),
+        World(name="refusals count, 1200/10", requests=Bucket(20, 10), counts_refused=True, callers=360),
+        _slots(16, sidecars=3, name="three sidecars, 16 slots"),
+        _slots(12, sidecars=3, hold=0.4, voice="bare", name="three sidecars, 12 slots, bare"),
+        World(name="three sidecars, bucket 1500/60", requests=Bucket(25, 60), sidecars=3),
+        World(name="three sidecars, bucket 1200/10", requests=Bucket(20, 10), sidecars=3, callers=360),
+    ]
+    return worlds
