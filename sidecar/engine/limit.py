@@ -28,17 +28,22 @@ SPACING: Final = 0.9
 
 FIRST_PROBE: Final = 0.1
 """Seconds after a fall until one call more than the limit is sent."""
-PROBE_CALLS: Final = 25
+PROBE_CALLS: Final = 12
 """Calls between two such probes, at most; a refused one doubles the time. So their refusals stay a small share."""
 SHORTEST_LONG: Final = 1.0
 LONGEST_LONG: Final = 20.0
 """Seconds that these calls are taken to last, at least and at most."""
-SOONER: Final = 0.7
+SOONER: Final = 0.35
 """What a probe leaves of that time that is the first to be admitted; after a second one there is no wait any more."""
+EAGER: Final = 4
+"""Probes admitted in a row after which capacity has plainly come back: probes are neither spaced nor alone then."""
 REACH: Final = 4
-"""One of so many calls more than the limit may be probes together, once two in a row were admitted."""
+"""One of so many calls of the limit may be a probe then."""
 FACT: Final = 3
 """Refused probes since the last fall that make the limit a fact."""
+
+STEADY: Final = 1.5
+"""Seconds since the last fall that it takes as well."""
 
 PROVISIONAL: Final = 1.5
 """Calls' lengths for which a gained level is provisional: a refusal meanwhile takes it back and is no fall."""
@@ -48,6 +53,9 @@ LEAST_CONFIRM: Final = 0.03
 
 STEP: Final = 1.25
 """How much faster a probe is than a limit below one call at once."""
+
+SLOW_CALLS: Final = 3
+"""Calls between two such probes, at least."""
 
 SMALLEST: Final = 1 / 256
 """The least limit: a call in flight for one 256th of the time."""
@@ -99,7 +107,7 @@ class Limit:
         """Where deadlines had a part in the limit: how it rises again."""
         self._unsettled: deque[Grant] = deque()
         """Calls of which it is not yet known whether they were admitted, in the order they were sent."""
-        self._last_sent = self._admitted_at = self._refused_at = -math.inf
+        self._last_sent = self._admitted_at = self._refused_at = self._fell_at = -math.inf
         self._probes = 0
         """Probes of which nothing is known yet."""
         self._risen = 0
@@ -124,7 +132,9 @@ class Limit:
     @property
     def gap(self) -> float:
         """Seconds between two calls: none until something was refused, then the even distance, nearly."""
-        return SPACING * self.holding / self.found if self._refused_at > -math.inf else 0.0
+        if self._refused_at == -math.inf:
+            return 0.0
+        return self.holding / self.found * (SPACING if self.found >= 1 else 1.0)
 
     @property
     def pause(self) -> float:
@@ -139,7 +149,10 @@ class Limit:
     @property
     def fact(self) -> bool:
         """Whether the limit was held against the provider often enough to refuse callers by it."""
-        return self.found < self.ceiling and (self._climb is not None or self._failed_probes >= FACT)
+        if self.found >= self.ceiling:
+            return False
+        steady = self._clock() - self._fell_at >= STEADY and self._failed_probes >= FACT
+        return steady or self._climb is not None
 
     @property
     def expected(self) -> float:
@@ -172,7 +185,7 @@ class Limit:
             return self._probe_due
         if self.found < 1:
             return math.inf if running else max(self._probe_at, self._last_sent + self.gap / STEP)
-        return max(spaced, self._probe_at)
+        return self._probe_at if self._risen >= EAGER else max(spaced, self._probe_at)
 
     def grant(self, running: int) -> Grant:
         """A call is sent now beside `running` others."""
@@ -273,12 +286,17 @@ class Limit:
         self._gains.append((now + PROVISIONAL * self.holding, self.found))
         self._risen += 1
         self._interval = max(self.confirm, SOONER * self._interval) if self._risen < 2 else self.confirm
-        self._probe_at = now + (self._interval if self._risen < 2 else 0.0)
+        self._probe_after(self._interval if self._risen < 2 else 0.0)
+
+    def _probe_after(self, seconds: float) -> None:
+        """Below one call at once a probe is a call sent early: it says something only once some were sent in time."""
+        least = SLOW_CALLS * self.holding / self.found if self.found < 1 else 0.0
+        self._probe_at = self._clock() + max(seconds, least)
 
     @property
     def _reach(self) -> int:
         """Probes that may be under way together."""
-        return 1 if self._risen < 2 else min(self._risen, max(1, self.slots // REACH))
+        return 1 if self._risen < EAGER else min(self._risen, max(1, self.slots // REACH))
 
     def _refused(self, grant: Grant, running: int, failure: UpstreamFailure, *, probe: bool) -> None:
         now = self._clock()
@@ -286,7 +304,7 @@ class Limit:
         self._stray = self._stray + (abs(seconds - self.refusing) - self._stray) / 4 if self.refusing else seconds / 2
         self.refusing = self.refusing + (seconds - self.refusing) / 8 if self.refusing else seconds
         self.refused += 1
-        admitted, self._refused_at = self._admitted_at > self._refused_at, now
+        self._refused_at = now
         self._risen = 0
         if not running and not probe:
             pause = self._waits.after(failure, now, silence=now - max(self._admitted_at, 0.0))
@@ -300,8 +318,9 @@ class Limit:
             self._failed_probes += 1
             longest = min(LONGEST_LONG, max(SHORTEST_LONG, PROBE_CALLS * self.holding / self.found))
             self._interval = min(longest, self._interval * 2)
-            self._probe_at = now + self._interval
+            self._probe_after(self._interval)
         else:
+            admitted, self._fell_at = self._admitted_at > self._fell_at, now
             self._fall(self._left(running, admitted=admitted))
 
     def _left(self, running: int, *, admitted: bool) -> float:
@@ -318,7 +337,7 @@ class Limit:
         self._lateness = Lateness()
         self._failed_probes = 0
         self._interval = FIRST_PROBE
-        self._probe_at = self._clock() + self._interval
+        self._probe_after(self._interval)
 
     def _set(self, found: float) -> None:
         self.found = self._firm = found
