@@ -120,7 +120,7 @@ async def test_an_answer_without_text_is_an_empty_response(adapter: Adapter, mes
         (301, UpstreamError, False),
         (400, UpstreamError, False),
         (401, UpstreamAuth, False),
-        (403, UpstreamAuth, False),
+        (403, UpstreamError, False),
         (404, UpstreamError, False),
         (408, UpstreamError, False),
         (413, UpstreamError, False),
@@ -168,17 +168,19 @@ async def test_a_used_up_quota_is_final(adapter: Adapter, demo: Demo) -> None:
 
 
 @pytest.mark.parametrize(("limit", "allowed"), [("rpm", 1), ("tpm", 30)])
-async def test_a_limit_a_minute_concerns_every_call(adapter: Adapter, demo: Demo, limit: str, allowed: int) -> None:
-    """What speaks of requests or tokens a minute is told from a refusal of one call."""
+async def test_a_limit_a_minute_is_a_refusal_for_want_of_room(
+    adapter: Adapter, demo: Demo, limit: str, allowed: int
+) -> None:
+    """Its words decide nothing, and the wait that it names is passed on."""
     demo.behave(**{limit: allowed})
     async with opened(adapter, demo.url) as upstream:
         await asking(upstream)
         failure = await failing(upstream)
-    assert (type(failure), failure.scope, failure.retryable) == (RateLimited, "minute", True)
+    assert (type(failure), failure.scope, failure.retryable) == (RateLimited, "capacity", True)
     assert failure.retry_after
 
 
-async def test_a_limit_on_calls_at_once_concerns_this_call(adapter: Adapter, demo: Demo) -> None:
+async def test_a_limit_on_calls_at_once_is_a_refusal_for_want_of_room(adapter: Adapter, demo: Demo) -> None:
     """A provider that is full for the moment may take the next one."""
     demo.behave(slots=1, stall=1)
     async with opened(adapter, demo.url) as upstream:
@@ -187,7 +189,7 @@ async def test_a_limit_on_calls_at_once_concerns_this_call(adapter: Adapter, dem
         failure = await failing(upstream)
         stalled.cancel()
         await asyncio.wait([stalled])
-    assert (type(failure), failure.scope, failure.retryable) == (RateLimited, "call", True)
+    assert (type(failure), failure.scope, failure.retryable) == (RateLimited, "capacity", True)
 
 
 async def test_the_newer_limit_is_learned_from_one_refusal(adapter: Adapter, demo: Demo) -> None:

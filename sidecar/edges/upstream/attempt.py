@@ -13,6 +13,7 @@ import msgspec
 
 from sidecar.edges.upstream import wire
 from sidecar.edges.upstream.endpoint import endpoint
+from sidecar.edges.upstream.error_body import reports
 from sidecar.edges.upstream.unreached import cut
 from sidecar.words.errors import DeadlineExceeded, EmptyResponse, UpstreamError, UpstreamFailure
 from sidecar.words.ports import Call, Completion
@@ -45,7 +46,7 @@ class Reply(Protocol):
 
 
 async def whole(reply: Reply) -> wire.Answer:
-    """The reply with its body, closed; a refusal's body is cut at `MAX_ERROR_BYTES`.
+    """Return the reply with its body, closed; a refusal's body is unpacked, and cut at `MAX_ERROR_BYTES`.
 
     Raises `UpstreamError` for a body over `MAX_ANSWER_BYTES`, and what `chunks` raises.
     """
@@ -64,7 +65,13 @@ async def whole(reply: Reply) -> wire.Answer:
             raise  # of a refusal the status says the most, however its body ends
     finally:
         await reply.aclose()
-    return wire.Answer(reply.status, reply.headers, bytes(body if good else body[:MAX_ERROR_BYTES]))
+    if good:
+        return wire.Answer(reply.status, reply.headers, bytes(body))
+    from sidecar.edges.upstream.unpacking import unpacked  # noqa: PLC0415 - not needed when all is well
+
+    return wire.Answer(
+        reply.status, reply.headers, unpacked(bytes(body[:MAX_ERROR_BYTES]), reply.headers, MAX_ERROR_BYTES)
+    )
 
 
 def _in_time(deadline: float) -> None:
@@ -141,7 +148,7 @@ class HttpUpstream(ABC):
             self._dialect.learn(fields)
 
     def _no_stream(self, answer: wire.Answer, call: Call) -> UpstreamFailure:
-        if answer.status != 200 or wire.parse(answer).get("error"):
+        if answer.status != 200 or reports(wire.parse(answer)):
             return wire.refusal(answer, call, self._secrets)
         return UpstreamError("The AI provider does not stream its answers.", status=answer.status)
 
@@ -174,7 +181,7 @@ class HttpUpstream(ABC):
             seen = _glance.decode(event.data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             raise UpstreamError("The AI provider's stream holds something that is not JSON.") from exc
-        if seen.error is not None or event.name == b"error":
+        if event.name == b"error" or reports({"error": seen.error, "base_resp": seen.base_resp, "choices": None}):
             answer = wire.Answer(200, reply.headers, event.data)
             raise wire.refusal(answer, call, self._secrets)
         return b'"finish_reason"' in event.data and b'"finish_reason":null' not in event.data.replace(b" ", b"")
@@ -182,6 +189,7 @@ class HttpUpstream(ABC):
 
 class _Glance(msgspec.Struct):
     error: Any = None
+    base_resp: Any = None
 
 
 _glance: Final = msgspec.json.Decoder(_Glance)

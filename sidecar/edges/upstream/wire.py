@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from sidecar.edges.upstream.error_body import reports
 from sidecar.words.contract import sendable
 from sidecar.words.errors import EmptyResponse, UpstreamError, UpstreamFailure
 from sidecar.words.ports import Call, Completion
@@ -116,7 +117,7 @@ def read(answer: Answer, call: Call, secrets: tuple[str, ...]) -> Completion:
     if answer.status != 200:
         raise refusal(answer, call, secrets)
     body = parse(answer)
-    if body.get("error"):  # some gateways answer errors with 200
+    if reports(body):  # some gateways answer errors with 200
         raise refusal(answer, call, secrets)
     choice, message = _first(body)
     # Mended here and not at the door only: a part's summary is asked about again, and hashed.

@@ -1,0 +1,160 @@
+"""A provider's error in its own words, out of whichever shape a body has.
+
+OpenAI's object, a bare text, Google's list, FastAPI's and Mistral's `detail`, Cloudflare's `errors`, MiniMax's
+`base_resp`, `error_message`, AWS's `__type`. Nothing is decided here, and what people wrote is not looked for.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+_DEPTH: Final = 4
+"""Objects inside one another that are looked into."""
+_LONGEST: Final = 2000
+"""Characters of a message that are read."""
+_INNER: Final = ("error", "errors", "detail", "base_resp")
+_MESSAGES: Final = ("message", "Message", "msg", "error_message", "error_msg", "status_msg")
+_NAMES: Final = ("type", "code", "status", "reason", "error_type", "error_code", "__type")
+_STATUSES: Final = ("code", "status", "statusCode", "status_code", "error_code")
+_WAITS: Final = {"retryDelay": 1.0, "retry_after": 1.0, "retry_after_seconds": 1.0, "retry_after_ms": 0.001}
+"""Fields that name a wait, and the seconds that a bare number in them stands for."""
+_BASE_RESP: Final = {
+    1001: 504,
+    1002: 429,
+    1004: 401,
+    1008: 402,
+    1026: 400,
+    1027: 400,
+    1039: 429,
+    2013: 400,
+    2049: 401,
+}
+"""MiniMax's codes (its page "Error codes") as HTTP statuses; all others are 500."""
+
+
+class Said(msgspec.Struct, frozen=True):
+    """An error in the provider's words."""
+
+    message: str = ""
+    names: frozenset[str] = frozenset()
+    """Types, codes, reasons and Google's statuses, in lower case."""
+    status: int = 0
+    """The HTTP status that the body names; OpenRouter sends it so, at status 200."""
+    waits: tuple[tuple[str, float], ...] = ()
+    """Fields that say when to come back, and the seconds of which a bare number in them counts so many."""
+    headers: Mapping[str, str] = {}
+    """Headers of the provider behind a gateway, under lower-case names (OpenRouter's `metadata.headers`)."""
+    raw: str = ""
+    """What the provider behind a gateway said (OpenRouter's `metadata.raw`)."""
+
+
+def said(body: bytes) -> Said:
+    """Return the error in a body; an empty one where there is none that can be read."""
+    try:
+        return _of(msgspec.json.decode(body), _DEPTH)
+    except (ValueError, RecursionError):
+        return Said(message=_plain(body))
+
+
+def reports(body: Mapping[str, Any]) -> bool:
+    """Return whether a body that came with status 200 says that it is an error."""
+    error = body.get("error")
+    if error and not (isinstance(error, dict) and not any(error.values())):  # one-api sends blank ones beside choices
+        return True
+    base = body.get("base_resp")
+    if isinstance(base, dict) and base.get("status_code"):
+        return True
+    return "choices" not in body and any(body.get(name) for name in ("errors", "detail", "error_message", "error_msg"))
+
+
+def _plain(body: bytes) -> str:
+    """A body that is a short text, as proxies send it; no page, no broken JSON."""
+    if not body or len(body) > _LONGEST or body.lstrip()[:1] in (b"<", b"{", b"[", b""):
+        return ""
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return ""
+
+
+def _of(found: Any, depth: int) -> Said:
+    if isinstance(found, str):
+        return Said(message=found[:_LONGEST])
+    if isinstance(found, list):
+        found = found[0] if found else None
+        if isinstance(found, str):
+            return _of(found, 0)
+    if not isinstance(found, dict) or not depth:
+        return Said()
+    own = _own(found)
+    for inner in _inner(found):
+        own = _joined(_of(inner, depth - 1), own)
+    return own
+
+
+def _inner(found: Mapping[str, Any]) -> Iterator[Any]:
+    for name in (*_INNER, *_MESSAGES):
+        value = found.get(name)
+        if isinstance(value, str) and name in _INNER and isinstance(more := found.get("message"), str) and more:
+            yield f"{value}: {more}"
+        elif isinstance(value, dict | list) or (isinstance(value, str) and name in _INNER):
+            yield value
+
+
+def _own(found: Mapping[str, Any]) -> Said:
+    """What stands in this very object."""
+    message: str = next((text for name in _MESSAGES if isinstance(text := found.get(name), str) and text), "")
+    if isinstance(where := found.get("loc"), list) and message:
+        message = f"{'.'.join(str(part)[:40] for part in where[:8])}: {message}"
+    names = {str(found.get(name)).rpartition("#")[2].lower() for name in _NAMES if found.get(name)}
+    waits = [(name, found) for name in _WAITS]
+    headers: Mapping[str, str] = {}
+    raw = ""
+    details = found.get("details")
+    for detail in details[:16] if isinstance(details, list) else ():
+        if isinstance(detail, dict):
+            names.add(str(detail.get("reason", "")).lower())
+            waits.append(("retryDelay", detail))
+    if isinstance(metadata := found.get("metadata"), dict):
+        waits += [(name, metadata) for name in _WAITS]
+        raw = metadata["raw"][:_LONGEST] if isinstance(metadata.get("raw"), str) else ""
+        if isinstance(inside := metadata.get("headers"), dict):
+            headers = {str(name).lower(): _scalar(value) for name, value in inside.items()}
+    return Said(
+        message[:_LONGEST],
+        frozenset(names - {""}),
+        _status(found),
+        tuple((text, _WAITS[name]) for name, holder in waits if (text := _scalar(holder.get(name)))),
+        headers,
+        raw,
+    )
+
+
+def _status(found: Mapping[str, Any]) -> int:
+    if "status_msg" in found and isinstance(code := found.get("status_code"), int):
+        return _BASE_RESP.get(code, 500) if code else 0
+    for name in _STATUSES:
+        text = _scalar(found.get(name))
+        if len(text) == 3 and text.isascii() and text.isdigit() and 400 <= int(text) <= 599:
+            return int(text)
+    return 0
+
+
+def _joined(inner: Said, outer: Said) -> Said:
+    """Both as one: the inner one's words, where it has any."""
+    return Said(
+        inner.message or outer.message,
+        inner.names | outer.names,
+        inner.status or outer.status,
+        inner.waits + outer.waits,
+        inner.headers or outer.headers,
+        inner.raw or outer.raw,
+    )
+
+
+def _scalar(value: object) -> str:
+    """A text or a number as text; anything else is none."""
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""

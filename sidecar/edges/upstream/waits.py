@@ -1,0 +1,140 @@
+"""When to come back, in every form in which providers say so.
+
+A wait is named by `Retry-After`, `retry-after-ms`, a field of the body or its words. `x-ratelimit-reset-*` says
+something else, when a whole bucket is full again, so such a wait is vague and counts only where nothing else is named.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from sidecar.edges.upstream.error_body import Said
+
+LONGEST: Final = 86_400.0
+"""Seconds of a wait, at most."""
+_EPOCH_SECONDS: Final = (1e9, 1e11)
+_EPOCH_MILLISECONDS: Final = (1e12, 1e14)
+_BUCKETS: Final = ("-requests", "-tokens", "")
+_UNITS: Final = {"n": 1e-9, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_MILLI: Final = 1e-3
+_LONGEST_TEXT: Final = 80
+_NUMBER: Final = r"(\d{1,12}(?:\.\d{1,12})?)\s{0,2}"
+_UNIT: Final = (
+    r"(ns|us|µs|μs|ms|milliseconds?|msecs?|s|seconds?|secs?|m|minutes?|mins?|h|hours?|hrs?|d|days?)(?![a-zµμ])"
+)
+_PART: Final = re.compile(_NUMBER + _UNIT, re.IGNORECASE)
+_SPAN: Final = re.compile(rf"(?:{_NUMBER}{_UNIT}(?:,?\s{{1,2}}(?:and\s)?)?){{1,5}}", re.IGNORECASE)
+_IN_WORDS: Final = re.compile(
+    r"(?:(?:try|retry)(?:ing)?(?:\s(?:again|(?:your|the|this)\srequests?))?\s(?:in|after)|please\swait(?:\sfor)?)"
+    rf"\s({_SPAN.pattern})",
+    re.IGNORECASE,
+)
+
+
+def wait_in(headers: Mapping[str, str], words: Said) -> tuple[float | None, bool]:
+    """Return the seconds to wait, None where nothing says so, and whether they are vague."""
+    if (named := named_wait(headers, words)) is not None:
+        return named, False
+    resets = [wait for told in (headers, words.headers) for wait in _resets(told)]
+    return (max(resets), True) if resets else (None, False)
+
+
+def named_wait(headers: Mapping[str, str], words: Said) -> float | None:
+    """Return the longest wait that is named.
+
+    A `Retry-After` in whole seconds is dropped where it only rounds up a finer statement.
+    """
+    finer = list(_finer(headers, words))
+    coarse = list(_coarse(headers, words))
+    whole = [wait for wait in coarse if not any(wait - 1 < fine <= wait for fine in finer if wait.is_integer())]
+    return max(finer + whole, default=None)
+
+
+def reset_of(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds until the used-up buckets in these headers are full again, None where none is told."""
+    return max(_resets(headers), default=None)
+
+
+def _finer(headers: Mapping[str, str], words: Said) -> Iterator[float]:
+    for told in (headers, words.headers):
+        yield from _seconds(told.get("retry-after-ms", ""), 0.001)
+    for text, unit in words.waits:
+        yield from _seconds(text, unit)
+    for text in (words.message, words.raw):
+        for match in _IN_WORDS.finditer(text):
+            yield from _believable(_sum(match[1]))
+
+
+def _coarse(headers: Mapping[str, str], words: Said) -> Iterator[float]:
+    for told in (headers, words.headers):
+        text = told.get("retry-after", "")
+        numbers = [wait for piece in text.split(",") for wait in _seconds(piece)]  # sent twice, it comes joined
+        yield from numbers
+        if text and not numbers:
+            yield from _date(text)
+
+
+def _resets(headers: Mapping[str, str]) -> Iterator[float]:
+    for bucket in _BUCKETS:
+        left = _number(headers.get(f"x-ratelimit-remaining{bucket}", ""))
+        if left is None or left <= 0:
+            text = headers.get(f"x-ratelimit-reset{bucket}", "")
+            waits = list(_seconds(text))
+            yield from waits or _date(text)
+
+
+def _seconds(text: str, unit: float = 1.0) -> Iterator[float]:
+    """The seconds of a number, of a span such as `2m59.56s`, or until a point since 1970."""
+    text = text.strip()
+    if len(text) > _LONGEST_TEXT:
+        return
+    if (number := _number(text)) is not None:
+        since = number
+        for (low, high), part in ((_EPOCH_SECONDS, 1.0), (_EPOCH_MILLISECONDS, 0.001)):
+            if unit == 1.0 and low <= since < high:
+                yield from _until(since * part)
+                return
+        yield from _believable(number * unit)
+    elif _SPAN.fullmatch(text):
+        yield from _believable(_sum(text))
+
+
+def _sum(span: str) -> float:
+    return sum(float(number) * _unit(unit.lower()) for number, unit in _PART.findall(span))
+
+
+def _unit(name: str) -> float:
+    return _MILLI if name.startswith(("ms", "milli")) else _UNITS[name[0]]
+
+
+def _date(text: str) -> Iterator[float]:
+    """A date of HTTP (RFC 9110, 10.2.3) or of RFC 3339."""
+    if not text[:1].isalnum() or len(text) > _LONGEST_TEXT:
+        return
+    from datetime import UTC, datetime  # noqa: PLC0415 - dates are rare, and the one-shot process need not load them
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415
+
+    try:
+        moment = datetime.fromisoformat(text) if text[0].isdigit() else parsedate_to_datetime(text)
+        yield from _until((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return
+
+
+def _until(moment: float) -> Iterator[float]:
+    import time  # noqa: PLC0415 - as above
+
+    yield from _believable(max(0.0, moment - time.time()))
+
+
+def _believable(wait: float) -> Iterator[float]:
+    if math.isfinite(wait) and wait >= 0:
+        yield min(wait, LONGEST)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
