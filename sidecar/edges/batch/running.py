@@ -217,9 +217,11 @@ class Running:
             return None if trace.calls else 0.0
         if not isinstance(error, UpstreamFailure) or tries >= MOST_TRIES:
             return None
+        if error.scope == "request":
+            return None
         if self._refusal is not None:
             return 0.0  # the next try waits until it is back
-        if not (error.retryable or isinstance(error, UpstreamUnreachable)):
+        if not (error.retryable or error.scope == "capacity" or isinstance(error, UpstreamUnreachable)):
             return None
         pause = max(error.retry_after or 0.0, _BACKOFF * 2.0 ** max(0, tries - 1) * (0.5 + random.random() / 2))  # noqa: S311
         return pause if pause <= self._settings.job_timeout else None

@@ -20,7 +20,6 @@ from sidecar.words import events
 from sidecar.words.errors import (
     InternalError,
     JobsUnavailable,
-    RateLimited,
     ShuttingDown,
     SidecarError,
     UpstreamAuth,
@@ -146,8 +145,10 @@ class Workbench:
 
 def _final(error: SidecarError) -> bool:
     """Whether another try would end as this one."""
-    if isinstance(error, UpstreamAuth) or (isinstance(error, RateLimited) and error.scope == "account"):
+    if isinstance(error, UpstreamAuth):
         return True
+    if isinstance(error, UpstreamFailure) and error.scope != "provider":
+        return error.scope != "capacity"
     if isinstance(error, UpstreamFailure) and error.status is not None:
         return 400 <= error.status < 500 and error.status not in _NOT_FINAL
     return error.code in {"invalid_request", "too_large"}
