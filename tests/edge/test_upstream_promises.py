@@ -1,6 +1,8 @@
 """What both adapters promise about one whole answer, whatever the provider says."""
 
 import asyncio
+import gzip
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -270,6 +272,16 @@ async def test_a_cancelled_call_frees_the_provider(adapter: Adapter, demo: Demo)
         await demo.until(lambda stats: stats.cancelled == 1 and stats.in_flight == 0)
         demo.behave(stall=0)
         assert (await asking(upstream)).text
+
+
+async def test_a_packed_refusal_is_read_all_the_same(adapter: Adapter) -> None:
+    """Some gateways pack although identity is asked for (backend.ai#5771); a bomb is read to its bound."""
+    said = gzip.compress(json.dumps({"error": {"message": "x", "code": "insufficient_quota"}}).encode())
+    bomb = gzip.compress(b"x" * 2**26)
+    answers = http(said, 429, Content_Encoding="gzip"), http(bomb, 503, Content_Encoding="gzip")
+    async with canned(*answers) as provider, opened(adapter, provider.url) as upstream:
+        assert (await failing(upstream)).scope == "account"
+        assert (await failing(upstream)).scope == "capacity"
 
 
 async def test_an_endless_error_page_is_not_read_to_its_end(adapter: Adapter) -> None:

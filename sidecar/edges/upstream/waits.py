@@ -19,7 +19,7 @@ _BUCKETS: Final = ("-requests", "-tokens", "")
 _UNITS: Final = {"n": 1e-9, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _MILLI: Final = 1e-3
 _LONGEST_TEXT: Final = 80
-_NUMBER: Final = r"(\d{1,12}(?:\.\d{1,12})?)\s{0,2}"
+_NUMBER: Final = r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s{0,2}"
 _UNIT: Final = (
     r"(ns|us|µs|μs|ms|milliseconds?|msecs?|s|seconds?|secs?|m|minutes?|mins?|h|hours?|hrs?|d|days?)(?![a-zµμ])"
 )

@@ -1,0 +1,33 @@
+"""A provider's refusal as a test writes it, and the error that it becomes."""
+
+import json
+import time
+from typing import Any, Final
+
+import pytest
+
+from sidecar.edges.upstream.wire import Answer, read
+from sidecar.words.errors import UpstreamFailure
+from sidecar.words.ports import Call
+
+GEMINI: Final = "You exceeded your current quota, please check your plan and billing details."
+ASKED: Final = Call(messages=[{"role": "user", "content": "Why is the sky blue at noon?"}], max_tokens=7)
+IN_A_MINUTE: Final = "IN_A_MINUTE"
+"""Stands for the epoch milliseconds of a minute from now."""
+
+
+def refused(body: object, status: int, headers: dict[str, str] | None = None, call: Call = ASKED) -> UpstreamFailure:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    raw = raw.replace(IN_A_MINUTE.encode(), str(round((time.time() + 60) * 1000)).encode())
+    answer = Answer(status, headers or {}, raw)
+    with pytest.raises(UpstreamFailure) as caught:
+        read(answer, call, ())
+    return caught.value
+
+
+def row(name: str, *values: object) -> Any:
+    return pytest.param(*values, id=name)
+
+
+def error(message: str, **more: object) -> dict[str, Any]:
+    return {"error": {"message": message, **more}}
