@@ -97,8 +97,14 @@ async def test_three_tries_are_all(store: JobStore) -> None:
 
 @pytest.mark.parametrize(
     "failure",
-    [UpstreamAuth(status=401), RateLimited(status=429, scope="account"), UpstreamError(status=404)],
-    ids=["key refused", "quota used up", "model unknown"],
+    [
+        UpstreamAuth(status=401),
+        RateLimited(status=429, scope="account"),
+        UpstreamError(status=404),
+        RateLimited(status=429, scope="request"),
+        UpstreamError(status=200, scope="request"),
+    ],
+    ids=["key refused", "quota used up", "model unknown", "over a minute's tokens", "text not allowed"],
 )
 async def test_what_will_never_do_is_not_tried_again(store: JobStore, failure: SidecarError) -> None:
     """Asking again would cost time and change nothing."""

@@ -90,6 +90,7 @@ ENDINGS: dict[str, tuple[bytes, type[UpstreamFailure] | None]] = {
     "nothing": (events(), EmptyResponse),
     "a whole answer": (http(completion()), UpstreamError),
     "a web page": (http(b"<html>", Content_Type="text/html"), UpstreamError),
+    "MiniMax's error": (events(b'{"base_resp":{"status_code":1002,"status_msg":"rate limit"}}'), RateLimited),
     "an error at 200": (http({"error": {"message": "no", "code": 429}}), RateLimited),
     "an error at 500": (refused("Unknown.", 500), UpstreamError),
     "no answer": (b"", UpstreamUnreachable),
