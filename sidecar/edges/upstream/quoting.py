@@ -43,29 +43,26 @@ def _shows(words: str, secrets: tuple[str, ...]) -> bool:
     return False
 
 
-def _repeats(words: str, call: Call) -> bool:
-    """Whether the words share a run of `_SHARED` characters with any text of the call, or hold a shorter one whole."""
-    flat = words.casefold()
-    return copies(words, call) or any(_TELLING <= len(short) < _SHARED and short in flat for short in _flat(call))
-
-
 def copies(words: str, call: Call) -> bool:
     """Return whether the words share a run of `_SHARED` characters with any text of the call."""
+    return _repeats(words, call, telling=_SHARED)
+
+
+def _repeats(words: str, call: Call, *, telling: int = _TELLING) -> bool:
+    """Whether the words share such a run, or hold a shorter text of at least `telling` characters whole."""
     words = " ".join(words.split()).casefold()
     half = _SHARED // 2
     # A shared run covers one of these whole, wherever it starts: a few searches in a long text instead of hundreds.
     probes = [words[start : start + half] for start in range(0, len(words) - half + 1, half)]
     runs = range(len(words) - _SHARED + 1)
-    return any(
-        any(probe in flat for probe in probes) and any(words[at : at + _SHARED] in flat for at in runs)
-        for flat in _flat(call)
-    )
-
-
-def _flat(call: Call) -> Iterator[str]:
-    """Each text of the call on one line and without capitals."""
     for text in (*_said(call), *_texts(call.extra)):
-        yield " ".join(text.split()).casefold()
+        flat = " ".join(text.split()).casefold()
+        if len(flat) < _SHARED:
+            if len(flat) >= telling and flat in words:
+                return True
+        elif any(probe in flat for probe in probes) and any(words[at : at + _SHARED] in flat for at in runs):
+            return True
+    return False
 
 
 def _said(call: Call) -> Iterator[str]:
