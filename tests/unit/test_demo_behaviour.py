@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.edges.upstream.demo import behaviour, refusals
-from sidecar.edges.upstream.demo.behaviour import BadOptionError, Dice, Options, changed
-from sidecar.edges.upstream.demo.limits import Rates, Slots, span
+from sidecar.edges.upstream.demo.behaviour import BadOptionError, Options, changed
+from sidecar.edges.upstream.demo.fate import Dice
+from sidecar.edges.upstream.demo.limits import Rates, span
+from sidecar.edges.upstream.demo.slots import UNLIMITED, Slots
 
 
 class Clock:
@@ -58,6 +60,14 @@ def test_ordinary_brackets_are_no_directive(text: str) -> None:
         ({"garbage": "x"}, "surrogate"),
         ({"retry_after": "tomorrow"}, "retry_after"),
         ({"retry_after": -1}, "retry_after"),
+        ({"voice": "loud"}, "voice"),
+        ({"voice": 502}, "voice"),
+        ({"slots_by_turns": "many"}, "slots_by_turns"),
+        ({"slots_by_turns": "32,6:3"}, "slots_by_turns"),
+        ({"slots_by_turns": "32:0"}, "slots_by_turns"),
+        ({"slots_by_turns": "32:3,"}, "slots_by_turns"),
+        ({"rpm_burst": -1}, "rpm_burst"),
+        ({"distance": "far"}, "distance"),
     ],
 )
 def test_a_wrong_option_is_named(changes: dict[str, object], named: str) -> None:
@@ -128,29 +138,29 @@ def test_requests_a_minute_flow_back_evenly() -> None:
     """Beyond the limit a call is told how long to wait, and waiting that long is enough."""
     clock = Clock()
     rates = Rates(clock)
-    assert [rates.take(rpm=3, tpm=0, tokens=1) for _ in range(3)] == [None] * 3
-    denial = rates.take(rpm=3, tpm=0, tokens=1)
+    assert [rates.take(Options(rpm=3), 1) for _ in range(3)] == [None] * 3
+    denial = rates.take(Options(rpm=3), 1)
     assert denial is not None
     assert (denial.which, denial.limit, denial.used, denial.asked, denial.wait) == ("requests", 3, 3, 1, 20)
     clock.now += 19.9
-    assert rates.take(rpm=3, tpm=0, tokens=1) is not None
+    assert rates.take(Options(rpm=3), 1) is not None
     clock.now += 0.1
-    assert rates.take(rpm=3, tpm=0, tokens=1) is None
+    assert rates.take(Options(rpm=3), 1) is None
 
 
 def test_a_call_takes_from_both_limits_or_from_none() -> None:
     """A call that its tokens refuse has cost no request."""
     rates = Rates(Clock())
-    assert rates.take(rpm=2, tpm=100, tokens=90) is None
-    denial = rates.take(rpm=2, tpm=100, tokens=20)
+    assert rates.take(Options(rpm=2, tpm=100), 90) is None
+    denial = rates.take(Options(rpm=2, tpm=100), 20)
     assert denial is not None
     assert (denial.which, denial.wait) == ("tokens", 6)
-    assert rates.take(rpm=2, tpm=100, tokens=10) is None
+    assert rates.take(Options(rpm=2, tpm=100), 10) is None
 
 
 def test_a_call_larger_than_the_limit_never_fits() -> None:
     """It is refused without a time to come back, as no time would do."""
-    denial = Rates(Clock()).take(rpm=0, tpm=100, tokens=101)
+    denial = Rates(Clock()).take(Options(tpm=100), 101)
     assert denial is not None
     assert denial.wait is None
 
@@ -159,10 +169,10 @@ def test_rate_headers_tell_what_is_left() -> None:
     """Limit, remaining and reset are there for each limit that is on, and for no other."""
     clock = Clock()
     rates = Rates(clock)
-    assert rates.headers(rpm=0, tpm=0) == {}
-    rates.take(rpm=60, tpm=600, tokens=15)
+    assert rates.headers(Options()) == {}
+    rates.take(Options(rpm=60, tpm=600), 15)
     clock.now += 0.25
-    assert rates.headers(rpm=60, tpm=600) == {
+    assert rates.headers(Options(rpm=60, tpm=600)) == {
         "x-ratelimit-limit-requests": "60",
         "x-ratelimit-remaining-requests": "59",
         "x-ratelimit-reset-requests": "750ms",
@@ -179,7 +189,7 @@ def test_never_more_than_the_burst_and_the_flow(waits: list[float], rpm: int) ->
     rates, passed, start = Rates(clock), 0, clock.now
     for wait in waits:
         clock.now += wait
-        passed += rates.take(rpm=rpm, tpm=0, tokens=1) is None
+        passed += rates.take(Options(rpm=rpm), 1) is None
     assert passed <= rpm + (clock.now - start) * rpm / 60 + 1e-6
 
 
@@ -194,7 +204,7 @@ def test_spans_are_written_as_openai_does(seconds: float, written: str) -> None:
 
 async def test_slots_refuse_beyond_the_limit_and_come_back() -> None:
     """As many as the limit, not one more, until one is given back."""
-    slots = Slots(2)
+    slots = Slots(lambda: 2)
     assert [slots.take() for _ in range(3)] == [True, True, False]
     slots.give()
     assert slots.take()
@@ -203,7 +213,7 @@ async def test_slots_refuse_beyond_the_limit_and_come_back() -> None:
 
 async def test_who_waits_for_a_slot_goes_in_order() -> None:
     """The line is first come, first served, and nobody overtakes it."""
-    slots, order = Slots(1), list[int]()
+    slots, order = Slots(lambda: 1), list[int]()
     slots.take()
 
     async def caller(number: int) -> None:
@@ -225,7 +235,7 @@ async def test_who_waits_for_a_slot_goes_in_order() -> None:
 @pytest.mark.parametrize("granted", [True, False])
 async def test_who_leaves_the_line_takes_no_slot_with_him(granted: bool) -> None:
     """A caller who leaves while he waits, even in the moment of his grant, leaves the slot to the next."""
-    slots = Slots(1)
+    slots = Slots(lambda: 1)
     slots.take()
     leaver = asyncio.create_task(slots.wait())
     stayer = asyncio.create_task(slots.wait())
@@ -242,15 +252,16 @@ async def test_who_leaves_the_line_takes_no_slot_with_him(granted: bool) -> None
 
 async def test_a_raised_limit_lets_the_line_in() -> None:
     """Whoever waits goes on when there is more room, not only when somebody leaves."""
-    slots = Slots(1)
+    room = 1
+    slots = Slots(lambda: room)
     slots.take()
     waiting = [asyncio.create_task(slots.wait()) for _ in range(3)]
     await asyncio.sleep(0)
-    slots.limit = 3
+    room = 3
     slots.wake()
     await asyncio.gather(*waiting[:2])
     assert (slots.in_use, slots.waiting) == (3, 1)
-    slots.limit = 0
+    room = UNLIMITED
     slots.wake()
     await waiting[2]
 
@@ -272,7 +283,7 @@ def test_retry_after_is_whole_seconds_rounded_up(option: float | str | None, exp
 
 def test_retry_after_can_be_a_date() -> None:
     """As an HTTP-date it lies in the future by at least the wait."""
-    refusal = refusals.no_slot(4, 4)
+    refusal = refusals.Refusal(outcome="slots", status=429, type="requests", message="wait", wait=1.0)
     written = refusals.retry_after(refusal, Options(retry_after="date"), 1_700_000_000.3)["Retry-After"]
     assert written.endswith(" GMT")
     assert parsedate_to_datetime(written).timestamp() == 1_700_000_002

@@ -1,16 +1,16 @@
-"""How the demo upstream is told to behave: its options, where they come from, and what they decide for one call.
+"""How the demo upstream is told to behave: its options, and reading them from flags, JSON, headers and texts.
 
-No I/O and no clock here. Limits that are held over time live in limits.py, texts in answers.py.
+No I/O and no clock here. What the options decide for one call is in fate.py, what is held over time in limits.py.
 """
 
-import random
 import re
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
+
+from sidecar.edges.upstream.demo import turns
 
 Cut = Literal["before", "headers", "body"]
 Garbage = Literal[
@@ -18,14 +18,13 @@ Garbage = Literal[
     "nocontent", "nochoices", "refusal", "multipart", "surrogate", "nul", "wrongtypes",  # a completion with a twist
     "huge",
 ]  # fmt: skip
+Voice = Literal["openai", "azure", "bare", "503", "529", "gemini", "openrouter", "long", "reset", "queue"]
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]
 
 HEADER: Final = "X-Demo-Behave"
 _DIRECTIVE: Final = re.compile(r"\[demo((?:\s+[A-Za-z_]+=[^\s\]]*)+)\s*\]")
-_FIRST_CALLS_KEPT: Final = 4096
-"""How many distinct texts `fail_first` counts for at once; the oldest is forgotten beyond."""
 
 
 class BadOptionError(ValueError):
@@ -39,9 +38,19 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     jitter: Annotated[Seconds, Meta(description="most seconds an answer comes earlier or later")] = 0.0
     seed: Annotated[int, Meta(description="where the dice start")] = 0
     slots: Annotated[Count, Meta(description="most calls at once, 429 beyond; 0 is no limit")] = 0
+    slots_by_turns: Annotated[
+        str, Meta(description="SLOTS:SECONDS by comma, in turn, instead of SLOTS: 32:3,6:3; 16:5,2 ends at 2 for good")
+    ] = ""
     queue: Annotated[bool, Meta(description="beyond the slots wait, as local model servers do")] = False
     rpm: Annotated[Count, Meta(description="requests a minute, 429 beyond; 0 is no limit")] = 0
+    rpm_burst: Annotated[Count, Meta(description="most requests at once of RPM; 0 is a whole minute's")] = 0
     tpm: Annotated[Count, Meta(description="tokens a minute, 429 beyond; 0 is no limit")] = 0
+    tpm_burst: Annotated[Count, Meta(description="most tokens at once of TPM; 0 is a whole minute's")] = 0
+    day: Annotated[Count, Meta(description="calls in 24 hours, refused ones too, 429 beyond; 0 is no limit")] = 0
+    count_refused: Annotated[bool, Meta(description="refused calls take from RPM and TPM as well")] = False
+    voice: Annotated[Voice, Meta(description=f"how limits refuse: {', '.join(get_args(Voice))}")] = "openai"
+    refusal_seconds: Annotated[Seconds, Meta(description="seconds that a limit's refusal takes")] = 0.0
+    distance: Annotated[Seconds, Meta(description="seconds of one way between caller and provider, both ways")] = 0.0
     fail: Annotated[Share | None, Meta(description="share of calls, 0 to 1, that fail with STATUS")] = None
     status: Annotated[
         Annotated[int, Meta(ge=300, le=599)] | None,
@@ -61,7 +70,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     models: Annotated[str, Meta(description="names served, by comma, 404 for others; blank is any")] = ""
     retry_after: Annotated[
         Seconds | str | None,
-        Meta(description="Retry-After of refusals: seconds, 'date' (an HTTP-date) or 'off'"),
+        Meta(description="the wait that refusals name: seconds, 'date' (an HTTP-date) or 'off' (no Retry-After)"),
     ] = None
     stream_chunk_delay: Annotated[Seconds, Meta(description="seconds between a stream's events")] = 0.0
     stream_cut: Annotated[bool, Meta(description="cut streams in the middle")] = False
@@ -69,7 +78,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def __post_init__(self) -> None:
         if isinstance(self.retry_after, str) and self.retry_after not in ("date", "off"):
-            raise ValueError("retry_after takes seconds, 'date' or 'off'")
+            raise ValueError("takes seconds, 'date' or 'off' - at `$.retry_after`")
+        try:
+            turns.parsed(self.slots_by_turns)
+        except ValueError as exc:
+            raise ValueError(f"{exc} - at `$.slots_by_turns`") from exc
 
 
 MEANINGS: Final[dict[str, str]] = {
@@ -90,6 +103,8 @@ def changed(options: Options, changes: Mapping[str, object]) -> Options:
         if name not in MEANINGS:
             raise BadOptionError(f"there is no demo option {name[:40]!r}; there are: {', '.join(MEANINGS)}")
     merged = {**msgspec.structs.asdict(options), **changes}
+    if isinstance(changes.get("voice"), int):  # JSON's 503 means the voice "503"
+        merged["voice"] = str(changes["voice"])
     if "retry_after" in changes:  # msgspec leaves text alone where text is allowed beside a number
         merged["retry_after"] = _number(changes["retry_after"])
     try:
@@ -140,61 +155,3 @@ def _pairs(parts: Any) -> dict[str, object]:
             raise BadOptionError(f"demo options look like name=value, not {part.strip()[:40]!r}")
         pairs[name.strip()] = value.strip()
     return pairs
-
-
-class Fate(msgspec.Struct, frozen=True):
-    """What one call that found a place will meet."""
-
-    delay: float
-    """Seconds before anything happens."""
-    status: int | None = None
-    stall: bool = False
-    cut: Cut | None = None
-    garbage: Garbage | None = None
-
-
-class Dice:
-    """Decides fates. The same seed and the same order of calls give the same fates."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-        self._random = random.Random(seed)  # noqa: S311 - rehearsals must repeat, nothing is kept secret
-        self._failed_calls = 0
-        self._failed_texts: OrderedDict[int, int] = OrderedDict()
-
-    def fate(self, options: Options, *, text: str | None = None) -> Fate:
-        """Decide for one call; `text` is given where this very request asked for `fail_first`."""
-        dice = self._random
-        if options.seed != self.seed:  # only this request asked for it: it gets dice of its own
-            dice = random.Random(options.seed)  # noqa: S311
-        delay = options.latency
-        if options.jitter:
-            delay = max(0.0, dice.uniform(delay - options.jitter, delay + options.jitter))
-        if options.stall and dice.random() < options.stall:
-            return Fate(delay, stall=True)
-        if self._fails(options, dice, text):
-            return Fate(delay, status=options.status or 500, garbage=options.garbage)
-        cut, garbage = options.cut, options.garbage
-        if cut and options.cut_share < 1 and dice.random() >= options.cut_share:
-            cut = None
-        if garbage and options.garbage_share < 1 and dice.random() >= options.garbage_share:
-            garbage = None
-        return Fate(delay, cut=cut, garbage=garbage)
-
-    def _fails(self, options: Options, dice: random.Random, text: str | None) -> bool:
-        if options.fail_first and self._count_first(options.fail_first, text):
-            return True
-        if options.fail is not None:
-            return dice.random() < options.fail
-        return options.status is not None and not options.fail_first
-
-    def _count_first(self, limit: int, text: str | None) -> bool:
-        if text is None:
-            self._failed_calls += 1
-            return self._failed_calls <= limit
-        key = hash(text)
-        count = self._failed_texts.pop(key, 0) + 1
-        self._failed_texts[key] = count
-        if len(self._failed_texts) > _FIRST_CALLS_KEPT:
-            self._failed_texts.popitem(last=False)
-        return count <= limit

@@ -9,8 +9,9 @@ import msgspec
 from aiohttp import web
 
 from sidecar.edges.upstream.demo import refusals, wire
-from sidecar.edges.upstream.demo.behaviour import Fate, Options
+from sidecar.edges.upstream.demo.behaviour import Options
 from sidecar.edges.upstream.demo.call import Call
+from sidecar.edges.upstream.demo.fate import Fate
 
 Ending: TypeAlias = tuple[str, web.StreamResponse]
 """The outcome's name and the response."""
@@ -22,15 +23,15 @@ async def deliver(request: web.BaseRequest, call: Call, fate: Fate, said: wire.S
     if fate.cut == "before":
         return _close(request)
     if fate.garbage == "huge":
-        return await _huge(request, headers)
+        return await _huge(request, call, headers)
     spoilt = wire.whole_body(fate.garbage)
     if call.body.stream and spoilt is None:
         return await _stream(request, call, fate, said, headers)
     kind, body = spoilt or ("application/json", _completion(fate, said))
     if fate.cut:
-        return await _cut(request, body, headers, half=fate.cut == "body")
+        return await _cut(request, call, body, headers, half=fate.cut == "body")
     if call.options.drip:
-        return await _drip(request, body, headers, call.options.drip)
+        return await _drip(request, call, body, headers)
     outcome = "garbage" if fate.garbage else "answered"
     return outcome, whole((kind, body), headers)
 
@@ -48,10 +49,10 @@ def whole(content: tuple[str, bytes], headers: Mapping[str, str], *, status: int
 def refused(
     refusal: refusals.Refusal, options: Options | None = None, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """An error in OpenAI's shape; with `options` it says when to come back."""
+    """Return an error as it goes out; with `options` it says when to come back."""
     again = refusals.retry_after(refusal, options, time.time()) if options else {}
-    said = {**(headers or {}), **refusal.headers, **again}
-    return whole(("application/json", refusal.body()), said, status=refusal.status)
+    usual = {} if refusal.nameless else headers or {}
+    return whole(refusal.body(), {**usual, **refusal.headers, **again}, status=refusal.status)
 
 
 async def _stream(request: web.BaseRequest, call: Call, fate: Fate, said: wire.Said, headers: dict[str, str]) -> Ending:
@@ -61,7 +62,7 @@ async def _stream(request: web.BaseRequest, call: Call, fate: Fate, said: wire.S
     cut = fate.cut or ("body" if options.stream_cut else None)
     if cut:
         events = events[: len(events) // 2] if cut == "body" else []
-    response = await _begin(request, {**headers, "Content-Type": _SSE, "Cache-Control": "no-cache"})
+    response = await _begin(request, call, {**headers, "Content-Type": _SSE, "Cache-Control": "no-cache"})
     for number, event in enumerate(events):
         if options.stream_chunk_delay and number:
             await asyncio.sleep(options.stream_chunk_delay)
@@ -75,8 +76,8 @@ async def _stream(request: web.BaseRequest, call: Call, fate: Fate, said: wire.S
     return "garbage" if fate.garbage else "answered", response
 
 
-async def _huge(request: web.BaseRequest, headers: dict[str, str]) -> Ending:
-    response = await _begin(request, {**headers, "Content-Type": "application/json"})
+async def _huge(request: web.BaseRequest, call: Call, headers: dict[str, str]) -> Ending:
+    response = await _begin(request, call, {**headers, "Content-Type": "application/json"})
     await response.write(b'{"object":"chat.completion","choices":[{"message":{"role":"assistant","content":"')
     for _ in range(wire.HUGE_BYTES // len(wire.BLOCK)):
         await response.write(wire.BLOCK)
@@ -84,16 +85,16 @@ async def _huge(request: web.BaseRequest, headers: dict[str, str]) -> Ending:
     return "garbage", response
 
 
-async def _cut(request: web.BaseRequest, body: bytes, headers: dict[str, str], *, half: bool) -> Ending:
-    response = await _begin(request, {**headers, "Content-Type": "application/json"}, size=len(body))
+async def _cut(request: web.BaseRequest, call: Call, body: bytes, headers: dict[str, str], *, half: bool) -> Ending:
+    response = await _begin(request, call, {**headers, "Content-Type": "application/json"}, size=len(body))
     if half:
         await response.write(body[: len(body) // 2])
     return _close(request)
 
 
-async def _drip(request: web.BaseRequest, body: bytes, headers: dict[str, str], pause: float) -> Ending:
-    response = await _begin(request, {**headers, "Content-Type": "application/json"}, size=len(body))
-    await _dripping(response, body, pause)
+async def _drip(request: web.BaseRequest, call: Call, body: bytes, headers: dict[str, str]) -> Ending:
+    response = await _begin(request, call, {**headers, "Content-Type": "application/json"}, size=len(body))
+    await _dripping(response, body, call.options.drip)
     await response.write_eof()
     return "answered", response
 
@@ -104,7 +105,11 @@ async def _dripping(response: web.StreamResponse, content: bytes, pause: float) 
         await asyncio.sleep(pause)
 
 
-async def _begin(request: web.BaseRequest, headers: dict[str, str], *, size: int | None = None) -> web.StreamResponse:
+async def _begin(
+    request: web.BaseRequest, call: Call, headers: dict[str, str], *, size: int | None = None
+) -> web.StreamResponse:
+    if call.options.distance:
+        await asyncio.sleep(call.options.distance)
     response = web.StreamResponse(headers=headers)
     response.content_length = size  # without one the body goes out in chunks
     await response.prepare(request)

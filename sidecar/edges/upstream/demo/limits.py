@@ -1,76 +1,45 @@
-"""What the demo upstream holds over time: calls at once, requests a minute, tokens a minute.
+"""What the demo upstream holds over time: requests and tokens a minute, calls a day.
 
 Plain state changes without await, so that nothing can come between looking and taking. The clock is handed in.
 """
 
-import asyncio
 import math
-from collections import deque
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal, NamedTuple
 
-Which = Literal["requests", "tokens"]
+import msgspec
+
+from sidecar.edges.upstream.demo.behaviour import Options
+
+Kind = Literal["requests", "tokens"]
+Which = Literal["requests", "tokens", "day", "slots"]
+
+DAY: Final = 86_400.0
+"""Seconds."""
 
 
-class Slots:
-    """Calls at work at once; whoever takes a slot gives it back exactly once.
+class Denial(msgspec.Struct, frozen=True, kw_only=True):
+    """Which limit a call ran into, and what it would have taken."""
 
-    A limit of 0 is none. One call may come with a limit of its own instead of the common one.
-    """
+    which: Which
+    limit: int
+    used: int
+    asked: int = 1
+    wait: float | None = None
+    """Seconds until the call would fit; None where nobody knows (slots) or where it never will."""
+    back: float = 0.0
+    """Seconds until the whole limit is back."""
 
-    def __init__(self, limit: int = 0) -> None:
-        self.limit = limit
-        self.in_use = 0
-        self.peak = 0
-        self.waiting = 0
-        self._line: deque[tuple[int | None, asyncio.Future[None]]] = deque()
 
-    def take(self, own: int | None = None) -> bool:
-        """Take a slot if one is free and nobody waits for it."""
-        limit = self.limit if own is None else own
-        if limit and (self.in_use >= limit or self.waiting):
-            return False
-        self._count()
-        return True
+class Want(NamedTuple):
+    """What a call takes from one bucket."""
 
-    async def wait(self, own: int | None = None) -> None:
-        """Stand in line for a slot; on return it is taken."""
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._line.append((own, place))
-        self.waiting += 1
-        try:
-            await place
-        except asyncio.CancelledError:
-            if place.cancelled():
-                self.waiting -= 1
-                self.wake()  # with a limit of its own it may have stood before calls that could go
-            else:
-                self.give()  # granted in the very moment the caller left: the next in line has it
-            raise
-
-    def give(self) -> None:
-        """Give a slot back; the next in line gets it."""
-        self.in_use -= 1
-        self.wake()
-
-    def wake(self) -> None:
-        """Let in from the line as many as the limit allows now."""
-        while self._line:
-            own, place = self._line[0]
-            limit = self.limit if own is None else own
-            if place.done():
-                self._line.popleft()
-            elif not limit or self.in_use < limit:
-                self._line.popleft()
-                self.waiting -= 1
-                self._count()
-                place.set_result(None)
-            else:
-                return
-
-    def _count(self) -> None:
-        self.in_use += 1
-        self.peak = max(self.peak, self.in_use)
+    which: Kind
+    limit: int
+    """A minute's worth, and so the speed at which the bucket fills again."""
+    size: int
+    """Most that the bucket holds."""
+    amount: int
 
 
 class Bucket:
@@ -84,76 +53,103 @@ class Bucket:
         self._used = 0.0
         self._seen = 0.0
 
-    def used(self, limit: int, now: float) -> float:
-        self._used = max(0.0, min(self._used, limit) - (now - self._seen) * limit / 60)
+    def used(self, want: Want, now: float) -> float:
+        """Return what is gone from the bucket at `now`."""
+        self._used = max(0.0, min(self._used, want.size) - (now - self._seen) * want.limit / 60)
         self._seen = now
         return self._used
 
-    def take(self, amount: int) -> None:
-        self._used += amount
+    def take(self, want: Want) -> None:
+        """Take the amount, as far as it is there."""
+        self._used = min(want.size, self._used + want.amount)
 
-
-class Denial:
-    """Which limit a call ran into, and what it would have taken."""
-
-    __slots__ = ("asked", "limit", "used", "wait", "which")
-
-    def __init__(self, which: Which, limit: int, used: int, asked: int, wait: float | None) -> None:
-        self.which: Which = which
-        self.limit = limit
-        self.used = used
-        self.asked = asked
-        self.wait = wait
-        """Seconds until it would fit; None where it never will."""
+    def put_back(self, want: Want) -> None:
+        """Undo a `take`."""
+        self._used = max(0.0, self._used - want.amount)
 
 
 class Rates:
-    """Requests and tokens a minute; a call takes from both or from none."""
+    """Requests and tokens a minute, calls a day; a call takes from both buckets or from none."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._buckets: dict[Which, Bucket] = {"requests": Bucket(), "tokens": Bucket()}
+        self.reset()
 
     def reset(self) -> None:
-        self._buckets = {"requests": Bucket(), "tokens": Bucket()}
+        """Fill the buckets, and begin a new day with the next call."""
+        self._buckets: dict[Kind, Bucket] = {"requests": Bucket(), "tokens": Bucket()}
+        self._day_began = -math.inf
+        self._calls_today = 0
 
-    def take(self, *, rpm: int, tpm: int, tokens: int) -> Denial | None:
-        """Take one request and `tokens` from what is left of this minute, or say what is missing."""
+    def take(self, options: Options, tokens: int) -> Denial | None:
+        """Take one request and `tokens` from what is left, or say what is missing."""
         now = self._clock()
-        wanted: list[tuple[Which, int, int]] = []
-        if rpm:
-            wanted.append(("requests", rpm, 1))
-        if tpm:
-            wanted.append(("tokens", tpm, tokens))
-        for which, limit, amount in wanted:
-            used = self._buckets[which].used(limit, now)
-            missing = used + amount - limit
-            if missing > 1e-9:
-                wait = None if amount > limit else missing * 60 / limit
-                return Denial(which, limit, math.ceil(used), amount, wait)
-        for which, _, amount in wanted:
-            self._buckets[which].take(amount)
-        return None
+        denial = self._take_day(options.day, now)
+        if denial is not None:
+            return denial
+        wants = _wants(options, tokens)
+        short = next((want for want in wants if self._missing(want, now) > 1e-9), None)
+        if short is None or options.count_refused:
+            for want in wants:
+                self._buckets[want.which].take(want)
+        return self._denial(short, now) if short else None
 
-    def headers(self, *, rpm: int, tpm: int) -> dict[str, str]:
-        """The `x-ratelimit-*` headers of every answer while a limit is on.
+    def put_back(self, options: Options, tokens: int) -> None:
+        """Undo a `take` of this moment, since something else refused the call; the day counts it all the same."""
+        for want in _wants(options, tokens):
+            self._buckets[want.which].put_back(want)
+
+    def headers(self, options: Options) -> dict[str, str]:
+        """Return the `x-ratelimit-*` headers of every answer while a limit is on.
 
         Source: OpenAI's guide to rate limits, "Rate limits in headers".
         """
         now = self._clock()
         found: dict[str, str] = {}
-        limits: tuple[tuple[Which, int], ...] = (("requests", rpm), ("tokens", tpm))
-        for which, limit in limits:
-            if limit:
-                used = self._buckets[which].used(limit, now)
-                found[f"x-ratelimit-limit-{which}"] = str(limit)
-                found[f"x-ratelimit-remaining-{which}"] = str(max(0, math.floor(limit - used + 1e-9)))
-                found[f"x-ratelimit-reset-{which}"] = span(used * 60 / limit)
+        for want in _wants(options, 0):
+            used = self._buckets[want.which].used(want, now)
+            found[f"x-ratelimit-limit-{want.which}"] = str(want.limit)
+            found[f"x-ratelimit-remaining-{want.which}"] = str(max(0, math.floor(want.size - used + 1e-9)))
+            found[f"x-ratelimit-reset-{want.which}"] = span(used * 60 / want.limit)
         return found
+
+    def _missing(self, want: Want, now: float) -> float:
+        return self._buckets[want.which].used(want, now) + want.amount - want.size
+
+    def _denial(self, want: Want, now: float) -> Denial:
+        used = self._buckets[want.which].used(want, now)
+        return Denial(
+            which=want.which,
+            limit=want.limit,
+            used=max(0, math.ceil(want.limit - want.size + used)),
+            asked=want.amount,
+            wait=None if want.amount > want.size else (used + want.amount - want.size) * 60 / want.limit,
+            back=used * 60 / want.limit,
+        )
+
+    def _take_day(self, limit: int, now: float) -> Denial | None:
+        if not limit:
+            return None
+        if now - self._day_began >= DAY:
+            self._day_began, self._calls_today = now, 0
+        self._calls_today += 1
+        if self._calls_today <= limit:
+            return None
+        left = self._day_began + DAY - now
+        return Denial(which="day", limit=limit, used=limit, wait=left, back=left)
+
+
+def _wants(options: Options, tokens: int) -> list[Want]:
+    wants = []
+    if options.rpm:
+        wants.append(Want("requests", options.rpm, options.rpm_burst or options.rpm, 1))
+    if options.tpm:
+        wants.append(Want("tokens", options.tpm, options.tpm_burst or options.tpm, tokens))
+    return wants
 
 
 def span(seconds: float) -> str:
-    """Seconds the way OpenAI's headers write them: `840ms`, `1.2s`, `6m0s`."""
+    """Write seconds the way OpenAI's headers do: `840ms`, `1.2s`, `6m0s`."""
     if seconds < 1:
         return f"{math.ceil(seconds * 1000)}ms"
     if seconds < 60:

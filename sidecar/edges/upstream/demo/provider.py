@@ -1,7 +1,7 @@
 """The demo provider: one call from arrival to answer, what it counts, and changing its ways while it runs.
 
-What a call meets is decided in behaviour.py and limits.py, what it hears in answers.py and wire.py, and how that
-goes out in delivery.py. No text of a caller is logged or kept, unless a test asks with `keep`.
+What a call meets is decided in admission.py and fate.py, what it hears in answers.py, voices.py and wire.py, and how
+that goes out in delivery.py. No text of a caller is logged or kept, unless a test asks with `keep`.
 """
 
 import asyncio
@@ -15,13 +15,16 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from sidecar.edges.upstream.demo import answers, behaviour, delivery, refusals, wire
-from sidecar.edges.upstream.demo.behaviour import Dice, Options
+from sidecar.edges.upstream.demo import answers, behaviour, delivery, ordered, refusals, wire
+from sidecar.edges.upstream.demo.admission import Admission
+from sidecar.edges.upstream.demo.behaviour import Options
 from sidecar.edges.upstream.demo.call import Call, RefusedError, authorized, understood
-from sidecar.edges.upstream.demo.limits import Rates, Slots
+from sidecar.edges.upstream.demo.fate import Dice
 from sidecar.edges.upstream.demo.stats import Stats, Watch
 
 MAX_BODY_BYTES: Final = 64 * 2**20
+_BY_LIMITS: Final = frozenset({"slots", "rpm", "tpm", "day", "quota"})
+"""Outcomes that REFUSAL_SECONDS applies to."""
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -46,8 +49,8 @@ class Demo:
         self.heard: deque[Heard] = deque(maxlen=keep)
         """The last `keep` calls with their texts."""
         self._first_options = options
-        self._slots = Slots(options.slots)
-        self._rates = Rates(clock)
+        self._admission = Admission(options, clock)
+        self._slots = self._admission.slots
         self._dice = Dice(options.seed)
         self._watch = Watch(self.stats)
         self._numbers = itertools.count(1)
@@ -66,19 +69,15 @@ class Demo:
         self.options = behaviour.changed(self.options, changes)
         if "seed" in changes or "fail_first" in changes:
             self._dice = Dice(self.options.seed)
-        self._slots.limit = self.options.slots
-        self._slots.wake()
+        self._admission.change(self.options, restart="slots_by_turns" in changes)
         self._note()
         return self.options
 
     def reset(self) -> None:
         """Behave as at the start, with counters, rate windows and dice fresh; calls in flight go on."""
         self.options = self._first_options
-        self._rates.reset()
         self._dice = Dice(self.options.seed)
-        self._slots.peak = self._slots.in_use
-        self._slots.limit = self.options.slots
-        self._slots.wake()
+        self._admission.reset(self.options)
         self.heard.clear()
         self.stats.clear()
         self._note()
@@ -98,31 +97,9 @@ class Demo:
         self._watch.look()
         name = f"{self._name}{next(self._numbers):08x}"
         headers = {"x-request-id": f"req_{name}"}
-        outcome, options = "cancelled", self.options
+        outcome = "cancelled"
         try:
-            try:
-                authorized(request.headers, options)
-                raw = await read_body(request)
-                if self.heard.maxlen:
-                    self.heard.append(Heard(request.path, request.headers.copy(), raw))
-                call = understood(raw, request.path, request.headers.get(behaviour.HEADER), options)
-                options = call.options
-                if "api_key" in call.asked:
-                    authorized(request.headers, options)
-                if call.body.user:
-                    self.stats.count_user(call.body.user)
-                self._admit(call)
-            finally:
-                if options.rpm or options.tpm:
-                    headers |= self._rates.headers(rpm=options.rpm, tpm=options.tpm)
-            await self._take_slot(call)
-            try:
-                self._note()
-                outcome, response = await self._work(request, call, name, headers)
-            finally:
-                self._slots.give()
-        except RefusedError as exc:
-            outcome, response = exc.refusal.outcome, delivery.refused(exc.refusal, options, headers)
+            outcome, response = await self._reply(request, name, headers)
         except ConnectionError:
             response = web.Response()  # the caller left while we wrote or read: nobody will see this
         finally:
@@ -131,29 +108,52 @@ class Demo:
             self.stats.count_status(response.status)
         return response
 
-    def _admit(self, call: Call) -> None:
-        options = call.options
-        if options.quota:
-            raise RefusedError(refusals.no_quota())
-        if options.rpm or options.tpm:
-            # OpenAI counts the larger of the answer's limit and what the prompt is estimated at.
-            tokens = max(call.prompt_tokens, call.limit or 0)
-            denial = self._rates.take(rpm=options.rpm, tpm=options.tpm, tokens=tokens)
-            if denial is not None:
-                raise RefusedError(refusals.over_rate(call.model, denial))
+    async def _reply(self, request: web.BaseRequest, name: str, headers: dict[str, str]) -> delivery.Ending:
+        options = self.options
+        try:
+            try:
+                call = await self._hear(request)
+                options = call.options
+                await _travel(options)
+                has_slot = self._admission.enter(call)
+            finally:
+                headers |= self._admission.headers(options)
+            outcome, response = await self._serve(request, call, name, headers, has_slot=has_slot)
+        except RefusedError as exc:
+            if options.refusal_seconds and exc.refusal.outcome in _BY_LIMITS:
+                await asyncio.sleep(options.refusal_seconds)
+            outcome, response = exc.refusal.outcome, delivery.refused(exc.refusal, options, headers)
+        if not response.prepared and outcome != "cut":  # what has begun has made its way already
+            await _travel(options)
+        return outcome, response
 
-    async def _take_slot(self, call: Call) -> None:
-        own = call.options.slots if "slots" in call.asked else None
-        if self._slots.take(own):
-            return
-        if not call.options.queue:
-            raise RefusedError(refusals.no_slot(call.options.slots, self._slots.in_use))
-        self._note(arriving=1)
-        await self._slots.wait(own)
+    async def _hear(self, request: web.BaseRequest) -> Call:
+        options = self.options
+        authorized(request.headers, options)
+        raw = await read_body(request)
+        if self.heard.maxlen:
+            self.heard.append(Heard(request.path, request.headers.copy(), raw))
+        call = understood(raw, request.path, request.headers.get(behaviour.HEADER), options)
+        if "api_key" in call.asked:
+            authorized(request.headers, call.options)
+        if call.body.user:
+            self.stats.count_user(call.body.user)
+        return call
 
-    async def _work(
-        self, request: web.BaseRequest, call: Call, name: str, headers: dict[str, str]
-    ) -> tuple[str, web.StreamResponse]:
+    async def _serve(
+        self, request: web.BaseRequest, call: Call, name: str, headers: dict[str, str], *, has_slot: bool
+    ) -> delivery.Ending:
+        if not has_slot:
+            self._note(arriving=1)
+            await self._admission.wait(call)
+        try:
+            self._note()
+            return await self._work(request, call, name, headers)
+        finally:
+            self._slots.give()
+            self._note()
+
+    async def _work(self, request: web.BaseRequest, call: Call, name: str, headers: dict[str, str]) -> delivery.Ending:
         options = call.options
         fate = self._dice.fate(options, text=call.text if "fail_first" in call.asked else None)
         if fate.delay:
@@ -163,10 +163,9 @@ class Demo:
             self._watch.look()
             await asyncio.get_running_loop().create_future()
         if fate.status is not None:
-            refusal = refusals.failed(fate.status, options)
             spoilt = wire.whole_body(fate.garbage)
             if spoilt is None:
-                raise RefusedError(refusal)
+                raise RefusedError(ordered.failure(fate.status, call))
             return "failed", delivery.whole(spoilt, headers, status=fate.status)
         said = wire.Said(
             id=f"chatcmpl-{name}",
@@ -197,6 +196,11 @@ class Demo:
         self.stats.peak_in_flight = self._slots.peak
         self.stats.waiting = self._slots.waiting + arriving
         self._watch.look()
+
+
+async def _travel(options: Options) -> None:
+    if options.distance:
+        await asyncio.sleep(options.distance)
 
 
 async def read_body(request: web.BaseRequest) -> bytes:

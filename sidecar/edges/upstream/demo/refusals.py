@@ -1,4 +1,4 @@
-"""The demo upstream's errors in OpenAI's shape: status, type, code, sentence and headers.
+"""The demo upstream's errors in OpenAI's shape: status, type, code, sentence and headers. Limits speak in voices.py.
 
 Source of types and codes: OpenAI's guide to error codes and answers of its API; the sentences are ours, except
 where clients are known to look for a phrase. No I/O here.
@@ -11,7 +11,6 @@ from typing import Final
 import msgspec
 
 from sidecar.edges.upstream.demo.behaviour import Options
-from sidecar.edges.upstream.demo.limits import Denial, span
 
 _BY_STATUS: Final[dict[int, tuple[str, str | None, str]]] = {
     400: ("invalid_request_error", None, "The request could not be understood."),
@@ -20,6 +19,7 @@ _BY_STATUS: Final[dict[int, tuple[str, str | None, str]]] = {
     404: ("invalid_request_error", "model_not_found", "The model does not exist or you have no access to it."),
     408: ("server_error", "timeout", "The request took too long to arrive."),
     429: ("requests", "rate_limit_exceeded", "Rate limit reached. Please try again later."),
+    498: ("capacity_exceeded", "capacity_exceeded", "Flex tier capacity exceeded, please try again later."),
     500: ("server_error", None, "The server had an error while processing your request."),
     502: ("server_error", None, "Bad gateway."),
     503: ("server_error", "service_unavailable", "The engine is currently overloaded, please try again later."),
@@ -40,11 +40,15 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     wait: float | None = None
     """Seconds after which it may be worth another try; None where no `Retry-After` belongs."""
     headers: dict[str, str] = {}
+    content: tuple[str, bytes] | None = None
+    """Content type and body, where they are not OpenAI's."""
+    nameless: bool = False
+    """Not even the request's id goes with it."""
 
-    def body(self) -> bytes:
-        """The error as JSON."""
+    def body(self) -> tuple[str, bytes]:
+        """Return content type and body."""
         error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
-        return msgspec.json.encode({"error": error})
+        return self.content or ("application/json", msgspec.json.encode({"error": error}))
 
 
 def failed(status: int, options: Options) -> Refusal:
@@ -90,43 +94,6 @@ def no_quota() -> Refusal:
     """The account is out of money; trying again cannot help."""
     message = "You exceeded your current quota, please check your plan and billing details."
     return Refusal(outcome="quota", status=429, type="insufficient_quota", code="insufficient_quota", message=message)
-
-
-def no_slot(limit: int, in_use: int) -> Refusal:
-    """More calls at once than slots."""
-    message = f"Rate limit reached on concurrent requests: Limit {limit}, Used {in_use}. Please try again in 1s."
-    return Refusal(
-        outcome="slots",
-        status=429,
-        type="concurrency",
-        code="rate_limit_exceeded",
-        message=message,
-        wait=1.0,
-        headers={
-            "x-ratelimit-limit-concurrency": str(limit),
-            "x-ratelimit-remaining-concurrency": str(max(0, limit - in_use)),
-        },
-    )
-
-
-def over_rate(model: str, denial: Denial) -> Refusal:
-    """More requests or tokens than a minute allows."""
-    name = "requests per min (RPM)" if denial.which == "requests" else "tokens per min (TPM)"
-    numbers = f"Limit {denial.limit}, Used {denial.used}, Requested {denial.asked}"
-    if denial.wait is None:
-        message = f"Request too large for {model[:80]} on {name}: {numbers}. It must be made smaller."
-    else:
-        again = span(denial.wait)
-        message = f"Rate limit reached for {model[:80]} on {name}: {numbers}. Please try again in {again}."
-    outcome = "rpm" if denial.which == "requests" else "tpm"
-    return Refusal(
-        outcome=outcome,
-        status=429,
-        type=denial.which,
-        code="rate_limit_exceeded",
-        message=message,
-        wait=denial.wait,
-    )
 
 
 def retry_after(refusal: Refusal, options: Options, wall: float) -> dict[str, str]:
