@@ -15,7 +15,7 @@ import aiohttp
 import openai
 import pytest
 
-from sidecar.edges.upstream.demo.behaviour import BadOptionError, Options
+from sidecar.edges.upstream.demo.behaviour import MEANINGS, BadOptionError, Options
 from sidecar.edges.upstream.demo.server import Demo, serve
 
 CANARY = "kingfisher-canary"
@@ -107,6 +107,7 @@ async def test_the_official_sdk_reads_answers_streams_and_errors(caller: Caller)
         ("fail=1", {}, 500, None),
         ("status=503", {}, 503, "service_unavailable"),
         ("status=529", {}, 529, "overloaded"),
+        ("status=498", {}, 498, "capacity_exceeded"),
         ("tpm=5", {"max_tokens": 9}, 429, "rate_limit_exceeded"),
         ("nope=1", {}, 400, "unknown_demo_option"),
     ],
@@ -383,6 +384,84 @@ async def test_a_large_text_fits(caller: Caller) -> None:
     assert (status, found["error"]["code"]) == (413, "request_too_large")
 
 
+async def test_a_voice_is_chosen_by_flag_behave_header_or_text(caller: Caller) -> None:
+    """The same full provider says 429, 503, 529 or a list, as it is told for all calls or for one."""
+    demo = caller.demo
+    await caller.admin("POST", "/demo/behave", json={"slots": 1, "stall": 1, "voice": 503})
+    stalled = asyncio.create_task(caller.ask())
+    await demo.until(lambda stats: stats.stalled == 1)
+    status, headers, body = await caller.ask()
+    assert (status, "Retry-After" in headers, body["error"]["code"]) == (503, False, "service_unavailable")
+    assert (await caller.ask(behave="voice=529"))[0] == 529
+    status, headers, body = await caller.ask("hi [demo voice=gemini]")
+    assert (status, "Retry-After" in headers, body[0]["error"]["status"]) == (429, False, "RESOURCE_EXHAUSTED")
+    status, headers, _ = await caller.ask(behave="voice=azure")
+    assert (status, headers["Retry-After"], headers["retry-after-ms"]) == (429, "1", "1000")
+    async with caller.post(behave="voice=bare") as response:
+        assert (response.status, await response.read()) == (429, b"Too Many Requests")
+        assert response.headers.keys() == {"Content-Type", "Content-Length", "Date", "Server"}
+    stalled.cancel()
+    await demo.until(lambda stats: stats.cancelled == 1)
+    assert demo.stats.by_outcome == {"slots": 5, "cancelled": 1}
+
+
+async def test_the_queue_voice_makes_callers_wait(caller: Caller) -> None:
+    """It is the option `queue` by another name."""
+    demo = caller.demo
+    demo.behave(slots=1, voice="queue")
+    first = asyncio.create_task(caller.ask(behave="stall=1"))
+    await demo.until(lambda stats: stats.stalled == 1)
+    second = asyncio.create_task(caller.ask())
+    await demo.until(lambda stats: stats.waiting == 1)
+    first.cancel()
+    assert (await second)[0] == 200
+
+
+async def test_a_used_up_day_is_told_inside_the_body(caller: Caller) -> None:
+    """OpenRouter's way: no header names the wait, the body's metadata does."""
+    caller.demo.behave(day=1, voice="openrouter")
+    assert (await caller.ask())[0] == 200
+    status, headers, body = await caller.ask()
+    assert (status, "Retry-After" in headers) == (429, False)
+    assert body["error"]["metadata"]["headers"]["X-RateLimit-Remaining"] == "0"
+    assert int(body["error"]["metadata"]["headers"]["X-RateLimit-Reset"]) > 1_700_000_000_000
+
+
+async def test_only_openais_voices_tell_what_is_left(caller: Caller) -> None:
+    """Gemini's answers carry no x-ratelimit header, OpenAI's do."""
+    caller.demo.behave(rpm=100, rpm_burst=10)
+    for voice, told in (("openai", True), ("gemini", False), ("reset", False)):
+        _, headers, _ = await caller.ask(behave=f"voice={voice}")
+        assert ("x-ratelimit-remaining-requests" in headers) == told
+
+
+async def test_a_refusal_can_take_its_time(caller: Caller) -> None:
+    """While it takes its time it holds no slot, and the caller may leave."""
+    caller.demo.behave(rpm=1, refusal_seconds=600)
+    assert (await caller.ask())[0] == 200
+    slow = asyncio.create_task(caller.ask(user="u"))
+    await caller.demo.until(lambda stats: stats.by_user == {"u": 1})
+    assert (caller.demo.stats.in_flight, caller.demo.stats.refused) == (0, 0)
+    slow.cancel()
+    await caller.demo.until(lambda stats: stats.cancelled == 1)
+
+
+async def test_a_provider_can_be_far_away(caller: Caller) -> None:
+    """A call on its way holds no slot; there and back take twice the distance, for answers, streams and refusals."""
+    demo = caller.demo
+    far = asyncio.create_task(caller.ask(user="u", behave="distance=600"))
+    await demo.until(lambda stats: stats.by_user == {"u": 1})
+    assert demo.stats.in_flight == 0
+    far.cancel()
+    await demo.until(lambda stats: stats.cancelled == 1)
+    loop = asyncio.get_running_loop()
+    for behave, stream, expected in (("", False, 200), ("", True, 200), ("status=503", False, 503)):
+        start = loop.time()
+        async with caller.post(behave=f"distance=0.02;{behave}", stream=stream) as response:
+            assert response.status == expected
+        assert loop.time() - start >= 0.04
+
+
 COMMAND = "import sys; from sidecar.edges.upstream.demo.command import main; sys.exit(main(sys.argv[1:]))"
 
 
@@ -415,6 +494,8 @@ async def test_the_command_serves_and_stops_on_a_signal(number: int) -> None:
     [
         (("--nope",), "--nope"),
         (("--latency=soon",), "latency"),
+        (("--voice=loud",), "voice"),
+        (("--slots-by-turns=3,4",), "slots_by_turns"),
         (("--port=0", "--host=192.0.2.1"), "192.0.2.1"),
         (("--port=65536",), "0 to 65535"),
         (("--port=soon",), "0 to 65535"),
@@ -427,3 +508,14 @@ async def test_the_command_refuses_what_makes_no_sense(args: tuple[str, ...], na
     assert process.returncode == 2
     assert err.decode().count("\n") == 1
     assert named in err.decode()
+
+
+async def test_the_help_lists_every_option() -> None:
+    """Whatever the provider can be told stands in its help, with the names of all voices."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", COMMAND, "--help", stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    text = " ".join(out.decode().split())
+    assert all(f"--{name.replace('_', '-')} " in text for name in MEANINGS)
+    assert "openai, azure, bare, 503, 529, gemini, openrouter, long, reset, queue" in text

@@ -138,6 +138,7 @@ class Demo:
             authorized(request.headers, call.options)
         if call.body.user:
             self.stats.count_user(call.body.user)
+            self._watch.look()
         return call
 
     async def _serve(
