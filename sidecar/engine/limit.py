@@ -13,6 +13,7 @@ from typing import Final
 
 from sidecar.engine.breaker import Breaker
 from sidecar.engine.lateness import Climb, Lateness
+from sidecar.engine.probes import Levels, Probes
 from sidecar.engine.waits import NamedWaits
 from sidecar.words.errors import UpstreamFailure
 
@@ -26,19 +27,6 @@ CUT: Final = 0.75
 SPACING: Final = 0.9
 """Of the even distance between calls (seconds a call is held / limit), so that the limit is what binds."""
 
-FIRST_PROBE: Final = 0.1
-"""Seconds after a fall until one call more than the limit is sent."""
-PROBE_CALLS: Final = 12
-"""Calls between two such probes, at most; a refused one doubles the time. So their refusals stay a small share."""
-SHORTEST_LONG: Final = 1.0
-LONGEST_LONG: Final = 20.0
-"""Seconds that these calls are taken to last, at least and at most."""
-SOONER: Final = 0.35
-"""What a probe leaves of that time that is the first to be admitted; after a second one there is no wait any more."""
-EAGER: Final = 4
-"""Probes admitted in a row after which capacity has plainly come back: probes are neither spaced nor alone then."""
-REACH: Final = 4
-"""One of so many calls of the limit may be a probe then."""
 FACT: Final = 3
 """Refused probes since the last fall that make the limit a fact."""
 
@@ -53,9 +41,6 @@ LEAST_CONFIRM: Final = 0.03
 
 STEP: Final = 1.25
 """How much faster a probe is than a limit below one call at once."""
-
-SLOW_CALLS: Final = 3
-"""Calls between two such probes, at least."""
 
 SMALLEST: Final = 1 / 256
 """The least limit: a call in flight for one 256th of the time."""
@@ -84,8 +69,6 @@ class Limit:
 
     def __init__(self, *, ceiling: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.ceiling = ceiling
-        self.found: float = ceiling
-        """Calls at once that the provider is thought to admit; below one, the share of the time that one may run."""
         self.breaker = Breaker(clock)
         self.generation = 0
         """Grows with each fall; a call remembers the one it was sent in."""
@@ -97,6 +80,8 @@ class Limit:
         """Seconds that a refusal takes, smoothed; 0 before the first."""
         self.refused = 0
         """Refusals in all."""
+        self.why = ""
+        """What the limit was last set by: `refusals`, `deadlines`, `probes`, `answers`, `quiet`; blank at the start."""
         self.paused_until = -math.inf
         """No call is sent before this point on the clock."""
         self._clock = clock
@@ -108,21 +93,17 @@ class Limit:
         self._unsettled: deque[Grant] = deque()
         """Calls of which it is not yet known whether they were admitted, in the order they were sent."""
         self._last_sent = self._admitted_at = self._refused_at = self._fell_at = -math.inf
-        self._probes = 0
-        """Probes of which nothing is known yet."""
-        self._risen = 0
-        """Probes admitted in a row."""
-        self._interval = FIRST_PROBE
-        self._probe_at = self._probe_due = -math.inf
-        self._failed_probes = 0
-        self._firm: float = ceiling
-        """The limit without what is provisional."""
-        self._gains: deque[tuple[float, float]] = deque()
-        """Provisional levels and when each becomes firm."""
+        self._probes = Probes()
+        self._levels = Levels(ceiling)
         self._highest: tuple[float, float] = (ceiling, -math.inf)
 
     def __repr__(self) -> str:
         return f"<Limit {self.found:g}/{self.ceiling}{' (fact)' if self.fact else ''}, {self.breaker.state}>"
+
+    @property
+    def found(self) -> float:
+        """Calls at once that the provider is thought to admit; below one, the share of the time that one may run."""
+        return self._levels.now
 
     @property
     def slots(self) -> int:
@@ -151,12 +132,12 @@ class Limit:
         """Whether the limit was held against the provider often enough to refuse callers by it."""
         if self.found >= self.ceiling:
             return False
-        steady = self._clock() - self._fell_at >= STEADY and self._failed_probes >= FACT
+        steady = self._clock() - self._fell_at >= STEADY and self._probes.failed >= FACT
         return steady or self._climb is not None
 
     @property
     def expected(self) -> float:
-        """Calls at once that estimates may count on: the ceiling until the limit is a fact, then the highest of late."""
+        """Calls at once that estimates count on: the ceiling until the limit is a fact, then the highest of late."""
         if not self.fact:
             level, at = self._highest
             return self.ceiling if at == -math.inf or self._clock() - at > REMEMBERED else max(level, self.found)
@@ -166,26 +147,27 @@ class Limit:
         return self._highest[0]
 
     def room(self, running: int) -> float:
-        """The point on the clock from which one more call may be sent; infinity: not before one of those running ends."""
+        """The point on the clock from which one more call may be sent; infinity: once one of those running ends."""
         now = self._clock()
         self._settle(now)
-        if self.breaker.opened_by is not None:
-            probing = any(self.breaker.sent_since_opened(grant.at) for grant in self._unsettled)
-            return math.inf if probing or running >= self.ceiling else now
-        if now < self.paused_until:
-            return self.paused_until
         if running >= self.ceiling:
             return math.inf
-        spaced = self._last_sent + self.gap
-        if running < self.slots and (self.found >= 1 or self._probes or self._probe_at > spaced):
+        if self.breaker.opened_by is not None:
+            return math.inf if any(self.breaker.sent_since_opened(grant.at) for grant in self._unsettled) else now
+        return max(self.paused_until, self._within(running))
+
+    def _within(self, running: int) -> float:
+        """The same, by the limit and its probes alone."""
+        probes, spaced = self._probes, self._last_sent + self.gap
+        if running < self.slots and (self.found >= 1 or probes.under_way or probes.at > spaced):
             return spaced
         if self._climb is not None:
             return math.inf if running >= self.slots else spaced
-        if self._probes >= self._reach:
-            return self._probe_due
+        if probes.under_way >= probes.reach(self.slots):
+            return probes.known_at
         if self.found < 1:
-            return math.inf if running else max(self._probe_at, self._last_sent + self.gap / STEP)
-        return self._probe_at if self._risen >= EAGER else max(spaced, self._probe_at)
+            return math.inf if running else max(probes.at, self._last_sent + self.gap / STEP)
+        return probes.at if probes.eager else max(spaced, probes.at)
 
     def grant(self, running: int) -> Grant:
         """A call is sent now beside `running` others."""
@@ -193,8 +175,7 @@ class Limit:
         beyond = running >= self.slots or (self.found < 1 and now < self._last_sent + self.gap - 0.001)
         grant = Grant(now, self.generation, running, probe=beyond and self.breaker.opened_by is None)
         if grant.probe:
-            self._probes += 1
-            self._probe_due = now + self.confirm
+            self._probes.sent(now, self.confirm)
         self._last_sent = now
         self._unsettled.append(grant)
         return grant
@@ -217,7 +198,8 @@ class Limit:
             return
         self._lateness.answered(seconds, grant.others)
         if self._climb is not None and running + 1 >= self.slots:
-            self._set(min(self.ceiling, self._climb.answered(seconds, self.found)))
+            self._levels.set(min(self.ceiling, self._climb.answered(seconds, self.found)))
+            self.why = "answers"
             if self.found >= self.ceiling:
                 self._climb = None
 
@@ -246,7 +228,7 @@ class Limit:
             self.holding *= slots / self.found  # so long a call takes that waits for none at the provider's
             self.duration = min(self.duration, self.holding)
             self._climb = Climb()
-            self._fall(slots)
+            self._fall(slots, why="deadlines")
 
     def ended(self, grant: Grant) -> None:
         """A call is over, however it went."""
@@ -259,7 +241,7 @@ class Limit:
     def _looked_at(self, grant: Grant) -> None:
         """It is known what became of a probe."""
         grant.probe = False
-        self._probes -= 1
+        self._probes.under_way -= 1
 
     def _settle(self, now: float) -> None:
         """Draw the conclusions of time: calls that were not refused, levels that held, refusals long ago."""
@@ -268,11 +250,11 @@ class Limit:
             grant = self._unsettled.popleft()
             if not grant.ended:
                 self._admitted(grant)
-        while self._gains and self._gains[0][0] <= now:
-            self._firm = self._gains.popleft()[1]
+        self._levels.settle(now)
         if self._refused_at > -math.inf and now - self._refused_at > FORGOTTEN and self._climb is None:
             self._refused_at = -math.inf
-            self._set(self.ceiling)
+            self._levels.set(self.ceiling)
+            self.why = "quiet"
 
     def _admitted(self, grant: Grant) -> None:
         self._admitted_at = max(self._admitted_at, grant.at)
@@ -281,71 +263,57 @@ class Limit:
             self._rise()
 
     def _rise(self) -> None:
-        now = self._clock()
-        self.found = min(float(self.ceiling), self.found + 1 if self.found >= 1 else min(1.0, self.found * STEP))
-        self._gains.append((now + PROVISIONAL * self.holding, self.found))
-        self._risen += 1
-        self._interval = max(self.confirm, SOONER * self._interval) if self._risen < 2 else self.confirm
-        self._probe_after(self._interval if self._risen < 2 else 0.0)
-
-    def _probe_after(self, seconds: float) -> None:
-        """Below one call at once a probe is a call sent early: it says something only once some were sent in time."""
-        least = SLOW_CALLS * self.holding / self.found if self.found < 1 else 0.0
-        self._probe_at = self._clock() + max(seconds, least)
-
-    @property
-    def _reach(self) -> int:
-        """Probes that may be under way together."""
-        return 1 if self._risen < EAGER else min(self._risen, max(1, self.slots // REACH))
+        now, found = self._clock(), self.found
+        level = min(float(self.ceiling), found + 1 if found >= 1 else min(1.0, found * STEP))
+        self._levels.gain(level, now + PROVISIONAL * self.holding)
+        self._probes.rose(now, confirm=self.confirm, each=self.holding / level, below_one=level < 1)
+        self.why = "probes"
 
     def _refused(self, grant: Grant, running: int, failure: UpstreamFailure, *, probe: bool) -> None:
-        now = self._clock()
-        seconds = now - grant.at
-        self._stray = self._stray + (abs(seconds - self.refusing) - self._stray) / 4 if self.refusing else seconds / 2
-        self.refusing = self.refusing + (seconds - self.refusing) / 8 if self.refusing else seconds
+        now, levels = self._clock(), self._levels
+        self._measure(now - grant.at)
         self.refused += 1
         self._refused_at = now
-        self._risen = 0
+        self._probes.admitted = 0
         if not running and not probe:
             pause = self._waits.after(failure, now, silence=now - max(self._admitted_at, 0.0))
             self.paused_until = max(self.paused_until, now + pause)
         if grant.generation != self.generation:
             # One of many that were sent together: with each, less is known to run.
-            self._set(max(min(1.0, self.found), min(self.found, running)))
-        elif probe or self._gains:
+            levels.set(max(min(1.0, self.found), min(self.found, running)))
+        elif probe or levels.provisional:
             if not probe:
-                self._set(max(self._firm, min(self.found - 1, running)))
-            self._failed_probes += 1
-            longest = min(LONGEST_LONG, max(SHORTEST_LONG, PROBE_CALLS * self.holding / self.found))
-            self._interval = min(longest, self._interval * 2)
-            self._probe_after(self._interval)
+                levels.set(max(levels.firm, min(self.found - 1, running)))
+            self._probes.refused(now, each=self.holding / self.found, below_one=self.found < 1)
         else:
             admitted, self._fell_at = self._admitted_at > self._fell_at, now
-            self._fall(self._left(running, admitted=admitted))
+            self._fall(self._left(running, admitted=admitted), why="refusals")
+
+    def _measure(self, seconds: float) -> None:
+        """A refusal took so many seconds."""
+        self._stray = self._stray + (abs(seconds - self.refusing) - self._stray) / 4 if self.refusing else seconds / 2
+        self.refusing = self.refusing + (seconds - self.refusing) / 8 if self.refusing else seconds
 
     def _left(self, running: int, *, admitted: bool) -> float:
         """The limit after a fall."""
-        if not running:
-            # A silence is the pause's business; below one call at once only what was admitted between tells of a rate.
-            return max(SMALLEST, self.found * CUT if self.found <= 1 and admitted else max(min(1.0, self.found), self.found / 2))
-        still = min(self.found, running)
-        return max(1.0, still if admitted else min(still, self.found * CUT))
+        found = self.found
+        if running:
+            still = min(found, running)
+            return max(1.0, still if admitted else min(still, found * CUT))
+        # A silence is the pause's business; below one call at once only what was admitted between tells of a rate.
+        if found <= 1 and admitted:
+            return max(SMALLEST, found * CUT)
+        return max(min(1.0, found), found / 2)
 
-    def _fall(self, found: float) -> None:
-        self._set(found)
+    def _fall(self, found: float, *, why: str) -> None:
+        self._levels.set(found)
+        self.why = why
         self.generation += 1
         self._lateness = Lateness()
-        self._failed_probes = 0
-        self._interval = FIRST_PROBE
-        self._probe_after(self._interval)
-
-    def _set(self, found: float) -> None:
-        self.found = self._firm = found
-        self._gains.clear()
+        self._probes.fell(self._clock(), each=self.holding / found, below_one=found < 1)
 
 
 def _smoothed(before: float, seconds: float) -> float:
     # Slower up than down: who is refused by this estimate is refused for good, who is let in may still be served.
     weight = 32 if seconds > before else 8
     return before + (seconds - before) / weight if before else seconds
-
