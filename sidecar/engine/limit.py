@@ -39,6 +39,9 @@ PROVISIONAL: Final = 1.5
 LEAST_CONFIRM: Final = 0.03
 """Seconds without a refusal after which a call counts as admitted, at least."""
 
+RARE: Final = 1.0
+"""Seconds between two calls from which a refused probe does not put the next one off: it would cost too much."""
+
 STEP: Final = 1.25
 """How much faster a probe is than a limit below one call at once."""
 
@@ -52,10 +55,12 @@ REMEMBERED: Final = 10.0
 class Grant:
     """One call on its way, and what the limit knew when it was sent."""
 
-    __slots__ = ("at", "ended", "generation", "others", "probe")
+    __slots__ = ("at", "before", "ended", "generation", "others", "probe")
 
-    def __init__(self, at: float, generation: int, others: int, *, probe: bool) -> None:
+    def __init__(self, at: float, before: float, generation: int, others: int, *, probe: bool) -> None:
         self.at = at
+        self.before = before
+        """When the call before it was sent."""
         self.generation = generation
         self.others = others
         """Calls that were under way already."""
@@ -173,7 +178,7 @@ class Limit:
         """A call is sent now beside `running` others."""
         now = self._clock()
         beyond = running >= self.slots or (self.found < 1 and now < self._last_sent + self.gap - 0.001)
-        grant = Grant(now, self.generation, running, probe=beyond and self.breaker.opened_by is None)
+        grant = Grant(now, self._last_sent, self.generation, running, probe=beyond and self.breaker.opened_by is None)
         if grant.probe:
             self._probes.sent(now, self.confirm)
         self._last_sent = now
@@ -282,6 +287,8 @@ class Limit:
             # One of many that were sent together: with each, less is known to run.
             levels.set(max(min(1.0, self.found), min(self.found, running)))
         elif probe or levels.provisional:
+            if self._last_sent == grant.at and self.gap >= RARE:
+                self._last_sent = grant.before
             if not probe:
                 levels.set(max(levels.firm, min(self.found - 1, running)))
             self._probes.refused(now, each=self.holding / self.found, below_one=self.found < 1)

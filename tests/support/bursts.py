@@ -93,11 +93,11 @@ async def burst(engines: list[Engine], provider: SimulatedProvider, world: World
     return Burst(heard, provider.refused - refused)
 
 
-def burst_of(world: World) -> Burst:
+def burst_of(world: World, *, seed: int = 1) -> Burst:
     """One burst at fresh sidecars."""
 
     async def scene() -> Burst:
-        provider = SimulatedProvider(world)
+        provider = SimulatedProvider(world, seed=seed)
         return await burst([engine_at(provider, world) for _ in range(world.sidecars)], provider, world)
 
     return run(scene())

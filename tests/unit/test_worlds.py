@@ -22,7 +22,7 @@ REFUSED, REFUSED_BY_TURNS = 0.2, 0.3
 """Refused calls, of the answers, at most."""
 
 FALLS_TOO_LATE = {
-    # Six at once for three seconds is a fact, at which a quarter of the class is hopeless and told so; then there are 32.
+    # Six at once for three seconds is a fact: a quarter of the class is told it is hopeless. Then there are 32.
     "6 and 32 by turns": 0.75,
 }
 MORE_REFUSED = {
