@@ -229,8 +229,8 @@ class Limit:
         if grant.generation != self.generation:
             return
         self._lateness.late += 1
-        if (slots := self._lateness.slots(self.found)) is not None:
-            self.holding *= slots / self.found  # so long a call takes that waits for none at the provider's
+        if (queue := self._lateness.queue(self.found, seconds)) is not None:
+            slots, self.holding = queue
             self.duration = min(self.duration, self.holding)
             self._climb = Climb()
             self._fall(slots, why="deadlines")
