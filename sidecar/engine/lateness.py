@@ -81,6 +81,10 @@ class Climb:
         self._before: tuple[float, float] | None = None
         """While a try goes on: the limit before, and the mean seconds of an answer under it."""
 
+    def proven(self, found: float) -> float:
+        """The limit without what is being tried."""
+        return found if self._before is None else self._before[0]
+
     def answered(self, seconds: float, found: float) -> float:
         """Count an answer under a limit that was used up; the limit from now on."""
         self._count += 1

@@ -143,6 +143,8 @@ class Limit:
     @property
     def expected(self) -> float:
         """Calls at once that estimates count on: the ceiling until the limit is a fact, then the highest of late."""
+        if self._climb is not None:
+            return self._climb.proven(self.found)
         if not self.fact:
             level, at = self._highest
             return self.ceiling if at == -math.inf or self._clock() - at > REMEMBERED else max(level, self.found)
