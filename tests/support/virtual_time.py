@@ -40,7 +40,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._jumping.now
 
     def run_in_executor(
-        self, executor: Executor | None, func: Callable[[Unpack[Args]], Result], *args: Unpack[Args]
+        self, executor: Executor | None, func: Callable[[Unpack[Args]], Result], *args: *Args
     ) -> asyncio.Future[Result]:
         """Work for threads is done here and takes no time: the clock would jump while they work."""
         future: asyncio.Future[Result] = self.create_future()
