@@ -238,7 +238,10 @@ class Calls:
 
     def follow(self) -> None:
         """Tell those who wait what the limit now says of their chances."""
-        limit, now = self.limit, self.clock()
+        limit = self.limit
+        if limit.untaught and limit.breaker.opened_by is None and self._events.told == limit.found and not self._probes:
+            return
+        now = self.clock()
         self._events.tell(now)
         if limit.breaker.opened_by is None:
             self._probes.clear()

@@ -6,13 +6,13 @@ class Grant:
 
     __slots__ = ("at", "before", "ended", "generation", "others", "probe")
 
-    def __init__(self, at: float, before: float, generation: int, others: int, *, probe: bool) -> None:
+    def __init__(self, at: float, before: float, generation: int, others: int) -> None:
         self.at = at
         self.before = before
         """When the call before it was sent."""
         self.generation = generation
         self.others = others
         """Calls that were under way already."""
-        self.probe = probe
+        self.probe = False
         """Whether it went out above the limit."""
         self.ended = False

@@ -32,15 +32,18 @@ class Lateness:
         self.done = 0
         self.late = 0
         self._shortest = 0.0
-        self._sums = (0.0, 0.0, 0.0, 0.0)
-        """Of the others under way, the seconds, the squares of the former, the products of both."""
+        self._others = self._seconds = self._squares = self._products = 0.0
+        """Sums: of the others under way, the seconds, the squares of the former, the products of both."""
 
     def answered(self, seconds: float, others: int) -> None:
         """Count an answer that took so many seconds, sent beside so many others."""
         self.done += 1
-        self._shortest = min(self._shortest, seconds) if self._shortest else seconds
-        x, y, xx, xy = self._sums
-        self._sums = (x + others, y + seconds, xx + others * others, xy + others * seconds)
+        if seconds < self._shortest or not self._shortest:
+            self._shortest = seconds
+        self._others += others
+        self._seconds += seconds
+        self._squares += others * others
+        self._products += others * seconds
 
     def fair(self, seconds: float) -> bool:
         """Whether a call that ended at its deadline after so many seconds had its time."""
@@ -56,10 +59,10 @@ class Lateness:
         """
         if not self.done or self.late < max(2, LATE_SHARE * (self.late + self.done)):
             return None  # without an answer it is silence, which tells nothing of room
-        x, y, xx, xy = self._sums
-        variance = xx - x * x / self.done
+        x, y = self._others, self._seconds
+        variance = self._squares - x * x / self.done
         if self.done >= _LEAST_LINE and variance > self.done:
-            slope = (xy - x * y / self.done) / variance
+            slope = (self._products - x * y / self.done) / variance
             start = (y - slope * x) / self.done
             if slope > 0 and 0 < (slots := 2 * start / slope - 1) < found:
                 slots = max(1.0, round(slots))

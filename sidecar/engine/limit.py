@@ -49,6 +49,10 @@ class Limit:
 
     def __init__(self, *, ceiling: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.ceiling = ceiling
+        self.found: float = ceiling
+        """Calls at once that the provider is thought to admit; below one, the share of the time that one may run."""
+        self.slots = ceiling
+        """Calls at once within the limit."""
         self.breaker = Breaker(clock)
         self.generation = 0
         """Grows with each fall; a call remembers the one it was sent in."""
@@ -80,14 +84,9 @@ class Limit:
         return f"<Limit {self.found:g}/{self.ceiling}{' (fact)' if self.fact else ''}, {self.breaker.state}>"
 
     @property
-    def found(self) -> float:
-        """Calls at once that the provider is thought to admit; below one, the share of the time that one may run."""
-        return self._levels.now
-
-    @property
-    def slots(self) -> int:
-        """Calls at once within the limit."""
-        return max(1, int(self.found))
+    def untaught(self) -> bool:
+        """Whether nothing was refused, late or forgotten only: there is no limit but the ceiling."""
+        return self._refused_at == -math.inf and self._climb is None
 
     @property
     def gap(self) -> float:
@@ -134,12 +133,14 @@ class Limit:
 
     def room(self, running: int) -> float:
         """The point on the clock from which one more call may be sent; infinity: once one of those running ends."""
-        now = self._clock()
-        self._settle(now)
         if running >= self.ceiling:
             return math.inf
+        if self.untaught and self.breaker.opened_by is None:
+            return -math.inf
+        self._settle(self._clock())
         if self.breaker.opened_by is not None:
-            return math.inf if any(self.breaker.sent_since_opened(grant.at) for grant in self._unsettled) else now
+            probing = any(self.breaker.sent_since_opened(grant.at) for grant in self._unsettled)
+            return math.inf if probing else -math.inf
         return max(self.paused_until, self._within(running))
 
     def _within(self, running: int) -> float:
@@ -159,10 +160,12 @@ class Limit:
         """A call is sent now beside `running` others."""
         now = self._clock()
         beyond = running >= self.slots or (self.found < 1 and now < self._last_sent + self.gap - 0.001)
-        grant = Grant(now, self._last_sent, self.generation, running, probe=beyond and self.breaker.opened_by is None)
-        if grant.probe:
+        grant = Grant(now, self._last_sent, self.generation, running)
+        if beyond and self.breaker.opened_by is None:
+            grant.probe = True
             self._probes.sent(now, self.confirm)
         self._last_sent = now
+        self._settle(now)
         self._unsettled.append(grant)
         return grant
 
@@ -174,17 +177,19 @@ class Limit:
 
     def succeeded(self, grant: Grant, *, running: int, first: float | None = None) -> None:
         """A call was answered, a stream's first event came after `first` seconds; `running` others are under way."""
-        seconds = self._clock() - grant.at
+        now = self._clock()
+        seconds = now - grant.at
         self.duration = _smoothed(self.duration, seconds if first is None else first)
         self.holding = _smoothed(self.holding, seconds)
-        self._settle(self._clock())
+        if not self.untaught:
+            self._settle(now)
         self.begun(grant)
-        self.ended(grant)
+        grant.ended = True
         if grant.generation != self.generation:
             return
         self._lateness.answered(seconds, grant.others)
         if self._climb is not None and running + 1 >= self.slots:
-            self._levels.set(min(self.ceiling, self._climb.answered(seconds, self.found)))
+            self._set(min(self.ceiling, self._climb.answered(seconds, self.found)))
             self.why = "answers"
             if self.found >= self.ceiling:
                 self._climb = None
@@ -239,11 +244,12 @@ class Limit:
         self._levels.settle(now)
         if self._refused_at > -math.inf and now - self._refused_at > FORGOTTEN and self._climb is None:
             self._refused_at = -math.inf
-            self._levels.set(self.ceiling)
+            self._set(self.ceiling)
             self.why = "quiet"
 
     def _admitted(self, grant: Grant) -> None:
-        self._admitted_at = max(self._admitted_at, grant.at)
+        if grant.at > self._admitted_at:
+            self._admitted_at = grant.at
         if grant.probe:
             self._looked_at(grant)
             self._rise()
@@ -252,6 +258,7 @@ class Limit:
         now, found = self._clock(), self.found
         level = min(float(self.ceiling), found + 1 if found >= 1 else min(1.0, found * STEP))
         self._levels.gain(level, now + PROVISIONAL * self.holding)
+        self.found, self.slots = level, max(1, int(level))
         self._probes.rose(now, confirm=self.confirm, each=self.holding / level, below_one=level < 1)
         self.why = "probes"
 
@@ -266,19 +273,24 @@ class Limit:
             self.paused_until = max(self.paused_until, now + pause)
         if grant.generation != self.generation:
             # One of many that were sent together: with each, less is known to run.
-            levels.set(max(min(1.0, self.found), min(self.found, running)))
+            self._set(max(min(1.0, self.found), min(self.found, running)))
         elif probe or levels.provisional:
             if self._last_sent == grant.at and self.gap >= RARE:
                 self._last_sent = grant.before
             if not probe:
-                levels.set(max(levels.firm, min(self.found - 1, running)))
+                self._set(max(levels.firm, min(self.found - 1, running)))
             self._probes.refused(now, each=self.holding / self.found, below_one=self.found < 1)
         else:
             admitted, self._fell_at = self._admitted_at > self._fell_at, now
             self._fall(levels.after_fall(running, admitted=admitted), why="refusals")
 
+    def _set(self, level: float) -> None:
+        """From now on the limit is this one, for certain."""
+        self._levels.set(level)
+        self.found, self.slots = level, max(1, int(level))
+
     def _fall(self, found: float, *, why: str) -> None:
-        self._levels.set(found)
+        self._set(found)
         self.why = why
         self.generation += 1
         self._lateness = Lateness()

@@ -21,7 +21,8 @@ class LimitEvents:
 
     def __init__(self, limit: Limit) -> None:
         self._limit = limit
-        self._found: float = limit.ceiling
+        self.told: float = limit.ceiling
+        """The limit that was told last."""
         self._found_at = self._paused_at = -math.inf
         self._paused_until = -math.inf
         self._refused = {"found": 0, "paused": 0}
@@ -30,7 +31,7 @@ class LimitEvents:
     def tell(self, now: float) -> None:
         """Write what changed since the lines before."""
         limit = self._limit
-        if abs(limit.found - self._found) >= CHANGE * self._found and now - self._found_at >= SECONDS:
+        if abs(limit.found - self.told) >= CHANGE * self.told and now - self._found_at >= SECONDS:
             self._tell_found(now)
         if limit.paused_until > max(now, self._paused_until) and now - self._paused_at >= SECONDS:
             self._tell_paused(now)
@@ -38,15 +39,15 @@ class LimitEvents:
     def _tell_found(self, now: float) -> None:
         limit = self._limit
         events.info(
-            "limit_fell" if limit.found < self._found else "limit_rose",
+            "limit_fell" if limit.found < self.told else "limit_rose",
             limit=round(limit.found, 3),
-            before=round(self._found, 3),
+            before=round(self.told, 3),
             why=limit.why,
             fact=limit.fact,
             refused=self._since("found"),
             spacing=round(limit.gap, 4),
         )
-        self._found, self._found_at = limit.found, now
+        self.told, self._found_at = limit.found, now
 
     def _tell_paused(self, now: float) -> None:
         limit = self._limit

@@ -40,12 +40,9 @@ class RefusalTime:
     def __init__(self) -> None:
         self.seconds = 0.0
         """Smoothed; 0 before the first."""
-        self._stray = 0.0
-
-    @property
-    def confirm(self) -> float:
+        self.confirm = LEAST_CONFIRM
         """Seconds after which a call that was not refused is admitted."""
-        return max(LEAST_CONFIRM, 2 * self.seconds, self.seconds + 4 * self._stray)
+        self._stray = 0.0
 
     def measured(self, seconds: float) -> None:
         """A refusal took so many seconds."""
@@ -53,6 +50,7 @@ class RefusalTime:
         if self.seconds:
             self._stray = stray + (abs(seconds - self.seconds) - stray) / 4
         self.seconds = self.seconds + (seconds - self.seconds) / 8 if self.seconds else seconds
+        self.confirm = max(LEAST_CONFIRM, 2 * self.seconds, self.seconds + 4 * self._stray)
 
 
 class Probes:

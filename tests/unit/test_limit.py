@@ -64,7 +64,7 @@ def test_it_starts_at_the_ceiling_without_spacing() -> None:
     """A provider is trusted until it says otherwise."""
     provider = Provider()
     provider.send(63)
-    assert (provider.limit.slots, provider.limit.gap, provider.room()) == (64, 0.0, 0.0)
+    assert (provider.limit.slots, provider.limit.gap, provider.room()) == (64, 0.0, -math.inf)
     provider.send()
     assert provider.room() == math.inf
 
@@ -225,7 +225,7 @@ def test_a_provider_that_is_down_gets_one_call_at_a_time() -> None:
         provider.send()
         provider.limit.failed(provider.calls.pop(), UpstreamUnreachable(), running=0)
     provider.clock.now += 1.0
-    assert provider.room() == 0.0
+    assert provider.room() == -math.inf
     provider.send()
     assert provider.room() == math.inf
     provider.answer()
