@@ -4,10 +4,12 @@ Nothing waits for a socket here, so that whenever no callback is ready, the next
 """
 
 import asyncio
+import functools
 import selectors
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
 
+Args = ParamSpec("Args")
 Result = TypeVar("Result")
 
 
@@ -42,3 +44,13 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
     """Run `main` in virtual time."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(main)
+
+
+def in_virtual_time(test: Callable[Args, Coroutine[Any, Any, None]]) -> Callable[Args, None]:
+    """Run a test of a module in virtual time; its fixtures and parameters stay as they are."""
+
+    @functools.wraps(test)
+    def scene(*args: Args.args, **named: Args.kwargs) -> None:
+        run(test(*args, **named))
+
+    return scene
