@@ -143,6 +143,8 @@ class Limit:
     @property
     def expected(self) -> float:
         """Calls at once that estimates count on: the ceiling until the limit is a fact, then the highest of late."""
+        if self._climb is not None:
+            return self._climb.proven(self.found)
         if not self.fact:
             level, at = self._highest
             return self.ceiling if at == -math.inf or self._clock() - at > REMEMBERED else max(level, self.found)
@@ -229,8 +231,8 @@ class Limit:
         if grant.generation != self.generation:
             return
         self._lateness.late += 1
-        if (slots := self._lateness.slots(self.found)) is not None:
-            self.holding *= slots / self.found  # so long a call takes that waits for none at the provider's
+        if (queue := self._lateness.queue(self.found, seconds)) is not None:
+            slots, self.holding = queue
             self.duration = min(self.duration, self.holding)
             self._climb = Climb()
             self._fall(slots, why="deadlines")

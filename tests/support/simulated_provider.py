@@ -7,7 +7,8 @@ import asyncio
 import json
 import math
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from sidecar.edges.upstream import failures
@@ -37,6 +38,25 @@ class SimulatedProvider:
         self._line: list[asyncio.Future[None]] = []
 
     async def complete(self, call: Call, *, deadline: float) -> Completion:
+        async with self._admitted(call) as seconds:
+            await asyncio.sleep(seconds)
+        await asyncio.sleep(self.world.away)
+        self.answered += 1
+        self.ends.append(asyncio.get_running_loop().time())
+        return Completion(text="fine", prompt_tokens=tokens_of(call), completion_tokens=10)
+
+    async def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
+        """Five events, evenly over the call's time."""
+        async with self._admitted(call) as seconds:
+            for _ in range(5):
+                await asyncio.sleep(seconds / 5)
+                yield _event("fine ")
+        self.answered += 1
+        yield _event("", end="stop")
+
+    @asynccontextmanager
+    async def _admitted(self, call: Call) -> AsyncIterator[float]:
+        """The way there, and a slot; gives the seconds of work, raises what a refusal is."""
         world, loop = self.world, asyncio.get_running_loop()
         await asyncio.sleep(world.away * self._random.uniform(0.8, 1.2))
         if self.capacity is None:
@@ -54,16 +74,12 @@ class SimulatedProvider:
         capacity.take(tokens)
         await self._slot(capacity)
         try:
-            await asyncio.sleep(world.hold * self._random.uniform(1 - world.spread, 1 + world.spread))
+            yield world.hold * self._random.uniform(1 - world.spread, 1 + world.spread)
         except asyncio.CancelledError:
             self.left += 1
             raise
         finally:
             self._free(capacity)
-        await asyncio.sleep(world.away)
-        self.answered += 1
-        self.ends.append(loop.time())
-        return Completion(text="fine", prompt_tokens=tokens, completion_tokens=10)
 
     async def _slot(self, capacity: Capacity) -> None:
         loop = asyncio.get_running_loop()
@@ -91,10 +107,6 @@ class SimulatedProvider:
 
     def _refusal(self, missing: float, full: float) -> Answer:
         return refusal(self.world.voice, missing or 1.0, full)
-
-    async def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
-        completion = await self.complete(call, deadline=deadline)
-        yield json.dumps({"choices": [{"delta": {"content": completion.text}, "finish_reason": "stop"}]}).encode()
 
     async def aclose(self) -> None:
         """Nothing to free."""
@@ -131,6 +143,10 @@ def refusal(voice: Voice, wait: float, full: float) -> Answer:
         case "bare":
             pass
     return Answer(status, headers, body)
+
+
+def _event(text: str, *, end: str | None = None) -> bytes:
+    return json.dumps({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": end}]}).encode()
 
 
 def _error(error: dict[str, Any]) -> bytes:

@@ -168,7 +168,7 @@ async def test_who_waits_in_vain_hears_it_and_the_others_move_up() -> None:
     )
     patient = asyncio.create_task(hold(gate, "e", until, deadline=1.0, patient=True))
     await settle()
-    gate.shed(1.0, 2.0)
+    gate.shed(1.0, 2.0, lambda late: late)
     with pytest.raises(Overloaded) as caught:
         await vain
     assert caught.value.retry_after == 0.5
