@@ -1,7 +1,7 @@
 """Provider calls over a scripted provider, in virtual time: what a test writes line by line, and when it was called."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from sidecar.engine.calls import Calls, Trace
 from sidecar.engine.deadline import Deadline
@@ -62,10 +62,10 @@ class Script:
 
 
 class Bench:
-    """Calls over a script, on the running loop's clock; `pauses` are those between tries."""
+    """Calls over a script, on the running loop's clock unless told otherwise; `pauses` are those between tries."""
 
-    def __init__(self, script: Script, *, concurrency: int = 4) -> None:
-        self.now = asyncio.get_running_loop().time
+    def __init__(self, script: Script, *, concurrency: int = 4, clock: Callable[[], float] | None = None) -> None:
+        self.now = clock or asyncio.get_running_loop().time
         self.pauses: list[float] = []
         self.script = script
         self.calls = Calls(script, concurrency=concurrency, clock=self.now, sleep=self.sleep)

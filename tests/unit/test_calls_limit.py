@@ -1,6 +1,7 @@
 """What the limit and the breaker learn from calls, and what those who wait hear of it."""
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -83,6 +84,21 @@ async def test_a_probe_that_succeeds_lets_everybody_in_again() -> None:
     assert await bench.ask() == OK
     assert bench.calls.limit.breaker.state == "closed"
     assert bench.calls.limit.slots == 4
+
+
+@in_virtual_time
+async def test_a_probe_is_sent_on_a_clock_that_never_stands_still() -> None:
+    """Real clocks move between two looks at them; the call that shows whether the provider is back is sent anyway."""
+    time, ticks = asyncio.get_running_loop().time, itertools.count()
+    bench = Bench(Script(*[UpstreamUnreachable()] * 5, OK), clock=lambda: time() + next(ticks) * 1e-9)
+    for _ in range(5):
+        with pytest.raises(UpstreamUnreachable):
+            await bench.ask()
+    await asyncio.sleep(2.0)
+    probe = asyncio.create_task(bench.ask())
+    await settle()
+    assert (bench.script.calls, probe.done()) == (6, True)
+    assert await probe == OK
 
 
 @in_virtual_time
