@@ -31,6 +31,7 @@ from sidecar.words.jobs import Job, Lane
 from sidecar.words.ports import Call, Completion
 from tests.doubles import HeldUpstream
 from tests.jobbing import PATIENCE, ended, jobs_of, lecture, until
+from tests.support.scripted_calls import refusal
 from tests.valkeys import Valkey, valkey
 from tests.wire import settings_of
 
@@ -336,13 +337,14 @@ async def test_whatever_fails_around_a_run_loses_no_job(store: JobStore, monkeyp
 
 
 async def test_a_worker_steps_back_where_the_provider_refuses_for_too_many(store: JobStore) -> None:
-    """Fewer calls at once, no try used up by one refusal, and every job ends well."""
-    upstream = Scripted(*[RateLimited(status=429, retryable=True, scope="capacity") for _ in range(3)])
+    """Fewer calls at once, no try used up however often one is refused, and every job ends well."""
+    upstream = Scripted(*[refusal() for _ in range(workbench.MOST_TRIES + 1)])
     async with at_work(store, upstream, WORKER_CONCURRENCY="4") as benches:
         limit = benches["night"].works.engine.calls.limit
         before = limit.found
         ids = [job.job_id for job in await store.enqueue([lecture(number) for number in range(4)])]
         jobs = await until(store, ids, ended)
+        assert limit.refused == workbench.MOST_TRIES + 1
         assert limit.found < before
     assert {job.status for job in jobs if job} == {"complete"}
 
