@@ -15,7 +15,8 @@ import msgspec
 
 from sidecar.engine.deadline import Point
 from sidecar.engine.gate import Gate
-from sidecar.engine.limit import Grant, Limit
+from sidecar.engine.grant import Grant
+from sidecar.engine.limit import Limit
 from sidecar.engine.limit_events import LimitEvents
 from sidecar.engine.rate import Rate
 from sidecar.engine.turns import Ticket

@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from sidecar.engine.deadline import Point
-from sidecar.engine.limit import Grant, Limit
+from sidecar.engine.grant import Grant
+from sidecar.engine.limit import Limit
 from sidecar.engine.turns import Ticket, Turns
 from sidecar.words.errors import DeadlineExceeded, Overloaded, SidecarError, UpstreamFailure
 

@@ -12,17 +12,15 @@ from collections.abc import Callable
 from typing import Final
 
 from sidecar.engine.breaker import Breaker
+from sidecar.engine.grant import Grant
 from sidecar.engine.lateness import Climb, Lateness
-from sidecar.engine.probes import Levels, Probes
+from sidecar.engine.probes import Levels, Probes, RefusalTime
 from sidecar.engine.waits import NamedWaits
 from sidecar.words.errors import UpstreamFailure
 
 FORGOTTEN: Final = 300.0
 """Seconds without a refusal after which what refusals taught counts for nothing: to learn it anew costs a handful of
 them, to hold a class to last night's limit costs its answers. What deadlines taught stays: that costs answers."""
-
-CUT: Final = 0.75
-"""What a refusal leaves of the limit where nothing was admitted since the one before."""
 
 SPACING: Final = 0.9
 """Of the even distance between calls (seconds a call is held / limit), so that the limit is what binds."""
@@ -36,37 +34,14 @@ STEADY: Final = 1.5
 PROVISIONAL: Final = 1.5
 """Calls' lengths for which a gained level is provisional: a refusal meanwhile takes it back and is no fall."""
 
-LEAST_CONFIRM: Final = 0.03
-"""Seconds without a refusal after which a call counts as admitted, at least."""
-
 RARE: Final = 1.0
 """Seconds between two calls from which a refused probe does not put the next one off: it would cost too much."""
 
 STEP: Final = 1.25
 """How much faster a probe is than a limit below one call at once."""
 
-SMALLEST: Final = 1 / 256
-"""The least limit: a call in flight for one 256th of the time."""
-
 REMEMBERED: Final = 10.0
 """Seconds for which the highest limit found counts for estimates, since capacity may come back."""
-
-
-class Grant:
-    """One call on its way, and what the limit knew when it was sent."""
-
-    __slots__ = ("at", "before", "ended", "generation", "others", "probe")
-
-    def __init__(self, at: float, before: float, generation: int, others: int, *, probe: bool) -> None:
-        self.at = at
-        self.before = before
-        """When the call before it was sent."""
-        self.generation = generation
-        self.others = others
-        """Calls that were under way already."""
-        self.probe = probe
-        """Whether it went out above the limit."""
-        self.ended = False
 
 
 class Limit:
@@ -81,8 +56,6 @@ class Limit:
         """Seconds until a successful call has its answer, or a stream its first event, smoothed; 0 before the first."""
         self.holding = 0.0
         """Seconds that a successful call holds its slot: a stream to its end. Smoothed likewise."""
-        self.refusing = 0.0
-        """Seconds that a refusal takes, smoothed; 0 before the first."""
         self.refused = 0
         """Refusals in all."""
         self.why = ""
@@ -90,7 +63,7 @@ class Limit:
         self.paused_until = -math.inf
         """No call is sent before this point on the clock."""
         self._clock = clock
-        self._stray = 0.0
+        self._refusal_time = RefusalTime()
         self._waits = NamedWaits()
         self._lateness = Lateness()
         self._climb: Climb | None = None
@@ -101,6 +74,7 @@ class Limit:
         self._probes = Probes()
         self._levels = Levels(ceiling)
         self._highest: tuple[float, float] = (ceiling, -math.inf)
+        """The highest limit of late that was a fact, and when it last was."""
 
     def __repr__(self) -> str:
         return f"<Limit {self.found:g}/{self.ceiling}{' (fact)' if self.fact else ''}, {self.breaker.state}>"
@@ -128,9 +102,14 @@ class Limit:
         return max(0.0, self.paused_until - self._clock())
 
     @property
+    def refusing(self) -> float:
+        """Seconds that a refusal takes, smoothed; 0 before the first."""
+        return self._refusal_time.seconds
+
+    @property
     def confirm(self) -> float:
         """Seconds after which a call that was not refused is admitted."""
-        return max(LEAST_CONFIRM, 2 * self.refusing, self.refusing + 4 * self._stray)
+        return self._refusal_time.confirm
 
     @property
     def fact(self) -> bool:
@@ -145,13 +124,13 @@ class Limit:
         """Calls at once that estimates count on: the ceiling until the limit is a fact, then the highest of late."""
         if self._climb is not None:
             return self._climb.proven(self.found)
+        now, (level, at) = self._clock(), self._highest
+        lately = now - at <= REMEMBERED
         if not self.fact:
-            level, at = self._highest
-            return self.ceiling if at == -math.inf or self._clock() - at > REMEMBERED else max(level, self.found)
-        level, at = self._highest
-        if at == -math.inf or self.found >= level or self._clock() - at > REMEMBERED:
-            self._highest = (self.found, self._clock())
-        return self._highest[0]
+            return max(level, self.found) if lately else self.ceiling
+        if not lately or self.found >= level:
+            level, self._highest = self.found, (self.found, now)
+        return level
 
     def room(self, running: int) -> float:
         """The point on the clock from which one more call may be sent; infinity: once one of those running ends."""
@@ -278,7 +257,7 @@ class Limit:
 
     def _refused(self, grant: Grant, running: int, failure: UpstreamFailure, *, probe: bool) -> None:
         now, levels = self._clock(), self._levels
-        self._measure(now - grant.at)
+        self._refusal_time.measured(now - grant.at)
         self.refused += 1
         self._refused_at = now
         self._probes.admitted = 0
@@ -296,23 +275,7 @@ class Limit:
             self._probes.refused(now, each=self.holding / self.found, below_one=self.found < 1)
         else:
             admitted, self._fell_at = self._admitted_at > self._fell_at, now
-            self._fall(self._left(running, admitted=admitted), why="refusals")
-
-    def _measure(self, seconds: float) -> None:
-        """A refusal took so many seconds."""
-        self._stray = self._stray + (abs(seconds - self.refusing) - self._stray) / 4 if self.refusing else seconds / 2
-        self.refusing = self.refusing + (seconds - self.refusing) / 8 if self.refusing else seconds
-
-    def _left(self, running: int, *, admitted: bool) -> float:
-        """The limit after a fall."""
-        found = self.found
-        if running:
-            still = min(found, running)
-            return max(1.0, still if admitted else min(still, found * CUT))
-        # A silence is the pause's business; below one call at once only what was admitted between tells of a rate.
-        if found <= 1 and admitted:
-            return max(SMALLEST, found * CUT)
-        return max(min(1.0, found), found / 2)
+            self._fall(levels.after_fall(running, admitted=admitted), why="refusals")
 
     def _fall(self, found: float, *, why: str) -> None:
         self._levels.set(found)

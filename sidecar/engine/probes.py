@@ -25,6 +25,35 @@ SLOW_CALLS: Final = 3
 """Calls between two probes of a limit below one call at once, at least: a probe is a call sent early there, which says
 something only once some were sent in time."""
 
+CUT: Final = 0.75
+"""What a refusal leaves of the limit where nothing was admitted since the one before."""
+SMALLEST: Final = 1 / 256
+"""The least limit: a call in flight for one 256th of the time."""
+
+LEAST_CONFIRM: Final = 0.03
+"""Seconds without a refusal after which a call counts as admitted, at least."""
+
+
+class RefusalTime:
+    """How long a refusal takes, so that a call which was not refused by then is known to be admitted."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        """Smoothed; 0 before the first."""
+        self._stray = 0.0
+
+    @property
+    def confirm(self) -> float:
+        """Seconds after which a call that was not refused is admitted."""
+        return max(LEAST_CONFIRM, 2 * self.seconds, self.seconds + 4 * self._stray)
+
+    def measured(self, seconds: float) -> None:
+        """A refusal took so many seconds."""
+        stray, self._stray = self._stray, seconds / 2
+        if self.seconds:
+            self._stray = stray + (abs(seconds - self.seconds) - stray) / 4
+        self.seconds = self.seconds + (seconds - self.seconds) / 8 if self.seconds else seconds
+
 
 class Probes:
     """When the next probe is due, and how the last ones went."""
@@ -93,6 +122,16 @@ class Levels:
     def provisional(self) -> bool:
         """Whether a part of the limit is on trial: a refusal meanwhile takes it back and is no fall."""
         return bool(self._gains)
+
+    def after_fall(self, running: int, *, admitted: bool) -> float:
+        """The limit after a refusal while so many others run; whether a call was `admitted` since the fall before."""
+        if running:
+            still = min(self.now, running)
+            return max(1.0, still if admitted else min(still, self.now * CUT))
+        # A silence is the pause's business; below one call at once only what was admitted between tells of a rate.
+        if self.now <= 1 and admitted:
+            return max(SMALLEST, self.now * CUT)
+        return max(min(1.0, self.now), self.now / 2)
 
     def set(self, level: float) -> None:
         """From now on it is this one, for certain."""
