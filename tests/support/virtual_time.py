@@ -4,12 +4,14 @@ Nothing waits for a socket here, so that whenever no callback is ready, the next
 """
 
 import asyncio
+import functools
 import selectors
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
-from typing import Any, TypeVar, TypeVarTuple, Unpack
+from typing import Any, ParamSpec, TypeVar, TypeVarTuple, Unpack
 
 Args = TypeVarTuple("Args")
+Params = ParamSpec("Params")
 Result = TypeVar("Result")
 
 
@@ -55,3 +57,13 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
     """Run `main` in virtual time."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(main)
+
+
+def in_virtual_time(test: Callable[Params, Coroutine[Any, Any, None]]) -> Callable[Params, None]:
+    """Run a test of a module in virtual time; its fixtures and parameters stay as they are."""
+
+    @functools.wraps(test)
+    def scene(*args: Params.args, **named: Params.kwargs) -> None:
+        run(test(*args, **named))
+
+    return scene
