@@ -48,12 +48,19 @@ class Trace(msgspec.Struct, kw_only=True):
     """Spent in attempts, over all its calls."""
     calls: int = 0
     """Attempts, retries included."""
+    refused: int = 0
+    """Those of them that the provider refused for want of room: they cost nothing."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     shared: str = ""
     """`flight` where it joined work under way, `kept` where the answer was there already, `job` where it was one."""
     job: str = ""
     """The job that goes on without this caller."""
+
+    @property
+    def tried(self) -> bool:
+        """Whether the provider took a call, whatever became of it."""
+        return self.calls > self.refused
 
 
 class Attempt:
@@ -213,6 +220,7 @@ class Calls:
                 try:
                     yield tried
                 except UpstreamFailure as failure:
+                    trace.refused += failure.scope == "capacity"
                     limit.failed(grant, failure, running=self.gate.running - 1)
                     raise
                 except (asyncio.CancelledError, DeadlineExceeded):

@@ -7,12 +7,11 @@ anything was admitted since the refusal before, and when the last admitted call 
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from sidecar.engine.breaker import Breaker
-from sidecar.engine.grant import Grant
+from sidecar.engine.grant import Grant, Unsettled, smoothed
 from sidecar.engine.lateness import Climb, Lateness
 from sidecar.engine.probes import Levels, Probes, RefusalTime
 from sidecar.engine.waits import NamedWaits
@@ -67,14 +66,16 @@ class Limit:
         self.paused_until = -math.inf
         """No call is sent before this point on the clock."""
         self._clock = clock
-        self._refusal_time = RefusalTime()
+        self.refusal_time = RefusalTime()
         self._waits = NamedWaits()
         self._lateness = Lateness()
         self._climb: Climb | None = None
         """Where deadlines had a part in the limit: how it rises again."""
-        self._unsettled: deque[Grant] = deque()
-        """Calls of which it is not yet known whether they were admitted, in the order they were sent."""
+        self._unsettled = Unsettled()
         self._last_sent = self._admitted_at = self._refused_at = self._fell_at = -math.inf
+        self._refusing_since = math.inf
+        self._trial: Grant | None = None
+        """The call that finds out whether a provider that was down is back."""
         self._probes = Probes()
         self._levels = Levels(ceiling)
         self._highest: tuple[float, float] = (ceiling, -math.inf)
@@ -101,14 +102,9 @@ class Limit:
         return max(0.0, self.paused_until - self._clock())
 
     @property
-    def refusing(self) -> float:
-        """Seconds that a refusal takes, smoothed; 0 before the first."""
-        return self._refusal_time.seconds
-
-    @property
-    def confirm(self) -> float:
-        """Seconds after which a call that was not refused is admitted."""
-        return self._refusal_time.confirm
+    def refusing_for(self) -> float:
+        """Seconds for which the provider has refused whatever it was sent; 0 where something was admitted since."""
+        return max(0.0, self._clock() - self._refusing_since)
 
     @property
     def fact(self) -> bool:
@@ -121,6 +117,8 @@ class Limit:
     @property
     def expected(self) -> float:
         """Calls at once that estimates count on: the ceiling until the limit is a fact, then the highest of late."""
+        if self.untaught:
+            return self.ceiling
         if self._climb is not None:
             return self._climb.proven(self.found)
         now, (level, at) = self._clock(), self._highest
@@ -139,7 +137,8 @@ class Limit:
             return -math.inf
         self._settle(self._clock())
         if self.breaker.opened_by is not None:
-            probing = any(self.breaker.sent_since_opened(grant.at) for grant in self._unsettled)
+            trial = self._trial
+            probing = trial is not None and not trial.ended and self.breaker.sent_since_opened(trial.at)
             return math.inf if probing else -math.inf
         return max(self.paused_until, self._within(running))
 
@@ -161,9 +160,11 @@ class Limit:
         now = self._clock()
         beyond = running >= self.slots or (self.found < 1 and now < self._last_sent + self.gap - 0.001)
         grant = Grant(now, self._last_sent, self.generation, running)
-        if beyond and self.breaker.opened_by is None:
+        if self.breaker.opened_by is not None:
+            self._trial = grant
+        elif beyond:
             grant.probe = True
-            self._probes.sent(now, self.confirm)
+            self._probes.sent(now, self.refusal_time.confirm)
         self._last_sent = now
         self._settle(now)
         self._unsettled.append(grant)
@@ -179,8 +180,8 @@ class Limit:
         """A call was answered, a stream's first event came after `first` seconds; `running` others are under way."""
         now = self._clock()
         seconds = now - grant.at
-        self.duration = _smoothed(self.duration, seconds if first is None else first)
-        self.holding = _smoothed(self.holding, seconds)
+        self.duration = smoothed(self.duration, seconds if first is None else first)
+        self.holding = smoothed(self.holding, seconds)
         if not self.untaught:
             self._settle(now)
         self.begun(grant)
@@ -223,24 +224,18 @@ class Limit:
 
     def ended(self, grant: Grant) -> None:
         """A call is over, however it went."""
-        if grant.ended:
-            return
         grant.ended = True
-        if grant.probe:
-            self._looked_at(grant)
+        self._looked_at(grant)
 
     def _looked_at(self, grant: Grant) -> None:
-        """It is known what became of a probe."""
+        """It is known what became of a call, which may have been a probe."""
+        self._probes.under_way -= grant.probe
         grant.probe = False
-        self._probes.under_way -= 1
 
     def _settle(self, now: float) -> None:
         """Draw the conclusions of time: calls that were not refused, levels that held, refusals long ago."""
-        confirm = self.confirm
-        while self._unsettled and (self._unsettled[0].ended or self._unsettled[0].at + confirm <= now):
-            grant = self._unsettled.popleft()
-            if not grant.ended:
-                self._admitted(grant)
+        for grant in self._unsettled.admitted(now - self.refusal_time.confirm):
+            self._admitted(grant)
         self._levels.settle(now)
         if self._refused_at > -math.inf and now - self._refused_at > FORGOTTEN and self._climb is None:
             self._refused_at = -math.inf
@@ -248,7 +243,8 @@ class Limit:
             self.why = "quiet"
 
     def _admitted(self, grant: Grant) -> None:
-        if grant.at > self._admitted_at:
+        self._refusing_since = math.inf
+        if grant.at > self._admitted_at:  # noqa: PLR1730 - max() costs a tenth of the call
             self._admitted_at = grant.at
         if grant.probe:
             self._looked_at(grant)
@@ -259,13 +255,14 @@ class Limit:
         level = min(float(self.ceiling), found + 1 if found >= 1 else min(1.0, found * STEP))
         self._levels.gain(level, now + PROVISIONAL * self.holding)
         self.found, self.slots = level, max(1, int(level))
-        self._probes.rose(now, confirm=self.confirm, each=self.holding / level, below_one=level < 1)
+        self._probes.rose(now, confirm=self.refusal_time.confirm, each=self.holding / level, below_one=level < 1)
         self.why = "probes"
 
     def _refused(self, grant: Grant, running: int, failure: UpstreamFailure, *, probe: bool) -> None:
         now, levels = self._clock(), self._levels
-        self._refusal_time.measured(now - grant.at)
+        self.refusal_time.measured(now - grant.at)
         self.refused += 1
+        self._refusing_since = min(self._refusing_since, now)
         self._refused_at = now
         self._probes.admitted = 0
         if not running and not probe:
@@ -295,9 +292,3 @@ class Limit:
         self.generation += 1
         self._lateness = Lateness()
         self._probes.fell(self._clock(), each=self.holding / found, below_one=found < 1)
-
-
-def _smoothed(before: float, seconds: float) -> float:
-    # Slower up than down: who is refused by this estimate is refused for good, who is let in may still be served.
-    weight = 32 if seconds > before else 8
-    return before + (seconds - before) / weight if before else seconds

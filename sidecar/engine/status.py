@@ -84,7 +84,7 @@ def status_of(engine: Engine) -> Status:
             why=limit.why,
             spacing=round(limit.gap, 4),
             refused=limit.refused,
-            refusal_seconds=round(limit.refusing, 4),
+            refusal_seconds=round(limit.refusal_time.seconds, 4),
         ),
         oldest_wait=round(calls.gate.oldest_wait, 3),
         call_seconds=round(limit.holding, 3),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.edges.batch import running as running_module
 from sidecar.edges.batch.door import Batch, serve_batch
 from sidecar.edges.batch.source import opened
 from sidecar.engine.jobs import Works
@@ -211,6 +212,22 @@ async def test_a_provider_that_is_down_is_waited_for(folder: Folder) -> None:
     assert await running == 0
     assert data(folder) == answers(*names)
     assert sum("Waiting" in said for said in folder.said) == 1
+
+
+async def test_a_provider_that_has_no_room_at_all_is_waited_for(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is said too, and costs no line a try, however long it lasts."""
+    monkeypatch.setattr(running_module, "_NO_ROOM_SECONDS", 0.05)
+    names = [f"q{number}" for number in range(30)]
+    folder.questions(*names)
+    provider = Provider(lambda _: UpstreamError(status=503, scope="capacity"))
+    running = asyncio.create_task(folder.batch(provider))
+    await asyncio.wait_for(folder.heard.wait(), PATIENCE)
+    assert folder.said == ["The AI provider refuses every call for now. Waiting until it is back."]
+    provider.fails = lambda _: None
+    assert await running == 0
+    assert data(folder) == answers(*names)
 
 
 async def test_waiting_for_the_provider_can_end(folder: Folder) -> None:

@@ -104,7 +104,7 @@ def test_a_probe_that_is_not_refused_raises_it_by_one() -> None:
     sent = provider.clock.now
     provider.probe()
     assert provider.clock.now - sent == pytest.approx(FIRST)
-    provider.clock.now += provider.limit.confirm
+    provider.clock.now += provider.limit.refusal_time.confirm
     provider.room()
     assert (provider.limit.found, provider.limit.why) == (17, "probes")
 
@@ -124,7 +124,7 @@ def test_a_level_just_gained_is_taken_back_by_a_refusal() -> None:
     """That is a probe which failed late, and no fall."""
     provider = fallen(16)
     provider.probe()
-    provider.clock.now += provider.limit.confirm
+    provider.clock.now += provider.limit.refusal_time.confirm
     provider.answer()
     provider.clock.now += max(0.0, provider.room())
     provider.send()
@@ -227,9 +227,27 @@ def test_a_provider_that_is_down_gets_one_call_at_a_time() -> None:
     provider.clock.now += 1.0
     assert provider.room() == -math.inf
     provider.send()
-    assert provider.room() == math.inf
+    for _ in range(20):
+        assert provider.room() == math.inf
+        provider.clock.now += 1.0
     provider.answer()
     assert provider.room() < math.inf
+
+
+def test_how_long_it_refuses_everything_is_known() -> None:
+    """From the first refusal that nothing admitted has followed; a night without calls before counts for nothing."""
+    provider = fallen(16)
+    provider.answer(16)
+    assert provider.limit.refusing_for == 0.0
+    provider.clock.now += 200.0
+    for _ in range(3):
+        provider.send()
+        provider.refuse()
+        provider.clock.now += 5.0
+    assert provider.limit.refusing_for == pytest.approx(15.0)
+    provider.send()
+    provider.answer()
+    assert provider.limit.refusing_for == 0.0
 
 
 def test_a_refusal_shows_that_it_is_up() -> None:

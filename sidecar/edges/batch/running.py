@@ -28,6 +28,7 @@ from sidecar.words.errors import (
     ShuttingDown,
     SidecarError,
     UpstreamAuth,
+    UpstreamError,
     UpstreamFailure,
     UpstreamUnreachable,
 )
@@ -43,8 +44,10 @@ _SYNC_SECONDS: Final = 1.0
 """What a power cut costs: replies of the last so many seconds."""
 _LAST_SECONDS: Final = 1.0
 """After the grace: what it ended is put away."""
+_NO_ROOM_SECONDS: Final = 20.0
+"""After which a provider that refuses whatever it is sent is said to."""
 
-
+_NO_ROOM: Final = "The AI provider refuses every call for now."
 TOLD: Final = "It was told to stop."
 
 
@@ -204,7 +207,7 @@ class Running:
             else:
                 reply = answered(text, html_safe=self._settings.html_safe)
                 return Record(id=name, success=True, data=reply.data)
-            if trace.calls and not (isinstance(error, UpstreamUnreachable) and self._refusal is not None):
+            if trace.tried and not (isinstance(error, UpstreamUnreachable) and self._refusal is not None):
                 tries += 1
             if (pause := self._again(error, trace, tries)) is None:
                 return Record(id=name, success=False, error=str(error), code=error.code)
@@ -213,8 +216,8 @@ class Running:
     def _again(self, error: SidecarError, trace: Trace, tries: int) -> float | None:
         """Seconds after which the line is to be asked again; None where its failure is its reply."""
         if isinstance(error, DeadlineExceeded):
-            # Without a call it only waited for its turn, or for a provider that is down.
-            return None if trace.calls else 0.0
+            # Without a call it only waited for its turn, or for a provider that is down or has no room.
+            return None if trace.tried else 0.0
         if not isinstance(error, UpstreamFailure) or tries >= MOST_TRIES:
             return None
         if error.scope == "request":
@@ -239,6 +242,8 @@ class Running:
             refusal = self._refusal
             if isinstance(refusal, UpstreamAuth | RateLimited):
                 raise Halted(str(refusal))
+            if refusal is None and self._works.engine.calls.limit.refusing_for >= _NO_ROOM_SECONDS:
+                refusal = UpstreamError(_NO_ROOM)
             if refusal is None and since is not None:
                 self._telling.say("The AI provider is back.")
                 since = None

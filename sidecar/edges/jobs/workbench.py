@@ -91,7 +91,7 @@ class Workbench:
             raise
         except SidecarError as exc:
             code = exc.code
-            pause = await self._failed(run, exc, tried=trace.calls > 0)
+            pause = await self._failed(run, exc, tried=trace.tried)
         except Exception as exc:  # noqa: BLE001 - the job's outermost: a fault of ours ends it and no other
             events.fault("internal", exc, job=run.job_id)
             code = InternalError.code
