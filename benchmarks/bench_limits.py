@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-from limit_scenes import FOREVER, MAX_TOKENS, SCENES, Scene
-from rig import ROOT, Command, demo_upstream, get, line, post, run_burst, sidecar
+from limit_scenes import FOREVER, SCENES, Scene, ours
+from rig import ROOT, Command, demo_upstream, get, line, post, run_burst
 
 from tests.support.worlds import World, ideal
 
@@ -87,9 +87,7 @@ class Bench:
             upstream = stack.enter_context(demo_upstream(*scene.demo_words()))
             started = [stack.enter_context(self._started(candidate, upstream, world)) for world in shares(scene.world)]
             urls = [url for url, _ in started]
-            if candidate in ("ours", "before"):  # a class does not come with the start
-                for number, url in enumerate(urls):
-                    post(f"{url}/ai", {"action": "chat", "content": f"Is the SDK of {number} loaded?"})
+            if candidate in ("ours", "before"):
                 post(f"{upstream}/demo/reset")
             used = sum(command.cpu() for _, command in started)
             answers = run_burst(urls, scene.bodies())
@@ -102,8 +100,7 @@ class Bench:
     def _started(self, candidate: str, upstream: str, world: World) -> Iterator[tuple[str, Command]]:
         if candidate in ("ours", "before"):
             env = self._before if candidate == "before" else {}
-            words = ("--concurrency", "64", "--request-timeout", "25", "--max-tokens", str(MAX_TOKENS))
-            with sidecar(upstream, *words, **env) as started:
+            with ours(upstream, **env) as started:
                 yield started
             return
         told = (msgspec.json.encode(world).decode(),) if candidate == "told" else ()
@@ -170,8 +167,9 @@ def main() -> None:
         parser.error(f"no such scene: {', '.join(sorted(unknown))}")
     names = asked.scenes or [*SCENES, "cpu"]
     candidates = asked.only or list(CANDIDATES)
-    with revision(BEFORE) if "before" in candidates else contextlib.nullcontext({}) as before:
-        bench, rows = Bench(before), []
+    with contextlib.ExitStack() as stack:
+        bench = Bench(stack.enter_context(revision(BEFORE)) if "before" in candidates else {})
+        rows: list[dict[str, object]] = []
         if by_table := [name for name in names if name != "cpu"]:
             rows += table(bench, by_table, candidates, asked.runs)
         if "cpu" in names:

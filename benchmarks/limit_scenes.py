@@ -3,11 +3,13 @@
 A scene's `World` is that of the tests in virtual time, so that both speak of the same limits.
 """
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from rig import ROOT
+from rig import ROOT, Command, post, sidecar
 
 sys.path.insert(0, str(ROOT))
 
@@ -63,6 +65,15 @@ class Scene(NamedTuple):
             json.dumps({"action": "chat", "content": content(number, self.world), "user_id": number}).encode()
             for number in range(self.world.callers)
         ]
+
+
+@contextlib.contextmanager
+def ours(upstream: str, **env: str) -> Iterator[tuple[str, Command]]:
+    """The sidecar as the scenes have it, with one answer behind it: a class does not come with the start."""
+    words = ("--concurrency", "64", "--request-timeout", "25", "--max-tokens", str(MAX_TOKENS))
+    with sidecar(upstream, *words, **env) as (url, command):
+        post(f"{url}/ai", {"action": "chat", "content": f"Is the SDK of {url} loaded?"})
+        yield url, command
 
 
 def content(number: int, world: World) -> str:

@@ -107,7 +107,7 @@ def pause(headers: Mapping[str, str], tried: int) -> float:
         return float(headers["retry-after-ms"]) / 1000
     with contextlib.suppress(KeyError, ValueError):
         return float(headers["Retry-After"])
-    return min(8.0, 0.5 * 2**tried) * (1 - 0.25 * random.random())
+    return min(8.0, 0.5 * 2.0**tried) * (1 - 0.25 * random.random())
 
 
 async def main(upstream: str, world: World | None) -> None:
