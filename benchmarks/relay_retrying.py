@@ -1,7 +1,8 @@
 """The usual thing: aiohttp in, a client of 64 connections out, a refused call sleeps and is tried again ten times.
 
 Sleeps as long as Retry-After says, else for a time that doubles from 0.5 to 8 s, a quarter of it by chance, as the
-official SDK does. Given a `World` as JSON, the relay knows the provider's limit and keeps within it from the start.
+official SDK does; the SDK would heed retry-after-ms first, which at a bucket wears ten retries out within a second.
+Given a `World` as JSON, the relay knows the provider's limit and keeps within it from the start.
 Usage: relay_retrying.py UPSTREAM [WORLD]; prints its address on stderr.
 """
 
@@ -103,8 +104,6 @@ class Relay:
 
 def pause(headers: Mapping[str, str], tried: int) -> float:
     """Seconds to sleep after attempt number `tried`, counted from 0."""
-    with contextlib.suppress(KeyError, ValueError):
-        return float(headers["retry-after-ms"]) / 1000
     with contextlib.suppress(KeyError, ValueError):
         return float(headers["Retry-After"])
     return min(8.0, 0.5 * 2.0**tried) * (1 - 0.25 * random.random())
