@@ -68,6 +68,8 @@ class Breaker:
     def alive(self) -> bool:
         """Close it: the provider does its work, whatever becomes of a single request. Whether it was open."""
         was_open = self.opened_by is not None
+        if not (was_open or self._failures or self._silent):
+            return False
         self._failures.clear()
         self._last.clear()
         self._silent = 0

@@ -15,7 +15,9 @@ import msgspec
 
 from sidecar.engine.deadline import Point
 from sidecar.engine.gate import Gate
-from sidecar.engine.limit import Grant, Limit
+from sidecar.engine.grant import Grant
+from sidecar.engine.limit import Limit
+from sidecar.engine.limit_events import LimitEvents
 from sidecar.engine.rate import Rate
 from sidecar.engine.turns import Ticket
 from sidecar.words.errors import DeadlineExceeded, RateLimited, UpstreamFailure
@@ -29,6 +31,9 @@ SHED_SECONDS: Final = 0.25
 
 SHED_MARGIN: Final = 1.05
 """How much longer than measured a wait is taken to be before somebody is told that it is in vain: less than one."""
+
+LONGEST_AGAIN: Final = 60.0
+"""Seconds that callers who were refused before put off when one is told to come again, at most: few of them do."""
 
 FAR: Final = 3600.0
 """Seconds an attempt may take by itself. Its waiters' deadlines end it sooner, by cancelling it: they may move."""
@@ -85,6 +90,7 @@ class Calls:
     ) -> None:
         self.limit = Limit(ceiling=concurrency, clock=clock)
         self.gate = Gate(self.limit, clock=clock)
+        self._events = LimitEvents(self.limit)
         self.answered = Rate(clock)
         """Provider calls answered, a second."""
         self.upstream = upstream
@@ -92,6 +98,8 @@ class Calls:
         self.sleep = sleep
         self._probes: set[object] = set()
         self._shed_at = -math.inf
+        self._come_again = -math.inf
+        """When the caller refused last was told to come again."""
 
     def open_after(self, ready: asyncio.Task[None]) -> None:
         """Grant nothing before `ready` is done, so that no call's measured time has the adapter's loading in it."""
@@ -128,6 +136,17 @@ class Calls:
         limit = self.limit
         full = limit.expected / limit.holding if limit.holding else 0.0
         return limit.pause + requests / max(1.0, self.answered.per_second(), full)
+
+    def come_again(self, late: float) -> float:
+        """Seconds after which a caller who would be `late` seconds too late would not be.
+
+        Who is refused after him comes again after him, as the provider works calls off: all at once they would be
+        refused again.
+        """
+        limit, now = self.limit, self.clock()
+        after = min(self._come_again + limit.holding / limit.expected, now + late + LONGEST_AGAIN)
+        self._come_again = max(now + late, after)
+        return self._come_again - now
 
     async def complete(
         self,
@@ -219,7 +238,11 @@ class Calls:
 
     def follow(self) -> None:
         """Tell those who wait what the limit now says of their chances."""
-        limit, now = self.limit, self.clock()
+        limit = self.limit
+        if limit.untaught and limit.breaker.opened_by is None and self._events.told == limit.found and not self._probes:
+            return
+        now = self.clock()
+        self._events.tell(now)
         if limit.breaker.opened_by is None:
             self._probes.clear()
         elif (refusal := limit.breaker.refusal(idle=False)) is not None:
@@ -228,7 +251,7 @@ class Calls:
             self.gate.refuse_due(now + pause, RateLimited(retry_after=pause))
         if self.gate.waiting and limit.fact and limit.holding and now - self._shed_at >= SHED_SECONDS:
             self._shed_at = now
-            self.gate.shed(limit.holding / limit.expected / SHED_MARGIN, limit.duration)
+            self.gate.shed(limit.holding / limit.expected / SHED_MARGIN, limit.duration, self.come_again)
 
 
 def backoff(attempt: int, chance: float) -> float:

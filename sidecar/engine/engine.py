@@ -233,7 +233,7 @@ class Engine:
             # With nothing under way the measured time may be an old one, and a try is the way to a new one.
             wait += calls * self.calls.limit.duration
         if wait > left:
-            raise Overloaded(retry_after=wait - left)
+            raise Overloaded(retry_after=self.calls.come_again(wait - left))
 
     def refused(self, error: SidecarError, *, door: str, request_id: str) -> None:
         """Count and log a request that its door refused; a full house tells how long what it holds will take."""

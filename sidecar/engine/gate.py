@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from sidecar.engine.deadline import Point
-from sidecar.engine.limit import Grant, Limit
+from sidecar.engine.grant import Grant
+from sidecar.engine.limit import Limit
 from sidecar.engine.turns import Ticket, Turns
 from sidecar.words.errors import DeadlineExceeded, Overloaded, SidecarError, UpstreamFailure
 
@@ -144,10 +145,11 @@ class Gate:
             if not waiter.ticket.patient and self._turns.remove(waiter.ticket, waiter.key):
                 waiter.future.set_result(error.again())
 
-    def shed(self, each: float, spare: float) -> None:
+    def shed(self, each: float, spare: float, again: Callable[[float], float]) -> None:
         """End the waits that would go on beyond their deadline, where a call is granted every `each` seconds.
 
-        A call needs `spare` seconds once it is granted.
+        A call needs `spare` seconds once it is granted. `again` says of so many seconds too late after how many seconds
+        to come again.
         """
         now, due = self._clock(), 0.0
         for waiter in self._turns.order():
@@ -155,7 +157,7 @@ class Gate:
             late = now + due + spare - waiter.deadline.at
             if late > 0 and not waiter.ticket.patient and self._turns.remove(waiter.ticket, waiter.key):
                 due -= each
-                waiter.future.set_result(Overloaded(retry_after=late))
+                waiter.future.set_result(Overloaded(retry_after=again(late)))
 
     def rank(self, user: str, *, background: bool = False) -> int:
         """Waiting calls that go before a new one of `user`, if turns go on as now."""

@@ -12,8 +12,14 @@ LATE_SHARE: Final = 0.1
 PATIENT: Final = 5.0
 """Seconds a call must have had before its deadline says something; twice as many while none was measured."""
 
+UNFAIR: Final = 1.1
+"""Of the shortest answer's time: a call that had less of it when its deadline came says nothing."""
+
 _LEAST_ANSWERS: Final = 8
 """Answers from which a mean is taken for one."""
+
+_LEAST_LINE: Final = 3
+"""Answers from which a line is taken for one."""
 
 _MOST_PATIENCE: Final = 1024
 """Answers between two tries of a higher limit, at most."""
@@ -26,36 +32,46 @@ class Lateness:
         self.done = 0
         self.late = 0
         self._shortest = 0.0
-        self._sums = (0.0, 0.0, 0.0, 0.0)
-        """Of the others under way, the seconds, the squares of the former, the products of both."""
+        self._others = self._seconds = self._squares = self._products = 0.0
+        """Sums: of the others under way, the seconds, the squares of the former, the products of both."""
 
     def answered(self, seconds: float, others: int) -> None:
         """Count an answer that took so many seconds, sent beside so many others."""
         self.done += 1
-        self._shortest = min(self._shortest, seconds) if self._shortest else seconds
-        x, y, xx, xy = self._sums
-        self._sums = (x + others, y + seconds, xx + others * others, xy + others * seconds)
+        if seconds < self._shortest or not self._shortest:
+            self._shortest = seconds
+        self._others += others
+        self._seconds += seconds
+        self._squares += others * others
+        self._products += others * seconds
 
     def fair(self, seconds: float) -> bool:
         """Whether a call that ended at its deadline after so many seconds had its time."""
-        return seconds >= (max(PATIENT, 1.25 * self._shortest) if self._shortest else 2 * PATIENT)
+        return seconds >= (max(PATIENT, UNFAIR * self._shortest) if self._shortest else 2 * PATIENT)
 
-    def slots(self, found: float) -> float | None:
-        """The limit that is fit after one more late call; None where it is a hiccup and no queue.
+    def queue(self, found: float, span: float) -> tuple[float, float] | None:
+        """The provider's slots and the seconds of a call that waits for none, after a late call of `span` seconds.
 
-        Where a provider works off S calls of s seconds at a time and the n-th waits its turn, calls take s and one more
-        s for every S that were before them: a line over n whose slope is s / S. Least squares find it.
+        None where it is a hiccup and no queue. Where a provider works off S calls of s seconds at a time and the n-th
+        waits its turn, calls take s and one more s for every S that were before them: a line over n whose slope is
+        s / S. Least squares find it. Few answers make no line, but if most calls were late, there was always work:
+        then the answers of so long a time, at s seconds each, were made by S = answers * s / time (Little's law).
         """
         if not self.done or self.late < max(2, LATE_SHARE * (self.late + self.done)):
             return None  # without an answer it is silence, which tells nothing of room
-        x, y, xx, xy = self._sums
-        variance = xx - x * x / self.done
-        if self.done >= 3 and variance > self.done:
-            slope = (xy - x * y / self.done) / variance
+        x, y = self._others, self._seconds
+        variance = self._squares - x * x / self.done
+        if self.done >= _LEAST_LINE and variance > self.done:
+            slope = (self._products - x * y / self.done) / variance
             start = (y - slope * x) / self.done
             if slope > 0 and 0 < (slots := 2 * start / slope - 1) < found:
-                return max(1.0, round(slots))
-        return max(1.0, found * 3 // 4)
+                slots = max(1.0, round(slots))
+                return slots, slope * slots
+        elif self.done < _LEAST_ANSWERS:
+            if self.late <= self.done:
+                return None
+            return max(1.0, min(found, round(self.done * self._shortest / span))), self._shortest
+        return max(1.0, found * 3 // 4), self._shortest
 
 
 class Climb:
@@ -67,6 +83,10 @@ class Climb:
         self._patience = _LEAST_ANSWERS
         self._before: tuple[float, float] | None = None
         """While a try goes on: the limit before, and the mean seconds of an answer under it."""
+
+    def proven(self, found: float) -> float:
+        """The limit without what is being tried."""
+        return found if self._before is None else self._before[0]
 
     def answered(self, seconds: float, found: float) -> float:
         """Count an answer under a limit that was used up; the limit from now on."""

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from typing import Final
 
 from sidecar.engine.breaker import Breaker
+from sidecar.engine.grant import Grant
 from sidecar.engine.lateness import Climb, Lateness
+from sidecar.engine.probes import Levels, Probes, RefusalTime
 from sidecar.engine.waits import NamedWaits
 from sidecar.words.errors import UpstreamFailure
 
@@ -20,25 +22,9 @@ FORGOTTEN: Final = 300.0
 """Seconds without a refusal after which what refusals taught counts for nothing: to learn it anew costs a handful of
 them, to hold a class to last night's limit costs its answers. What deadlines taught stays: that costs answers."""
 
-CUT: Final = 0.75
-"""What a refusal leaves of the limit where nothing was admitted since the one before."""
-
 SPACING: Final = 0.9
 """Of the even distance between calls (seconds a call is held / limit), so that the limit is what binds."""
 
-FIRST_PROBE: Final = 0.1
-"""Seconds after a fall until one call more than the limit is sent."""
-PROBE_CALLS: Final = 12
-"""Calls between two such probes, at most; a refused one doubles the time. So their refusals stay a small share."""
-SHORTEST_LONG: Final = 1.0
-LONGEST_LONG: Final = 20.0
-"""Seconds that these calls are taken to last, at least and at most."""
-SOONER: Final = 0.35
-"""What a probe leaves of that time that is the first to be admitted; after a second one there is no wait any more."""
-EAGER: Final = 4
-"""Probes admitted in a row after which capacity has plainly come back: probes are neither spaced nor alone then."""
-REACH: Final = 4
-"""One of so many calls of the limit may be a probe then."""
 FACT: Final = 3
 """Refused probes since the last fall that make the limit a fact."""
 
@@ -48,35 +34,14 @@ STEADY: Final = 1.5
 PROVISIONAL: Final = 1.5
 """Calls' lengths for which a gained level is provisional: a refusal meanwhile takes it back and is no fall."""
 
-LEAST_CONFIRM: Final = 0.03
-"""Seconds without a refusal after which a call counts as admitted, at least."""
+RARE: Final = 1.0
+"""Seconds between two calls from which a refused probe does not put the next one off: it would cost too much."""
 
 STEP: Final = 1.25
 """How much faster a probe is than a limit below one call at once."""
 
-SLOW_CALLS: Final = 3
-"""Calls between two such probes, at least."""
-
-SMALLEST: Final = 1 / 256
-"""The least limit: a call in flight for one 256th of the time."""
-
 REMEMBERED: Final = 10.0
 """Seconds for which the highest limit found counts for estimates, since capacity may come back."""
-
-
-class Grant:
-    """One call on its way, and what the limit knew when it was sent."""
-
-    __slots__ = ("at", "ended", "generation", "others", "probe")
-
-    def __init__(self, at: float, generation: int, others: int, *, probe: bool) -> None:
-        self.at = at
-        self.generation = generation
-        self.others = others
-        """Calls that were under way already."""
-        self.probe = probe
-        """Whether it went out above the limit."""
-        self.ended = False
 
 
 class Limit:
@@ -86,6 +51,8 @@ class Limit:
         self.ceiling = ceiling
         self.found: float = ceiling
         """Calls at once that the provider is thought to admit; below one, the share of the time that one may run."""
+        self.slots = ceiling
+        """Calls at once within the limit."""
         self.breaker = Breaker(clock)
         self.generation = 0
         """Grows with each fall; a call remembers the one it was sent in."""
@@ -93,14 +60,14 @@ class Limit:
         """Seconds until a successful call has its answer, or a stream its first event, smoothed; 0 before the first."""
         self.holding = 0.0
         """Seconds that a successful call holds its slot: a stream to its end. Smoothed likewise."""
-        self.refusing = 0.0
-        """Seconds that a refusal takes, smoothed; 0 before the first."""
         self.refused = 0
         """Refusals in all."""
+        self.why = ""
+        """What the limit was last set by: `refusals`, `deadlines`, `probes`, `answers`, `quiet`; blank at the start."""
         self.paused_until = -math.inf
         """No call is sent before this point on the clock."""
         self._clock = clock
-        self._stray = 0.0
+        self._refusal_time = RefusalTime()
         self._waits = NamedWaits()
         self._lateness = Lateness()
         self._climb: Climb | None = None
@@ -108,26 +75,18 @@ class Limit:
         self._unsettled: deque[Grant] = deque()
         """Calls of which it is not yet known whether they were admitted, in the order they were sent."""
         self._last_sent = self._admitted_at = self._refused_at = self._fell_at = -math.inf
-        self._probes = 0
-        """Probes of which nothing is known yet."""
-        self._risen = 0
-        """Probes admitted in a row."""
-        self._interval = FIRST_PROBE
-        self._probe_at = self._probe_due = -math.inf
-        self._failed_probes = 0
-        self._firm: float = ceiling
-        """The limit without what is provisional."""
-        self._gains: deque[tuple[float, float]] = deque()
-        """Provisional levels and when each becomes firm."""
+        self._probes = Probes()
+        self._levels = Levels(ceiling)
         self._highest: tuple[float, float] = (ceiling, -math.inf)
+        """The highest limit of late that was a fact, and when it last was."""
 
     def __repr__(self) -> str:
         return f"<Limit {self.found:g}/{self.ceiling}{' (fact)' if self.fact else ''}, {self.breaker.state}>"
 
     @property
-    def slots(self) -> int:
-        """Calls at once within the limit."""
-        return max(1, int(self.found))
+    def untaught(self) -> bool:
+        """Whether nothing was refused, late or forgotten only: there is no limit but the ceiling."""
+        return self._refused_at == -math.inf and self._climb is None
 
     @property
     def gap(self) -> float:
@@ -142,60 +101,71 @@ class Limit:
         return max(0.0, self.paused_until - self._clock())
 
     @property
+    def refusing(self) -> float:
+        """Seconds that a refusal takes, smoothed; 0 before the first."""
+        return self._refusal_time.seconds
+
+    @property
     def confirm(self) -> float:
         """Seconds after which a call that was not refused is admitted."""
-        return max(LEAST_CONFIRM, 2 * self.refusing, self.refusing + 4 * self._stray)
+        return self._refusal_time.confirm
 
     @property
     def fact(self) -> bool:
         """Whether the limit was held against the provider often enough to refuse callers by it."""
         if self.found >= self.ceiling:
             return False
-        steady = self._clock() - self._fell_at >= STEADY and self._failed_probes >= FACT
+        steady = self._clock() - self._fell_at >= STEADY and self._probes.failed >= FACT
         return steady or self._climb is not None
 
     @property
     def expected(self) -> float:
-        """Calls at once that estimates may count on: the ceiling until the limit is a fact, then the highest of late."""
+        """Calls at once that estimates count on: the ceiling until the limit is a fact, then the highest of late."""
+        if self._climb is not None:
+            return self._climb.proven(self.found)
+        now, (level, at) = self._clock(), self._highest
+        lately = now - at <= REMEMBERED
         if not self.fact:
-            level, at = self._highest
-            return self.ceiling if at == -math.inf or self._clock() - at > REMEMBERED else max(level, self.found)
-        level, at = self._highest
-        if at == -math.inf or self.found >= level or self._clock() - at > REMEMBERED:
-            self._highest = (self.found, self._clock())
-        return self._highest[0]
+            return max(level, self.found) if lately else self.ceiling
+        if not lately or self.found >= level:
+            level, self._highest = self.found, (self.found, now)
+        return level
 
     def room(self, running: int) -> float:
-        """The point on the clock from which one more call may be sent; infinity: not before one of those running ends."""
-        now = self._clock()
-        self._settle(now)
-        if self.breaker.opened_by is not None:
-            probing = any(self.breaker.sent_since_opened(grant.at) for grant in self._unsettled)
-            return math.inf if probing or running >= self.ceiling else now
-        if now < self.paused_until:
-            return self.paused_until
+        """The point on the clock from which one more call may be sent; infinity: once one of those running ends."""
         if running >= self.ceiling:
             return math.inf
-        spaced = self._last_sent + self.gap
-        if running < self.slots and (self.found >= 1 or self._probes or self._probe_at > spaced):
+        if self.untaught and self.breaker.opened_by is None:
+            return -math.inf
+        self._settle(self._clock())
+        if self.breaker.opened_by is not None:
+            probing = any(self.breaker.sent_since_opened(grant.at) for grant in self._unsettled)
+            return math.inf if probing else -math.inf
+        return max(self.paused_until, self._within(running))
+
+    def _within(self, running: int) -> float:
+        """The same, by the limit and its probes alone."""
+        probes, spaced = self._probes, self._last_sent + self.gap
+        if running < self.slots and (self.found >= 1 or probes.under_way or probes.at > spaced):
             return spaced
         if self._climb is not None:
             return math.inf if running >= self.slots else spaced
-        if self._probes >= self._reach:
-            return self._probe_due
+        if probes.under_way >= probes.reach(self.slots):
+            return probes.known_at
         if self.found < 1:
-            return math.inf if running else max(self._probe_at, self._last_sent + self.gap / STEP)
-        return self._probe_at if self._risen >= EAGER else max(spaced, self._probe_at)
+            return math.inf if running else max(probes.at, self._last_sent + self.gap / STEP)
+        return probes.at if probes.eager else max(spaced, probes.at)
 
     def grant(self, running: int) -> Grant:
         """A call is sent now beside `running` others."""
         now = self._clock()
         beyond = running >= self.slots or (self.found < 1 and now < self._last_sent + self.gap - 0.001)
-        grant = Grant(now, self.generation, running, probe=beyond and self.breaker.opened_by is None)
-        if grant.probe:
-            self._probes += 1
-            self._probe_due = now + self.confirm
+        grant = Grant(now, self._last_sent, self.generation, running)
+        if beyond and self.breaker.opened_by is None:
+            grant.probe = True
+            self._probes.sent(now, self.confirm)
         self._last_sent = now
+        self._settle(now)
         self._unsettled.append(grant)
         return grant
 
@@ -207,17 +177,20 @@ class Limit:
 
     def succeeded(self, grant: Grant, *, running: int, first: float | None = None) -> None:
         """A call was answered, a stream's first event came after `first` seconds; `running` others are under way."""
-        seconds = self._clock() - grant.at
+        now = self._clock()
+        seconds = now - grant.at
         self.duration = _smoothed(self.duration, seconds if first is None else first)
         self.holding = _smoothed(self.holding, seconds)
-        self._settle(self._clock())
+        if not self.untaught:
+            self._settle(now)
         self.begun(grant)
-        self.ended(grant)
+        grant.ended = True
         if grant.generation != self.generation:
             return
         self._lateness.answered(seconds, grant.others)
         if self._climb is not None and running + 1 >= self.slots:
             self._set(min(self.ceiling, self._climb.answered(seconds, self.found)))
+            self.why = "answers"
             if self.found >= self.ceiling:
                 self._climb = None
 
@@ -242,11 +215,11 @@ class Limit:
         if grant.generation != self.generation:
             return
         self._lateness.late += 1
-        if (slots := self._lateness.slots(self.found)) is not None:
-            self.holding *= slots / self.found  # so long a call takes that waits for none at the provider's
+        if (queue := self._lateness.queue(self.found, seconds)) is not None:
+            slots, self.holding = queue
             self.duration = min(self.duration, self.holding)
             self._climb = Climb()
-            self._fall(slots)
+            self._fall(slots, why="deadlines")
 
     def ended(self, grant: Grant) -> None:
         """A call is over, however it went."""
@@ -259,7 +232,7 @@ class Limit:
     def _looked_at(self, grant: Grant) -> None:
         """It is known what became of a probe."""
         grant.probe = False
-        self._probes -= 1
+        self._probes.under_way -= 1
 
     def _settle(self, now: float) -> None:
         """Draw the conclusions of time: calls that were not refused, levels that held, refusals long ago."""
@@ -268,84 +241,63 @@ class Limit:
             grant = self._unsettled.popleft()
             if not grant.ended:
                 self._admitted(grant)
-        while self._gains and self._gains[0][0] <= now:
-            self._firm = self._gains.popleft()[1]
+        self._levels.settle(now)
         if self._refused_at > -math.inf and now - self._refused_at > FORGOTTEN and self._climb is None:
             self._refused_at = -math.inf
             self._set(self.ceiling)
+            self.why = "quiet"
 
     def _admitted(self, grant: Grant) -> None:
-        self._admitted_at = max(self._admitted_at, grant.at)
+        if grant.at > self._admitted_at:
+            self._admitted_at = grant.at
         if grant.probe:
             self._looked_at(grant)
             self._rise()
 
     def _rise(self) -> None:
-        now = self._clock()
-        self.found = min(float(self.ceiling), self.found + 1 if self.found >= 1 else min(1.0, self.found * STEP))
-        self._gains.append((now + PROVISIONAL * self.holding, self.found))
-        self._risen += 1
-        self._interval = max(self.confirm, SOONER * self._interval) if self._risen < 2 else self.confirm
-        self._probe_after(self._interval if self._risen < 2 else 0.0)
-
-    def _probe_after(self, seconds: float) -> None:
-        """Below one call at once a probe is a call sent early: it says something only once some were sent in time."""
-        least = SLOW_CALLS * self.holding / self.found if self.found < 1 else 0.0
-        self._probe_at = self._clock() + max(seconds, least)
-
-    @property
-    def _reach(self) -> int:
-        """Probes that may be under way together."""
-        return 1 if self._risen < EAGER else min(self._risen, max(1, self.slots // REACH))
+        now, found = self._clock(), self.found
+        level = min(float(self.ceiling), found + 1 if found >= 1 else min(1.0, found * STEP))
+        self._levels.gain(level, now + PROVISIONAL * self.holding)
+        self.found, self.slots = level, max(1, int(level))
+        self._probes.rose(now, confirm=self.confirm, each=self.holding / level, below_one=level < 1)
+        self.why = "probes"
 
     def _refused(self, grant: Grant, running: int, failure: UpstreamFailure, *, probe: bool) -> None:
-        now = self._clock()
-        seconds = now - grant.at
-        self._stray = self._stray + (abs(seconds - self.refusing) - self._stray) / 4 if self.refusing else seconds / 2
-        self.refusing = self.refusing + (seconds - self.refusing) / 8 if self.refusing else seconds
+        now, levels = self._clock(), self._levels
+        self._refusal_time.measured(now - grant.at)
         self.refused += 1
         self._refused_at = now
-        self._risen = 0
+        self._probes.admitted = 0
         if not running and not probe:
             pause = self._waits.after(failure, now, silence=now - max(self._admitted_at, 0.0))
             self.paused_until = max(self.paused_until, now + pause)
         if grant.generation != self.generation:
             # One of many that were sent together: with each, less is known to run.
             self._set(max(min(1.0, self.found), min(self.found, running)))
-        elif probe or self._gains:
+        elif probe or levels.provisional:
+            if self._last_sent == grant.at and self.gap >= RARE:
+                self._last_sent = grant.before
             if not probe:
-                self._set(max(self._firm, min(self.found - 1, running)))
-            self._failed_probes += 1
-            longest = min(LONGEST_LONG, max(SHORTEST_LONG, PROBE_CALLS * self.holding / self.found))
-            self._interval = min(longest, self._interval * 2)
-            self._probe_after(self._interval)
+                self._set(max(levels.firm, min(self.found - 1, running)))
+            self._probes.refused(now, each=self.holding / self.found, below_one=self.found < 1)
         else:
             admitted, self._fell_at = self._admitted_at > self._fell_at, now
-            self._fall(self._left(running, admitted=admitted))
+            self._fall(levels.after_fall(running, admitted=admitted), why="refusals")
 
-    def _left(self, running: int, *, admitted: bool) -> float:
-        """The limit after a fall."""
-        if not running:
-            # A silence is the pause's business; below one call at once only what was admitted between tells of a rate.
-            return max(SMALLEST, self.found * CUT if self.found <= 1 and admitted else max(min(1.0, self.found), self.found / 2))
-        still = min(self.found, running)
-        return max(1.0, still if admitted else min(still, self.found * CUT))
+    def _set(self, level: float) -> None:
+        """From now on the limit is this one, for certain."""
+        self._levels.set(level)
+        self.found, self.slots = level, max(1, int(level))
 
-    def _fall(self, found: float) -> None:
+    def _fall(self, found: float, *, why: str) -> None:
         self._set(found)
+        self.why = why
         self.generation += 1
         self._lateness = Lateness()
-        self._failed_probes = 0
-        self._interval = FIRST_PROBE
-        self._probe_after(self._interval)
-
-    def _set(self, found: float) -> None:
-        self.found = self._firm = found
-        self._gains.clear()
+        self._probes.fell(self._clock(), each=self.holding / found, below_one=found < 1)
 
 
 def _smoothed(before: float, seconds: float) -> float:
     # Slower up than down: who is refused by this estimate is refused for good, who is let in may still be served.
     weight = 32 if seconds > before else 8
     return before + (seconds - before) / weight if before else seconds
-

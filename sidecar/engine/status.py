@@ -23,6 +23,23 @@ class Slots(msgspec.Struct, frozen=True):
     """CONCURRENCY."""
 
 
+class Found(msgspec.Struct, frozen=True):
+    """The limit and what it was found by."""
+
+    calls: float
+    """Calls at once; below one, the share of the time that one may run."""
+    fact: bool
+    """Whether callers are refused by it."""
+    why: str
+    """What set it last; blank at the start."""
+    spacing: float
+    """Seconds between two calls."""
+    refused: int
+    """Calls refused by the provider since the start."""
+    refusal_seconds: float
+    """How long a refusal takes, smoothed."""
+
+
 class Shared(msgspec.Struct, frozen=True):
     """Work that several callers have in common."""
 
@@ -40,6 +57,7 @@ class Status(msgspec.Struct, frozen=True):
     places: Held
     bytes: Held
     slots: Slots
+    limit: Found
     oldest_wait: float
     call_seconds: float
     drain_rate: float
@@ -54,16 +72,25 @@ class Status(msgspec.Struct, frozen=True):
 def status_of(engine: Engine) -> Status:
     """The status now."""
     admission, calls, flights = engine.admission, engine.calls, engine.flights
+    limit = calls.limit
     return Status(
         state="draining" if admission.draining else "serving",
         places=Held(admission.held, admission.places),
         bytes=Held(admission.held_bytes, admission.size),
-        slots=Slots(calls.gate.running, calls.gate.waiting, calls.limit.slots, calls.limit.ceiling),
+        slots=Slots(calls.gate.running, calls.gate.waiting, limit.slots, limit.ceiling),
+        limit=Found(
+            calls=round(limit.found, 3),
+            fact=limit.fact,
+            why=limit.why,
+            spacing=round(limit.gap, 4),
+            refused=limit.refused,
+            refusal_seconds=round(limit.refusing, 4),
+        ),
         oldest_wait=round(calls.gate.oldest_wait, 3),
-        call_seconds=round(calls.limit.holding, 3),
+        call_seconds=round(limit.holding, 3),
         drain_rate=round(calls.answered.per_second(), 2),
-        pause=round(calls.limit.pause, 3),
-        breaker=calls.limit.breaker.state,
+        pause=round(limit.pause, 3),
+        breaker=limit.breaker.state,
         answers=dict(sorted(engine.answers.items())),
         flights=Shared(len(flights), flights.joined, flights.hits, len(flights.kept), flights.kept.held),
     )

@@ -1,4 +1,4 @@
-"""Layer 7, pauses: how long nothing is sent after a refusal while nothing of ours runs, and how far a named wait counts.
+"""Layer 7, pauses: how long nothing is sent after a refusal while nothing of ours runs; what a named wait counts for.
 
 While something runs, its end is the better clock and no pause is made. Plain functions, the clock is handed in.
 """

@@ -13,9 +13,10 @@ from sidecar.edges.batch.door import Batch, serve_batch
 from sidecar.edges.batch.source import opened
 from sidecar.engine.jobs import Works
 from sidecar.wiring import engine_of
-from sidecar.words.errors import RateLimited, UpstreamAuth, UpstreamError, UpstreamUnreachable
+from sidecar.words.errors import UpstreamAuth, UpstreamError, UpstreamUnreachable
 from sidecar.words.ports import Call, Completion
 from tests.doubles import HeldUpstream, Told
+from tests.support.scripted_calls import refusal
 from tests.wire import settings_of
 
 PATIENCE = 60.0
@@ -233,7 +234,7 @@ async def test_a_refused_key_ends_it(folder: Folder) -> None:
 
 
 async def test_a_limit_of_the_provider_is_kept_to(folder: Folder) -> None:
-    """Who is refused for a while is asked again until it is answered."""
+    """A line that the provider refuses for want of room is sent again until it is answered; no try is used up."""
     names = [f"q{number}" for number in range(12)]
     folder.questions(*names)
     refused: list[str] = []
@@ -242,7 +243,7 @@ async def test_a_limit_of_the_provider_is_kept_to(folder: Folder) -> None:
         if question in refused:
             return None
         refused.append(question)
-        return RateLimited(retryable=True) if question in ("q3", "q7") else None
+        return refusal() if question in ("q3", "q7") else None
 
     assert await folder.batch(Provider(fails)) == 0
     assert data(folder) == answers(*names)

@@ -16,7 +16,7 @@ from sidecar.edges.jobs.runs import Run, Runs, Stopped
 from sidecar.edges.jobs.serving import working
 from sidecar.edges.jobs.store import JobStore
 from sidecar.edges.jobs.workbench import Workbench
-from sidecar.engine import limit
+from sidecar.engine import breaker
 from sidecar.wiring import workbenches
 from sidecar.words.contract import Request
 from sidecar.words.errors import (
@@ -31,6 +31,7 @@ from sidecar.words.jobs import Job, Lane
 from sidecar.words.ports import Call, Completion
 from tests.doubles import HeldUpstream
 from tests.jobbing import PATIENCE, ended, jobs_of, lecture, until
+from tests.support.scripted_calls import refusal
 from tests.valkeys import Valkey, valkey
 from tests.wire import settings_of
 
@@ -127,13 +128,13 @@ async def test_a_failed_job_starts_anew_when_it_is_enqueued_again(store: JobStor
 async def test_a_provider_that_is_down_costs_no_try(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it is away: jobs wait, and are done when it is back."""
     monkeypatch.setattr(workbench, "DOWN_SECONDS", 0.05)
-    monkeypatch.setattr(limit, "COOLEST", 0.05)
+    monkeypatch.setattr(breaker, "COOLEST", 0.05)
     upstream = HeldUpstream()
     upstream.failure = UpstreamUnreachable(retryable=True)
     async with at_work(store, upstream) as benches:
-        found = benches["night"].works.engine.calls.limit
+        found = benches["night"].works.engine.calls.limit.breaker
         ids = [job.job_id for job in await store.enqueue([lecture(number) for number in range(4)])]
-        await until(store, ids, lambda _: found.breaker == "open")
+        await until(store, ids, lambda _: found.state == "open")
         # It is tried again now and then, more often than a job may be.
         await upstream.reached(len(upstream.calls) + workbench.MOST_TRIES + 1)
         assert not ended(await store.look(ids))
@@ -336,13 +337,14 @@ async def test_whatever_fails_around_a_run_loses_no_job(store: JobStore, monkeyp
 
 
 async def test_a_worker_steps_back_where_the_provider_refuses_for_too_many(store: JobStore) -> None:
-    """Fewer calls at once, no try used up by one refusal, and every job ends well."""
-    upstream = Scripted(*[RateLimited(status=429, retryable=True) for _ in range(3)])
+    """Fewer calls at once, no try used up however often one is refused, and every job ends well."""
+    upstream = Scripted(*[refusal() for _ in range(workbench.MOST_TRIES + 1)])
     async with at_work(store, upstream, WORKER_CONCURRENCY="4") as benches:
         limit = benches["night"].works.engine.calls.limit
         before = limit.found
         ids = [job.job_id for job in await store.enqueue([lecture(number) for number in range(4)])]
         jobs = await until(store, ids, ended)
+        assert limit.refused == workbench.MOST_TRIES + 1
         assert limit.found < before
     assert {job.status for job in jobs if job} == {"complete"}
 

@@ -4,10 +4,14 @@ Nothing waits for a socket here, so that whenever no callback is ready, the next
 """
 
 import asyncio
+import functools
 import selectors
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from typing import Any, ParamSpec, TypeVar, TypeVarTuple, Unpack
 
+Args = TypeVarTuple("Args")
+Params = ParamSpec("Params")
 Result = TypeVar("Result")
 
 
@@ -37,8 +41,29 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now
 
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Args]], Result], *args: *Args
+    ) -> asyncio.Future[Result]:
+        """Work for threads is done here and takes no time: the clock would jump while they work."""
+        future: asyncio.Future[Result] = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as exc:  # noqa: BLE001 - whose work it is hears of it
+            future.set_exception(exc)
+        return future
+
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
     """Run `main` in virtual time."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(main)
+
+
+def in_virtual_time(test: Callable[Params, Coroutine[Any, Any, None]]) -> Callable[Params, None]:
+    """Run a test of a module in virtual time; its fixtures and parameters stay as they are."""
+
+    @functools.wraps(test)
+    def scene(*args: Params.args, **named: Params.kwargs) -> None:
+        run(test(*args, **named))
+
+    return scene

@@ -1,22 +1,14 @@
 """Providers in virtual time: what they admit, how they say no, and what a client that knows everything would reach.
 
-A world is plain data. `SimulatedProvider` is the port `Upstream` over it: its refusals are HTTP answers in the words of
-real providers, read by the real classifier.
+A world is plain data. tests/support/simulated_provider.py is the provider of one.
 """
 
-import asyncio
 import heapq
-import json
 import math
 import random
-from collections.abc import AsyncGenerator, Callable
 from typing import Any, Literal
 
 import msgspec
-
-from sidecar.edges.upstream import failures
-from sidecar.edges.upstream.wire import Answer
-from sidecar.words.ports import Call, Completion
 
 Voice = Literal["openai", "nowait", "bare", "503", "529", "long", "reset", "gemini", "azure", "wrong"]
 
@@ -94,9 +86,7 @@ class Capacity:
         """Seconds until the buckets would admit a call of so many tokens; 0 where they do now."""
         self.refill(now)
         needed = {"requests": 1.0, "tokens": float(tokens)}
-        return max(
-            ((needed[name] - self._left[name]) / bucket.rate for name, bucket in self._buckets()), default=0.0
-        )
+        return max(((needed[name] - self._left[name]) / bucket.rate for name, bucket in self._buckets()), default=0.0)
 
     def full(self, now: float) -> float:
         """Seconds until the buckets are full again: what reset headers tell."""
@@ -110,127 +100,6 @@ class Capacity:
 
     def admits(self, now: float, tokens: int) -> bool:
         return self.running < self.slots(now) and self.missing(now, tokens) <= 1e-9
-
-
-def tokens_of(call: Call) -> int:
-    """What the user's text counts; ours is the same in every call."""
-    return len(str(call.messages[-1]["content"])) // 4
-
-
-class SimulatedProvider:
-    """One provider of a world, shared by all sidecars of a scene."""
-
-    def __init__(self, world: World, *, seed: int = 1) -> None:
-        self.world = world
-        self.received = 0
-        self.refused = 0
-        self.answered = 0
-        self.left = 0
-        """Calls whose caller left while they ran."""
-        self.ends: list[float] = []
-        self.capacity: Capacity | None = None
-        self._random = random.Random(seed)
-        self._line: list[asyncio.Future[None]] = []
-
-    async def complete(self, call: Call, *, deadline: float) -> Completion:
-        world, loop = self.world, asyncio.get_running_loop()
-        await asyncio.sleep(world.away * self._random.uniform(0.8, 1.2))
-        if self.capacity is None:
-            self.capacity = Capacity(world, loop.time())
-        capacity, tokens = self.capacity, tokens_of(call)
-        self.received += 1
-        missing = capacity.missing(loop.time(), tokens)
-        full = capacity.running >= capacity.slots(loop.time())
-        if missing > 1e-9 or (full and not world.queue):
-            if world.counts_refused:
-                capacity.take(tokens, refused=True)
-            self.refused += 1
-            await asyncio.sleep(world.refusing + world.away)
-            raise failures.failure(self._refusal(missing, capacity.full(loop.time())), call)
-        capacity.take(tokens)
-        await self._slot(capacity)
-        try:
-            await asyncio.sleep(world.hold * self._random.uniform(1 - world.spread, 1 + world.spread))
-        except asyncio.CancelledError:
-            self.left += 1
-            raise
-        finally:
-            self._free(capacity)
-        await asyncio.sleep(world.away)
-        self.answered += 1
-        self.ends.append(loop.time())
-        return Completion(text="fine", prompt_tokens=tokens, completion_tokens=10)
-
-    async def _slot(self, capacity: Capacity) -> None:
-        loop = asyncio.get_running_loop()
-        if capacity.running < capacity.slots(loop.time()):
-            capacity.running += 1
-            return
-        place: asyncio.Future[None] = loop.create_future()
-        self._line.append(place)
-        try:
-            await place
-        except asyncio.CancelledError:
-            self.left += 1
-            if place.done() and not place.cancelled():
-                self._free(capacity)
-            else:
-                self._line.remove(place)
-            raise
-
-    def _free(self, capacity: Capacity) -> None:
-        capacity.running -= 1
-        now = asyncio.get_running_loop().time()
-        while self._line and capacity.running < capacity.slots(now):
-            capacity.running += 1
-            self._line.pop(0).set_result(None)
-
-    def _refusal(self, missing: float, full: float) -> Answer:
-        return refusal(self.world.voice, missing or 1.0, full)
-
-    async def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
-        completion = await self.complete(call, deadline=deadline)
-        yield json.dumps({"choices": [{"delta": {"content": completion.text}, "finish_reason": "stop"}]}).encode()
-
-    async def aclose(self) -> None:
-        """Nothing to free."""
-
-
-def refusal(voice: Voice, wait: float, full: float) -> Answer:
-    """How a provider of this voice refuses a call for which it has room after `wait` seconds, all of it after `full`."""
-    status, headers, body = 429, {}, b""
-    limited = {"message": "Rate limit reached for gpt-4o.", "type": "requests", "code": "rate_limit_exceeded"}
-    named = {"retry-after": str(math.ceil(wait)), "retry-after-ms": str(math.ceil(wait * 1000))}
-    remaining = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": f"{math.ceil(full * 1000)}ms"}
-    match voice:
-        case "openai":
-            headers, body = named | remaining, _error(limited)
-        case "nowait":
-            body = _error(limited)
-        case "wrong":
-            headers, body = {"retry-after": "3600"}, _error(limited)
-        case "long":
-            headers, body = {"retry-after": "20"}, _error(limited)
-        case "reset":
-            headers, body = remaining | {"x-ratelimit-reset-requests": "6m0s"}, _error(limited)
-        case "azure":
-            said = f"Requests have exceeded the rate limit. Please retry after {math.ceil(wait)} seconds."
-            body = _error({"message": said, "code": "429"})
-        case "gemini":
-            words = "You exceeded your current quota, please check your plan and billing details."
-            info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{math.ceil(wait)}s"}
-            body = json.dumps(
-                [{"error": {"code": 429, "message": words, "status": "RESOURCE_EXHAUSTED", "details": [info]}}]
-            ).encode()
-        case "503" | "529":
-            status, body = int(voice), _error({"message": "Overloaded", "type": "overloaded_error"})
-        case "bare":
-            pass
-    return Answer(status, headers, body)
-
-
-def _error(error: dict[str, Any]) -> bytes:
-    return json.dumps({"error": error}).encode()
 
 
 class Ideal(msgspec.Struct, frozen=True):
@@ -268,13 +137,13 @@ def ideal(world: World) -> Ideal:
     return Ideal(served, last + 2 * world.away)
 
 
-Scenes = Callable[[], list[World]]
 _FOREVER = math.inf
 
 
 def _slots(count: int, **more: Any) -> World:
     hold = {1: 0.04, 2: 0.08, 4: 0.15, 8: 0.3}.get(count, min(2.0, 15.0 * count / 400))
-    return World(**({"slots": ((count, _FOREVER),), "hold": hold} | more))
+    words: dict[str, Any] = {"slots": ((count, _FOREVER),), "hold": hold}
+    return World(**(words | more))
 
 
 def scenes() -> list[World]:
@@ -290,9 +159,7 @@ def scenes() -> list[World]:
         for said, voice in voices:
             name = f"bucket {a_minute}/{burst}, {said}"
             callers = {600: 300, 60: 25}.get(a_minute, 400)
-            worlds.append(
-                World(name=name, requests=Bucket(a_minute / 60, burst), voice=voice, callers=callers)
-            )
+            worlds.append(World(name=name, requests=Bucket(a_minute / 60, burst), voice=voice, callers=callers))
     both: list[tuple[int, Bucket]] = [(12, Bucket(25, 60)), (16, Bucket(20, 10)), (4, Bucket(10, 100))]
     worlds += [
         _slots(

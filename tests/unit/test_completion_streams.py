@@ -1,16 +1,18 @@
 """The engine's second verb, streamed: the slot held until the end, silence bounded, retries before the first event."""
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
 
+from sidecar.engine.breaker import DOWN
 from sidecar.engine.completions import Completing, Completions
 from sidecar.wiring import engine_of
-from sidecar.words.errors import RateLimited, SidecarError, UpstreamError, UpstreamUnreachable
+from sidecar.words.errors import SidecarError, UpstreamError, UpstreamUnreachable
 from sidecar.words.ports import Call
 from tests.streams import Spring
+from tests.support.scripted_calls import refusal
+from tests.support.virtual_time import in_virtual_time
 from tests.wire import PATIENCE, settings_of
 
 
@@ -38,11 +40,12 @@ class Taker:
 
 
 def over(spring: Spring, *, silent: float = PATIENCE, total: float = PATIENCE, **named: str) -> Completions:
-    return Completions(engine_of(settings_of(**named), spring), silent_seconds=silent, stream_seconds=total)
+    engine = engine_of(settings_of(**named), spring, clock=asyncio.get_running_loop().time)
+    return Completions(engine, silent_seconds=silent, stream_seconds=total)
 
 
 def asked(*, seconds: float = 25.0, user: str = "anna", **more: Any) -> Completing:
-    now = time.monotonic()
+    now = asyncio.get_running_loop().time()
     call = Call(messages=[{"role": "user", "content": "Why?"}], max_tokens=7)
     return Completing(
         call=call, asker=user, action="t", deadline=now + seconds, arrived=now, request_id="r", door="t", **more
@@ -53,6 +56,7 @@ def code(failure: SidecarError | None) -> str:
     return failure.code if failure is not None else "ok"
 
 
+@in_virtual_time
 async def test_events_pass_in_their_order_and_the_slot_is_held_until_the_end() -> None:
     """One event at a time; afterwards nothing is held and the call is counted as answered."""
     spring, taker = Spring(), Taker()
@@ -69,6 +73,7 @@ async def test_events_pass_in_their_order_and_the_slot_is_held_until_the_end() -
     assert completions.engine.answers == {"ok": 1}
 
 
+@in_virtual_time
 async def test_the_deadline_is_the_first_events_alone() -> None:
     """Before it the stream ends in time; after it, it goes on beyond."""
     spring, taker = Spring(), Taker()
@@ -79,15 +84,14 @@ async def test_the_deadline_is_the_first_events_alone() -> None:
     task = asyncio.create_task(completions.stream(request, taker))
     await spring.feed.put(b"a")
     await taker.has(1)
-    late = asyncio.Event()
-    asyncio.get_running_loop().call_at(request.deadline + 0.05, late.set)
-    await late.wait()
+    await asyncio.sleep(1.05)
     await spring.feed.put(b"b")
     await spring.feed.put(None)
     assert code(await task) == "ok"
     assert taker.taken == [b"a", b"b"]
 
 
+@in_virtual_time
 async def test_a_provider_that_falls_silent_is_left() -> None:
     """What came was given; the slot is free."""
     spring, taker = Spring(), Taker()
@@ -97,6 +101,7 @@ async def test_a_provider_that_falls_silent_is_left() -> None:
     assert (taker.taken, spring.running, completions.engine.calls.idle) == ([b"a"], 0, True)
 
 
+@in_virtual_time
 async def test_a_caller_who_takes_nothing_is_left() -> None:
     """He holds a slot that others wait for."""
     spring, taker = Spring(), Taker()
@@ -108,21 +113,21 @@ async def test_a_caller_who_takes_nothing_is_left() -> None:
     assert (taker.taken, spring.running, completions.engine.calls.idle) == ([b"a"], 0, True)
 
 
+@in_virtual_time
 async def test_whoever_moves_on_is_not_silent() -> None:
     """Many short pauses in a row are no silence, and a long stream is none."""
     spring, taker = Spring(), Taker()
     completions = over(spring, silent=1.0)
     task = asyncio.create_task(completions.stream(asked(), taker))
-    started = time.monotonic()
-    count = 0
-    while time.monotonic() - started < 1.5:
+    for count in range(1, 10):
+        await asyncio.sleep(0.9)
         await spring.feed.put(b"a")
-        count += 1
         await taker.has(count)
     await spring.feed.put(None)
     assert code(await task) == "ok"
 
 
+@in_virtual_time
 async def test_an_endless_stream_ends() -> None:
     """However lively it is."""
     spring, taker = Spring(), Taker()
@@ -131,8 +136,7 @@ async def test_an_endless_stream_ends() -> None:
     async def feed() -> None:
         while True:
             await spring.feed.put(b"a")
-            await taker.has(len(taker.taken))
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.01)
 
     feeding = asyncio.create_task(feed())
     assert code(await completions.stream(asked(), taker)) == "timeout"
@@ -140,16 +144,18 @@ async def test_an_endless_stream_ends() -> None:
     assert completions.engine.calls.idle
 
 
+@in_virtual_time
 async def test_before_the_first_event_it_is_retried_as_any_call() -> None:
     """Nothing was shown yet, and a refusal cost nothing."""
     spring, taker = Spring(), Taker()
     completions = over(spring)
-    for item in (RateLimited(retryable=True), b"a", None):
+    for item in (refusal(), b"a", None):
         await spring.feed.put(item)
     assert code(await completions.stream(asked(), taker)) == "ok"
     assert (taker.taken, len(spring.calls)) == ([b"a"], 2)
 
 
+@in_virtual_time
 async def test_a_kept_connection_that_was_closed_is_tried_once_more() -> None:
     """The provider had most likely not begun; twice in a row it may have, and a third try could be paid for again."""
     spring, taker = Spring(), Taker()
@@ -161,6 +167,7 @@ async def test_a_kept_connection_that_was_closed_is_tried_once_more() -> None:
     assert (taker.taken, len(spring.calls)) == ([], 2)
 
 
+@in_virtual_time
 async def test_after_the_first_event_nothing_is_retried() -> None:
     """The caller has a part of it; the failure is what ends it."""
     spring, taker = Spring(), Taker()
@@ -171,6 +178,7 @@ async def test_after_the_first_event_nothing_is_retried() -> None:
     assert (taker.taken, len(spring.calls)) == ([b"a"], 1)
 
 
+@in_virtual_time
 async def test_a_stream_of_nothing_is_an_empty_answer() -> None:
     """Never a success."""
     spring = Spring()
@@ -178,6 +186,7 @@ async def test_a_stream_of_nothing_is_an_empty_answer() -> None:
     assert code(await over(spring).stream(asked(), Taker())) == "empty_response"
 
 
+@in_virtual_time
 async def test_a_caller_who_leaves_ends_the_providers_call() -> None:
     """While waiting for the provider, and while he was being sent to."""
     spring, taker = Spring(), Taker()
@@ -196,9 +205,10 @@ async def test_a_caller_who_leaves_ends_the_providers_call() -> None:
     assert spring.running == 0
     assert completions.engine.calls.idle
     assert completions.engine.answers == {"cancelled": 2}
-    assert completions.engine.calls.limit.breaker == "closed"
+    assert completions.engine.calls.limit.breaker.state == "closed"
 
 
+@in_virtual_time
 async def test_a_stream_waits_for_its_turn_like_all() -> None:
     """One slot, held by a stream: the next one comes when it ends."""
     spring, first, second = Spring(), Taker(), Taker()
@@ -213,34 +223,36 @@ async def test_a_stream_waits_for_its_turn_like_all() -> None:
     assert second.taken == [b"b"]
 
 
+@in_virtual_time
 async def test_the_first_event_shows_that_the_provider_is_back() -> None:
     """Others are let in while the probe's stream goes on."""
     spring, taker = Spring(), Taker()
     completions = over(spring)
     limit = completions.engine.calls.limit
-    limit.failed(UpstreamError(), 0, running=0)
-    for _ in range(20):
-        limit.failed(UpstreamError("down"), 0, running=0)
-    assert limit.breaker == "open"
-    limit._probe_at = 0.0
+    for _ in range(DOWN[UpstreamError]):
+        limit.breaker.failed(UpstreamError("down"), completions.engine.clock())
+    assert limit.breaker.state == "open"
+    await asyncio.sleep(1.0)
     task = asyncio.create_task(completions.stream(asked(), taker))
     await spring.feed.put(b"a")
     await taker.has(1)
-    assert limit.breaker == "closed"
+    assert limit.breaker.state == "closed"
     await spring.feed.put(None)
     assert code(await task) == "ok"
 
 
+@in_virtual_time
 async def test_a_long_stream_shuts_nobody_out() -> None:
     """What a call needs until it answers is a stream's first event; how long it goes on then is its slot's affair."""
     spring, long, second, third = Spring(), Taker(), Taker(), Taker()
-    completions = over(spring)
+    completions = over(spring, silent=100.0, total=1000.0)
     calls = completions.engine.calls
-    clock = calls.clock
-    calls.clock = lambda: clock() + (60.0 if long.taken else 0.0)
-    for item in (b"a", None):
-        await spring.feed.put(item)
-    assert code(await completions.stream(asked(), long)) == "ok"
+    first = asyncio.create_task(completions.stream(asked(), long))
+    await spring.feed.put(b"a")
+    await long.has(1)
+    await asyncio.sleep(60.0)
+    await spring.feed.put(None)
+    assert code(await first) == "ok"
     assert calls.limit.holding >= 60.0
     task = asyncio.create_task(completions.stream(asked(user="ben"), second))
     await spring.feed.put(b"b")
@@ -255,6 +267,7 @@ async def test_a_long_stream_shuts_nobody_out() -> None:
     assert code(await other) == "ok"
 
 
+@in_virtual_time
 async def test_draining_lets_a_stream_end_within_the_grace() -> None:
     """And ends it when the grace is over, as what it is."""
     spring, taker = Spring(), Taker()

@@ -1,7 +1,6 @@
 """The engine's second verb: raw completions whole, shared where that was allowed, fair, in time."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,15 +11,18 @@ from sidecar.wiring import engine_of
 from sidecar.words.errors import EmptyResponse, SidecarError, UpstreamAuth, UpstreamError
 from sidecar.words.ports import Call, Completion
 from tests.doubles import HeldUpstream
+from tests.support.engines import measured
+from tests.support.scripted_calls import settle
+from tests.support.virtual_time import in_virtual_time
 from tests.wire import settings_of
 
 
 def over(upstream: HeldUpstream, **named: str) -> Completions:
-    return Completions(engine_of(settings_of(**named), upstream))
+    return Completions(engine_of(settings_of(**named), upstream, clock=asyncio.get_running_loop().time))
 
 
 def asked(content: str = "Why?", *, user: str = "anna", seconds: float = 25.0, **more: Any) -> Completing:
-    now = time.monotonic()
+    now = asyncio.get_running_loop().time()
     call = Call(messages=[{"role": "user", "content": content}], max_tokens=7, extra=more.pop("extra", {}))
     return Completing(
         call=call, asker=user, action="t", deadline=now + seconds, arrived=now, request_id="r", door="t", **more
@@ -35,12 +37,7 @@ def code(answer: bytes | SidecarError) -> str:
     return answer.code if isinstance(answer, SidecarError) else "ok"
 
 
-async def settle() -> None:
-    """Let every task that can go on do so."""
-    for _ in range(10):
-        await asyncio.sleep(0)
-
-
+@in_virtual_time
 async def test_three_hundred_who_may_share_are_one_call() -> None:
     """Bodies that differ in their user alone; whoever joined has given his place back."""
     upstream = HeldUpstream(text="Já, “ja”.", held=True)
@@ -71,6 +68,7 @@ async def test_three_hundred_who_may_share_are_one_call() -> None:
     ],
     ids=["text", "field", "not shared"],
 )
+@in_virtual_time
 async def test_whatever_else_differs_is_another_call(other: Callable[[], Completing]) -> None:
     """Everything of a body but its user determines the answer."""
     upstream = HeldUpstream()
@@ -80,6 +78,7 @@ async def test_whatever_else_differs_is_another_call(other: Callable[[], Complet
     assert len(upstream.calls) == 2
 
 
+@in_virtual_time
 async def test_the_order_of_fields_is_no_difference() -> None:
     """Two Moodles may write the same request differently."""
     upstream = HeldUpstream()
@@ -89,6 +88,7 @@ async def test_the_order_of_fields_is_no_difference() -> None:
     assert len(upstream.calls) == 1
 
 
+@in_virtual_time
 async def test_a_second_press_is_a_new_call_for_that_user_alone() -> None:
     """Moodle's button "Regenerate"; and no-cache, and a caller who names no user and so cannot be told apart."""
     upstream = HeldUpstream()
@@ -101,6 +101,7 @@ async def test_a_second_press_is_a_new_call_for_that_user_alone() -> None:
         assert len(upstream.calls) == calls
 
 
+@in_virtual_time
 async def test_a_failure_is_the_answer_and_not_kept() -> None:
     """It is counted and logged as what it is, and the next one asks anew."""
     upstream = HeldUpstream()
@@ -112,6 +113,7 @@ async def test_a_failure_is_the_answer_and_not_kept() -> None:
     assert completions.engine.answers == {"upstream_error": 1, "ok": 1}
 
 
+@in_virtual_time
 async def test_what_cannot_be_shaped_is_its_error() -> None:
     """The shape's error is the request's; one that nobody foresaw is `internal`."""
 
@@ -127,6 +129,7 @@ async def test_what_cannot_be_shaped_is_its_error() -> None:
         assert code(await completions.answer(asked(shared=shared), broken)) == "internal"
 
 
+@in_virtual_time
 async def test_the_deadline_holds_and_frees_the_slot() -> None:
     """Queueing included; the provider's call ends with it."""
     upstream = HeldUpstream(held=True)
@@ -136,11 +139,12 @@ async def test_the_deadline_holds_and_frees_the_slot() -> None:
     assert upstream.left.is_set()
 
 
+@in_virtual_time
 async def test_what_cannot_be_done_in_time_is_refused_at_once() -> None:
     """With a measured second a call and one slot, the fourth in line hears so now."""
     upstream = HeldUpstream(held=True)
     completions = over(upstream, CONCURRENCY="1")
-    completions.engine.calls.limit.succeeded(1.0, 0, saturated=False)
+    measured(completions.engine, 1.0)
     tasks = [asyncio.create_task(completions.answer(asked(user=str(n)), text)) for n in range(5)]
     await upstream.reached()
     answer = await completions.answer(asked(seconds=3.0), text)
@@ -150,6 +154,7 @@ async def test_what_cannot_be_done_in_time_is_refused_at_once() -> None:
     await asyncio.gather(*tasks)
 
 
+@in_virtual_time
 async def test_a_provider_that_is_down_is_not_asked() -> None:
     """The code is that of what opened the breaker."""
     upstream = HeldUpstream()
@@ -159,6 +164,7 @@ async def test_a_provider_that_is_down_is_not_asked() -> None:
     assert len(upstream.calls) == 3
 
 
+@in_virtual_time
 async def test_users_take_turns_and_the_background_waits() -> None:
     """One slot: the greedy user's backlog, then a newcomer who goes second, and the background last."""
     upstream = HeldUpstream(held=True)
@@ -177,6 +183,7 @@ async def test_users_take_turns_and_the_background_waits() -> None:
     assert order == ["first", "g1", "new", "g2", "g3", "night"]
 
 
+@in_virtual_time
 async def test_a_caller_who_leaves_frees_his_slot() -> None:
     """And is counted as one who left."""
     upstream = HeldUpstream(held=True)
@@ -189,6 +196,7 @@ async def test_a_caller_who_leaves_frees_his_slot() -> None:
     assert completions.engine.answers == {"cancelled": 1}
 
 
+@in_virtual_time
 async def test_draining_ends_what_outlasts_the_grace() -> None:
     """With the code that says so."""
     upstream = HeldUpstream(held=True)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 
 from sidecar.engine.deadline import Deadline
 from sidecar.engine.gate import Gate
+from sidecar.engine.limit import Limit
 from sidecar.engine.turns import Ticket
-from sidecar.words.errors import DeadlineExceeded, RateLimited, UpstreamUnreachable
+from sidecar.words.errors import DeadlineExceeded, Overloaded, RateLimited, UpstreamUnreachable
+from tests.support.virtual_time import run
 
 FAR = time.monotonic() + 1e6
 
@@ -29,7 +32,7 @@ async def hold(gate: Gate, user: str, until: asyncio.Event, deadline: float = FA
 
 async def test_no_more_calls_than_slots() -> None:
     """What is beyond the slots waits, and goes on as slots come free."""
-    gate, until = Gate(slots=2), asyncio.Event()
+    gate, until = Gate(Limit(ceiling=2)), asyncio.Event()
     tasks = [asyncio.create_task(hold(gate, str(n), until)) for n in range(5)]
     await settle()
     assert (gate.running, gate.waiting) == (2, 3)
@@ -41,7 +44,7 @@ async def test_no_more_calls_than_slots() -> None:
 
 async def test_a_cancelled_waiter_is_gone() -> None:
     """Who leaves while waiting frees his place in the queue."""
-    gate, until = Gate(slots=1), asyncio.Event()
+    gate, until = Gate(Limit(ceiling=1)), asyncio.Event()
     running = asyncio.create_task(hold(gate, "a", until))
     await settle()
     waiting = asyncio.create_task(hold(gate, "b", until))
@@ -55,7 +58,7 @@ async def test_a_cancelled_waiter_is_gone() -> None:
 
 async def test_leaving_in_the_moment_of_the_grant_passes_the_slot_on() -> None:
     """A slot granted to someone who is just being cancelled goes to the next one."""
-    gate, first, later = Gate(slots=1), asyncio.Event(), asyncio.Event()
+    gate, first, later = Gate(Limit(ceiling=1)), asyncio.Event(), asyncio.Event()
     running = asyncio.create_task(hold(gate, "a", first))
     await settle()
     leaver = asyncio.create_task(hold(gate, "b", later))
@@ -74,7 +77,7 @@ async def test_leaving_in_the_moment_of_the_grant_passes_the_slot_on() -> None:
 
 async def test_a_running_call_that_is_cancelled_frees_its_slot() -> None:
     """A caller who leaves in the middle frees the slot."""
-    gate, until = Gate(slots=1), asyncio.Event()
+    gate, until = Gate(Limit(ceiling=1)), asyncio.Event()
     running = asyncio.create_task(hold(gate, "a", until))
     await settle()
     running.cancel()
@@ -90,7 +93,7 @@ async def test_an_expired_call_is_dropped_at_the_grant() -> None:
         return now
 
     moved: Callable[[], float] = clock
-    gate, until = Gate(slots=1, clock=moved), asyncio.Event()
+    gate, until = Gate(Limit(ceiling=1, clock=moved), clock=moved), asyncio.Event()
     running = asyncio.create_task(hold(gate, "a", until))
     await settle()
     late = asyncio.create_task(hold(gate, "b", until, deadline=5.0))
@@ -106,10 +109,12 @@ async def test_an_expired_call_is_dropped_at_the_grant() -> None:
 
 async def test_more_slots_are_used_at_once() -> None:
     """A limit that grows lets waiting calls in without waiting for a completion."""
-    gate, until = Gate(slots=1), asyncio.Event()
+    gate, until = Gate(Limit(ceiling=3)), asyncio.Event()
+    gate.limit.ceiling = 1
     tasks = [asyncio.create_task(hold(gate, str(n), until)) for n in range(4)]
     await settle()
-    gate.slots = 3
+    assert (gate.running, gate.waiting) == (1, 3)
+    gate.limit.ceiling = 3
     gate.grant()
     await settle()
     assert (gate.running, gate.waiting) == (3, 1)
@@ -119,7 +124,7 @@ async def test_more_slots_are_used_at_once() -> None:
 
 async def test_waiting_calls_can_be_refused_together() -> None:
     """When the provider is plainly down, nobody waits for his deadline to hear it."""
-    gate, until = Gate(slots=1), asyncio.Event()
+    gate, until = Gate(Limit(ceiling=1)), asyncio.Event()
     running = asyncio.create_task(hold(gate, "a", until))
     await settle()
     waiting = [asyncio.create_task(hold(gate, name, until)) for name in "bcd"]
@@ -135,7 +140,7 @@ async def test_waiting_calls_can_be_refused_together() -> None:
 
 async def test_who_cannot_be_served_in_time_is_refused_and_the_others_wait_on() -> None:
     """While nothing is granted: whose deadline comes sooner hears it now, unless he is patient."""
-    gate, until = Gate(slots=1, clock=lambda: 0.0), asyncio.Event()
+    gate, until = Gate(Limit(ceiling=1, clock=lambda: 0.0), clock=lambda: 0.0), asyncio.Event()
     running = asyncio.create_task(hold(gate, "a", until, deadline=5.0))
     await settle()
     short = asyncio.create_task(hold(gate, "b", until, deadline=5.0))
@@ -152,6 +157,51 @@ async def test_who_cannot_be_served_in_time_is_refused_and_the_others_wait_on() 
     assert (gate.running, gate.waiting) == (0, 0)
 
 
+async def test_who_waits_in_vain_hears_it_and_the_others_move_up() -> None:
+    """A call a second and two seconds each: who would be answered beyond his deadline is told so, nobody else."""
+    gate, until = Gate(Limit(ceiling=1, clock=lambda: 0.0), clock=lambda: 0.0), asyncio.Event()
+    running = asyncio.create_task(hold(gate, "a", until))
+    await settle()
+    first, vain, second = (
+        asyncio.create_task(hold(gate, user, until, deadline=deadline))
+        for user, deadline in (("b", 3.0), ("c", 3.5), ("d", 4.0))
+    )
+    patient = asyncio.create_task(hold(gate, "e", until, deadline=1.0, patient=True))
+    await settle()
+    gate.shed(1.0, 2.0, lambda late: late)
+    with pytest.raises(Overloaded) as caught:
+        await vain
+    assert caught.value.retry_after == 0.5
+    assert (gate.running, gate.waiting) == (1, 3)
+    until.set()
+    await asyncio.gather(running, first, second, patient)
+
+
+def test_calls_follow_each_other_evenly_once_one_was_refused() -> None:
+    """Ten calls of a second at a provider of two at once: they start half a second apart, nearly."""
+
+    async def scene() -> list[float]:
+        loop = asyncio.get_running_loop()
+        limit = Limit(ceiling=2, clock=loop.time)
+        gate, starts = Gate(limit, clock=loop.time), []
+
+        async def call(user: str) -> None:
+            async with gate.slot(Ticket(user), deadline=Deadline(loop.time() + 60)) as grant:
+                starts.append(loop.time())
+                await asyncio.sleep(1.0)
+                limit.succeeded(grant, running=gate.running - 1)
+
+        async with gate.slot(Ticket("refused"), deadline=Deadline(loop.time() + 60)) as grant:
+            limit.failed(grant, RateLimited(scope="capacity"), running=1)
+        await asyncio.gather(*(call(str(n)) for n in range(10)))
+        return starts
+
+    starts = run(scene())
+    gaps = [after - before for before, after in pairwise(starts[2:])]
+    assert all(gap >= 0.4 for gap in gaps)
+    assert starts[-1] - starts[0] == pytest.approx(4.5, abs=1.0)
+
+
 @given(
     slots=st.integers(1, 4),
     steps=st.lists(
@@ -163,7 +213,7 @@ def test_nothing_is_lost_under_any_interleaving(slots: int, steps: list[tuple[st
 
     async def scenario() -> None:
         now = 0.0
-        gate = Gate(slots=slots, clock=lambda: now)
+        gate = Gate(Limit(ceiling=slots, clock=lambda: now), clock=lambda: now)
         running: list[tuple[asyncio.Task[None], asyncio.Event]] = []
         most = slots
         for step, number in steps:
@@ -179,8 +229,8 @@ def test_nothing_is_lost_under_any_interleaving(slots: int, steps: list[tuple[st
                 case "tick":
                     now += number / 2
                 case "slots":
-                    gate.slots = 1 + number % 4
-                    most = max(most, gate.slots)
+                    gate.limit.ceiling = 1 + number % 4
+                    most = max(most, gate.limit.ceiling)
                     gate.refuse_due(now + number % 3, RateLimited())
                     gate.grant()
                 case _:

@@ -1,0 +1,103 @@
+"""A burst of callers in virtual time: the real engine, gate and limit at a simulated provider."""
+
+import asyncio
+
+import msgspec
+
+from sidecar.engine.engine import Ask, Engine
+from sidecar.wiring import engine_of
+from sidecar.words.contract import Request
+from sidecar.words.settings import SETTINGS, Settings
+from tests.support.simulated_provider import SimulatedProvider
+from tests.support.virtual_time import run
+from tests.support.worlds import World
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """What one caller heard."""
+
+    code: str
+    """`ok` or an error's code."""
+    came: float
+    """Seconds after the first caller."""
+    ended: float
+    words: str = ""
+    retry_after: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long he waited."""
+        return self.ended - self.came
+
+
+class Burst(msgspec.Struct, frozen=True):
+    """What became of a class."""
+
+    heard: list[Heard]
+    """In the order they came."""
+    refused: int
+    """Calls that the provider refused."""
+
+    @property
+    def answered(self) -> list[Heard]:
+        return [heard for heard in self.heard if heard.code == "ok"]
+
+    @property
+    def told(self) -> list[Heard]:
+        return [heard for heard in self.heard if heard.code != "ok"]
+
+    @property
+    def last(self) -> float:
+        """Seconds after the first caller when the last answer came."""
+        return max((heard.ended for heard in self.answered), default=0.0)
+
+    @property
+    def displaced(self) -> int:
+        """Answers by which somebody had his later than his turn: the worst of all."""
+        order = sorted(self.answered, key=lambda heard: heard.ended)
+        turns = {id(heard): turn for turn, heard in enumerate(self.answered)}
+        return max((place - turns[id(heard)] for place, heard in enumerate(order)), default=0)
+
+
+def engine_at(provider: SimulatedProvider, world: World) -> Engine:
+    """A sidecar with the settings of this world, on the running loop's clock."""
+    words = {setting.field: setting.default for setting in SETTINGS}
+    words |= {"openai_api_key": "key", "concurrency": world.ceiling, "request_timeout": world.deadline}
+    return engine_of(Settings(**words, proxies={}, ca_file=""), provider, clock=asyncio.get_running_loop().time)
+
+
+async def burst(engines: list[Engine], provider: SimulatedProvider, world: World, *, named: str = "") -> Burst:
+    """The callers of this world come to these sidecars in turn. Texts differ from burst to burst by `named`."""
+    loop = asyncio.get_running_loop()
+    start, refused = loop.time(), provider.refused
+
+    async def caller(number: int) -> Heard:
+        await asyncio.sleep(world.within * number / world.callers)
+        now = loop.time()
+        size = world.sizes[number % len(world.sizes)]
+        content = (f"{named}{number} " + "word " * 2000)[: size * 4]
+        request = Request(action="chat", content=content, user_id=str(number))
+        ask = Ask(
+            deadline=now + world.deadline,
+            request_id=str(number),
+            door="ai",
+            origin="10.0.0.1",
+            arrived=now,
+            request=request,
+        )
+        outcome = await engines[number % len(engines)].answer(ask)
+        reply = outcome.reply
+        return Heard(reply.code or "ok", now - start, loop.time() - start, reply.error or "", outcome.retry_after)
+
+    heard = await asyncio.gather(*(caller(number) for number in range(world.callers)))
+    return Burst(heard, provider.refused - refused)
+
+
+def burst_of(world: World, *, seed: int = 1) -> Burst:
+    """One burst at fresh sidecars."""
+
+    async def scene() -> Burst:
+        provider = SimulatedProvider(world, seed=seed)
+        return await burst([engine_at(provider, world) for _ in range(world.sidecars)], provider, world)
+
+    return run(scene())

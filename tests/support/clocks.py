@@ -1,0 +1,11 @@
+"""A clock that the test moves."""
+
+
+class Clock:
+    """Seconds, from a point that is not zero."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now

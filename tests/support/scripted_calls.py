@@ -1,0 +1,85 @@
+"""Provider calls over a scripted provider, in virtual time: what a test writes line by line, and when it was called."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+
+from sidecar.engine.calls import Calls, Trace
+from sidecar.engine.deadline import Deadline
+from sidecar.engine.turns import Ticket
+from sidecar.words.errors import RateLimited, SidecarError
+from sidecar.words.ports import Call, Completion
+
+CALL = Call(messages=({"role": "user", "content": "x"},), max_tokens=10)
+OK = Completion(text="fine", prompt_tokens=3, completion_tokens=4)
+
+
+def refusal(retry_after: float | None = None) -> RateLimited:
+    """A provider's 429 for want of room."""
+    return RateLimited(status=429, retryable=True, scope="capacity", retry_after=retry_after)
+
+
+async def settle() -> None:
+    """Let every task that can go on do so."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+class Script:
+    """A provider that says what the test wrote, line by line; the last line again and again."""
+
+    def __init__(self, *lines: SidecarError | Completion, seconds: float = 0.0, failing: float = 0.0) -> None:
+        self.lines = list(lines)
+        self.seconds = seconds
+        """What an answer takes."""
+        self.failing = failing
+        """What a failure takes."""
+        self.called: list[float] = []
+        """When each call came, on the loop's clock."""
+        self.users: list[str] = []
+        """Whose each call was."""
+        self.gate: asyncio.Event | None = None
+        """Where there is one, every call waits for it."""
+
+    @property
+    def calls(self) -> int:
+        return len(self.called)
+
+    async def complete(self, call: Call, *, deadline: float) -> Completion:
+        self.called.append(asyncio.get_running_loop().time())
+        self.users.append(call.user)
+        line = self.lines.pop(0) if len(self.lines) > 1 else self.lines[0]
+        if self.gate is not None:
+            await self.gate.wait()
+        await asyncio.sleep(self.failing if isinstance(line, SidecarError) else self.seconds)
+        if isinstance(line, SidecarError):
+            raise line
+        return line
+
+    async def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
+        yield b""
+
+    async def aclose(self) -> None: ...
+
+
+class Bench:
+    """Calls over a script, on the running loop's clock unless told otherwise; `pauses` are those between tries."""
+
+    def __init__(self, script: Script, *, concurrency: int = 4, clock: Callable[[], float] | None = None) -> None:
+        self.now = clock or asyncio.get_running_loop().time
+        self.pauses: list[float] = []
+        self.script = script
+        self.calls = Calls(script, concurrency=concurrency, clock=self.now, sleep=self.sleep)
+        self.trace = Trace()
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        await asyncio.sleep(seconds)
+
+    async def ask(self, *, left: float = 25.0, user: str = "anna") -> Completion:
+        call = Call(messages=CALL.messages, max_tokens=CALL.max_tokens, user=user)
+        deadline = Deadline(self.now() + left)
+        return await self.calls.complete(call, Ticket(user), self.trace, deadline=deadline)
+
+    def asked(self, count: int, *, left: float = 25.0) -> list[asyncio.Task[Completion]]:
+        """So many calls, each of another user."""
+        return [asyncio.create_task(self.ask(left=left, user=f"user {number}")) for number in range(count)]
