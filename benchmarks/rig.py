@@ -27,13 +27,22 @@ def environment(**more: str) -> dict[str, str]:
 
 
 class Command:
-    """One of our commands as a process, once it serves; `shell` is what a shell does that starts it as `"$@"`."""
+    """One of our commands as a process, once it serves; `shell` is what a shell does that starts it as `"$@"`.
+
+    `program` is what Python runs in its place.
+    """
 
     def __init__(
-        self, *words: str, ready: str, shell: str = 'exec "$@"', stdin: Any = subprocess.DEVNULL, **env: str
+        self,
+        *words: str,
+        ready: str,
+        shell: str = 'exec "$@"',
+        stdin: Any = subprocess.DEVNULL,
+        program: tuple[str, ...] = ("-m", "sidecar"),
+        **env: str,
     ) -> None:
         self.process = subprocess.Popen(
-            ["/bin/sh", "-c", shell, "sh", sys.executable, "-m", "sidecar", *words],
+            ["/bin/sh", "-c", shell, "sh", sys.executable, *program, *words],
             stderr=subprocess.PIPE,
             stdin=stdin,
             env=environment(**env),
@@ -169,14 +178,15 @@ async def call(url: str, body: bytes, *, start: float, timeout: float = 30.0, pa
 
 
 async def burst(
-    url: str, bodies: list[bytes], *, within: float = 1.0, timeout: float = 30.0, path: str = "/ai"
+    url: str | list[str], bodies: list[bytes], *, within: float = 1.0, timeout: float = 30.0, path: str = "/ai"
 ) -> list[Answer]:
-    """All `bodies`, spread evenly over `within` seconds."""
+    """All `bodies`, spread evenly over `within` seconds, to the addresses in turn."""
+    urls = [url] if isinstance(url, str) else url
     start = time.perf_counter()
 
     async def one(number: int, body: bytes) -> Answer:
         await asyncio.sleep(max(0.0, within * number / len(bodies) - (time.perf_counter() - start)))
-        return await call(url, body, start=start, timeout=timeout, path=path)
+        return await call(urls[number % len(urls)], body, start=start, timeout=timeout, path=path)
 
     return await asyncio.gather(*(one(number, body) for number, body in enumerate(bodies)))
 
