@@ -29,9 +29,6 @@ MOST_RETRIES: Final = 8
 SHED_SECONDS: Final = 0.25
 """Between two looks at who waits in vain."""
 
-SHED_MARGIN: Final = 1.05
-"""How much longer than measured a wait is taken to be before somebody is told that it is in vain: less than one."""
-
 LONGEST_AGAIN: Final = 60.0
 """Seconds that callers who were refused before put off when one is told to come again, at most: few of them do."""
 
@@ -259,7 +256,7 @@ class Calls:
             self.gate.refuse_due(now + pause, RateLimited(retry_after=pause))
         if self.gate.waiting and limit.fact and limit.holding and now - self._shed_at >= SHED_SECONDS:
             self._shed_at = now
-            self.gate.shed(limit.holding / limit.expected / SHED_MARGIN, limit.duration, self.come_again)
+            self.gate.shed(limit.holding / limit.expected, limit.duration, self.come_again)
 
 
 def backoff(attempt: int, chance: float) -> float:

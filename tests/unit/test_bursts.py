@@ -48,7 +48,7 @@ def test_who_cannot_be_in_time_hears_so_within_two_seconds() -> None:
     for burst_ in (first, second):
         assert len(burst_.answered) >= 0.97 * best
         assert {heard.words for heard in burst_.told} == {CROWD}
-        assert hear_early(burst_, 2.0) >= 0.9
+        assert hear_early(burst_, 2.0) >= 0.95
     assert hear_early(second, 0.01) >= 0.9
 
 
