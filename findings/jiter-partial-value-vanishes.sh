@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# jiter 0.19.0 (the parser behind the openai SDK's streamed objects): in partial
-# mode a value that was there goes away as more of the text comes.
+# jiter 0.19.0: in partial mode a value that was there goes away as more of the
+# text comes.
 #
 # Guess:     a longer prefix of the same JSON text gives at least what a shorter
 #            one gave: keys appear, and values grow.
@@ -8,8 +8,7 @@
 #            make one, else its key is left out. As 12.5e3 comes in letter by
 #            letter, the key is there with 1, then 12, is gone at "12.", back
 #            with 12.5, gone again at "12.5e", and back with another value.
-#            Keys already finished stay, of course.
-# Matters:   an interface that shows or acts on the streamed object sees a field
+# Matters:   an interface that shows or acts on a streamed object sees a field
 #            come and go, and takes 1 for a price of 12500.
 #
 # Output seen:

@@ -8,7 +8,7 @@
 # Behaviour: it reads the JSON as an event stream, finds no event in it and ends:
 #            no chunk, no exception, for a full answer as for an error
 #            object sent with status 200. Without stream=True the answer is read.
-# Matters:   small model servers and caching proxies often ignore "stream"; the
+# Matters:   where a model server or a cache in between does not stream, the
 #            caller shows an empty reply, and pays for the one thrown away.
 #
 # Output seen:

@@ -8,8 +8,8 @@
 #            alone.
 # Behaviour: the request is sent once, but the answer is turned into an error:
 #            fetch() rejects with "fetch failed", just as for a refused connection.
-#            The body (the provider's reason) is lost; the status is left only
-#            on the error's cause. A 400 still comes through as a response.
+#            No response comes with it to read the provider's reason from; the
+#            status is on the error's cause. A 400 still comes through.
 # Matters:   calls to models are POSTs; adding the agent, meant to make them
 #            sturdier, makes a rate limit look like a broken network.
 #
@@ -17,6 +17,7 @@
 #   Agent      got 429: status 429, retry-after 7, body {"error":"slow down"}, requests 1
 #   RetryAgent got 429: TypeError "fetch failed", cause status 429, requests 1
 #   RetryAgent got 400: status 400, retry-after 7, body {"error":"slow down"}, requests 1
+#   connection refused: TypeError "fetch failed"
 set -eu
 
 dir=$(mktemp -d)
@@ -36,10 +37,11 @@ const server = http.createServer((request, response) => {
   response.end('{"error":"slow down"}');
 });
 await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+const { port } = server.address();
 
 async function post(name, dispatcher, status) {
   requests = 0;
-  const url = `http://127.0.0.1:${server.address().port}/${status}`;
+  const url = `http://127.0.0.1:${port}/${status}`;
   let seen;
   try {
     const response = await fetch(url, { dispatcher, method: 'POST', body: '{}' });
@@ -58,9 +60,18 @@ const seen = [
   await post('RetryAgent', new RetryAgent(new Agent()), 429),
   await post('RetryAgent', new RetryAgent(new Agent()), 400),
 ];
+await new Promise((resolve) => {
+  server.close(resolve);
+  server.closeAllConnections();
+});
+const url = `http://127.0.0.1:${port}/429`;
+const refused = await fetch(url, { dispatcher: new Agent(), method: 'POST', body: '{}' }).catch(
+  (error) => `${error.name} "${error.message}"`,
+);
+console.log(`connection refused: ${refused}`);
 const answer = (status) => `status ${status}, retry-after 7, body {"error":"slow down"}, requests 1`;
 const expected = [answer(429), 'TypeError "fetch failed", cause status 429, requests 1', answer(400)];
-if (seen.join('\n') !== expected.join('\n')) {
+if (refused !== 'TypeError "fetch failed"' || seen.join('\n') !== expected.join('\n')) {
   console.error('changed: a 429 to a POST comes out in another way');
   process.exit(1);
 }
