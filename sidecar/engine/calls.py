@@ -78,7 +78,6 @@ class Retries:
         self.count = 0
         self.once = False
         """Whether a failure that allows one other try was followed by it."""
-        self.refused = False
 
 
 class Calls:

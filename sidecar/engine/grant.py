@@ -7,7 +7,7 @@ from collections.abc import Sequence
 class Grant:
     """One call on its way, and what the limit knew when it was sent."""
 
-    __slots__ = ("at", "before", "ended", "generation", "others", "probe")
+    __slots__ = ("at", "before", "ended", "generation", "number", "others", "probe")
 
     def __init__(self, at: float, before: float, generation: int, others: int) -> None:
         self.at = at
@@ -19,6 +19,8 @@ class Grant:
         self.probe = False
         """Whether it went out above the limit."""
         self.ended = False
+        self.number = 0
+        """Which of all calls it is."""
 
 
 class Unsettled:
@@ -26,9 +28,12 @@ class Unsettled:
 
     def __init__(self) -> None:
         self._grants: deque[Grant] = deque()
+        self._sent = 0
 
     def append(self, grant: Grant) -> None:
         """A call was sent."""
+        self._sent += 1
+        grant.number = self._sent
         self._grants.append(grant)
 
     def admitted(self, sent: float) -> Sequence[Grant]:
@@ -38,6 +43,21 @@ class Unsettled:
             if not (grant := grants.popleft()).ended:
                 found.append(grant)
         return found
+
+
+class Refusals:
+    """How many calls were refused, in all and in a row of those sent one after another."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.row = 0
+        self._last = 0
+
+    def add(self, grant: Grant) -> None:
+        """A call was refused."""
+        self.count += 1
+        self.row = self.row + 1 if grant.number - self._last <= 1 else 1
+        self._last = max(self._last, grant.number)
 
 
 def smoothed(before: float, seconds: float) -> float:

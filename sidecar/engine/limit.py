@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from sidecar.engine.breaker import Breaker
-from sidecar.engine.grant import Grant, Unsettled, smoothed
+from sidecar.engine.grant import Grant, Refusals, Unsettled, smoothed
 from sidecar.engine.lateness import Climb, Lateness
 from sidecar.engine.probes import Levels, Probes, RefusalTime
 from sidecar.engine.waits import NamedWaits
@@ -59,8 +59,7 @@ class Limit:
         """Seconds until a successful call has its answer, or a stream its first event, smoothed; 0 before the first."""
         self.holding = 0.0
         """Seconds that a successful call holds its slot: a stream to its end. Smoothed likewise."""
-        self.refused = 0
-        """Refusals in all."""
+        self.refusals = Refusals()
         self.why = ""
         """What the limit was last set by: `refusals`, `deadlines`, `probes`, `answers`, `quiet`; blank at the start."""
         self.paused_until = -math.inf
@@ -145,20 +144,21 @@ class Limit:
     def _within(self, running: int) -> float:
         """The same, by the limit and its probes alone."""
         probes, spaced = self._probes, self._last_sent + self.gap
-        if running < self.slots and (self.found >= 1 or probes.under_way or probes.at > spaced):
+        if self.found < 1:
+            early = not (running or probes.under_way or probes.at > spaced)
+            return max(probes.at, self._last_sent + self.gap / STEP) if early else spaced
+        if running < self.slots:
             return spaced
         if self._climb is not None:
-            return math.inf if running >= self.slots else spaced
+            return math.inf
         if probes.under_way >= probes.reach(self.slots):
             return probes.known_at
-        if self.found < 1:
-            return math.inf if running else max(probes.at, self._last_sent + self.gap / STEP)
         return probes.at if probes.eager else max(spaced, probes.at)
 
     def grant(self, running: int) -> Grant:
         """A call is sent now beside `running` others."""
         now = self._clock()
-        beyond = running >= self.slots or (self.found < 1 and now < self._last_sent + self.gap - 0.001)
+        beyond = running >= self.slots if self.found >= 1 else now < self._last_sent + self.gap - 0.001
         grant = Grant(now, self._last_sent, self.generation, running)
         if self.breaker.opened_by is not None:
             self._trial = grant
@@ -261,16 +261,19 @@ class Limit:
     def _refused(self, grant: Grant, running: int, failure: UpstreamFailure, *, probe: bool) -> None:
         now, levels = self._clock(), self._levels
         self.refusal_time.measured(now - grant.at)
-        self.refused += 1
+        self.refusals.add(grant)
         self._refusing_since = min(self._refusing_since, now)
         self._refused_at = now
-        self._probes.admitted = 0
+        self._probes.interrupted()
         if not running and not probe:
             pause = self._waits.after(failure, now, silence=now - max(self._admitted_at, 0.0))
             self.paused_until = max(self.paused_until, now + pause)
         if grant.generation != self.generation:
             # One of many that were sent together: with each, less is known to run.
             self._set(max(min(1.0, self.found), min(self.found, running)))
+        elif not probe and self.refusals.row == 1 and levels.low(running):
+            self._set(levels.softened)
+            self.why = "refusals"
         elif probe or levels.provisional:
             if self._last_sent == grant.at and self.gap >= RARE:
                 self._last_sent = grant.before

@@ -60,5 +60,5 @@ class LimitEvents:
         self._paused_until, self._paused_at = limit.paused_until, now
 
     def _since(self, kind: str) -> int:
-        before, self._refused[kind] = self._refused[kind], self._limit.refused
-        return self._limit.refused - before
+        before, self._refused[kind] = self._refused[kind], self._limit.refusals.count
+        return self._limit.refusals.count - before

@@ -21,12 +21,18 @@ EAGER: Final = 4
 """Probes admitted in a row after which capacity has plainly come back: probes are neither spaced nor alone then."""
 REACH: Final = 4
 """One of so many calls of the limit may be a probe then."""
+PENALTY: Final = 3
+"""Of the probes admitted in a row, those that a refusal takes away: one of many may be chance."""
 SLOW_CALLS: Final = 3
 """Calls between two probes of a limit below one call at once, at least: a probe is a call sent early there, which says
 something only once some were sent in time."""
 
 CUT: Final = 0.75
 """What a refusal leaves of the limit where nothing was admitted since the one before."""
+LOW: Final = 0.5
+"""Of the limit: while less than that runs, a single refusal between admitted calls may be chance."""
+SOFT: Final = 0.9
+"""What such a refusal leaves of the limit."""
 SMALLEST: Final = 1 / 256
 """The least limit: a call in flight for one 256th of the time."""
 
@@ -60,7 +66,7 @@ class Probes:
         self.under_way = 0
         """Probes of which nothing is known yet."""
         self.admitted = 0
-        """Probes admitted in a row."""
+        """Probes admitted in a row, nearly."""
         self.failed = 0
         """Probes refused since the last fall."""
         self.at = -math.inf
@@ -96,6 +102,10 @@ class Probes:
         self._interval = min(longest, self._interval * 2)
         self._after(now, self._interval, each=each, below_one=below_one)
 
+    def interrupted(self) -> None:
+        """A call was refused."""
+        self.admitted = max(0, self.admitted - PENALTY)
+
     def fell(self, now: float, *, each: float, below_one: bool) -> None:
         """The limit fell: it is all to be found anew."""
         self.failed = 0
@@ -120,6 +130,15 @@ class Levels:
     def provisional(self) -> bool:
         """Whether a part of the limit is on trial: a refusal meanwhile takes it back and is no fall."""
         return bool(self._gains)
+
+    def low(self, running: int) -> bool:
+        """Whether so few calls run that a single refusal may be chance."""
+        return max(1, running) < LOW * self.now
+
+    @property
+    def softened(self) -> float:
+        """The limit after a refusal that may be chance."""
+        return max(1.0, SOFT * self.now)
 
     def after_fall(self, running: int, *, admitted: bool) -> float:
         """The limit after a refusal while so many others run; whether a call was `admitted` since the fall before."""

@@ -83,7 +83,7 @@ def status_of(engine: Engine) -> Status:
             fact=limit.fact,
             why=limit.why,
             spacing=round(limit.gap, 4),
-            refused=limit.refused,
+            refused=limit.refusals.count,
             refusal_seconds=round(limit.refusal_time.seconds, 4),
         ),
         oldest_wait=round(calls.gate.oldest_wait, 3),

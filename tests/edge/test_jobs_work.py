@@ -344,7 +344,7 @@ async def test_a_worker_steps_back_where_the_provider_refuses_for_too_many(store
         before = limit.found
         ids = [job.job_id for job in await store.enqueue([lecture(number) for number in range(4)])]
         jobs = await until(store, ids, ended)
-        assert limit.refused == workbench.MOST_TRIES + 1
+        assert limit.refusals.count == workbench.MOST_TRIES + 1
         assert limit.found < before
     assert {job.status for job in jobs if job} == {"complete"}
 

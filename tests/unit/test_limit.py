@@ -72,7 +72,7 @@ def test_it_starts_at_the_ceiling_without_spacing() -> None:
 def test_refusals_bring_it_down_to_what_still_runs() -> None:
     """Of 64 calls, 48 refused: the 16 that run are what the provider admits. All that is one fall."""
     provider = fallen(16)
-    assert (provider.limit.found, provider.limit.generation, provider.limit.refused) == (16, 1, 48)
+    assert (provider.limit.found, provider.limit.generation, provider.limit.refusals.count) == (16, 1, 48)
 
 
 def test_after_the_first_refusal_calls_follow_each_other_evenly() -> None:

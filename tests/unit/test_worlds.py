@@ -35,8 +35,11 @@ MORE_REFUSED = {
     # A probe that is refused lowers the rate that it asks for.
     "refusals count, 1500/60": 0.25,
     "refusals count, 1200/10": 0.25,
+    # A text of 1,500 tokens is refused where fifteen small ones would not be.
+    "tokens, small burst": 0.25,
     # Each finds its share without a word to the others, by refusals.
     "three sidecars, 16 slots": 0.3,
+    "three sidecars, bucket 1500/60": 0.3,
     "three sidecars, bucket 1200/10": 0.3,
 }
 
