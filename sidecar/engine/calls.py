@@ -20,7 +20,7 @@ from sidecar.engine.limit import Limit
 from sidecar.engine.limit_events import LimitEvents
 from sidecar.engine.rate import Rate
 from sidecar.engine.turns import Ticket
-from sidecar.words.errors import DeadlineExceeded, RateLimited, UpstreamFailure
+from sidecar.words.errors import DeadlineExceeded, RateLimited, SidecarError, UpstreamFailure
 from sidecar.words.ports import Call, Completion, Upstream
 
 MOST_RETRIES: Final = 8
@@ -53,6 +53,12 @@ class Trace(msgspec.Struct, kw_only=True):
     """`flight` where it joined work under way, `kept` where the answer was there already, `job` where it was one."""
     job: str = ""
     """The job that goes on without this caller."""
+
+    def ended_by(self, error: SidecarError) -> SidecarError:
+        """What the caller hears of `error`: where all was refused until the deadline, it was the provider's limit."""
+        if isinstance(error, DeadlineExceeded) and self.refused and not self.tried:
+            return RateLimited()
+        return error
 
     @property
     def tried(self) -> bool:
@@ -93,6 +99,7 @@ class Calls:
     ) -> None:
         self.limit = Limit(ceiling=concurrency, clock=clock)
         self.gate = Gate(self.limit, clock=clock)
+        self.gate.woken = self.follow
         self._events = LimitEvents(self.limit)
         self.answered = Rate(clock)
         """Provider calls answered, a second."""
@@ -132,7 +139,7 @@ class Calls:
         limit = self.limit
         free = self.gate.running < limit.slots and not self.gate.waiting
         ahead = 0 if free else self.gate.rank(user, background=background) + 1
-        return limit.pause + ahead * limit.holding / limit.expected
+        return max(limit.pause, limit.spaced if limit.found < 1 else 0.0) + ahead * limit.holding / limit.expected
 
     def drained(self, requests: int) -> float:
         """Seconds that so many requests take, by the answers of late or, where a burst has just begun, of all slots."""
@@ -202,8 +209,8 @@ class Calls:
         Raises `RateLimited` where the provider asks for silence beyond the deadline.
         """
         limit, since = self.limit, self.clock()
-        if not ticket.patient and since + limit.pause > deadline.at:
-            raise RateLimited(retry_after=limit.pause)
+        if (pause := limit.pause) and not ticket.patient and since + pause > deadline.at:
+            raise RateLimited(retry_after=pause)
         probe = object()
         if limit.breaker.opened_by is not None:
             self._probes.add(probe)
@@ -220,8 +227,8 @@ class Calls:
                     limit.failed(grant, failure, running=self.gate.running - 1)
                     raise
                 except (asyncio.CancelledError, DeadlineExceeded):
-                    if self.clock() >= min(deadline.at, started + longest):
-                        limit.timed_out(grant)
+                    if (overdue := self.clock() - min(deadline.at, started + longest)) >= 0:
+                        limit.timed_out(grant, overdue=overdue)
                     raise
                 else:
                     self.answered.count()

@@ -78,8 +78,9 @@ class Completions:
         try:
             result = await work
         except SidecarError as exc:
-            code = exc.code
-            return exc
+            error = trace.ended_by(exc)
+            code = error.code
+            return error
         except ConnectionError:
             raise  # of who sends: the caller has left
         except Exception as exc:  # noqa: BLE001 - the verb's outermost: a fault of ours has its answer too

@@ -139,7 +139,8 @@ class Engine:
                 text = await self._text(ask, trace)
             outcome = Outcome(reply=answered(text, html_safe=self._html_safe))
         except SidecarError as exc:
-            error = JobGoesOn(trace.job) if trace.job and isinstance(exc, DeadlineExceeded) else exc
+            goes_on = trace.job and isinstance(exc, DeadlineExceeded)
+            error = JobGoesOn(trace.job) if goes_on else trace.ended_by(exc)
             outcome = Outcome(reply=failed(error), retry_after=error.retry_after)
         except asyncio.CancelledError:
             self.report(ask, trace, ask.request.action, "cancelled")

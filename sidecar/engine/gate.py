@@ -40,6 +40,8 @@ class Gate:
         """Whether nothing is granted."""
         self.running = 0
         """Calls that hold a slot now."""
+        self.woken: Callable[[], None] | None = None
+        """Called after room came by time, and not by a call's end."""
         self._clock = clock
         self._turns: Turns[_Waiter] = Turns()
         self._since: OrderedDict[_Waiter, float] = OrderedDict()
@@ -132,6 +134,8 @@ class Gate:
     def _woken(self) -> None:
         self._timer, self._due = None, math.inf
         self.grant()
+        if self.woken is not None:
+            self.woken()
 
     def refuse_waiting(self, error: UpstreamFailure) -> None:
         """End every wait with `error`: none of them can be served."""

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 class Grant:
     """One call on its way, and what the limit knew when it was sent."""
 
-    __slots__ = ("at", "before", "ended", "generation", "number", "others", "probe")
+    __slots__ = ("at", "ended", "generation", "number", "others", "probe")
 
-    def __init__(self, at: float, before: float, generation: int, others: int) -> None:
+    def __init__(self, at: float, generation: int, others: int) -> None:
         self.at = at
-        self.before = before
-        """When the call before it was sent."""
         self.generation = generation
         self.others = others
         """Calls that were under way already."""

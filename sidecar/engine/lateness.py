@@ -25,18 +25,24 @@ _MOST_PATIENCE: Final = 1024
 """Answers between two tries of a higher limit, at most."""
 
 
-class Lateness:
-    """The calls of one generation: answered or late, and how long they took beside how many others."""
+_MOST_ANSWERS: Final = 512
+"""Answers after which the older half of what is known counts for half: a queue of today is not hidden by yesterday."""
 
-    def __init__(self) -> None:
-        self.done = 0
-        self.late = 0
-        self._shortest = 0.0
+
+class Lateness:
+    """The calls since nothing was under way: answered or late, and how long they took beside how many others."""
+
+    def __init__(self, shortest: float = 0.0) -> None:
+        self.done = 0.0
+        self.late = 0.0
+        self._shortest = shortest
         self._others = self._seconds = self._squares = self._products = 0.0
         """Sums: of the others under way, the seconds, the squares of the former, the products of both."""
 
     def answered(self, seconds: float, others: int) -> None:
         """Count an answer that took so many seconds, sent beside so many others."""
+        if self.done >= _MOST_ANSWERS:
+            self._halve()
         self.done += 1
         if seconds < self._shortest or not self._shortest:
             self._shortest = seconds
@@ -44,6 +50,15 @@ class Lateness:
         self._seconds += seconds
         self._squares += others * others
         self._products += others * seconds
+
+    def anew(self) -> "Lateness":
+        """Nothing is under way any more: no queue of today's calls is left."""
+        return Lateness(self._shortest)
+
+    def _halve(self) -> None:
+        self.done, self.late = self.done / 2, self.late / 2
+        self._others, self._seconds = self._others / 2, self._seconds / 2
+        self._squares, self._products = self._squares / 2, self._products / 2
 
     def fair(self, seconds: float) -> bool:
         """Whether a call that ended at its deadline after so many seconds had its time."""
@@ -86,7 +101,7 @@ class Climb:
 
     def proven(self, found: float) -> float:
         """The limit without what is being tried."""
-        return found if self._before is None else self._before[0]
+        return found if self._before is None else min(found, self._before[0])
 
     def answered(self, seconds: float, found: float) -> float:
         """Count an answer under a limit that was used up; the limit from now on."""
@@ -106,3 +121,54 @@ class Climb:
             return found
         self._patience = min(_MOST_PATIENCE, self._patience * 2)
         return level
+
+
+class Queueing:
+    """What answers and deadlines taught of a provider that queues."""
+
+    def __init__(self) -> None:
+        self._lateness = Lateness()
+        self._climb: Climb | None = None
+        """Where deadlines had a part in the limit: how it rises again."""
+        self.taught = False
+        """Whether they had."""
+
+    def idle(self) -> None:
+        """Nothing is under way: no queue of today's calls is left."""
+        self._lateness = self._lateness.anew()
+
+    def fell(self) -> None:
+        """The limit fell: what is known is about another one."""
+        self._lateness = Lateness()
+        self.refused()
+
+    def refused(self) -> None:
+        """A call was refused: a higher limit that was being tried counts for nothing."""
+        if self._climb is not None:
+            self._climb = Climb()
+
+    def proven(self, found: float) -> float | None:
+        """The limit without what is being tried; None where deadlines had no part in it."""
+        return None if self._climb is None else self._climb.proven(found)
+
+    def answered(self, seconds: float, others: int, found: float, ceiling: float, *, used_up: bool) -> float:
+        """Count an answer; the limit from now on."""
+        self._lateness.answered(seconds, others)
+        if self._climb is None or not used_up:
+            return found
+        level = min(ceiling, self._climb.answered(seconds, found))
+        if level >= ceiling:
+            self._climb, self.taught = None, False
+        return level
+
+    def fair(self, seconds: float) -> bool:
+        """Whether a call that ended at its deadline after so many seconds had its time."""
+        return self._lateness.fair(seconds)
+
+    def late(self, seconds: float, found: float) -> tuple[float, float] | None:
+        """Count a call without an answer by its deadline; a queue's slots and the seconds of a call, if it is one."""
+        self._lateness.late += 1
+        queue = self._lateness.queue(found, seconds)
+        if queue is not None:
+            self._climb, self.taught = Climb(), True
+        return queue

@@ -12,35 +12,29 @@ from typing import Final
 
 from sidecar.engine.breaker import Breaker
 from sidecar.engine.grant import Grant, Refusals, Unsettled, smoothed
-from sidecar.engine.lateness import Climb, Lateness
-from sidecar.engine.probes import Levels, Probes, RefusalTime
+from sidecar.engine.lateness import Queueing
+from sidecar.engine.probes import Highest, Levels, Probes, RefusalTime
+from sidecar.engine.spacing import Spacing
 from sidecar.engine.waits import NamedWaits
 from sidecar.words.errors import UpstreamFailure
 
 FORGOTTEN: Final = 300.0
 """Seconds without a refusal after which what refusals taught counts for nothing: to learn it anew costs a handful of
 them, to hold a class to last night's limit costs its answers. What deadlines taught stays: that costs answers."""
-
 SPACING: Final = 0.9
 """Of the even distance between calls (seconds a call is held / limit), so that the limit is what binds."""
-
 FACT: Final = 3
 """Refused probes since the last fall that make the limit a fact."""
-
 STEADY: Final = 1.5
 """Seconds since the last fall that it takes as well."""
-
 PROVISIONAL: Final = 1.5
 """Calls' lengths for which a gained level is provisional: a refusal meanwhile takes it back and is no fall."""
-
 RARE: Final = 1.0
 """Seconds between two calls from which a refused probe does not put the next one off: it would cost too much."""
-
 STEP: Final = 1.25
 """How much faster a probe is than a limit below one call at once."""
-
-REMEMBERED: Final = 10.0
-"""Seconds for which the highest limit found counts for estimates, since capacity may come back."""
+STOOD_STILL: Final = 1.0
+"""Seconds after its deadline that a call ended, from which the process itself stood still."""
 
 
 class Limit:
@@ -67,26 +61,25 @@ class Limit:
         self._clock = clock
         self.refusal_time = RefusalTime()
         self._waits = NamedWaits()
-        self._lateness = Lateness()
-        self._climb: Climb | None = None
-        """Where deadlines had a part in the limit: how it rises again."""
+        self._queueing = Queueing()
         self._unsettled = Unsettled()
-        self._last_sent = self._admitted_at = self._refused_at = self._fell_at = -math.inf
+        self._last: Grant | None = None
+        self._spacing = Spacing()
+        self._admitted_at = self._refused_at = self._fell_at = -math.inf
         self._refusing_since = math.inf
         self._trial: Grant | None = None
         """The call that finds out whether a provider that was down is back."""
         self._probes = Probes()
         self._levels = Levels(ceiling)
-        self._highest: tuple[float, float] = (ceiling, -math.inf)
-        """The highest limit of late that was a fact, and when it last was."""
+        self._highest = Highest()
 
     def __repr__(self) -> str:
         return f"<Limit {self.found:g}/{self.ceiling}{' (fact)' if self.fact else ''}, {self.breaker.state}>"
 
     @property
     def untaught(self) -> bool:
-        """Whether nothing was refused, late or forgotten only: there is no limit but the ceiling."""
-        return self._refused_at == -math.inf and self._climb is None
+        """Whether there is no limit but the ceiling: nothing was refused or late, or that is forgotten."""
+        return self._refused_at == -math.inf and not self._queueing.taught
 
     @property
     def gap(self) -> float:
@@ -111,22 +104,26 @@ class Limit:
         if self.found >= self.ceiling:
             return False
         steady = self._clock() - self._fell_at >= STEADY and self._probes.failed >= FACT
-        return steady or self._climb is not None
+        return steady or self._queueing.taught
 
     @property
     def expected(self) -> float:
         """Calls at once that estimates count on: the ceiling until the limit is a fact, then the highest of late."""
         if self.untaught:
             return self.ceiling
-        if self._climb is not None:
-            return self._climb.proven(self.found)
-        now, (level, at) = self._clock(), self._highest
-        lately = now - at <= REMEMBERED
-        if not self.fact:
-            return max(level, self.found) if lately else self.ceiling
-        if not lately or self.found >= level:
-            level, self._highest = self.found, (self.found, now)
-        return level
+        if (proven := self._queueing.proven(self.found)) is not None:
+            return proven
+        now = self._clock()
+        return self._highest.now(now, self.found) if self.fact else self._highest.known(now, self.found, self.ceiling)
+
+    @property
+    def spaced(self) -> float:
+        """Seconds until a call may be sent, as far as spacing goes."""
+        return max(0.0, self._spacing.last + self.gap - self._clock())
+
+    def settle(self) -> None:
+        """Draw the conclusions of time: for who looks at it while nothing is sent."""
+        self._settle(self._clock())
 
     def room(self, running: int) -> float:
         """The point on the clock from which one more call may be sent; infinity: once one of those running ends."""
@@ -134,38 +131,47 @@ class Limit:
             return math.inf
         if self.untaught and self.breaker.opened_by is None:
             return -math.inf
-        self._settle(self._clock())
+        now = self._clock()
+        self._settle(now)
         if self.breaker.opened_by is not None:
             trial = self._trial
             probing = trial is not None and not trial.ended and self.breaker.sent_since_opened(trial.at)
             return math.inf if probing else -math.inf
-        return max(self.paused_until, self._within(running))
+        room = max(self.paused_until, self._within(running))
+        self._spacing.asked(now, room)
+        return room
 
     def _within(self, running: int) -> float:
         """The same, by the limit and its probes alone."""
-        probes, spaced = self._probes, self._last_sent + self.gap
+        probes, spaced = self._probes, self._spacing.last + self.gap
         if self.found < 1:
             early = not (running or probes.under_way or probes.at > spaced)
-            return max(probes.at, self._last_sent + self.gap / STEP) if early else spaced
+            return max(probes.at, self._spacing.last + self.gap / STEP) if early else spaced
         if running < self.slots:
             return spaced
-        if self._climb is not None:
+        if self._queueing.taught:
             return math.inf
         if probes.under_way >= probes.reach(self.slots):
-            return probes.known_at
+            return probes.sent_at + self.refusal_time.confirm
         return probes.at if probes.eager else max(spaced, probes.at)
 
     def grant(self, running: int) -> Grant:
         """A call is sent now beside `running` others."""
         now = self._clock()
-        beyond = running >= self.slots if self.found >= 1 else now < self._last_sent + self.gap - 0.001
-        grant = Grant(now, self._last_sent, self.generation, running)
+        beyond = running >= self.slots if self.found >= 1 else now < self._spacing.last + self.gap - 0.001
+        grant = Grant(now, self.generation, running)
         if self.breaker.opened_by is not None:
             self._trial = grant
         elif beyond:
             grant.probe = True
-            self._probes.sent(now, self.refusal_time.confirm)
-        self._last_sent = now
+            self._probes.sent(now)
+        if not running:
+            self._queueing.idle()
+        if self._refused_at == -math.inf:
+            self._spacing.last = now
+        else:
+            self._spacing.sent(now, self.gap, probe=grant.probe)
+        self._last = grant
         self._settle(now)
         self._unsettled.append(grant)
         return grant
@@ -188,12 +194,12 @@ class Limit:
         grant.ended = True
         if grant.generation != self.generation:
             return
-        self._lateness.answered(seconds, grant.others)
-        if self._climb is not None and running + 1 >= self.slots:
-            self._set(min(self.ceiling, self._climb.answered(seconds, self.found)))
+        answered = seconds if first is None else first
+        used_up = running + 1 >= self.slots
+        level = self._queueing.answered(answered, grant.others, self.found, self.ceiling, used_up=used_up)
+        if level != self.found:
+            self._set(level)
             self.why = "answers"
-            if self.found >= self.ceiling:
-                self._climb = None
 
     def failed(self, grant: Grant, failure: UpstreamFailure, *, running: int) -> None:
         """A call failed; `running` others are still under way."""
@@ -206,20 +212,21 @@ class Limit:
         self.breaker.alive()
         self._refused(grant, running, failure, probe=probe)
 
-    def timed_out(self, grant: Grant) -> None:
-        """A call had no answer when its deadline came; whether that was fair is looked at here."""
+    def timed_out(self, grant: Grant, *, overdue: float = 0.0) -> None:
+        """A call had no answer when its deadline came; whether that was fair is looked at here.
+
+        Ended it so many seconds `overdue`, this process stood still, which says nothing of the provider.
+        """
         seconds = self._clock() - grant.at
         self.ended(grant)
-        if not self._lateness.fair(seconds):
+        if overdue > STOOD_STILL or not self._queueing.fair(seconds):
             return
         self.breaker.silent(grant.at)
         if grant.generation != self.generation:
             return
-        self._lateness.late += 1
-        if (queue := self._lateness.queue(self.found, seconds)) is not None:
+        if (queue := self._queueing.late(seconds, self.found)) is not None:
             slots, self.holding = queue
             self.duration = min(self.duration, self.holding)
-            self._climb = Climb()
             self._fall(slots, why="deadlines")
 
     def ended(self, grant: Grant) -> None:
@@ -229,16 +236,18 @@ class Limit:
 
     def _looked_at(self, grant: Grant) -> None:
         """It is known what became of a call, which may have been a probe."""
-        self._probes.under_way -= grant.probe
-        grant.probe = False
+        if grant.probe:
+            grant.probe = False
+            self._probes.over(self._clock())
 
     def _settle(self, now: float) -> None:
         """Draw the conclusions of time: calls that were not refused, levels that held, refusals long ago."""
         for grant in self._unsettled.admitted(now - self.refusal_time.confirm):
             self._admitted(grant)
         self._levels.settle(now)
-        if self._refused_at > -math.inf and now - self._refused_at > FORGOTTEN and self._climb is None:
-            self._refused_at = -math.inf
+        taught = max(self._refused_at, self.paused_until)
+        if taught > -math.inf and now - taught > FORGOTTEN and not self._queueing.taught:
+            self._refused_at = self.paused_until = -math.inf
             self._set(self.ceiling)
             self.why = "quiet"
 
@@ -260,6 +269,8 @@ class Limit:
 
     def _refused(self, grant: Grant, running: int, failure: UpstreamFailure, *, probe: bool) -> None:
         now, levels = self._clock(), self._levels
+        together = now - self._fell_at <= self.refusal_time.confirm
+        self._queueing.refused()
         self.refusal_time.measured(now - grant.at)
         self.refusals.add(grant)
         self._refusing_since = min(self._refusing_since, now)
@@ -269,14 +280,14 @@ class Limit:
             pause = self._waits.after(failure, now, silence=now - max(self._admitted_at, 0.0))
             self.paused_until = max(self.paused_until, now + pause)
         if grant.generation != self.generation:
-            # One of many that were sent together: with each, less is known to run.
-            self._set(max(min(1.0, self.found), min(self.found, running)))
+            if together:  # with each of many, less is known to run; a late one tells nothing new
+                self._set(max(min(1.0, self.found), min(self.found, running)))
         elif not probe and self.refusals.row == 1 and levels.low(running):
             self._set(levels.softened)
             self.why = "refusals"
         elif probe or levels.provisional:
-            if self._last_sent == grant.at and self.gap >= RARE:
-                self._last_sent = grant.before
+            if self._last is grant and self.gap >= RARE:
+                self._spacing.undone()
             if not probe:
                 self._set(max(levels.firm, min(self.found - 1, running)))
             self._probes.refused(now, each=self.holding / self.found, below_one=self.found < 1)
@@ -293,5 +304,5 @@ class Limit:
         self._set(found)
         self.why = why
         self.generation += 1
-        self._lateness = Lateness()
+        self._queueing.fell()
         self._probes.fell(self._clock(), each=self.holding / found, below_one=found < 1)

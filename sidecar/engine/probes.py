@@ -36,6 +36,9 @@ SOFT: Final = 0.9
 SMALLEST: Final = 1 / 256
 """The least limit: a call in flight for one 256th of the time."""
 
+REMEMBERED: Final = 10.0
+"""Seconds for which the highest limit found counts for estimates, since capacity may come back."""
+
 LEAST_CONFIRM: Final = 0.03
 """Seconds without a refusal after which a call counts as admitted, at least."""
 
@@ -71,8 +74,8 @@ class Probes:
         """Probes refused since the last fall."""
         self.at = -math.inf
         """The next one is not sent before."""
-        self.known_at = -math.inf
-        """When it is known what became of the last one sent."""
+        self.sent_at = -math.inf
+        """When the last one was sent."""
         self._interval = FIRST
 
     @property
@@ -84,10 +87,15 @@ class Probes:
         """Probes that may be under way together."""
         return min(self.admitted, max(1, slots // REACH)) if self.eager else 1
 
-    def sent(self, now: float, confirm: float) -> None:
-        """A probe goes out, of which `confirm` seconds later more is known."""
+    def sent(self, now: float) -> None:
+        """A probe goes out."""
         self.under_way += 1
-        self.known_at = now + confirm
+        self.sent_at = now
+
+    def over(self, now: float) -> None:
+        """A probe is over. If it shows nothing more, the next one waits as long as this one did."""
+        self.under_way -= 1
+        self.at = now + self._interval
 
     def rose(self, now: float, *, confirm: float, each: float, below_one: bool) -> None:
         """A probe was admitted; a call is sent every `each` seconds."""
@@ -164,3 +172,21 @@ class Levels:
         """What was on trial long enough is firm."""
         while self._gains and self._gains[0][0] <= now:
             self.firm = self._gains.popleft()[1]
+
+
+class Highest:
+    """The highest limit of late that was a fact."""
+
+    def __init__(self) -> None:
+        self._level = 0.0
+        self._at = -math.inf
+
+    def now(self, now: float, level: float) -> float:
+        """It, where `level` is a fact now."""
+        if now - self._at > REMEMBERED or level >= self._level:
+            self._level, self._at = level, now
+        return self._level
+
+    def known(self, now: float, level: float, otherwise: float) -> float:
+        """It, or `level` where that is higher; `otherwise` where none was a fact of late."""
+        return max(self._level, level) if now - self._at <= REMEMBERED else otherwise

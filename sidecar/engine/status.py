@@ -73,6 +73,7 @@ def status_of(engine: Engine) -> Status:
     """The status now."""
     admission, calls, flights = engine.admission, engine.calls, engine.flights
     limit = calls.limit
+    limit.settle()
     return Status(
         state="draining" if admission.draining else "serving",
         places=Held(admission.held, admission.places),

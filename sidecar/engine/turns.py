@@ -128,8 +128,12 @@ class _Lane(Generic[Item]):
             [item for queue in user.tickets() for calls in queue.values() for item in calls.values()]
             for user in self.users.values()
         ]
-        depth = len(self.deep) - 1
-        return [row[turn] for turn in range(depth) for row in rows if turn < len(row)]
+        ordered, turn = [], 0
+        while rows:
+            ordered += [row[turn] for row in rows]
+            turn += 1
+            rows = [row for row in rows if turn < len(row)]
+        return ordered
 
     def rank(self, user: str) -> int:
         """How many calls go before a new one of `user`, if turns go on as now."""

@@ -262,6 +262,108 @@ def test_a_refusal_shows_that_it_is_up() -> None:
     assert provider.limit.breaker.state == "closed"
 
 
+def test_a_refusal_that_was_held_back_for_long_tells_nothing_new() -> None:
+    """One call of the burst that fell already is refused seconds later, while nothing runs: that was known."""
+    provider = fallen(33)
+    odd = provider.calls.pop()
+    provider.clock.now += 1.0
+    provider.answer(32)
+    provider.clock.now += 13.0
+    found = provider.limit.found
+    odd.generation = 0
+    provider.limit.failed(odd, RateLimited(scope="capacity"), running=0)
+    assert provider.limit.found == found
+
+
+def test_a_pause_of_an_hour_outlasts_what_refusals_taught() -> None:
+    """A wait that counts down truly is kept to its end: nothing is forgotten while it lasts."""
+    provider = Provider()
+    for named in (3600.0, 3598.0):
+        provider.send()
+        provider.refuse(retry_after=named)
+        provider.clock.now += 2.0
+    assert provider.limit.pause > 3500
+    provider.clock.now += FORGOTTEN + 60
+    assert provider.room() > 3000
+
+
+def test_a_queue_is_noticed_after_a_day_of_answers() -> None:
+    """Thousands of quick answers before do not hide the burst that a local server works off one by one."""
+    provider = Provider()
+    for _ in range(3000):
+        provider.send()
+        provider.clock.now += 2.0
+        provider.answer()
+    provider.send(40)
+    for _ in range(12):
+        provider.clock.now += 2.0
+        provider.answer()
+    provider.clock.now += 1.0
+    for _ in range(28):
+        provider.limit.timed_out(provider.calls.pop())
+    assert (provider.limit.slots, provider.limit.why) == (1, "deadlines")
+    assert provider.limit.holding == pytest.approx(2.0, rel=0.1)
+
+
+def test_silent_streams_count_as_silence() -> None:
+    """A stream that lasts 40 s has its first event after one: 25 s without one are no fair stream's."""
+    provider = Provider()
+    for _ in range(20):
+        provider.send()
+        provider.clock.now += 40.0
+        provider.limit.succeeded(provider.calls.pop(), running=0, first=1.0)
+    for _ in range(3):
+        provider.send()
+        provider.clock.now += 25.0
+        provider.limit.timed_out(provider.calls.pop())
+    assert provider.limit.breaker.state == "open"
+
+
+def test_a_process_that_stood_still_blames_nobody() -> None:
+    """After a standstill of 30 s all calls are over their deadlines: that was this process, not the provider."""
+    provider = Provider()
+    provider.send(64)
+    provider.clock.now += 2.0
+    provider.answer(20)
+    provider.clock.now += 30.0
+    for _ in range(44):
+        provider.limit.timed_out(provider.calls.pop(), overdue=7.0)
+    assert (provider.limit.found, provider.limit.breaker.state) == (64, "closed")
+
+
+def test_a_refusal_ends_a_try_of_more_at_a_queue() -> None:
+    """A server that queues and then refuses: what it refused down to is what estimates count on."""
+    provider = Provider()
+    provider.send(40)
+    for _ in range(12):
+        provider.clock.now += 2.0
+        provider.answer()
+    provider.clock.now += 1.0
+    for _ in range(28):
+        provider.limit.timed_out(provider.calls.pop())
+    for _ in range(40):
+        provider.send(provider.limit.slots)
+        provider.clock.now += 2.0
+        provider.answer(provider.limit.slots)
+    provider.send(provider.limit.slots)
+    provider.clock.now += 0.01
+    provider.refuse(max(1, len(provider.calls) - 1))
+    assert provider.limit.expected <= max(1.0, provider.limit.found)
+
+
+def test_a_probe_that_tells_nothing_is_not_followed_by_a_flood() -> None:
+    """Its caller left, or its text was at fault: the next one waits as long as after any other."""
+    provider, probes = fallen(4), 0
+    end = provider.clock.now + 10.0
+    while provider.clock.now < end:
+        if provider.room() <= 0:
+            provider.send()
+            probes += provider.calls[-1].probe
+            provider.limit.failed(provider.calls.pop(), UpstreamError(status=400, scope="request"), running=4)
+        provider.clock.now += 0.01
+    assert probes <= 101
+
+
 STEPS = st.tuples(st.sampled_from(["send", "answer", "refuse", "late", "leave", "error", "wait"]), st.floats(0.0, 1.0))
 
 
