@@ -47,6 +47,8 @@ class Trace(msgspec.Struct, kw_only=True):
     """Attempts, retries included."""
     refused: int = 0
     """Those of them that the provider refused for want of room: they cost nothing."""
+    answered: int = 0
+    """Those of them that were answered."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     shared: str = ""
@@ -62,8 +64,8 @@ class Trace(msgspec.Struct, kw_only=True):
 
     @property
     def tried(self) -> bool:
-        """Whether the provider took a call, whatever became of it."""
-        return self.calls > self.refused
+        """Whether a call failed otherwise than for want of room."""
+        return self.calls > self.refused + self.answered
 
 
 class Attempt:
@@ -231,6 +233,7 @@ class Calls:
                         limit.timed_out(grant, overdue=overdue)
                     raise
                 else:
+                    trace.answered += 1
                     self.answered.count()
                     first = None if tried.first is None else tried.first - started
                     limit.succeeded(grant, running=self.gate.running - 1, first=first)
