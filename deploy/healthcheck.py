@@ -6,7 +6,7 @@ It finds address and port where the sidecar does, in the variables and the env f
 import http.client
 import sys
 
-from sidecar.words import loading
+from sidecar.config import load
 from sidecar.words.errors import ConfigError
 
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what it may listen on, told apart from where to ask
@@ -14,7 +14,7 @@ EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what it may l
 
 def main() -> int:
     try:
-        here = loading.load({}, need_key=False)
+        here = load.load({}, need_key=False)
         connection = http.client.HTTPConnection(EVERYWHERE.get(here.host, here.host), here.port, timeout=3)
         connection.request("GET", "/health")
         status = connection.getresponse().status

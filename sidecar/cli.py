@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from sidecar import __version__
+from sidecar.config.load import load
+from sidecar.config.settings import Settings
 from sidecar.edges.descriptors import bound_stderr, fill_missing, has_piped_data
 from sidecar.edges.parsing import Parser
 from sidecar.flags import PROGRAM, add_settings, parser, refused
 from sidecar.words.errors import ConfigError
-from sidecar.words.loading import load
-from sidecar.words.settings import Settings
 
 FAULT: Final = 1
 """The exit code for a fault of ours that left lines without a reply."""

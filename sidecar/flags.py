@@ -7,11 +7,11 @@ import argparse
 import sys
 from typing import Any, Final
 
+from sidecar.config.load import ENV_FILE
+from sidecar.config.settings import SETTINGS, Setting
+from sidecar.config.types import seconds
 from sidecar.edges.parsing import BAD_CONFIGURATION, Parser
 from sidecar.words.errors import ConfigError, plain
-from sidecar.words.kinds import seconds
-from sidecar.words.loading import ENV_FILE
-from sidecar.words.settings import SETTINGS, Setting
 
 PROGRAM: Final = "openai-moodle-sidecar"
 

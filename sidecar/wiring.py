@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from sidecar.config.load import take_passed_sockets
+from sidecar.config.settings import Settings
 from sidecar.edges.signals import stop_requested
 from sidecar.edges.splitter import Splitter
 from sidecar.engine.actions import Limits
@@ -21,9 +23,7 @@ from sidecar.engine.keys import Keys
 from sidecar.engine.sharing import Flights, Kept
 from sidecar.words import events
 from sidecar.words.jobs import Lane
-from sidecar.words.loading import take_passed_sockets
 from sidecar.words.ports import Upstream
-from sidecar.words.settings import Settings
 
 if TYPE_CHECKING:
     from sidecar.edges.batch.door import Batch

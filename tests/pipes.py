@@ -7,12 +7,12 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from sidecar.config.load import load
+from sidecar.config.settings import Settings
 from sidecar.edges.stdio import serve_stdio
 from sidecar.engine.engine import Engine
 from sidecar.wiring import engine_of
-from sidecar.words.loading import load
 from sidecar.words.ports import Call, Completion
-from sidecar.words.settings import Settings
 
 PATIENCE = 20.0
 """Seconds after which a test that waits for the wire has failed."""

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import pytest
 
+from sidecar.config.load import load
+from sidecar.config.settings import Settings
 from sidecar.edges.upstream.light import LightUpstream
 from sidecar.edges.upstream.sdk import SdkUpstream
 from sidecar.words.errors import UpstreamFailure
-from sidecar.words.loading import load
 from sidecar.words.ports import Call, Completion
-from sidecar.words.settings import Settings
 
 KEY: Final = "sk-canary-0123456789abcdef"
 Adapter = type[SdkUpstream] | type[LightUpstream]

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple, Self
 
+from sidecar.config.load import load
+from sidecar.config.settings import Settings
 from sidecar.edges.http.app import Answer as Application
 from sidecar.edges.http.connections import Connections
 from sidecar.edges.http.server import Listening, serve
 from sidecar.engine.engine import Engine
 from sidecar.wiring import engine_of
-from sidecar.words.loading import load
-from sidecar.words.settings import Settings
 from tests.doubles import HeldUpstream
 
 PATIENCE = 20.0

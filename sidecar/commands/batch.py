@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.commands.progress import Progress, reading
+from sidecar.config.load import load
 from sidecar.edges.batch.door import Batch
 from sidecar.edges.batch.output import opened_stream
 from sidecar.edges.batch.source import Source
@@ -12,7 +13,6 @@ from sidecar.edges.parsing import Parser
 from sidecar.flags import add_settings, duration, parser, refused
 from sidecar.wiring import run, run_batch
 from sidecar.words.errors import ConfigError
-from sidecar.words.loading import load
 
 _COMMAND: Final = "batch"
 

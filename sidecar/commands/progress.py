@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from sidecar.config.settings import Settings
 from sidecar.edges.batch.source import Source, opened
 from sidecar.edges.parsing import BAD_CONFIGURATION
 from sidecar.edges.telemetry import Unbuffered, configure
 from sidecar.flags import PROGRAM
-from sidecar.words.settings import Settings
 
 if TYPE_CHECKING:
     from tqdm import tqdm

@@ -50,7 +50,7 @@ import asyncio, sys
 from sidecar.edges.upstream.light import LightUpstream
 from sidecar.words.errors import UpstreamUnreachable
 from sidecar.words.ports import Call
-from sidecar.words.loading import load
+from sidecar.config.load import load
 
 async def main():
     upstream = LightUpstream(load({}, None, {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://nonexistent.invalid"}))
@@ -74,7 +74,7 @@ import asyncio, socket, threading
 from sidecar.edges.upstream.light import LightUpstream
 from sidecar.words.errors import DeadlineExceeded
 from sidecar.words.ports import Call
-from sidecar.words.loading import load
+from sidecar.config.load import load
 
 socket.getaddrinfo = lambda *args, **kwargs: threading.Event().wait()
 

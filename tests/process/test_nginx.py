@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.words.settings import BY_FIELD
+from sidecar.config.settings import BY_FIELD
 from tests.nginxes import ADDRESS, BLOCK, front, needs_nginx
 from tests.providers import canned, http, listening
 from tests.wire import Answer, Caller, head, post

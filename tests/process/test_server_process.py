@@ -213,7 +213,7 @@ async def test_a_taken_port_is_said(server: Served) -> None:
 
 def test_help_names_every_flag_with_its_variable() -> None:
     """The one place to look."""
-    from sidecar.words.settings import SETTINGS
+    from sidecar.config.settings import SETTINGS
 
     done = subprocess.run(
         [sys.executable, "-m", "sidecar", "--help"], cwd=ROOT, capture_output=True, text=True, check=True

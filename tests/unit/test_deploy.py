@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.config.settings import BY_FIELD, SETTINGS
 from sidecar.edges.doctor.configuration import SERVICE_KEY
 from sidecar.edges.http.listener import BACKLOG
-from sidecar.words.settings import BY_FIELD, SETTINGS
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text("utf-8")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.config.settings import BY_FIELD
 from sidecar.edges.http.completions.policy import PLAIN, policy_of
 from sidecar.words import errors
-from sidecar.words.settings import BY_FIELD
 
 ROOT = Path(__file__).resolve().parents[2]
 DOC = (ROOT / "docs/moodle.md").read_text("utf-8")

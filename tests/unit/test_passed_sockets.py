@@ -4,9 +4,9 @@ import os
 
 import pytest
 
+from sidecar.config.load import take_passed_sockets
 from sidecar.edges.http.listener import room
 from sidecar.words.errors import ConfigError
-from sidecar.words.loading import take_passed_sockets
 
 OURS = str(os.getpid())
 

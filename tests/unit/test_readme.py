@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from sidecar.words.settings import SETTINGS, Setting
+from sidecar.config.settings import SETTINGS, Setting
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.config.load import environment_for_child, load
+from sidecar.config.settings import BY_FIELD, SETTINGS, Settings
 from sidecar.edges.jobs.connection import connect
 from sidecar.words.errors import ConfigError
-from sidecar.words.loading import environment_for_child, load
-from sidecar.words.settings import BY_FIELD, SETTINGS, Settings
 
 KEY = {"OPENAI_API_KEY": "sk-test"}
 

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from sidecar.config.settings import Settings
 from sidecar.edges.batch import output
 from sidecar.edges.batch.journal import Journal, JournalError
 from sidecar.edges.batch.running import Halted, Running
@@ -13,7 +14,6 @@ from sidecar.edges.batch.stream import ANSWERED, WRONG, Stream
 from sidecar.edges.batch.telling import Telling
 from sidecar.edges.piping import write_all
 from sidecar.engine.jobs import Works
-from sidecar.words.settings import Settings
 
 FAILED: Final = 1
 """The exit code where not every request was answered."""

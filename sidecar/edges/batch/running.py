@@ -10,6 +10,7 @@ import random
 import time
 from typing import Final, NamedTuple
 
+from sidecar.config.settings import Settings
 from sidecar.edges.batch.index import ID_BYTES
 from sidecar.edges.batch.journal import Journal, JournalError, Record
 from sidecar.edges.batch.source import Line, Source
@@ -32,7 +33,6 @@ from sidecar.words.errors import (
     UpstreamFailure,
     UpstreamUnreachable,
 )
-from sidecar.words.settings import Settings
 
 MOST_TRIES: Final = 3
 """Of one line, beside the retries of each provider call: those that reached the provider."""

@@ -6,11 +6,11 @@ import sys
 from importlib import import_module
 from typing import Any, Final
 
+from sidecar.config.provenance import origins, said
+from sidecar.config.settings import SETTINGS, Settings
 from sidecar.edges.doctor import configuration, machine, plugin, provider
 from sidecar.edges.doctor.findings import Finding, Report, report
 from sidecar.edges.parsing import Parser
-from sidecar.words.origins import origins, said
-from sidecar.words.settings import SETTINGS, Settings
 
 _PROGRAM: Final = "openai-moodle-sidecar doctor"
 HOOKS: Final = {"redis_url": "sidecar.edges.jobs.doctor"}

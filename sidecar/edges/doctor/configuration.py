@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from sidecar.config.load import ENV_FILE, load
+from sidecar.config.provenance import said
+from sidecar.config.settings import Settings
 from sidecar.edges.doctor.findings import Finding
 from sidecar.words.errors import ConfigError
-from sidecar.words.loading import ENV_FILE, load
-from sidecar.words.origins import said
-from sidecar.words.settings import Settings
 
 _PLUGIN_WAITS: Final = 30.0
 """Seconds that the deployed plugin waits where it is told nothing else (CONTRACT, "Who calls")."""

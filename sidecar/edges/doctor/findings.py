@@ -7,7 +7,7 @@ from typing import Final, Literal
 import msgspec
 
 from sidecar import __version__
-from sidecar.words.origins import DEFAULT, Origin
+from sidecar.config.provenance import DEFAULT, Origin
 
 State = Literal["ok", "note", "warning", "failed"]
 _MARKS: Final[dict[State, str]] = {"ok": "ok", "note": "note", "warning": "WARN", "failed": "FAIL"}

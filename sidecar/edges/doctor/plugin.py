@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from sidecar import __version__
+from sidecar.config import types
+from sidecar.config.provenance import shown_url
 from sidecar.edges.doctor.asking import Heard, ask
 from sidecar.edges.doctor.findings import Finding, State
-from sidecar.words import kinds
-from sidecar.words.origins import shown_url
 
 URL: Final = "http://127.0.0.1:8081/ai"
 """Where the deployed communicator calls when it is told nothing else (CONTRACT, "Who calls")."""
@@ -28,7 +28,7 @@ async def address(url: str, source: str) -> Finding:
     """Whether the plugin would be understood there. The request is one that costs nothing."""
     shown = f"{shown_url(url)} ({source or 'the default of the plugin'})"
     try:
-        kinds.url(url)
+        types.url(url)
     except ValueError as exc:
         return Finding(_URL, "failed", f"{shown}: must be {exc}", _MATCH)
     heard = await ask(url, body=b"{}")

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
 
 from sidecar import __version__
+from sidecar.config.settings import Settings
 from sidecar.edges.doctor.asking import Heard, read
 from sidecar.edges.doctor.findings import Finding
 from sidecar.edges.upstream.dial import dial
@@ -16,7 +17,6 @@ from sidecar.edges.upstream.light import LightUpstream
 from sidecar.edges.upstream.route import Proxy, proxy_for, tls_context
 from sidecar.words.errors import ConfigError, DeadlineExceeded, UpstreamFailure
 from sidecar.words.ports import Call
-from sidecar.words.settings import Settings
 
 if TYPE_CHECKING:
     import ssl

@@ -4,6 +4,7 @@ from functools import partial
 
 from aiohttp import web
 
+from sidecar.config.settings import Settings
 from sidecar.edges.http.arrival import Arrival
 from sidecar.edges.http.doors import Door
 from sidecar.edges.http.guard import Guard
@@ -12,7 +13,6 @@ from sidecar.edges.http.replies import failure_response, reply_response
 from sidecar.engine.engine import Ask, Engine
 from sidecar.words.contract import parse_request
 from sidecar.words.errors import DeadlineExceeded
-from sidecar.words.settings import Settings
 
 NAME = "ai"
 

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 import msgspec
 from aiohttp import hdrs, web
 
+from sidecar.config.settings import Settings
 from sidecar.edges.http.arrival import Arrival
 from sidecar.edges.http.doors import Door, Handler, envelope
 from sidecar.edges.http.guard import Guard
@@ -24,7 +25,6 @@ from sidecar.words import events
 from sidecar.words.contract import LONGEST_USER, Request
 from sidecar.words.errors import DeadlineExceeded, InvalidRequest, JobsUnavailable, NotFound, Overloaded, SidecarError
 from sidecar.words.jobs import Job
-from sidecar.words.settings import Settings
 
 NAME: Final = "jobs"
 QUESTION_BYTES: Final = 256 * 1024

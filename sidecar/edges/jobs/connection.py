@@ -16,9 +16,9 @@ from arq.connections import ArqRedis
 from redis.asyncio import BlockingConnectionPool, UnixDomainSocketConnection
 from redis.exceptions import NoPermissionError, RedisError
 
+from sidecar.config.settings import Settings
 from sidecar.edges.jobs.reasons import reason
 from sidecar.words.errors import JobsUnavailable
-from sidecar.words.settings import Settings
 
 CONNECTIONS: Final = 32
 """The most of one process; who needs one more waits."""

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
+from sidecar.config.settings import Settings
 from sidecar.edges.jobs.connection import connect, spoken
 from sidecar.edges.jobs.consumer import Consumer
 from sidecar.edges.jobs.keys import Names
@@ -19,7 +20,6 @@ from sidecar.edges.jobs.workbench import Workbench
 from sidecar.words import events
 from sidecar.words.errors import JobsUnavailable
 from sidecar.words.jobs import Lane
-from sidecar.words.settings import Settings
 
 SIGN_SECONDS: Final = 2.0
 """Between two signs of life."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 from arq.jobs import serialize_job
 
+from sidecar.config.settings import Settings
 from sidecar.edges.jobs import scripts
 from sidecar.edges.jobs.connection import connect, spoken
 from sidecar.edges.jobs.keys import Names
@@ -20,7 +21,6 @@ from sidecar.engine.keys import Keys
 from sidecar.words.contract import Request
 from sidecar.words.errors import JobsUnavailable, Overloaded
 from sidecar.words.jobs import LANES, Job, JobState, Lane
-from sidecar.words.settings import Settings
 
 TASK: Final = "work"
 """The function's name in arq; the same in every version, so that an upgrade finds its jobs."""

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
+from sidecar.config.settings import Settings
 from sidecar.edges.upstream import wire
 from sidecar.edges.upstream.endpoint import endpoint
 from sidecar.edges.upstream.error_body import reports
 from sidecar.edges.upstream.unreached import cut
 from sidecar.words.errors import DeadlineExceeded, EmptyResponse, UpstreamError, UpstreamFailure
 from sidecar.words.ports import Call, Completion
-from sidecar.words.settings import Settings
 
 if TYPE_CHECKING:
     from sidecar.edges.upstream.sse import Event

@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Final
 
 from sidecar import __version__
+from sidecar.config.settings import Settings
 from sidecar.edges.upstream.attempt import HttpUpstream, Reply
 from sidecar.edges.upstream.dial import dial
 from sidecar.edges.upstream.h1 import Connection, ProtocolError
 from sidecar.edges.upstream.route import proxy_for, tls_context
 from sidecar.edges.upstream.unreached import cut, no_answer, not_http
-from sidecar.words.settings import Settings
 
 _IDLE_SECONDS: Final = 15.0
 """A connection unused for longer is not trusted to be open still."""

@@ -8,9 +8,9 @@ import asyncio
 import importlib
 from typing import Any
 
+from sidecar.config.settings import Settings
 from sidecar.edges.upstream.attempt import HttpUpstream, Reply
 from sidecar.edges.upstream.route import proxy_for, tls_context
-from sidecar.words.settings import Settings
 
 
 class SdkUpstream(HttpUpstream):

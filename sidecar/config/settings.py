@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from sidecar.words import kinds
+from sidecar.config import types
 from sidecar.words.errors import ConfigError
 
 _MIB: Final = 1024**2
@@ -20,7 +20,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     """The variable; in lower case the field of `Settings`, with hyphens the flag unless `flag` says otherwise."""
-    kind: kinds.Kind
+    kind: types.Kind
     default: Any
     help: str
     flag: str = ""
@@ -36,93 +36,93 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         return self.flag or "--" + self.field.replace("_", "-")
 
 
-def _s(name: str, kind: kinds.Kind, default: Any, meaning: str, **more: Any) -> Setting:
+def _s(name: str, kind: types.Kind, default: Any, meaning: str, **more: Any) -> Setting:
     return Setting(name=name, kind=kind, default=default, help=meaning, **more)
 
 
-_count = kinds.integer(1, 1_000_000)
+_count = types.integer(1, 1_000_000)
 
 SETTINGS: Final[tuple[Setting, ...]] = (
-    _s("OPENAI_API_KEY", kinds.secret, "", "the provider's key; required", flag="--api-key", secret=True),
+    _s("OPENAI_API_KEY", types.secret, "", "the provider's key; required", flag="--api-key", secret=True),
     _s(
         "OPENAI_BASE_URL",
-        kinds.url,
+        types.url,
         "https://ai.kivoyo.com/api",
         "the provider; texts go to this host",
         flag="--base-url",
     ),
-    _s("OPENAI_MODEL", kinds.name, "adorsys", "the model that answers", flag="--model"),
+    _s("OPENAI_MODEL", types.name, "adorsys", "the model that answers", flag="--model"),
     _s("MAX_TOKENS", _count, 1000, "the most tokens of an answer; a summary gets half"),
     _s("COMPLETION_MAX_TOKENS", _count, 4096, "the most tokens of an answer on /v1, where the request names no limit"),
-    _s("MODEL_PASSTHROUGH", kinds.boolean, False, "ask for the model that a request on /v1 names, not OPENAI_MODEL"),
+    _s("MODEL_PASSTHROUGH", types.boolean, False, "ask for the model that a request on /v1 names, not OPENAI_MODEL"),
     _s("SUMMARIZE_THRESHOLD", _count, 2000, "a longer chat context, in characters, is summarized first"),
-    _s("HTTP_MODE", kinds.boolean, False, "serve HTTP, whatever standard input is"),
-    _s("PORT", kinds.integer(0, 65535), 8080, "the port to listen on; 0 takes a free one"),
-    _s("HOST", kinds.host, "127.0.0.1", "the address to listen on"),
+    _s("HTTP_MODE", types.boolean, False, "serve HTTP, whatever standard input is"),
+    _s("PORT", types.integer(0, 65535), 8080, "the port to listen on; 0 takes a free one"),
+    _s("HOST", types.host, "127.0.0.1", "the address to listen on"),
     _s(
         "REQUEST_TIMEOUT",
-        kinds.seconds(0.1, 3600),
+        types.seconds(0.1, 3600),
         25.0,
         "seconds from arrival to answer, waiting included; by default a fifth, at least 5 s and at most half, "
         "less than OPENAI_SIDECAR_HTTP_TIMEOUT where that is set",
     ),
-    _s("CONCURRENCY", kinds.integer(1, 10_000), 64, "the most provider calls in flight at once"),
+    _s("CONCURRENCY", types.integer(1, 10_000), 64, "the most provider calls in flight at once"),
     _s("QUEUE_SIZE", _count, 2048, "the most requests held at once"),
-    _s("QUEUE_BYTES", kinds.size(1024, 2**40), 128 * _MIB, "the most bytes of request bodies held at once"),
+    _s("QUEUE_BYTES", types.size(1024, 2**40), 128 * _MIB, "the most bytes of request bodies held at once"),
     _s(
         "MAX_BODY_BYTES",
-        kinds.size(1024, 2**30),
+        types.size(1024, 2**30),
         4 * _MIB,
         "the largest request body, and the longest stdio line",
     ),
-    _s("CONTEXT_TOKENS", kinds.integer(200, 10_000_000), 16_000, "the tokens one provider call may take"),
-    _s("SHUTDOWN_GRACE", kinds.seconds(0, 3600), 30.0, "seconds to finish accepted requests after SIGTERM"),
-    _s("SIDECAR_TOKEN", kinds.secret, "", "the token callers must send", secret=True),
-    _s("AI_REQUIRE_TOKEN", kinds.boolean, False, "ask for the token on /ai even on loopback"),
-    _s("ALLOW_UNAUTHENTICATED", kinds.boolean, False, "listen beyond loopback without a token"),
+    _s("CONTEXT_TOKENS", types.integer(200, 10_000_000), 16_000, "the tokens one provider call may take"),
+    _s("SHUTDOWN_GRACE", types.seconds(0, 3600), 30.0, "seconds to finish accepted requests after SIGTERM"),
+    _s("SIDECAR_TOKEN", types.secret, "", "the token callers must send", secret=True),
+    _s("AI_REQUIRE_TOKEN", types.boolean, False, "ask for the token on /ai even on loopback"),
+    _s("ALLOW_UNAUTHENTICATED", types.boolean, False, "listen beyond loopback without a token"),
     _s(
         "STDIO_MAX_PROCESSES",
-        kinds.integer(1, 4096),
+        types.integer(1, 4096),
         16,
         "the most one-shot processes at work on this machine",
     ),
-    _s("CACHE_TTL", kinds.seconds(0, 31_536_000), 3600.0, "seconds a finished summary or analysis is kept; 0: never"),
-    _s("CACHE_BYTES", kinds.size(0, 2**40), 64 * _MIB, "the most bytes of finished answers kept; 0: none"),
-    _s("EXTRA_BODY", kinds.json_object, {}, "JSON merged into every provider request"),
-    _s("SEND_USER", kinds.boolean, False, "send the provider an HMAC of user_id, under USER_SECRET"),
-    _s("USER_SECRET", kinds.secret, "", "the site's secret for that HMAC", secret=True),
-    _s("STRICT_STATUS", kinds.boolean, False, "answer failures on /ai with an HTTP error status"),
-    _s("HTML_SAFE", kinds.boolean, False, "put a space after each < in an answer"),
+    _s("CACHE_TTL", types.seconds(0, 31_536_000), 3600.0, "seconds a finished summary or analysis is kept; 0: never"),
+    _s("CACHE_BYTES", types.size(0, 2**40), 64 * _MIB, "the most bytes of finished answers kept; 0: none"),
+    _s("EXTRA_BODY", types.json_object, {}, "JSON merged into every provider request"),
+    _s("SEND_USER", types.boolean, False, "send the provider an HMAC of user_id, under USER_SECRET"),
+    _s("USER_SECRET", types.secret, "", "the site's secret for that HMAC", secret=True),
+    _s("STRICT_STATUS", types.boolean, False, "answer failures on /ai with an HTTP error status"),
+    _s("HTML_SAFE", types.boolean, False, "put a space after each < in an answer"),
     _s(
         "REDIS_URL",
-        kinds.redis,
+        types.redis,
         "",
         "the Redis or Valkey that holds jobs, or embedded for a private one; turns on jobs and offload",
         secret=True,
     ),
-    _s("REDIS_PREFIX", kinds.prefix, "moodle-sidecar:", "how every key there begins"),
+    _s("REDIS_PREFIX", types.prefix, "moodle-sidecar:", "how every key there begins"),
     _s(
         "STATE_DIR",
-        kinds.path,
+        types.path,
         "",
         "the folder of an embedded Valkey; by default systemd's STATE_DIRECTORY, else "
         "openai-moodle-sidecar under XDG_STATE_HOME or ~/.local/state",
     ),
     _s("JOB_QUEUE_SIZE", _count, 10_000, "the most jobs waiting or at work"),
-    _s("JOBS_MAX_BODY_BYTES", kinds.size(1024, 2**32), 64 * _MIB, "the largest body of a list of jobs"),
-    _s("JOB_RESULT_TTL", kinds.seconds(1, 31_536_000), 259_200.0, "seconds a job's result is kept"),
-    _s("JOB_TIMEOUT", kinds.seconds(1, 3600), 900.0, "seconds a job, or a line of a batch, may take once started"),
-    _s("CALL_TIMEOUT", kinds.seconds(1, 3600), 120.0, "seconds one provider call of a job or a batch may take"),
-    _s("WORKER_CONCURRENCY", kinds.integer(1, 1000), 4, "the most provider calls of a worker for jobs"),
+    _s("JOBS_MAX_BODY_BYTES", types.size(1024, 2**32), 64 * _MIB, "the largest body of a list of jobs"),
+    _s("JOB_RESULT_TTL", types.seconds(1, 31_536_000), 259_200.0, "seconds a job's result is kept"),
+    _s("JOB_TIMEOUT", types.seconds(1, 3600), 900.0, "seconds a job, or a line of a batch, may take once started"),
+    _s("CALL_TIMEOUT", types.seconds(1, 3600), 120.0, "seconds one provider call of a job or a batch may take"),
+    _s("WORKER_CONCURRENCY", types.integer(1, 1000), 4, "the most provider calls of a worker for jobs"),
     _s(
         "OFFLOAD_CONCURRENCY",
-        kinds.integer(1, 1000),
+        types.integer(1, 1000),
         8,
         "the most provider calls of a worker for long summaries from /ai, beside those for jobs",
     ),
     _s("OFFLOAD_THRESHOLD", _count, 60_000, "a longer text to summarize on /ai, in characters, runs as a job"),
-    _s("LOG_FORMAT", kinds.choice("text", "json"), "text", "how a line of the log looks: text or json"),
-    _s("LOG_LEVEL", kinds.choice("debug", "info", "warning", "error"), "info", "the least level logged"),
+    _s("LOG_FORMAT", types.choice("text", "json"), "text", "how a line of the log looks: text or json"),
+    _s("LOG_LEVEL", types.choice("debug", "info", "warning", "error"), "info", "the least level logged"),
 )
 
 BY_FIELD: Final[Mapping[str, Setting]] = {setting.field: setting for setting in SETTINGS}

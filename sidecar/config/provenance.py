@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from sidecar.words import kinds
+from sidecar.config import types
+from sidecar.config.load import ENV_FILE, layers
+from sidecar.config.settings import SETTINGS, Setting
 from sidecar.words.errors import plain
-from sidecar.words.loading import ENV_FILE, layers
-from sidecar.words.settings import SETTINGS, Setting
 
 DEFAULT: Final = "default"
 
@@ -65,9 +65,9 @@ def _origin(setting: Setting, named: Mapping[str, Mapping[str, str]]) -> Origin:
 
 
 def _shown(setting: Setting, text: str) -> str:
-    if setting.secret or setting.kind is kinds.json_object:
+    if setting.secret or setting.kind is types.json_object:
         return "set"
-    return shown_url(text) if setting.kind is kinds.url else plain(text, 100)
+    return shown_url(text) if setting.kind is types.url else plain(text, 100)
 
 
 def _default(value: Any) -> str:

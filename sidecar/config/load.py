@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import msgspec
 
-from sidecar.words import kinds
+from sidecar.config import types
+from sidecar.config.settings import BY_FIELD, SETTINGS, Setting, Settings
 from sidecar.words.errors import ConfigError, plain
-from sidecar.words.settings import BY_FIELD, SETTINGS, Setting, Settings
 
 ENV_FILE: Final = "/etc/openai-moodle-sidecar/env"
 """Read when it is there and no other file is named."""
@@ -66,7 +66,7 @@ def take_passed_sockets(environ: MutableMapping[str, str] | None = None) -> int:
     if told["LISTEN_PID"] != str(os.getpid()) or not told["LISTEN_FDS"]:
         return 0
     try:
-        number: int = kinds.integer(0, 1000)(told["LISTEN_FDS"])
+        number: int = types.integer(0, 1000)(told["LISTEN_FDS"])
     except ValueError as exc:
         raise ConfigError([f"LISTEN_FDS={plain(told['LISTEN_FDS'], 100)}: must be {exc}"]) from None
     return number
@@ -143,7 +143,7 @@ def _parse(setting: Setting, text: str, faults: list[str]) -> Any:
         return setting.kind(text)
     except ValueError as exc:
         # An address may carry a password or a key in its query, and JSON for the provider anything.
-        hidden = setting.secret or "@" in text or "?" in text or setting.kind is kinds.json_object
+        hidden = setting.secret or "@" in text or "?" in text or setting.kind is types.json_object
         shown = "(not shown)" if hidden else plain(text, 100)
         faults.append(f"{setting.name}={shown}: must be {exc} (flag {setting.option})")
         return setting.default
@@ -156,7 +156,7 @@ def _caller_timeout(sources: list[Mapping[str, str]], faults: list[str]) -> floa
     if not text:
         return float(BY_FIELD["request_timeout"].default)
     try:
-        limit: float = kinds.seconds(0.2, 3600)(text)
+        limit: float = types.seconds(0.2, 3600)(text)
     except ValueError as exc:
         faults.append(f"{name}={plain(text, 100)}: must be {exc}")
         return float(BY_FIELD["request_timeout"].default)
