@@ -7,7 +7,7 @@ import http.client
 import sys
 
 from sidecar.config import load
-from sidecar.words.errors import ConfigError
+from sidecar.core.errors import ConfigError
 
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what it may listen on, told apart from where to ask
 

@@ -11,10 +11,10 @@ from typing import Final, NoReturn
 from sidecar import __version__
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
+from sidecar.core.errors import ConfigError
 from sidecar.edges.descriptors import bound_stderr, fill_missing, has_piped_data
 from sidecar.edges.parsing import Parser
 from sidecar.flags import PROGRAM, add_settings, parser, refused
-from sidecar.words.errors import ConfigError
 
 FAULT: Final = 1
 """The exit code for a fault of ours that left lines without a reply."""
@@ -92,9 +92,9 @@ def _stdio(settings: Settings, *, demo: bool) -> NoReturn:
     from sidecar.edges.one_shot import stdio_process
 
     def work(sink: int, waited: float) -> int:
+        from sidecar.core import events
         from sidecar.edges import telemetry
         from sidecar.wiring import run, run_stdio
-        from sidecar.words import events
 
         # CONTRACT: warnings and errors only, since PHP puts what is said here into its error log.
         level = "error" if settings.log_level == "error" else "warning"

@@ -11,6 +11,9 @@ import msgspec
 
 from sidecar.config.load import take_passed_sockets
 from sidecar.config.settings import Settings
+from sidecar.core import events
+from sidecar.core.jobs import Lane
+from sidecar.core.ports import Upstream
 from sidecar.edges.signals import stop_requested
 from sidecar.edges.splitter import Splitter
 from sidecar.engine.actions import Limits
@@ -21,9 +24,6 @@ from sidecar.engine.engine import Engine
 from sidecar.engine.jobs import Works
 from sidecar.engine.keys import Keys
 from sidecar.engine.sharing import Flights, Kept
-from sidecar.words import events
-from sidecar.words.jobs import Lane
-from sidecar.words.ports import Upstream
 
 if TYPE_CHECKING:
     from sidecar.edges.batch.door import Batch

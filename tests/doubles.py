@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
-from sidecar.words.ports import Call, Completion
+from sidecar.core.ports import Call, Completion
 
 
 class HeldUpstream:

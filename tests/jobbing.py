@@ -14,13 +14,13 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from redis.exceptions import RedisError
 
+from sidecar.core.contract import Request
+from sidecar.core.errors import JobsUnavailable
+from sidecar.core.jobs import Job
+from sidecar.core.ports import Prompt, Purpose
 from sidecar.edges.jobs.store import JobStore
 from sidecar.engine.keys import Keys
 from sidecar.wiring import job_store, keys_of
-from sidecar.words.contract import Request
-from sidecar.words.errors import JobsUnavailable
-from sidecar.words.jobs import Job
-from sidecar.words.ports import Prompt, Purpose
 from tests.serving import ROOT, Logged
 from tests.wire import settings_of
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
+from sidecar.core.ports import Call, Completion
 from sidecar.edges.stdio import serve_stdio
 from sidecar.engine.engine import Engine
 from sidecar.wiring import engine_of
-from sidecar.words.ports import Call, Completion
 
 PATIENCE = 20.0
 """Seconds after which a test that waits for the wire has failed."""

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from sidecar.core.contract import Action, Request
+from sidecar.core.errors import SidecarError
+from sidecar.core.ports import Prompt, Purpose
 from sidecar.engine.actions import Limits
-from sidecar.words.contract import Action, Request
-from sidecar.words.errors import SidecarError
-from sidecar.words.ports import Prompt, Purpose
 
 Answer = Callable[[Prompt], str]
 

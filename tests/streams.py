@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from sidecar.words.ports import Call
+from sidecar.core.ports import Call
 from tests.doubles import HeldUpstream
 from tests.wire import PATIENCE, Caller, post
 

@@ -8,7 +8,7 @@ import random
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from sidecar.words.jobs import Job
+from sidecar.core.jobs import Job
 from tests.jobbing import Till, WorkerProcess, ended, jobs_of, lecture, till, until, worker
 from tests.valkeys import Valkey, valkey
 

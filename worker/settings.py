@@ -14,12 +14,12 @@ from arq.connections import RedisSettings
 
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
+from sidecar.core.errors import ConfigError
 from sidecar.edges import telemetry
 from sidecar.edges.jobs.connection import connect, redis_address
 from sidecar.edges.jobs.consumer import options
 from sidecar.edges.jobs.keys import Names
 from sidecar.wiring import working_on
-from sidecar.words.errors import ConfigError
 
 _STACK = "sidecar"
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from sidecar.commands.progress import Progress, reading
 from sidecar.config.load import load
+from sidecar.core.errors import ConfigError
 from sidecar.edges.batch.door import Batch
 from sidecar.edges.batch.output import opened_stream
 from sidecar.edges.batch.source import Source
@@ -12,7 +13,6 @@ from sidecar.edges.descriptors import fill_missing, protect_stdout
 from sidecar.edges.parsing import Parser
 from sidecar.flags import add_settings, duration, parser, refused
 from sidecar.wiring import run, run_batch
-from sidecar.words.errors import ConfigError
 
 _COMMAND: Final = "batch"
 

@@ -5,6 +5,7 @@ from typing import Final
 from sidecar.commands.progress import FAULT, Progress, reading
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
+from sidecar.core.errors import ConfigError
 from sidecar.edges.batch.source import Source
 from sidecar.edges.descriptors import fill_missing, protect_stdout
 from sidecar.edges.jobs.collecting import Collecting
@@ -13,7 +14,6 @@ from sidecar.edges.piping import write_all
 from sidecar.edges.signals import stop_requested
 from sidecar.flags import add_settings, duration, parser, refused
 from sidecar.wiring import job_store, run
-from sidecar.words.errors import ConfigError
 
 _COMMAND: Final = "collect"
 

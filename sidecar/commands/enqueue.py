@@ -8,6 +8,8 @@ import msgspec
 from sidecar.commands.progress import Progress, reading
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
+from sidecar.core.errors import ConfigError, JobsUnavailable, Overloaded, SidecarError
+from sidecar.core.jobs import Job
 from sidecar.edges.batch.source import Source
 from sidecar.edges.descriptors import fill_missing, protect_stdout
 from sidecar.edges.jobs.enqueuing import Enqueuing
@@ -16,8 +18,6 @@ from sidecar.edges.piping import write_all
 from sidecar.edges.signals import stop_requested
 from sidecar.flags import add_settings, duration, parser, refused
 from sidecar.wiring import job_store, run
-from sidecar.words.errors import ConfigError, JobsUnavailable, Overloaded, SidecarError
-from sidecar.words.jobs import Job
 
 _COMMAND: Final = "enqueue"
 _FAULTS_SHOWN: Final = 20

@@ -6,12 +6,12 @@ from typing import Final
 
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
+from sidecar.core.errors import ConfigError, JobsUnavailable
 from sidecar.edges import telemetry
 from sidecar.edges.jobs.serving import alive_here
 from sidecar.edges.parsing import Parser
 from sidecar.flags import PROGRAM, add_settings, parser, refused
 from sidecar.wiring import run, run_worker
-from sidecar.words.errors import ConfigError, JobsUnavailable
 
 _COMMAND: Final = "worker"
 

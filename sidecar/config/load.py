@@ -12,7 +12,7 @@ import msgspec
 
 from sidecar.config import types
 from sidecar.config.settings import BY_FIELD, SETTINGS, Setting, Settings
-from sidecar.words.errors import ConfigError, plain
+from sidecar.core.errors import ConfigError, plain
 
 ENV_FILE: Final = "/etc/openai-moodle-sidecar/env"
 """Read when it is there and no other file is named."""

@@ -9,7 +9,7 @@ import msgspec
 from sidecar.config import types
 from sidecar.config.load import ENV_FILE, layers
 from sidecar.config.settings import SETTINGS, Setting
-from sidecar.words.errors import plain
+from sidecar.core.errors import plain
 
 DEFAULT: Final = "default"
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from sidecar.config import types
-from sidecar.words.errors import ConfigError
+from sidecar.core.errors import ConfigError
 
 _MIB: Final = 1024**2
 

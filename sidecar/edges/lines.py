@@ -2,7 +2,7 @@
 
 import codecs
 
-from sidecar.words.errors import TooLarge
+from sidecar.core.errors import TooLarge
 
 
 class LineSplitter:

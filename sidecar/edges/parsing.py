@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
-from sidecar.words.errors import plain
+from sidecar.core.errors import plain
 
 BAD_CONFIGURATION: Final = 2
 """The exit code for flags and settings that make no sense."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from sidecar.words import events
+from sidecar.core import events
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 

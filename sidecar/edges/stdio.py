@@ -12,13 +12,13 @@ from collections.abc import Iterable
 from typing import Final
 
 from sidecar.config.settings import Settings
+from sidecar.core import events
+from sidecar.core.contract import encode_reply, failed, parse_request
+from sidecar.core.errors import InternalError, ShuttingDown, SidecarError, TooLarge
 from sidecar.edges.lines import LineSplitter
 from sidecar.edges.piping import read_chunk, reader_left, write_all
 from sidecar.engine.admission import Place
 from sidecar.engine.engine import Ask, Engine
-from sidecar.words import events
-from sidecar.words.contract import encode_reply, failed, parse_request
-from sidecar.words.errors import InternalError, ShuttingDown, SidecarError, TooLarge
 
 LOST: Final = 1
 """The exit code where replies could not be written though somebody may want them."""

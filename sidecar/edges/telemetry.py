@@ -13,8 +13,8 @@ from typing import Any, Final, TextIO
 
 import msgspec
 
-from sidecar.words.errors import plain
-from sidecar.words.events import LOGGER, places
+from sidecar.core.errors import plain
+from sidecar.core.events import LOGGER, places
 
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _LONGEST: Final = 500

@@ -9,7 +9,7 @@ from collections import deque
 from types import TracebackType
 from typing import Self
 
-from sidecar.words.errors import Overloaded, ShuttingDown
+from sidecar.core.errors import Overloaded, ShuttingDown
 
 
 class Place:

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from sidecar.words.errors import RateLimited, SidecarError, UpstreamAuth, UpstreamError, UpstreamFailure
-from sidecar.words.errors import UpstreamUnreachable as Unreachable
+from sidecar.core.errors import RateLimited, SidecarError, UpstreamAuth, UpstreamError, UpstreamFailure
+from sidecar.core.errors import UpstreamUnreachable as Unreachable
 
 DOWN: Final[dict[type[SidecarError], int]] = {UpstreamAuth: 3, RateLimited: 3, Unreachable: 5, UpstreamError: 20}
 """Failures in a row, without a sign of life between, that open the breaker. `RateLimited`: only a used-up account

@@ -13,6 +13,8 @@ from typing import Final
 
 import msgspec
 
+from sidecar.core.errors import DeadlineExceeded, RateLimited, SidecarError, UpstreamFailure
+from sidecar.core.ports import Call, Completion, Upstream
 from sidecar.engine.deadline import Point
 from sidecar.engine.gate import Gate
 from sidecar.engine.grant import Grant
@@ -20,8 +22,6 @@ from sidecar.engine.limit import Limit
 from sidecar.engine.limit_events import LimitEvents
 from sidecar.engine.rate import Rate
 from sidecar.engine.turns import Ticket
-from sidecar.words.errors import DeadlineExceeded, RateLimited, SidecarError, UpstreamFailure
-from sidecar.words.ports import Call, Completion, Upstream
 
 MOST_RETRIES: Final = 8
 """Of one call that did not reach the provider; the deadline usually ends it sooner."""

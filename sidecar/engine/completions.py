@@ -9,14 +9,14 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
+from sidecar.core import events
+from sidecar.core.errors import DeadlineExceeded, EmptyResponse, InternalError, SidecarError
+from sidecar.core.ports import Call, Completion
 from sidecar.engine.calls import Trace
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.engine import Asking, Engine
 from sidecar.engine.streams import streamed
 from sidecar.engine.turns import Ticket
-from sidecar.words import events
-from sidecar.words.errors import DeadlineExceeded, EmptyResponse, InternalError, SidecarError
-from sidecar.words.ports import Call, Completion
 
 SILENT_SECONDS: Final = 30.0
 """After its first event a stream ends when so long nothing came, or nothing was taken (CONTRACT)."""

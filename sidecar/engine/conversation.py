@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from sidecar.core.errors import DeadlineExceeded
+from sidecar.core.ports import Call, Prompt
 from sidecar.engine.calls import Trace
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.turns import Ticket
-from sidecar.words.errors import DeadlineExceeded
-from sidecar.words.ports import Call, Prompt
 
 if TYPE_CHECKING:
     from sidecar.engine.engine import Ask, Engine

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol
 
-from sidecar.words.contract import Request
-from sidecar.words.errors import DeadlineExceeded, JobGoesOn, Overloaded
+from sidecar.core.contract import Request
+from sidecar.core.errors import DeadlineExceeded, JobGoesOn, Overloaded
 
 
 class Elsewhere(Protocol):

@@ -13,6 +13,17 @@ from functools import partial
 
 import msgspec
 
+from sidecar.core import events
+from sidecar.core.contract import Reply, Request, answered, failed
+from sidecar.core.errors import (
+    DeadlineExceeded,
+    InternalError,
+    JobGoesOn,
+    Overloaded,
+    RateLimited,
+    ShuttingDown,
+    SidecarError,
+)
 from sidecar.engine.actions import ACTIONS, Limits
 from sidecar.engine.actions.rounds import rounds
 from sidecar.engine.admission import Admission, Place
@@ -22,17 +33,6 @@ from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.elsewhere import Elsewhere, Offloaded
 from sidecar.engine.keys import Keys
 from sidecar.engine.sharing import Flights, Work
-from sidecar.words import events
-from sidecar.words.contract import Reply, Request, answered, failed
-from sidecar.words.errors import (
-    DeadlineExceeded,
-    InternalError,
-    JobGoesOn,
-    Overloaded,
-    RateLimited,
-    ShuttingDown,
-    SidecarError,
-)
 
 
 class Asking(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,11 +11,11 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from sidecar.core.errors import DeadlineExceeded, Overloaded, SidecarError, UpstreamFailure
 from sidecar.engine.deadline import Point
 from sidecar.engine.grant import Grant
 from sidecar.engine.limit import Limit
 from sidecar.engine.turns import Ticket, Turns
-from sidecar.words.errors import DeadlineExceeded, Overloaded, SidecarError, UpstreamFailure
 
 
 class _Waiter:

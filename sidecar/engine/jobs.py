@@ -7,14 +7,14 @@ that work which ended with its process goes on where it stood. It knows no Redis
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
+from sidecar.core.contract import Request
+from sidecar.core.ports import Call, Prompt, Purpose
 from sidecar.engine.actions import ACTIONS
 from sidecar.engine.calls import Trace
 from sidecar.engine.conversation import messages_of
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.engine import Engine
 from sidecar.engine.turns import Ticket
-from sidecar.words.contract import Request
-from sidecar.words.ports import Call, Prompt, Purpose
 
 _LAST: Final[frozenset[Purpose]] = frozenset({"chat", "summary", "analysis"})
 """Calls whose answer is the job's: it is kept as such."""

@@ -7,10 +7,10 @@ from typing import Final
 
 import msgspec
 
+from sidecar.core.contract import Action, Request
+from sidecar.core.ports import Call, Prompt, Purpose
 from sidecar.engine.actions import Limits
 from sidecar.engine.actions.prompts import PROMPT_VERSION
-from sidecar.words.contract import Action, Request
-from sidecar.words.ports import Call, Prompt, Purpose
 
 _REQUESTS: Final[frozenset[Action]] = frozenset({"summarize", "analyze"})
 _PROMPTS: Final[frozenset[Purpose]] = frozenset({"context", "part"})

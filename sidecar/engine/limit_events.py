@@ -6,8 +6,8 @@ Between two lines much may happen; each line has the numbers from the one before
 import math
 from typing import Final
 
+from sidecar.core import events
 from sidecar.engine.limit import Limit
-from sidecar.words import events
 
 SECONDS: Final = 1.0
 """Between two lines of a kind, at least."""

@@ -10,8 +10,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from sidecar.core.errors import ShuttingDown, UpstreamFailure
 from sidecar.engine.deadline import Latest, Point
-from sidecar.words.errors import ShuttingDown, UpstreamFailure
 
 MOST_READERS: Final = 4096
 """Users remembered for one kept answer; beyond it the answer is dropped, as if its time were over."""

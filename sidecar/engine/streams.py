@@ -7,11 +7,11 @@ import contextlib
 import math
 from collections.abc import AsyncGenerator
 
+from sidecar.core.errors import UpstreamFailure
+from sidecar.core.ports import Call
 from sidecar.engine.calls import FAR, Calls, Retries, Trace
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.turns import Ticket
-from sidecar.words.errors import UpstreamFailure
-from sidecar.words.ports import Call
 
 
 async def streamed(

@@ -6,7 +6,7 @@ While something runs, its end is the better clock and no pause is made. Plain fu
 import math
 from typing import Final
 
-from sidecar.words.errors import UpstreamFailure
+from sidecar.core.errors import UpstreamFailure
 
 FIRST_PAUSE: Final = 0.1
 """Seconds of silence after a refusal; twice as many after each further one."""

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from sidecar.core.errors import UpstreamAuth, UpstreamError, UpstreamUnreachable
+from sidecar.core.ports import Call, Completion
 from sidecar.edges.batch import running as running_module
 from sidecar.edges.batch.door import Batch, serve_batch
 from sidecar.edges.batch.source import opened
 from sidecar.engine.jobs import Works
 from sidecar.wiring import engine_of
-from sidecar.words.errors import UpstreamAuth, UpstreamError, UpstreamUnreachable
-from sidecar.words.ports import Call, Completion
 from tests.doubles import HeldUpstream, Told
 from tests.support.scripted_calls import refusal
 from tests.wire import settings_of

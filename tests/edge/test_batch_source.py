@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.core.errors import TooLarge
 from sidecar.edges.batch.source import Source, opened
 from sidecar.edges.lines import LineSplitter
-from sidecar.words.errors import TooLarge
 
 
 def split(data: bytes, longest: int) -> list[bytes | None]:

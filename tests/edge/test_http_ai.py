@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from sidecar.words.errors import (
+from sidecar.core.errors import (
     DeadlineExceeded,
     EmptyResponse,
     RateLimited,

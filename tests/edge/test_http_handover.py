@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.core.errors import ConfigError
 from sidecar.edges.http import server
 from sidecar.edges.http.inherit import inherited
 from sidecar.edges.http.server import Listening, serve
 from sidecar.wiring import engine_of
-from sidecar.words.errors import ConfigError
 from tests.doubles import HeldUpstream
 from tests.wire import CHAT, PATIENCE, Caller, head, post, running, settings_of
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sidecar.words.ports import Completion
+from sidecar.core.ports import Completion
 from tests.doubles import HeldUpstream
 from tests.streams import ask, body
 from tests.wire import PATIENCE, chunks, head, post, running

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from sidecar.core import errors
+from sidecar.core.errors import SidecarError, UpstreamFailure
 from sidecar.edges.http.completions.refusals import refuse
 from sidecar.edges.http.doors import Door, Doors
 from sidecar.edges.http.server import doors_of
 from sidecar.engine.completions import Completions
 from sidecar.wiring import engine_of
-from sidecar.words import errors
-from sidecar.words.errors import SidecarError, UpstreamFailure
 from tests.doubles import HeldUpstream
 from tests.streams import ask, body
 from tests.wire import PATIENCE, Answer, Sidecar, chunks, head, post, running, settings_of

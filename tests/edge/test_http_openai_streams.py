@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from sidecar.words.errors import RateLimited, UpstreamError
-from sidecar.words.ports import Call
+from sidecar.core.errors import RateLimited, UpstreamError
+from sidecar.core.ports import Call
 from tests.doubles import HeldUpstream
 from tests.streams import DONE, Ear, Spring, ask, body, delta
 from tests.wire import PATIENCE, Caller, Sidecar, head, running

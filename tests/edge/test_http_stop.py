@@ -7,10 +7,10 @@ import time
 
 import pytest
 
+from sidecar.core.errors import ConfigError
 from sidecar.edges.http import server
 from sidecar.edges.http.listener import listen, raise_descriptor_limit
 from sidecar.edges.http.server import serve
-from sidecar.words.errors import ConfigError
 from tests.doubles import HeldUpstream
 from tests.wire import CHAT, PATIENCE, Caller, head, post, running, settings_of
 

@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
+from sidecar.core.errors import ConfigError
 from sidecar.edges.http.server import serve
-from sidecar.words.errors import ConfigError
 from tests.wire import post, running, settings_of
 
 TOKEN = "canary-token:with-colon"

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from sidecar.core.contract import Action, Request
+from sidecar.core.errors import JobsUnavailable, Overloaded, UpstreamError
+from sidecar.core.jobs import Job
 from sidecar.edges.jobs.runs import Held, Run, Runs, Stopped
 from sidecar.edges.jobs.store import JobStore
-from sidecar.words.contract import Action, Request
-from sidecar.words.errors import JobsUnavailable, Overloaded, UpstreamError
-from sidecar.words.jobs import Job
 from tests.jobbing import jobs_of, lecture
 from tests.valkeys import Valkey
 

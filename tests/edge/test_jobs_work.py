@@ -9,6 +9,17 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from sidecar.core.contract import Request
+from sidecar.core.errors import (
+    EmptyResponse,
+    RateLimited,
+    SidecarError,
+    UpstreamAuth,
+    UpstreamError,
+    UpstreamUnreachable,
+)
+from sidecar.core.jobs import Job, Lane
+from sidecar.core.ports import Call, Completion
 from sidecar.edges.jobs import consumer, runs, workbench
 from sidecar.edges.jobs.consumer import Consumer
 from sidecar.edges.jobs.keys import hold_prefix
@@ -18,17 +29,6 @@ from sidecar.edges.jobs.store import JobStore
 from sidecar.edges.jobs.workbench import Workbench
 from sidecar.engine import breaker
 from sidecar.wiring import workbenches
-from sidecar.words.contract import Request
-from sidecar.words.errors import (
-    EmptyResponse,
-    RateLimited,
-    SidecarError,
-    UpstreamAuth,
-    UpstreamError,
-    UpstreamUnreachable,
-)
-from sidecar.words.jobs import Job, Lane
-from sidecar.words.ports import Call, Completion
 from tests.doubles import HeldUpstream
 from tests.jobbing import PATIENCE, ended, jobs_of, lecture, until
 from tests.support.scripted_calls import refusal

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.core.errors import UpstreamAuth
 from sidecar.edges.http.server import serve
 from sidecar.edges.jobs.monitor import LOOK_SECONDS, monitoring
 from sidecar.edges.jobs.offload import LIMIT_SECONDS, Offload, looking_on
@@ -15,7 +16,6 @@ from sidecar.edges.jobs.serving import working
 from sidecar.edges.jobs.store import JobStore
 from sidecar.engine.engine import Engine
 from sidecar.wiring import engine_of, jobs_desk, workbenches
-from sidecar.words.errors import UpstreamAuth
 from tests.doubles import HeldUpstream
 from tests.jobbing import jobs_of
 from tests.valkeys import Valkey, valkey

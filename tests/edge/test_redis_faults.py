@@ -12,9 +12,9 @@ import pytest
 import trustme
 from redis.asyncio import Redis
 
+from sidecar.core.errors import JobsUnavailable
 from sidecar.edges.jobs.reasons import reason
 from sidecar.edges.jobs.store import JobStore
-from sidecar.words.errors import JobsUnavailable
 from tests.jobbing import jobs_of, lecture
 from tests.providers import canned, listening
 from tests.valkeys import Valkey, valkey

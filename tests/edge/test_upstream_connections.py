@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from sidecar.words.errors import ConfigError, UpstreamError, UpstreamUnreachable
+from sidecar.core.errors import ConfigError, UpstreamError, UpstreamUnreachable
 from tests.providers import Adapter, Canned, Heard, asking, both, canned, failing, http, listening, opened, settings_of
 
 pytestmark = both

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from sidecar.core.errors import DeadlineExceeded
 from sidecar.edges.upstream import dial
 from sidecar.edges.upstream.sdk import SdkUpstream
-from sidecar.words.errors import DeadlineExceeded
 from tests.providers import asking, call, canned, opened, settings_of, soon
 
 HEAVY = {
@@ -48,8 +48,8 @@ def test_a_whole_light_call_loads_nothing_heavy() -> None:
     program = """
 import asyncio, sys
 from sidecar.edges.upstream.light import LightUpstream
-from sidecar.words.errors import UpstreamUnreachable
-from sidecar.words.ports import Call
+from sidecar.core.errors import UpstreamUnreachable
+from sidecar.core.ports import Call
 from sidecar.config.load import load
 
 async def main():
@@ -72,8 +72,8 @@ def test_a_name_lookup_that_hangs_does_not_keep_the_process() -> None:
     program = """
 import asyncio, socket, threading
 from sidecar.edges.upstream.light import LightUpstream
-from sidecar.words.errors import DeadlineExceeded
-from sidecar.words.ports import Call
+from sidecar.core.errors import DeadlineExceeded
+from sidecar.core.ports import Call
 from sidecar.config.load import load
 
 socket.getaddrinfo = lambda *args, **kwargs: threading.Event().wait()

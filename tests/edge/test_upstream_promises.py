@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.edges.upstream.demo.server import Demo, serve
-from sidecar.words.errors import (
+from sidecar.core.errors import (
     DeadlineExceeded,
     EmptyResponse,
     RateLimited,
@@ -19,6 +18,7 @@ from sidecar.words.errors import (
     UpstreamFailure,
     UpstreamUnreachable,
 )
+from sidecar.edges.upstream.demo.server import Demo, serve
 from tests.providers import KEY, Adapter, asking, both, call, canned, completion, failing, http, opened, refused, soon
 
 pytestmark = both

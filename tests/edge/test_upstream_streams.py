@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sidecar.edges.upstream.demo.server import Demo, serve
-from sidecar.words.errors import (
+from sidecar.core.errors import (
     DeadlineExceeded,
     EmptyResponse,
     RateLimited,
@@ -15,6 +14,7 @@ from sidecar.words.errors import (
     UpstreamFailure,
     UpstreamUnreachable,
 )
+from sidecar.edges.upstream.demo.server import Demo, serve
 from tests.providers import Adapter, asking, both, call, canned, completion, http, listening, opened, refused, soon
 
 pytestmark = both

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from sidecar.core.contract import Request
+from sidecar.core.errors import JobsUnavailable
 from sidecar.edges.jobs.store import JobStore
-from sidecar.words.contract import Request
-from sidecar.words.errors import JobsUnavailable
 from tests.jobbing import ended, jobs_of, lecture, until
 from tests.serving import PATIENCE, ROOT, Served, served
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from sidecar.core.contract import Request
 from sidecar.edges.jobs.store import JobStore
-from sidecar.words.contract import Request
 from tests.jobbing import PATIENCE, Till, ended, jobs_of, lecture, till, until, worker
 from tests.serving import ROOT, finished
 from tests.terminals import shown, terminal

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from sidecar.words.contract import Request
+from sidecar.core.contract import Request
 from tests.jobbing import ended, jobs_of, till, until, worker
 from tests.valkeys import valkey
 

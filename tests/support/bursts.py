@@ -5,9 +5,9 @@ import asyncio
 import msgspec
 
 from sidecar.config.settings import SETTINGS, Settings
+from sidecar.core.contract import Request
 from sidecar.engine.engine import Ask, Engine
 from sidecar.wiring import engine_of
-from sidecar.words.contract import Request
 from tests.support.simulated_provider import SimulatedProvider
 from tests.support.virtual_time import run
 from tests.support.worlds import World

@@ -2,14 +2,14 @@
 
 import asyncio
 
+from sidecar.core.contract import Action, Request
+from sidecar.core.ports import Upstream
 from sidecar.engine.actions import Limits
 from sidecar.engine.admission import Admission
 from sidecar.engine.calls import Calls
 from sidecar.engine.engine import Ask, Engine, Outcome
 from sidecar.engine.keys import Keys
 from sidecar.engine.sharing import Flights, Kept
-from sidecar.words.contract import Action, Request
-from sidecar.words.ports import Upstream
 
 LIMITS = Limits(max_tokens=1000, summarize_threshold=2000, context_tokens=16_000)
 

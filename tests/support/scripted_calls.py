@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 
+from sidecar.core.errors import RateLimited, SidecarError
+from sidecar.core.ports import Call, Completion
 from sidecar.engine.calls import Calls, Trace
 from sidecar.engine.deadline import Deadline
 from sidecar.engine.turns import Ticket
-from sidecar.words.errors import RateLimited, SidecarError
-from sidecar.words.ports import Call, Completion
 
 CALL = Call(messages=({"role": "user", "content": "x"},), max_tokens=10)
 OK = Completion(text="fine", prompt_tokens=3, completion_tokens=4)

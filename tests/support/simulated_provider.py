@@ -11,9 +11,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from sidecar.core.ports import Call, Completion
 from sidecar.edges.upstream import failures
 from sidecar.edges.upstream.wire import Answer
-from sidecar.words.ports import Call, Completion
 from tests.support.worlds import Capacity, Voice, World
 
 

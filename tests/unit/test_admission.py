@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.core.errors import Overloaded, ShuttingDown
 from sidecar.engine.admission import Admission, Place
-from sidecar.words.errors import Overloaded, ShuttingDown
 
 
 def test_a_full_house_refuses_at_once() -> None:

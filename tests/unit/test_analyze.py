@@ -2,8 +2,8 @@
 
 import pytest
 
+from sidecar.core.errors import RateLimited
 from sidecar.engine.actions import ACTIONS
-from sidecar.words.errors import RateLimited
 from tests.scripted import LIMITS, Scripted, request
 
 analyze = ACTIONS["analyze"]

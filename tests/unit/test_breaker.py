@@ -2,8 +2,7 @@
 
 import pytest
 
-from sidecar.engine.breaker import COOLEST, DOWN, SILENCE, SILENT, USED_UP_SECONDS, Breaker
-from sidecar.words.errors import (
+from sidecar.core.errors import (
     EmptyResponse,
     RateLimited,
     UpstreamAuth,
@@ -11,6 +10,7 @@ from sidecar.words.errors import (
     UpstreamFailure,
     UpstreamUnreachable,
 )
+from sidecar.engine.breaker import COOLEST, DOWN, SILENCE, SILENT, USED_UP_SECONDS, Breaker
 from tests.support.clocks import Clock
 
 DOWNS = [

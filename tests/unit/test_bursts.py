@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from sidecar.core.errors import UpstreamAuth, UpstreamError
+from sidecar.core.ports import Call, Completion
 from sidecar.engine.breaker import SILENCE
-from sidecar.words.errors import UpstreamAuth, UpstreamError
-from sidecar.words.ports import Call, Completion
 from tests.support.bursts import Burst, burst, engine_at
 from tests.support.simulated_provider import SimulatedProvider
 from tests.support.virtual_time import run

@@ -4,9 +4,7 @@ import asyncio
 
 import pytest
 
-from sidecar.engine.breaker import DOWN
-from sidecar.engine.calls import MOST_RETRIES
-from sidecar.words.errors import (
+from sidecar.core.errors import (
     DeadlineExceeded,
     RateLimited,
     SidecarError,
@@ -15,6 +13,8 @@ from sidecar.words.errors import (
     UpstreamFailure,
     UpstreamUnreachable,
 )
+from sidecar.engine.breaker import DOWN
+from sidecar.engine.calls import MOST_RETRIES
 from tests.support.scripted_calls import OK, Bench, Script, refusal, settle
 from tests.support.virtual_time import in_virtual_time
 

@@ -5,9 +5,9 @@ import itertools
 
 import pytest
 
+from sidecar.core.errors import RateLimited, UpstreamError, UpstreamUnreachable
 from sidecar.engine.breaker import DOWN
 from sidecar.engine.limit import FORGOTTEN
-from sidecar.words.errors import RateLimited, UpstreamError, UpstreamUnreachable
 from tests.support.scripted_calls import OK, Bench, Script, refusal, settle
 from tests.support.virtual_time import in_virtual_time
 

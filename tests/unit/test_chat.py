@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.engine.actions import ACTIONS, Limits
-from sidecar.engine.actions.cut import cut
-from sidecar.words.errors import (
+from sidecar.core.errors import (
     DeadlineExceeded,
     EmptyResponse,
     InternalError,
@@ -18,6 +16,8 @@ from sidecar.words.errors import (
     SidecarError,
     UpstreamUnreachable,
 )
+from sidecar.engine.actions import ACTIONS, Limits
+from sidecar.engine.actions.cut import cut
 from tests.scripted import LIMITS, Scripted, request
 
 chat = ACTIONS["chat"]

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from sidecar.core.errors import SidecarError, UpstreamError, UpstreamUnreachable
+from sidecar.core.ports import Call
 from sidecar.engine.breaker import DOWN
 from sidecar.engine.completions import Completing, Completions
 from sidecar.wiring import engine_of
-from sidecar.words.errors import SidecarError, UpstreamError, UpstreamUnreachable
-from sidecar.words.ports import Call
 from tests.streams import Spring
 from tests.support.scripted_calls import refusal
 from tests.support.virtual_time import in_virtual_time

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from sidecar.core.errors import EmptyResponse, SidecarError, UpstreamAuth, UpstreamError
+from sidecar.core.ports import Call, Completion
 from sidecar.engine.completions import Completing, Completions
 from sidecar.wiring import engine_of
-from sidecar.words.errors import EmptyResponse, SidecarError, UpstreamAuth, UpstreamError
-from sidecar.words.ports import Call, Completion
 from tests.doubles import HeldUpstream
 from tests.support.engines import measured
 from tests.support.scripted_calls import settle

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.words.contract import Reply, answered, encode_reply, failed, parse_request, sendable
-from sidecar.words.errors import InvalidJSON, InvalidRequest, SidecarError, UnknownAction
+from sidecar.core.contract import Reply, answered, encode_reply, failed, parse_request, sendable
+from sidecar.core.errors import InvalidJSON, InvalidRequest, SidecarError, UnknownAction
 
 
 def body(**fields: object) -> bytes:

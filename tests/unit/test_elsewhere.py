@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from sidecar.engine.elsewhere import Offloaded
-from sidecar.words.contract import Request
-from sidecar.words.errors import (
+from sidecar.core.contract import Request
+from sidecar.core.errors import (
     DeadlineExceeded,
     InternalError,
     JobGoesOn,
@@ -16,6 +15,7 @@ from sidecar.words.errors import (
     UpstreamAuth,
     error_of,
 )
+from sidecar.engine.elsewhere import Offloaded
 
 REQUEST = Request(action="summarize", content="Rivers.")
 KEY = b"key"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.core.errors import ConfigError
 from sidecar.edges.jobs.connection import connect, redis_address
 from sidecar.edges.jobs.embedded.folder import check_folder, listener, taken, valkey_program
-from sidecar.words.errors import ConfigError
 from tests.wire import settings_of
 
 

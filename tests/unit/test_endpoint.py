@@ -4,9 +4,9 @@ import base64
 
 import pytest
 
+from sidecar.core.errors import ConfigError
 from sidecar.edges.upstream.endpoint import endpoint
 from sidecar.edges.upstream.route import proxy_for
-from sidecar.words.errors import ConfigError
 
 
 @pytest.mark.parametrize(

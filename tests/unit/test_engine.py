@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from sidecar.core.contract import Action
+from sidecar.core.errors import UpstreamAuth, UpstreamError
 from sidecar.engine.engine import Ask, Outcome
-from sidecar.words.contract import Action
-from sidecar.words.errors import UpstreamAuth, UpstreamError
 from tests.doubles import HeldUpstream
 from tests.support.engines import ask_of, code, engine_over
 from tests.support.scripted_calls import settle

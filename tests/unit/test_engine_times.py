@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from sidecar.core.errors import Overloaded, UpstreamAuth, UpstreamUnreachable
 from sidecar.engine.breaker import DOWN
-from sidecar.words.errors import Overloaded, UpstreamAuth, UpstreamUnreachable
 from tests.doubles import HeldUpstream
 from tests.support.engines import ask_of, code, engine_over, measured
 from tests.support.scripted_calls import refusal, settle

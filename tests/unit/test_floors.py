@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOORS = [
-    ("sidecar.words", 0),
+    ("sidecar.core", 0),
     ("sidecar.engine", 1),
     ("sidecar.edges", 2),
     ("sidecar.wiring", 3),
@@ -76,7 +76,7 @@ def test_one_outside_library_one_place(name: str) -> None:
             assert any(name == place or name.startswith(place + ".") for place in ONE_PLACE[top]), f"{name}: {imported}"
 
 
-@pytest.mark.parametrize("name", [name for name in modules() if name.startswith(("sidecar.words", "sidecar.engine"))])
+@pytest.mark.parametrize("name", [name for name in modules() if name.startswith(("sidecar.core", "sidecar.engine"))])
 def test_the_lower_floors_do_no_io(name: str) -> None:
     """Neither sockets nor processes nor files, but for the settings' own files."""
     assert not imports(modules()[name]) & {

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.core.errors import DeadlineExceeded, Overloaded, RateLimited, UpstreamUnreachable
 from sidecar.engine.deadline import Deadline
 from sidecar.engine.gate import Gate
 from sidecar.engine.limit import Limit
 from sidecar.engine.turns import Ticket
-from sidecar.words.errors import DeadlineExceeded, Overloaded, RateLimited, UpstreamUnreachable
 from tests.support.virtual_time import run
 
 FAR = time.monotonic() + 1e6

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from sidecar.core.errors import SidecarError
 from sidecar.edges.http.statuses import STATUSES, status_of
-from sidecar.words.errors import SidecarError
 
 
 def codes(error: type[SidecarError]) -> Iterator[str]:

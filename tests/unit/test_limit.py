@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.core.errors import RateLimited, UpstreamError, UpstreamUnreachable
 from sidecar.engine.grant import Grant
 from sidecar.engine.limit import FORGOTTEN, STEADY, Limit
 from sidecar.engine.probes import FIRST, SMALLEST
-from sidecar.words.errors import RateLimited, UpstreamError, UpstreamUnreachable
 from tests.support.clocks import Clock
 
 

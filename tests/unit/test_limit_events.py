@@ -4,9 +4,9 @@ import logging
 
 import pytest
 
+from sidecar.core.errors import RateLimited
 from sidecar.engine.limit import Limit
 from sidecar.engine.limit_events import LimitEvents
-from sidecar.words.errors import RateLimited
 from tests.support.bursts import burst_of
 from tests.support.clocks import Clock
 from tests.support.worlds import scenes

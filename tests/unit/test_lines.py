@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from sidecar.core.errors import TooLarge
 from sidecar.edges.lines import LineSplitter
-from sidecar.words.errors import TooLarge
 
 LIMIT = 8
 LONG = "too large"

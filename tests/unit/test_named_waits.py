@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from sidecar.core.errors import RateLimited
 from sidecar.engine.waits import FIRST_BELIEF, FIRST_PAUSE, LONGEST_PAUSE, NamedWaits
-from sidecar.words.errors import RateLimited
 
 
 def refusal(named: float | None = None, *, vague: bool = False) -> RateLimited:

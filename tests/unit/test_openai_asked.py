@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.core.errors import InvalidJSON, InvalidRequest
 from sidecar.edges.http.completions.asked import Asked, WrongField, parse
 from sidecar.edges.http.completions.policy import PLAIN, POLICIES, policy_of
-from sidecar.words.errors import InvalidJSON, InvalidRequest
 
 MESSAGES = [{"role": "user", "content": "Why?"}]
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.core.errors import UpstreamFailure
+from sidecar.core.ports import Call, Completion
 from sidecar.edges.http.completions.shaped import encode
 from sidecar.edges.upstream.wire import Answer, read
-from sidecar.words.errors import UpstreamFailure
-from sidecar.words.ports import Call, Completion
 
 CALL = Call(messages=[{"role": "user", "content": "Why?"}], max_tokens=7)
 

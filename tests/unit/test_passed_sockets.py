@@ -5,8 +5,8 @@ import os
 import pytest
 
 from sidecar.config.load import take_passed_sockets
+from sidecar.core.errors import ConfigError
 from sidecar.edges.http.listener import room
-from sidecar.words.errors import ConfigError
 
 OURS = str(os.getpid())
 

@@ -5,9 +5,9 @@ from typing import Final
 
 import pytest
 
+from sidecar.core.errors import RateLimited, UpstreamAuth, UpstreamError
+from sidecar.core.ports import Call
 from sidecar.edges.upstream.wire import Answer, read
-from sidecar.words.errors import RateLimited, UpstreamAuth, UpstreamError
-from sidecar.words.ports import Call
 from tests.refusals import ASKED, GEMINI, error, refused, row
 
 

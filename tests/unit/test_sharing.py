@@ -5,9 +5,9 @@ import gc
 
 import pytest
 
+from sidecar.core.errors import UpstreamError
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.sharing import READER_BYTES, Flights, Kept
-from sidecar.words.errors import UpstreamError
 
 FAR = Deadline(1e12)
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sidecar.core.errors import RateLimited, UpstreamError
+from sidecar.core.ports import Prompt
 from sidecar.engine.actions import ACTIONS, Limits
-from sidecar.words.errors import RateLimited, UpstreamError
-from sidecar.words.ports import Prompt
 from tests.scripted import LIMITS, Scripted, at_words, request
 
 summarize = ACTIONS["summarize"]

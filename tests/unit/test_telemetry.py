@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from sidecar.core import events
 from sidecar.edges import telemetry
-from sidecar.words import events
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.core.errors import EmptyResponse, UpstreamError, UpstreamFailure
+from sidecar.core.ports import Call, Completion
 from sidecar.edges.upstream.wire import Answer, Dialect, encode, read, refuses_limit, with_newer_limit
-from sidecar.words.errors import EmptyResponse, UpstreamError, UpstreamFailure
-from sidecar.words.ports import Call, Completion
 
 ASKED = Call(messages=[{"role": "user", "content": "Why is the sky blue at noon?"}], max_tokens=7)
 

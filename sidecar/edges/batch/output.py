@@ -8,12 +8,12 @@ from collections import Counter
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from sidecar.core.errors import ConfigError, SidecarError, plain
 from sidecar.edges.batch.journal import Journal, Record, failed, is_reply, numbered, sync_folder
 from sidecar.edges.batch.running import TOLD, Halted, id_of
 from sidecar.edges.batch.source import STDIN, Line, Source
 from sidecar.edges.batch.stream import outcome, wrong
 from sidecar.engine.keys import Keys
-from sidecar.words.errors import ConfigError, SidecarError, plain
 
 STDOUT: Final = "-"
 PART: Final = ".part"

@@ -11,18 +11,9 @@ import time
 from typing import Final, NamedTuple
 
 from sidecar.config.settings import Settings
-from sidecar.edges.batch.index import ID_BYTES
-from sidecar.edges.batch.journal import Journal, JournalError, Record
-from sidecar.edges.batch.source import Line, Source
-from sidecar.edges.batch.stream import Stream
-from sidecar.edges.batch.telling import Telling
-from sidecar.engine.admission import Place
-from sidecar.engine.calls import Trace
-from sidecar.engine.jobs import Works
-from sidecar.engine.keys import Keys
-from sidecar.words import events
-from sidecar.words.contract import Request, answered, sendable
-from sidecar.words.errors import (
+from sidecar.core import events
+from sidecar.core.contract import Request, answered, sendable
+from sidecar.core.errors import (
     DeadlineExceeded,
     InternalError,
     RateLimited,
@@ -33,6 +24,15 @@ from sidecar.words.errors import (
     UpstreamFailure,
     UpstreamUnreachable,
 )
+from sidecar.edges.batch.index import ID_BYTES
+from sidecar.edges.batch.journal import Journal, JournalError, Record
+from sidecar.edges.batch.source import Line, Source
+from sidecar.edges.batch.stream import Stream
+from sidecar.edges.batch.telling import Telling
+from sidecar.engine.admission import Place
+from sidecar.engine.calls import Trace
+from sidecar.engine.jobs import Works
+from sidecar.engine.keys import Keys
 
 MOST_TRIES: Final = 3
 """Of one line, beside the retries of each provider call: those that reached the provider."""

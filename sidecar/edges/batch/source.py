@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import BinaryIO, Final, NamedTuple
 
-from sidecar.words.contract import Request, parse_request
-from sidecar.words.errors import SidecarError, TooLarge
+from sidecar.core.contract import Request, parse_request
+from sidecar.core.errors import SidecarError, TooLarge
 
 STDIN: Final = "-"
 _CHUNK: Final = 1024**2

@@ -9,8 +9,8 @@ from typing import Final
 from sidecar.config.load import ENV_FILE, load
 from sidecar.config.provenance import said
 from sidecar.config.settings import Settings
+from sidecar.core.errors import ConfigError
 from sidecar.edges.doctor.findings import Finding
-from sidecar.words.errors import ConfigError
 
 _PLUGIN_WAITS: Final = 30.0
 """Seconds that the deployed plugin waits where it is told nothing else (CONTRACT, "Who calls")."""

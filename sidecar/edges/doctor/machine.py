@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.config.settings import Settings
+from sidecar.core.errors import ConfigError
 from sidecar.edges.doctor.asking import NOBODY, Heard, ask
 from sidecar.edges.doctor.findings import Finding
 from sidecar.edges.http.listener import BACKLOG, listen
-from sidecar.words.errors import ConfigError
 
 SERVICE: Final = "openai-moodle-sidecar"
 _SPARE: Final = 100

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sidecar import __version__
 from sidecar.config.settings import Settings
+from sidecar.core.errors import ConfigError, DeadlineExceeded, UpstreamFailure
+from sidecar.core.ports import Call
 from sidecar.edges.doctor.asking import Heard, read
 from sidecar.edges.doctor.findings import Finding
 from sidecar.edges.upstream.dial import dial
@@ -15,8 +17,6 @@ from sidecar.edges.upstream.endpoint import Endpoint, endpoint
 from sidecar.edges.upstream.h1 import ProtocolError
 from sidecar.edges.upstream.light import LightUpstream
 from sidecar.edges.upstream.route import Proxy, proxy_for, tls_context
-from sidecar.words.errors import ConfigError, DeadlineExceeded, UpstreamFailure
-from sidecar.words.ports import Call
 
 if TYPE_CHECKING:
     import ssl

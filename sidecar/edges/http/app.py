@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from sidecar.core import events
+from sidecar.core.errors import InternalError, NotFound, SidecarError
 from sidecar.edges.http.arrival import Arrival
 from sidecar.edges.http.doors import Door, Doors, Handler
 from sidecar.edges.http.replies import REQUEST_ID, WrongMethod
 from sidecar.engine.engine import Engine
-from sidecar.words import events
-from sidecar.words.errors import InternalError, NotFound, SidecarError
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 

@@ -6,9 +6,9 @@ from typing import Final, NamedTuple
 
 from aiohttp import web
 
+from sidecar.core.errors import SidecarError
 from sidecar.edges.http.arrival import Arrival
 from sidecar.edges.http.replies import failure_response
-from sidecar.words.errors import SidecarError
 
 Handler = Callable[[Arrival], Awaitable[web.StreamResponse]]
 Refuse = Callable[[SidecarError], web.Response]

@@ -8,7 +8,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from sidecar.words.errors import Unauthorized
+from sidecar.core.errors import Unauthorized
 
 API_KEY: Final = "api-key"
 

@@ -8,8 +8,8 @@ import socket
 import stat
 from typing import Final
 
-from sidecar.words import events
-from sidecar.words.errors import ConfigError
+from sidecar.core import events
+from sidecar.core.errors import ConfigError
 
 FIRST: Final = 3
 """The first descriptor passed on (SD_LISTEN_FDS_START)."""

@@ -12,6 +12,10 @@ import msgspec
 from aiohttp import hdrs, web
 
 from sidecar.config.settings import Settings
+from sidecar.core import events
+from sidecar.core.contract import LONGEST_USER, Request
+from sidecar.core.errors import DeadlineExceeded, InvalidRequest, JobsUnavailable, NotFound, Overloaded, SidecarError
+from sidecar.core.jobs import Job
 from sidecar.edges.http.arrival import Arrival
 from sidecar.edges.http.doors import Door, Handler, envelope
 from sidecar.edges.http.guard import Guard
@@ -21,10 +25,6 @@ from sidecar.edges.http.replies import json_response
 from sidecar.edges.http.statuses import status_of
 from sidecar.engine.admission import Place
 from sidecar.engine.engine import Engine
-from sidecar.words import events
-from sidecar.words.contract import LONGEST_USER, Request
-from sidecar.words.errors import DeadlineExceeded, InvalidRequest, JobsUnavailable, NotFound, Overloaded, SidecarError
-from sidecar.words.jobs import Job
 
 NAME: Final = "jobs"
 QUESTION_BYTES: Final = 256 * 1024

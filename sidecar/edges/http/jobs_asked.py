@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
-from sidecar.words.contract import Request, parse_request
-from sidecar.words.errors import InvalidJSON, InvalidRequest, SidecarError
-from sidecar.words.jobs import MOST_AT_ONCE
+from sidecar.core.contract import Request, parse_request
+from sidecar.core.errors import InvalidJSON, InvalidRequest, SidecarError
+from sidecar.core.jobs import MOST_AT_ONCE
 
 THREAD_BYTES: Final = 512 * 1024
 """A body as large as this is parsed off the event loop, which 20 MB of it would hold up for 30 ms."""

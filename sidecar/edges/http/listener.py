@@ -9,7 +9,7 @@ import resource
 import socket
 from typing import Final
 
-from sidecar.words.errors import ConfigError
+from sidecar.core.errors import ConfigError
 
 BACKLOG: Final = 4096
 """Connections the kernel holds until they are accepted; its own limit is net.core.somaxconn."""

@@ -13,11 +13,11 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
+from sidecar.core import events
+from sidecar.core.errors import BadHTTP, InternalError, SidecarError, SlowRequest
 from sidecar.edges.http.arrival import Arrival
 from sidecar.edges.http.doors import Refuse
 from sidecar.edges.http.replies import REQUEST_ID
-from sidecar.words import events
-from sidecar.words.errors import BadHTTP, InternalError, SidecarError, SlowRequest
 
 HEADER_SECONDS: Final = 10.0
 """The time a connection has to send complete headers (CONTRACT, "POST /ai")."""

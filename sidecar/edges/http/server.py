@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from sidecar.config.settings import Settings
+from sidecar.core.errors import ConfigError
 from sidecar.edges.http.accepting import Acceptor
 from sidecar.edges.http.ai import ai_door
 from sidecar.edges.http.app import application
@@ -21,7 +22,6 @@ from sidecar.edges.http.ops import health_door, status_door
 from sidecar.edges.http.protocol import HEADER_SECONDS, IDLE_SECONDS, LINGER_SECONDS, READ_BUFFER
 from sidecar.engine.completions import SILENT_SECONDS, Completions
 from sidecar.engine.engine import Engine
-from sidecar.words.errors import ConfigError
 
 FLUSH_SECONDS: Final = 0.5
 """How long closing waits for responses under way; the library waits that long twice."""

@@ -13,12 +13,12 @@ from typing import Final
 
 import msgspec
 
+from sidecar.core.contract import answered
+from sidecar.core.errors import InvalidRequest, JobGoesOn, JobsUnavailable, NotFound, SidecarError, plain
+from sidecar.core.jobs import Job
 from sidecar.edges.batch.source import Line
 from sidecar.edges.batch.telling import Telling
 from sidecar.edges.jobs.store import JobStore
-from sidecar.words.contract import answered
-from sidecar.words.errors import InvalidRequest, JobGoesOn, JobsUnavailable, NotFound, SidecarError, plain
-from sidecar.words.jobs import Job
 
 WINDOW: Final = 500
 """Jobs looked at together, whose answers may be held."""

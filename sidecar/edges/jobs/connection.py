@@ -17,8 +17,8 @@ from redis.asyncio import BlockingConnectionPool, UnixDomainSocketConnection
 from redis.exceptions import NoPermissionError, RedisError
 
 from sidecar.config.settings import Settings
+from sidecar.core.errors import JobsUnavailable
 from sidecar.edges.jobs.reasons import reason
-from sidecar.words.errors import JobsUnavailable
 
 CONNECTIONS: Final = 32
 """The most of one process; who needs one more waits."""

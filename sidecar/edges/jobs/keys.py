@@ -4,7 +4,7 @@ from typing import Final
 
 from arq import connections, constants, jobs, worker
 
-from sidecar.words.jobs import LANES, Lane
+from sidecar.core.jobs import LANES, Lane
 
 _ARQS: Final = {
     name: getattr(constants, name)

@@ -12,10 +12,10 @@ from typing import Final
 
 import msgspec
 
+from sidecar.core import events
+from sidecar.core.errors import JobsUnavailable
+from sidecar.core.jobs import Lane
 from sidecar.edges.jobs.store import JobStore
-from sidecar.words import events
-from sidecar.words.errors import JobsUnavailable
-from sidecar.words.jobs import Lane
 
 LOOK_SECONDS: Final = 1.0
 """Between two looks, and the most that one may take."""

@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
+from sidecar.core import events
+from sidecar.core.contract import Request
+from sidecar.core.errors import JobsUnavailable, Overloaded, error_of
+from sidecar.core.jobs import Job
 from sidecar.edges.jobs.monitor import Monitor
 from sidecar.edges.jobs.store import JobStore
-from sidecar.words import events
-from sidecar.words.contract import Request
-from sidecar.words.errors import JobsUnavailable, Overloaded, error_of
-from sidecar.words.jobs import Job
 
 LIMIT_SECONDS: Final = 0.05
 """What Redis may take for one answer; then the request runs in process."""

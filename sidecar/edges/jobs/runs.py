@@ -11,11 +11,11 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from sidecar.core.contract import Request, sendable
+from sidecar.core.errors import JobsUnavailable, SidecarError
 from sidecar.edges.jobs import scripts
 from sidecar.edges.jobs.connection import spoken
 from sidecar.edges.jobs.store import TEXT_SECONDS, JobStore
-from sidecar.words.contract import Request, sendable
-from sidecar.words.errors import JobsUnavailable, SidecarError
 
 LEASE_SECONDS: Final = 15.0
 RENEW_SECONDS: Final = 5.0

@@ -11,15 +11,15 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from sidecar.config.settings import Settings
+from sidecar.core import events
+from sidecar.core.errors import JobsUnavailable
+from sidecar.core.jobs import Lane
 from sidecar.edges.jobs.connection import connect, spoken
 from sidecar.edges.jobs.consumer import Consumer
 from sidecar.edges.jobs.keys import Names
 from sidecar.edges.jobs.monitor import check_policy
 from sidecar.edges.jobs.store import JobStore
 from sidecar.edges.jobs.workbench import Workbench
-from sidecar.words import events
-from sidecar.words.errors import JobsUnavailable
-from sidecar.words.jobs import Lane
 
 SIGN_SECONDS: Final = 2.0
 """Between two signs of life."""

@@ -14,13 +14,13 @@ import msgspec
 from arq.jobs import serialize_job
 
 from sidecar.config.settings import Settings
+from sidecar.core.contract import Request
+from sidecar.core.errors import JobsUnavailable, Overloaded
+from sidecar.core.jobs import LANES, Job, JobState, Lane
 from sidecar.edges.jobs import scripts
 from sidecar.edges.jobs.connection import connect, spoken
 from sidecar.edges.jobs.keys import Names
 from sidecar.engine.keys import Keys
-from sidecar.words.contract import Request
-from sidecar.words.errors import JobsUnavailable, Overloaded
-from sidecar.words.jobs import LANES, Job, JobState, Lane
 
 TASK: Final = "work"
 """The function's name in arq; the same in every version, so that an upgrade finds its jobs."""

@@ -13,11 +13,8 @@ from typing import Any, Final
 
 from arq import Retry
 
-from sidecar.edges.jobs.runs import LEASE_SECONDS, RENEW_SECONDS, Held, Run, Runs, Stopped, insist
-from sidecar.engine.calls import Trace
-from sidecar.engine.jobs import Works
-from sidecar.words import events
-from sidecar.words.errors import (
+from sidecar.core import events
+from sidecar.core.errors import (
     InternalError,
     JobsUnavailable,
     ShuttingDown,
@@ -25,6 +22,9 @@ from sidecar.words.errors import (
     UpstreamAuth,
     UpstreamFailure,
 )
+from sidecar.edges.jobs.runs import LEASE_SECONDS, RENEW_SECONDS, Held, Run, Runs, Stopped, insist
+from sidecar.engine.calls import Trace
+from sidecar.engine.jobs import Works
 
 MOST_TRIES: Final = 3
 """Failed tries of one job (CONTRACT, "Jobs")."""

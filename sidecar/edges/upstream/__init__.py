@@ -1,1 +1,1 @@
-"""Adapters to the provider; one attempt each, behind the port in sidecar.words.ports."""
+"""Adapters to the provider; one attempt each, behind the port in sidecar.core.ports."""

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 
 from sidecar.config.settings import Settings
+from sidecar.core.errors import DeadlineExceeded, EmptyResponse, UpstreamError, UpstreamFailure
+from sidecar.core.ports import Call, Completion
 from sidecar.edges.upstream import wire
 from sidecar.edges.upstream.endpoint import endpoint
 from sidecar.edges.upstream.error_body import reports
 from sidecar.edges.upstream.unreached import cut
-from sidecar.words.errors import DeadlineExceeded, EmptyResponse, UpstreamError, UpstreamFailure
-from sidecar.words.ports import Call, Completion
 
 if TYPE_CHECKING:
     from sidecar.edges.upstream.sse import Event
@@ -81,7 +81,7 @@ def _in_time(deadline: float) -> None:
 
 
 class HttpUpstream(ABC):
-    """The port `sidecar.words.ports.Upstream`, over an adapter's HTTP."""
+    """The port `sidecar.core.ports.Upstream`, over an adapter's HTTP."""
 
     def __init__(self, settings: Settings) -> None:
         self._endpoint = endpoint(settings.openai_base_url)

@@ -4,13 +4,13 @@ A refusal for want of room is told from a fault of this one request, from a used
 Lost connections have no words; they are in unreached.py.
 """
 
+from sidecar.core.errors import RateLimited, UpstreamAuth, UpstreamError, UpstreamFailure
+from sidecar.core.ports import Call
 from sidecar.edges.upstream import meanings
 from sidecar.edges.upstream.error_body import Said, said
 from sidecar.edges.upstream.quoting import copies, quoted
 from sidecar.edges.upstream.waits import named_wait, reset_of, wait_in
 from sidecar.edges.upstream.wire import Answer
-from sidecar.words.errors import RateLimited, UpstreamAuth, UpstreamError, UpstreamFailure
-from sidecar.words.ports import Call
 
 
 def failure(answer: Answer, call: Call, secrets: tuple[str, ...] = ()) -> UpstreamFailure:

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from sidecar.words.errors import plain
-from sidecar.words.ports import Call
+from sidecar.core.errors import plain
+from sidecar.core.ports import Call
 
 _LIMIT: Final = 120
 _SHARED: Final = 24

@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from sidecar.core.errors import ConfigError, plain
 from sidecar.edges.upstream.endpoint import Endpoint
-from sidecar.words.errors import ConfigError, plain
 
 if TYPE_CHECKING:
     import ssl

@@ -7,7 +7,7 @@ names the provider's or proxy's host and nothing else of an address.
 import socket
 from collections.abc import Iterator
 
-from sidecar.words.errors import UpstreamError, UpstreamFailure, UpstreamUnreachable
+from sidecar.core.errors import UpstreamError, UpstreamFailure, UpstreamUnreachable
 
 CONNECT_SECONDS = 5.0
 """The most seconds that opening a connection may take, names and TLS included."""

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import msgspec
 
+from sidecar.core.contract import sendable
+from sidecar.core.errors import EmptyResponse, UpstreamError, UpstreamFailure
+from sidecar.core.ports import Call, Completion
 from sidecar.edges.upstream.error_body import reports
-from sidecar.words.contract import sendable
-from sidecar.words.errors import EmptyResponse, UpstreamError, UpstreamFailure
-from sidecar.words.ports import Call, Completion
 
 _OLD_LIMIT: Final = "max_tokens"
 _NEW_LIMIT: Final = "max_completion_tokens"

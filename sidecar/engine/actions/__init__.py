@@ -6,12 +6,12 @@ They know a request, a partner that completes prompts, and limits. No HTTP, no R
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+from sidecar.core.contract import Request
+from sidecar.core.ports import Partner
 from sidecar.engine.actions.analyze import analyze
 from sidecar.engine.actions.chat import chat
 from sidecar.engine.actions.limits import Limits
 from sidecar.engine.actions.summarize import summarize
-from sidecar.words.contract import Request
-from sidecar.words.ports import Partner
 
 __all__ = ["ACTIONS", "Action", "Limits"]
 

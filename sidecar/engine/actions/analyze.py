@@ -1,9 +1,9 @@
 """The action `analyze`: an educational analysis of the content, in one call."""
 
+from sidecar.core.contract import Request
+from sidecar.core.ports import Partner
 from sidecar.engine.actions import prompts
 from sidecar.engine.actions.limits import Limits
-from sidecar.words.contract import Request
-from sidecar.words.ports import Partner
 
 
 async def analyze(request: Request, partner: Partner, limits: Limits) -> str:

@@ -5,12 +5,12 @@ What stands in for a context that is too long is decided here; how it is worded 
 
 from typing import Final
 
+from sidecar.core.contract import Request
+from sidecar.core.errors import SidecarError
+from sidecar.core.ports import Partner
 from sidecar.engine.actions import prompts
 from sidecar.engine.actions.cut import cut
 from sidecar.engine.actions.limits import Limits
-from sidecar.words.contract import Request
-from sidecar.words.errors import SidecarError
-from sidecar.words.ports import Partner
 
 _WITHIN: Final = 0.4
 """The share of the time left that the context's summary may take (CONTRACT, "What the actions do")."""

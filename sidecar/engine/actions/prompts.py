@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from sidecar.words.ports import Prompt
+from sidecar.core.ports import Prompt
 
 PROMPT_VERSION: Final = "1"
 """Part of every key that an answer is kept or found under."""

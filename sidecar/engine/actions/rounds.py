@@ -3,9 +3,9 @@
 import math
 from typing import Final
 
+from sidecar.core.contract import Request
 from sidecar.engine.actions.limits import Limits
 from sidecar.engine.actions.summarize import AT_ONCE
-from sidecar.words.contract import Request
 
 _CHARACTERS_A_TOKEN: Final = 4
 """Of English. Other languages have more tokens, and so more parts, than this tells: the estimate errs to admission."""

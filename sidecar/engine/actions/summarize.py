@@ -7,11 +7,11 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from sidecar.core.contract import Request
+from sidecar.core.ports import Partner, Prompt
 from sidecar.engine.actions import prompts
 from sidecar.engine.actions.cut import cut
 from sidecar.engine.actions.limits import Limits
-from sidecar.words.contract import Request
-from sidecar.words.ports import Partner, Prompt
 
 AT_ONCE: Final = 8
 """Parts of one text queued at once (HOUSE, "Layers of one request")."""

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from sidecar.words.errors import InvalidJSON, InvalidRequest
-from sidecar.words.ports import Call
+from sidecar.core.errors import InvalidJSON, InvalidRequest
+from sidecar.core.ports import Call
 
 LIMITS: Final = ("max_tokens", "max_completion_tokens")
 _LONGEST_MODEL: Final = 200

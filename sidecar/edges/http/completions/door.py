@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 
 from sidecar.config.settings import Settings
+from sidecar.core.errors import DeadlineExceeded, InternalError, SidecarError
 from sidecar.edges.http.arrival import Arrival
 from sidecar.edges.http.completions.asked import parse
 from sidecar.edges.http.completions.policy import PLAIN, Policy, policy_of
@@ -22,7 +23,6 @@ from sidecar.edges.http.guard import Guard
 from sidecar.edges.http.reading import check_type, read_body, to_reserve
 from sidecar.edges.http.replies import json_response
 from sidecar.engine.completions import Completing, Completions
-from sidecar.words.errors import DeadlineExceeded, InternalError, SidecarError
 
 NAME: Final = "openai"
 _DEPLOYMENTS: Final = "/openai/deployments/"

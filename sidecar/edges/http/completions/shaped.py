@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import msgspec
 
-from sidecar.words.contract import sendable
-from sidecar.words.errors import UpstreamError
-from sidecar.words.ports import Completion
+from sidecar.core.contract import sendable
+from sidecar.core.errors import UpstreamError
+from sidecar.core.ports import Completion
 
 _LONGEST_MODEL: Final = 50
 _LONGEST_NAME: Final = 128

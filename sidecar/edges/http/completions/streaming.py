@@ -11,10 +11,10 @@ from typing import Final
 import msgspec
 from aiohttp import hdrs, web
 
+from sidecar.core.errors import SidecarError
 from sidecar.edges.http.arrival import Arrival
 from sidecar.edges.http.completions.refusals import shape
 from sidecar.edges.http.replies import COMMON, REQUEST_ID
-from sidecar.words.errors import SidecarError
 
 DONE: Final = b"[DONE]"
 FAREWELL_SECONDS: Final = 5.0

@@ -18,11 +18,11 @@ from typing import Final
 import sidecar
 from sidecar.config.load import environment_for_child
 from sidecar.config.settings import Settings
+from sidecar.core import events
+from sidecar.core.errors import JobsUnavailable
 from sidecar.edges.jobs.connection import SOCKET, connect, spoken
 from sidecar.edges.jobs.embedded.child import Child
 from sidecar.edges.jobs.embedded.folder import check_folder, listener, taken, valkey_program
-from sidecar.words import events
-from sidecar.words.errors import JobsUnavailable
 
 _LOOK_SECONDS: Final = 0.5
 """Between two tries to take STATE_DIR."""

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from sidecar.core import events
 from sidecar.edges.jobs.embedded import tether
-from sidecar.words import events
 
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 30.0

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.config.settings import Settings
+from sidecar.core.errors import ConfigError, plain
 from sidecar.edges.jobs.connection import SOCKET
-from sidecar.words.errors import ConfigError, plain
 
 _LONGEST_SOCKET: Final = 107
 """Bytes of a unix socket's path (sun_path of unix(7), less the final NUL)."""

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from sidecar.words.errors import InvalidJSON, InvalidRequest, JobGoesOn, SidecarError, UnknownAction
+from sidecar.core.errors import InvalidJSON, InvalidRequest, JobGoesOn, SidecarError, UnknownAction
 
 Action = Literal["chat", "summarize", "analyze"]
 ACTIONS: Final[tuple[Action, ...]] = ("chat", "summarize", "analyze")
