@@ -81,10 +81,10 @@ def _wants_stdio(settings: Settings, *, forced: bool, http_flag: str | None) -> 
 
 
 def _http(settings: Settings, *, demo: bool) -> int:
-    from sidecar.edges import telemetry
+    from sidecar.runtime import log
     from sidecar.wiring import run, run_http
 
-    telemetry.configure(telemetry.Unbuffered(), level=settings.log_level, as_json=settings.log_format == "json")
+    log.configure(log.Unbuffered(), level=settings.log_level, as_json=settings.log_format == "json")
     return run(lambda: run_http(settings, demo=demo), fast_loop=True)
 
 
@@ -93,12 +93,12 @@ def _stdio(settings: Settings, *, demo: bool) -> NoReturn:
 
     def work(sink: int, waited: float) -> int:
         from sidecar.core import events
-        from sidecar.edges import telemetry
+        from sidecar.runtime import log
         from sidecar.wiring import run, run_stdio
 
         # CONTRACT: warnings and errors only, since PHP puts what is said here into its error log.
         level = "error" if settings.log_level == "error" else "warning"
-        telemetry.configure(sys.stderr, level=level, as_json=settings.log_format == "json")
+        log.configure(sys.stderr, level=level, as_json=settings.log_format == "json")
         try:
             return run(lambda: run_stdio(settings, source=0, sink=sink, waited=waited, demo=demo), fast_loop=False)
         except ConfigError as exc:  # a proxy or a CA file that cannot be used shows where it is opened

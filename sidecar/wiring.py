@@ -14,7 +14,6 @@ from sidecar.config.settings import Settings
 from sidecar.core import events
 from sidecar.core.jobs import Lane
 from sidecar.core.ports import Upstream
-from sidecar.edges.signals import stop_requested
 from sidecar.edges.splitter import Splitter
 from sidecar.engine.actions import Limits
 from sidecar.engine.admission import Admission
@@ -24,6 +23,7 @@ from sidecar.engine.engine import Engine
 from sidecar.engine.jobs import Works
 from sidecar.engine.keys import Keys
 from sidecar.engine.sharing import Flights, Kept
+from sidecar.runtime.signals import stop_requested
 
 if TYPE_CHECKING:
     from sidecar.edges.batch.door import Batch

@@ -15,10 +15,10 @@ from arq.connections import RedisSettings
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError
-from sidecar.edges import telemetry
 from sidecar.edges.jobs.connection import connect, redis_address
 from sidecar.edges.jobs.consumer import options
 from sidecar.edges.jobs.keys import Names
+from sidecar.runtime import log
 from sidecar.wiring import working_on
 
 _STACK = "sidecar"
@@ -43,7 +43,7 @@ def _attributes(settings: Settings) -> dict[str, Any]:
 
     async def on_startup(ctx: dict[str, Any]) -> None:
         # Here, for arq's command sets its own logging before.
-        telemetry.configure(telemetry.Unbuffered(), level=settings.log_level, as_json=settings.log_format == "json")
+        log.configure(log.Unbuffered(), level=settings.log_level, as_json=settings.log_format == "json")
         stack = ctx[_STACK] = AsyncExitStack()
         drain = await stack.enter_async_context(working_on(settings))
         stack.push_async_callback(drain)

@@ -15,8 +15,8 @@ from sidecar.edges.descriptors import fill_missing, protect_stdout
 from sidecar.edges.jobs.enqueuing import Enqueuing
 from sidecar.edges.parsing import Parser
 from sidecar.edges.piping import write_all
-from sidecar.edges.signals import stop_requested
 from sidecar.flags import add_settings, duration, parser, refused
+from sidecar.runtime.signals import stop_requested
 from sidecar.wiring import job_store, run
 
 _COMMAND: Final = "enqueue"

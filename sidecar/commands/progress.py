@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from sidecar.config.settings import Settings
 from sidecar.edges.batch.source import Source, opened
 from sidecar.edges.parsing import BAD_CONFIGURATION
-from sidecar.edges.telemetry import Unbuffered, configure
 from sidecar.flags import PROGRAM
+from sidecar.runtime.log import Unbuffered, configure
 
 if TYPE_CHECKING:
     from tqdm import tqdm

@@ -7,10 +7,10 @@ from typing import Final
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError, JobsUnavailable
-from sidecar.edges import telemetry
 from sidecar.edges.jobs.serving import alive_here
 from sidecar.edges.parsing import Parser
 from sidecar.flags import PROGRAM, add_settings, parser, refused
+from sidecar.runtime import log
 from sidecar.wiring import run, run_worker
 
 _COMMAND: Final = "worker"
@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
         settings.check_redis()
         if check:
             return _check(settings)
-        telemetry.configure(telemetry.Unbuffered(), level=settings.log_level, as_json=settings.log_format == "json")
+        log.configure(log.Unbuffered(), level=settings.log_level, as_json=settings.log_format == "json")
         return run(lambda: run_worker(settings, demo=demo), fast_loop=True)
     except ConfigError as exc:
         return refused(exc, _COMMAND)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from sidecar.core import events
-from sidecar.edges import telemetry
+from sidecar.runtime import log as telemetry
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""The process's own affairs: signals and the log."""
