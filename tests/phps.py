@@ -71,7 +71,7 @@ def script(path: Path, body: str) -> Path:
     """An executable Python script that knows the sidecar's code, `sys`, `os`, `json` and `time`."""
     path.write_text(
         f"#!{sys.executable}\nimport json, os, sys, time\nsys.path.insert(0, {str(ROOT)!r})\n"
-        f"from sidecar.cli import main\n{body}\n"
+        f"from sidecar.cli.main import main\n{body}\n"
     )
     path.chmod(0o755)
     return path

@@ -179,7 +179,7 @@ async def test_a_fault_of_ours_keeps_every_secret(demo: Demo) -> None:
         "async def broken(request, partner, limits): raise ValueError(request.content)\n"
         "a.ACTIONS = {**a.ACTIONS, 'chat': broken}\n"
         "import sidecar.engine.engine as e; e.ACTIONS = a.ACTIONS\n"
-        "from sidecar.cli import main; sys.exit(main())"
+        "from sidecar.cli.main import main; sys.exit(main())"
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -14,9 +14,9 @@ FLOORS = [
     ("sidecar.edges", 2),
     ("sidecar.wiring", 3),
     ("worker", 4),
-    ("sidecar.flags", 4),
-    ("sidecar.commands", 4),
+    ("sidecar.cli.flags", 4),
     ("sidecar.cli", 4),
+    ("sidecar.cli.main", 4),
     ("sidecar.__main__", 5),
 ]
 ONE_PLACE = {
@@ -27,7 +27,7 @@ ONE_PLACE = {
     "semantic_text_splitter": ("sidecar.edges.splitter",),
     "arq": ("sidecar.edges.jobs", "worker"),
     "redis": ("sidecar.edges.jobs", "worker"),
-    "tqdm": ("sidecar.commands",),
+    "tqdm": ("sidecar.cli",),
 }
 NOWHERE = {"pickle", "marshal", "shelve"}
 
@@ -98,19 +98,19 @@ def loaded_by(code: str) -> set[str]:
 
 def test_the_one_shot_process_pays_for_nothing_it_does_not_use() -> None:
     """Engine, light adapter and stdio door load no server, no SDK, no pydantic, no tokenizer."""
-    loaded = loaded_by("import sidecar.wiring, sidecar.cli, sidecar.edges.upstream.light, sidecar.edges.stdio")
+    loaded = loaded_by("import sidecar.wiring, sidecar.cli.main, sidecar.edges.upstream.light, sidecar.edges.stdio")
     assert not loaded & {"openai", "aiohttp", "pydantic", "httpx2", "uvloop", "semantic_text_splitter", "redis", "arq"}
 
 
 def test_a_wrong_setting_is_said_before_anything_is_loaded() -> None:
     """The command line knows its settings without an event loop."""
-    assert not loaded_by("import sidecar.cli") & {"asyncio", "aiohttp", "openai", "http.client"}
+    assert not loaded_by("import sidecar.cli.main") & {"asyncio", "aiohttp", "openai", "http.client"}
 
 
 @pytest.mark.parametrize("name", ["batch", "collect", "enqueue"])
 def test_a_command_pays_for_nothing_before_it_is_at_work(name: str) -> None:
     """A wrong call needs no provider's library, and only a terminal needs a bar."""
-    assert not loaded_by(f"import sidecar.commands.{name}") & {"openai", "aiohttp", "tqdm", "uvloop"}
+    assert not loaded_by(f"import sidecar.cli.{name}") & {"openai", "aiohttp", "tqdm", "uvloop"}
 
 
 def test_packages_have_no_utils() -> None:

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from sidecar.config.provenance import origins, said
 from sidecar.config.settings import SETTINGS, Settings
+from sidecar.core.command_line import Parser
 from sidecar.edges.doctor import configuration, machine, plugin, provider
 from sidecar.edges.doctor.findings import Finding, Report, report
-from sidecar.edges.parsing import Parser
 
 _PROGRAM: Final = "openai-moodle-sidecar doctor"
 HOOKS: Final = {"redis_url": "sidecar.edges.jobs.doctor"}

@@ -10,8 +10,8 @@ from typing import Any, Final
 from sidecar.config.load import ENV_FILE
 from sidecar.config.settings import SETTINGS, Setting
 from sidecar.config.types import seconds
+from sidecar.core.command_line import BAD_CONFIGURATION, Parser
 from sidecar.core.errors import ConfigError, plain
-from sidecar.edges.parsing import BAD_CONFIGURATION, Parser
 
 PROGRAM: Final = "openai-moodle-sidecar"
 

@@ -2,16 +2,16 @@
 
 from typing import Final
 
-from sidecar.commands.progress import FAULT, Progress, reading
+from sidecar.cli.flags import add_settings, duration, parser, refused
+from sidecar.cli.progress import FAULT, Progress, reading
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
+from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError
 from sidecar.edges.batch.source import Source
 from sidecar.edges.descriptors import fill_missing, protect_stdout
 from sidecar.edges.jobs.collecting import Collecting
-from sidecar.edges.parsing import Parser
 from sidecar.edges.piping import write_all
-from sidecar.flags import add_settings, duration, parser, refused
 from sidecar.runtime.signals import stop_requested
 from sidecar.wiring import job_store, run
 

@@ -4,12 +4,12 @@ import asyncio
 import sys
 from typing import Final
 
+from sidecar.cli.flags import PROGRAM, add_settings, parser, refused
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
+from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError, JobsUnavailable
 from sidecar.edges.jobs.serving import alive_here
-from sidecar.edges.parsing import Parser
-from sidecar.flags import PROGRAM, add_settings, parser, refused
 from sidecar.runtime import log
 from sidecar.wiring import run, run_worker
 

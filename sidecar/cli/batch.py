@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import Final
 
-from sidecar.commands.progress import Progress, reading
+from sidecar.cli.flags import add_settings, duration, parser, refused
+from sidecar.cli.progress import Progress, reading
 from sidecar.config.load import load
+from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError
 from sidecar.edges.batch.door import Batch
 from sidecar.edges.batch.output import opened_stream
 from sidecar.edges.batch.source import Source
 from sidecar.edges.descriptors import fill_missing, protect_stdout
-from sidecar.edges.parsing import Parser
-from sidecar.flags import add_settings, duration, parser, refused
 from sidecar.wiring import run, run_batch
 
 _COMMAND: Final = "batch"

@@ -9,23 +9,23 @@ from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from sidecar import __version__
+from sidecar.cli.flags import PROGRAM, add_settings, parser, refused
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
+from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError
 from sidecar.edges.descriptors import bound_stderr, fill_missing, has_piped_data
-from sidecar.edges.parsing import Parser
-from sidecar.flags import PROGRAM, add_settings, parser, refused
 
 FAULT: Final = 1
 """The exit code for a fault of ours that left lines without a reply."""
 
 COMMANDS: Final = {
-    "batch": "sidecar.commands.batch",
-    "collect": "sidecar.commands.collect",
+    "batch": "sidecar.cli.batch",
+    "collect": "sidecar.cli.collect",
     "demo-upstream": "sidecar.edges.upstream.demo.command",
     "doctor": "sidecar.edges.doctor.command",
-    "enqueue": "sidecar.commands.enqueue",
-    "worker": "sidecar.commands.worker",
+    "enqueue": "sidecar.cli.enqueue",
+    "worker": "sidecar.cli.worker",
 }
 """Subcommand → module with a `main(argv) -> int`, imported only when chosen."""
 

@@ -5,17 +5,17 @@ from typing import Final
 
 import msgspec
 
-from sidecar.commands.progress import Progress, reading
+from sidecar.cli.flags import add_settings, duration, parser, refused
+from sidecar.cli.progress import Progress, reading
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
+from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError, JobsUnavailable, Overloaded, SidecarError
 from sidecar.core.jobs import Job
 from sidecar.edges.batch.source import Source
 from sidecar.edges.descriptors import fill_missing, protect_stdout
 from sidecar.edges.jobs.enqueuing import Enqueuing
-from sidecar.edges.parsing import Parser
 from sidecar.edges.piping import write_all
-from sidecar.flags import add_settings, duration, parser, refused
 from sidecar.runtime.signals import stop_requested
 from sidecar.wiring import job_store, run
 
