@@ -14,15 +14,15 @@ from sidecar.config.settings import Settings
 from sidecar.core import events
 from sidecar.core.jobs import Lane
 from sidecar.core.ports import Upstream
-from sidecar.edges.splitter import Splitter
 from sidecar.engine.actions import Limits
 from sidecar.engine.admission import Admission
-from sidecar.engine.calls import Calls
-from sidecar.engine.elsewhere import Elsewhere
+from sidecar.engine.background import Works
 from sidecar.engine.engine import Engine
-from sidecar.engine.jobs import Works
 from sidecar.engine.keys import Keys
-from sidecar.engine.sharing import Flights, Kept
+from sidecar.engine.limiter.calls import Calls
+from sidecar.engine.offload import Elsewhere
+from sidecar.engine.single_flight import Flights, Kept
+from sidecar.engine.splitter import Splitter
 from sidecar.runtime.signals import stop_requested
 
 if TYPE_CHECKING:

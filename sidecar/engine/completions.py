@@ -12,11 +12,11 @@ from typing import Any, Final, TypeVar
 from sidecar.core import events
 from sidecar.core.errors import DeadlineExceeded, EmptyResponse, InternalError, SidecarError
 from sidecar.core.ports import Call, Completion
-from sidecar.engine.calls import Trace
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.engine import Asking, Engine
-from sidecar.engine.streams import streamed
-from sidecar.engine.turns import Ticket
+from sidecar.engine.limiter.calls import Trace
+from sidecar.engine.limiter.fair_queue import Ticket
+from sidecar.engine.limiter.streams import streamed
 
 SILENT_SECONDS: Final = 30.0
 """After its first event a stream ends when so long nothing came, or nothing was taken (CONTRACT)."""

@@ -27,12 +27,12 @@ from sidecar.core.errors import (
 from sidecar.engine.actions import ACTIONS, Limits
 from sidecar.engine.actions.rounds import rounds
 from sidecar.engine.admission import Admission, Place
-from sidecar.engine.calls import Calls, Trace
-from sidecar.engine.conversation import Conversation, Split
+from sidecar.engine.completer import Conversation, Split
 from sidecar.engine.deadline import Deadline, Point
-from sidecar.engine.elsewhere import Elsewhere, Offloaded
 from sidecar.engine.keys import Keys
-from sidecar.engine.sharing import Flights, Work
+from sidecar.engine.limiter.calls import Calls, Trace
+from sidecar.engine.offload import Elsewhere, Offloaded
+from sidecar.engine.single_flight import Flights, Work
 
 
 class Asking(msgspec.Struct, frozen=True, kw_only=True):

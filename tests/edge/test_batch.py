@@ -14,7 +14,7 @@ from sidecar.core.ports import Call, Completion
 from sidecar.edges.batch import running as running_module
 from sidecar.edges.batch.door import Batch, serve_batch
 from sidecar.edges.batch.source import opened
-from sidecar.engine.jobs import Works
+from sidecar.engine.background import Works
 from sidecar.wiring import engine_of
 from tests.doubles import HeldUpstream, Told
 from tests.support.scripted_calls import refusal

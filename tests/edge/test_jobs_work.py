@@ -27,7 +27,7 @@ from sidecar.edges.jobs.runs import Run, Runs, Stopped
 from sidecar.edges.jobs.serving import working
 from sidecar.edges.jobs.store import JobStore
 from sidecar.edges.jobs.workbench import Workbench
-from sidecar.engine import breaker
+from sidecar.engine.limiter import breaker
 from sidecar.wiring import workbenches
 from tests.doubles import HeldUpstream
 from tests.jobbing import PATIENCE, ended, jobs_of, lecture, until

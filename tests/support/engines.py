@@ -6,10 +6,10 @@ from sidecar.core.contract import Action, Request
 from sidecar.core.ports import Upstream
 from sidecar.engine.actions import Limits
 from sidecar.engine.admission import Admission
-from sidecar.engine.calls import Calls
 from sidecar.engine.engine import Ask, Engine, Outcome
 from sidecar.engine.keys import Keys
-from sidecar.engine.sharing import Flights, Kept
+from sidecar.engine.limiter.calls import Calls
+from sidecar.engine.single_flight import Flights, Kept
 
 LIMITS = Limits(max_tokens=1000, summarize_threshold=2000, context_tokens=16_000)
 

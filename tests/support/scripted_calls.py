@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator, Callable
 
 from sidecar.core.errors import RateLimited, SidecarError
 from sidecar.core.ports import Call, Completion
-from sidecar.engine.calls import Calls, Trace
 from sidecar.engine.deadline import Deadline
-from sidecar.engine.turns import Ticket
+from sidecar.engine.limiter.calls import Calls, Trace
+from sidecar.engine.limiter.fair_queue import Ticket
 
 CALL = Call(messages=({"role": "user", "content": "x"},), max_tokens=10)
 OK = Completion(text="fine", prompt_tokens=3, completion_tokens=4)

@@ -10,7 +10,7 @@ from sidecar.core.errors import (
     UpstreamFailure,
     UpstreamUnreachable,
 )
-from sidecar.engine.breaker import COOLEST, DOWN, SILENCE, SILENT, USED_UP_SECONDS, Breaker
+from sidecar.engine.limiter.breaker import COOLEST, DOWN, SILENCE, SILENT, USED_UP_SECONDS, Breaker
 from tests.support.clocks import Clock
 
 DOWNS = [

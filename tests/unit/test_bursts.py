@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.core.errors import UpstreamAuth, UpstreamError
 from sidecar.core.ports import Call, Completion
-from sidecar.engine.breaker import SILENCE
+from sidecar.engine.limiter.breaker import SILENCE
 from tests.support.bursts import Burst, burst, engine_at
 from tests.support.simulated_provider import SimulatedProvider
 from tests.support.virtual_time import run

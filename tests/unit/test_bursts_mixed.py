@@ -7,10 +7,10 @@ from collections import Counter
 from sidecar.core.contract import Request
 from sidecar.core.errors import SidecarError
 from sidecar.core.ports import Call, Completion
-from sidecar.engine.calls import Trace
+from sidecar.engine.background import Works
 from sidecar.engine.completions import Completing, Completions
 from sidecar.engine.engine import Ask, Engine
-from sidecar.engine.jobs import Works
+from sidecar.engine.limiter.calls import Trace
 from tests.support.bursts import engine_at
 from tests.support.simulated_provider import SimulatedProvider
 from tests.support.virtual_time import run

@@ -13,8 +13,8 @@ from sidecar.core.errors import (
     UpstreamFailure,
     UpstreamUnreachable,
 )
-from sidecar.engine.breaker import DOWN
-from sidecar.engine.calls import MOST_RETRIES
+from sidecar.engine.limiter.breaker import DOWN
+from sidecar.engine.limiter.calls import MOST_RETRIES
 from tests.support.scripted_calls import OK, Bench, Script, refusal, settle
 from tests.support.virtual_time import in_virtual_time
 

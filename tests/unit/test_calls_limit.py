@@ -6,8 +6,8 @@ import itertools
 import pytest
 
 from sidecar.core.errors import RateLimited, UpstreamError, UpstreamUnreachable
-from sidecar.engine.breaker import DOWN
-from sidecar.engine.limit import FORGOTTEN
+from sidecar.engine.limiter.breaker import DOWN
+from sidecar.engine.limiter.limit import FORGOTTEN
 from tests.support.scripted_calls import OK, Bench, Script, refusal, settle
 from tests.support.virtual_time import in_virtual_time
 

@@ -7,8 +7,8 @@ import pytest
 
 from sidecar.core.errors import SidecarError, UpstreamError, UpstreamUnreachable
 from sidecar.core.ports import Call
-from sidecar.engine.breaker import DOWN
 from sidecar.engine.completions import Completing, Completions
+from sidecar.engine.limiter.breaker import DOWN
 from sidecar.wiring import engine_of
 from tests.streams import Spring
 from tests.support.scripted_calls import refusal

@@ -15,7 +15,7 @@ from sidecar.core.errors import (
     UpstreamAuth,
     error_of,
 )
-from sidecar.engine.elsewhere import Offloaded
+from sidecar.engine.offload import Offloaded
 
 REQUEST = Request(action="summarize", content="Rivers.")
 KEY = b"key"

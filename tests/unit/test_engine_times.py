@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from sidecar.core.errors import Overloaded, UpstreamAuth, UpstreamUnreachable
-from sidecar.engine.breaker import DOWN
+from sidecar.engine.limiter.breaker import DOWN
 from tests.doubles import HeldUpstream
 from tests.support.engines import ask_of, code, engine_over, measured
 from tests.support.scripted_calls import refusal, settle

@@ -24,7 +24,7 @@ ONE_PLACE = {
     "httpx2": ("sidecar.edges.upstream.sdk",),
     "aiohttp": ("sidecar.edges.http", "sidecar.edges.upstream.demo", "sidecar.edges.upstream.sdk"),
     "uvloop": ("sidecar.wiring", "sidecar.edges.upstream.demo.command"),
-    "semantic_text_splitter": ("sidecar.edges.splitter",),
+    "semantic_text_splitter": ("sidecar.engine.splitter",),
     "arq": ("sidecar.edges.jobs", "worker"),
     "redis": ("sidecar.edges.jobs", "worker"),
     "tqdm": ("sidecar.cli",),

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from sidecar.core.errors import DeadlineExceeded, Overloaded, RateLimited, UpstreamUnreachable
 from sidecar.engine.deadline import Deadline
-from sidecar.engine.gate import Gate
-from sidecar.engine.limit import Limit
-from sidecar.engine.turns import Ticket
+from sidecar.engine.limiter.fair_queue import Ticket
+from sidecar.engine.limiter.gate import Gate
+from sidecar.engine.limiter.limit import Limit
 from tests.support.virtual_time import run
 
 FAR = time.monotonic() + 1e6

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.engine.lateness import Climb, Lateness
+from sidecar.engine.limiter.lateness import Climb, Lateness
 
 DEADLINE = 25.0
 

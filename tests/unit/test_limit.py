@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.core.errors import RateLimited, UpstreamError, UpstreamUnreachable
-from sidecar.engine.grant import Grant
-from sidecar.engine.limit import FORGOTTEN, STEADY, Limit
-from sidecar.engine.probes import FIRST, SMALLEST
+from sidecar.engine.limiter.grant import Grant
+from sidecar.engine.limiter.limit import FORGOTTEN, STEADY, Limit
+from sidecar.engine.limiter.probes import FIRST, SMALLEST
 from tests.support.clocks import Clock
 
 

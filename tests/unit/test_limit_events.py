@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from sidecar.core.errors import RateLimited
-from sidecar.engine.limit import Limit
-from sidecar.engine.limit_events import LimitEvents
+from sidecar.engine.limiter.limit import Limit
+from sidecar.engine.limiter.limit_events import LimitEvents
 from tests.support.bursts import burst_of
 from tests.support.clocks import Clock
 from tests.support.worlds import scenes

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from sidecar.core.errors import RateLimited
-from sidecar.engine.waits import FIRST_BELIEF, FIRST_PAUSE, LONGEST_PAUSE, NamedWaits
+from sidecar.engine.limiter.pauses import FIRST_BELIEF, FIRST_PAUSE, LONGEST_PAUSE, NamedWaits
 
 
 def refusal(named: float | None = None, *, vague: bool = False) -> RateLimited:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.engine.rate import WINDOW, Rate
+from sidecar.engine.limiter.rate import WINDOW, Rate
 
 
 class Clock:

@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.core.errors import UpstreamError
 from sidecar.engine.deadline import Deadline, Point
-from sidecar.engine.sharing import READER_BYTES, Flights, Kept
+from sidecar.engine.single_flight import READER_BYTES, Flights, Kept
 
 FAR = Deadline(1e12)
 

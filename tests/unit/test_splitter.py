@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.edges import splitter as module
-from sidecar.edges.splitter import Splitter
+from sidecar.engine import splitter as module
+from sidecar.engine.splitter import Splitter
 
 PARAGRAPH = "The sun warms the sea. Water rises as vapour, cools and forms clouds. Rain brings it back to the land."
 PROSE = "\n\n".join(f"{number}. {PARAGRAPH}" for number in range(200))
@@ -180,7 +180,7 @@ async def test_many_texts_share_few_threads(monkeypatch: pytest.MonkeyPatch) -> 
 
 _COLD = """
 import asyncio, sys
-from sidecar.edges.splitter import Splitter
+from sidecar.engine.splitter import Splitter
 asyncio.run(Splitter().split({text!r}, fits=1000, tokens=750))
 print("semantic_text_splitter" in sys.modules)
 """

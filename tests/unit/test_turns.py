@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from sidecar.engine.turns import BACKGROUND_SHARE, Ticket, Turns
+from sidecar.engine.limiter.fair_queue import BACKGROUND_SHARE, Ticket, Turns
 
 
 def drain(turns: Turns[str], *, slots: int = 1000) -> list[str]:

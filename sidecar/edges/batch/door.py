@@ -13,7 +13,7 @@ from sidecar.edges.batch.source import Source
 from sidecar.edges.batch.stream import ANSWERED, WRONG, Stream
 from sidecar.edges.batch.telling import Telling
 from sidecar.edges.piping import write_all
-from sidecar.engine.jobs import Works
+from sidecar.engine.background import Works
 
 FAILED: Final = 1
 """The exit code where not every request was answered."""

@@ -30,9 +30,9 @@ from sidecar.edges.batch.source import Line, Source
 from sidecar.edges.batch.stream import Stream
 from sidecar.edges.batch.telling import Telling
 from sidecar.engine.admission import Place
-from sidecar.engine.calls import Trace
-from sidecar.engine.jobs import Works
+from sidecar.engine.background import Works
 from sidecar.engine.keys import Keys
+from sidecar.engine.limiter.calls import Trace
 
 MOST_TRIES: Final = 3
 """Of one line, beside the retries of each provider call: those that reached the provider."""

@@ -23,8 +23,8 @@ from sidecar.core.errors import (
     UpstreamFailure,
 )
 from sidecar.edges.jobs.runs import LEASE_SECONDS, RENEW_SECONDS, Held, Run, Runs, Stopped, insist
-from sidecar.engine.calls import Trace
-from sidecar.engine.jobs import Works
+from sidecar.engine.background import Works
+from sidecar.engine.limiter.calls import Trace
 
 MOST_TRIES: Final = 3
 """Failed tries of one job (CONTRACT, "Jobs")."""

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import Final
 
 from sidecar.core.errors import UpstreamFailure
-from sidecar.engine.breaker import Breaker
-from sidecar.engine.grant import Grant, Refusals, Unsettled, smoothed
-from sidecar.engine.lateness import Queueing
-from sidecar.engine.probes import Highest, Levels, Probes, RefusalTime
-from sidecar.engine.spacing import Spacing
-from sidecar.engine.waits import NamedWaits
+from sidecar.engine.limiter.breaker import Breaker
+from sidecar.engine.limiter.grant import Grant, Refusals, Unsettled, smoothed
+from sidecar.engine.limiter.lateness import Queueing
+from sidecar.engine.limiter.pacing import Spacing
+from sidecar.engine.limiter.pauses import NamedWaits
+from sidecar.engine.limiter.probes import Highest, Levels, Probes, RefusalTime
 
 FORGOTTEN: Final = 300.0
 """Seconds without a refusal after which what refusals taught counts for nothing: to learn it anew costs a handful of

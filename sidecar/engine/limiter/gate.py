@@ -13,9 +13,9 @@ from contextlib import asynccontextmanager
 
 from sidecar.core.errors import DeadlineExceeded, Overloaded, SidecarError, UpstreamFailure
 from sidecar.engine.deadline import Point
-from sidecar.engine.grant import Grant
-from sidecar.engine.limit import Limit
-from sidecar.engine.turns import Ticket, Turns
+from sidecar.engine.limiter.fair_queue import Ticket, Turns
+from sidecar.engine.limiter.grant import Grant
+from sidecar.engine.limiter.limit import Limit
 
 
 class _Waiter:

@@ -7,7 +7,7 @@ import math
 from typing import Final
 
 from sidecar.core import events
-from sidecar.engine.limit import Limit
+from sidecar.engine.limiter.limit import Limit
 
 SECONDS: Final = 1.0
 """Between two lines of a kind, at least."""

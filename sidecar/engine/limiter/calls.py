@@ -16,12 +16,12 @@ import msgspec
 from sidecar.core.errors import DeadlineExceeded, RateLimited, SidecarError, UpstreamFailure
 from sidecar.core.ports import Call, Completion, Upstream
 from sidecar.engine.deadline import Point
-from sidecar.engine.gate import Gate
-from sidecar.engine.grant import Grant
-from sidecar.engine.limit import Limit
-from sidecar.engine.limit_events import LimitEvents
-from sidecar.engine.rate import Rate
-from sidecar.engine.turns import Ticket
+from sidecar.engine.limiter.fair_queue import Ticket
+from sidecar.engine.limiter.gate import Gate
+from sidecar.engine.limiter.grant import Grant
+from sidecar.engine.limiter.limit import Limit
+from sidecar.engine.limiter.limit_events import LimitEvents
+from sidecar.engine.limiter.rate import Rate
 
 MOST_RETRIES: Final = 8
 """Of one call that did not reach the provider; the deadline usually ends it sooner."""

@@ -10,11 +10,11 @@ from typing import Final, Protocol
 from sidecar.core.contract import Request
 from sidecar.core.ports import Call, Prompt, Purpose
 from sidecar.engine.actions import ACTIONS
-from sidecar.engine.calls import Trace
-from sidecar.engine.conversation import messages_of
+from sidecar.engine.completer import messages_of
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.engine import Engine
-from sidecar.engine.turns import Ticket
+from sidecar.engine.limiter.calls import Trace
+from sidecar.engine.limiter.fair_queue import Ticket
 
 _LAST: Final[frozenset[Purpose]] = frozenset({"chat", "summary", "analysis"})
 """Calls whose answer is the job's: it is kept as such."""

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from sidecar.core.errors import DeadlineExceeded
 from sidecar.core.ports import Call, Prompt
-from sidecar.engine.calls import Trace
 from sidecar.engine.deadline import Deadline, Point
-from sidecar.engine.turns import Ticket
+from sidecar.engine.limiter.calls import Trace
+from sidecar.engine.limiter.fair_queue import Ticket
 
 if TYPE_CHECKING:
     from sidecar.engine.engine import Ask, Engine

@@ -9,9 +9,9 @@ from collections.abc import AsyncGenerator
 
 from sidecar.core.errors import UpstreamFailure
 from sidecar.core.ports import Call
-from sidecar.engine.calls import FAR, Calls, Retries, Trace
 from sidecar.engine.deadline import Deadline, Point
-from sidecar.engine.turns import Ticket
+from sidecar.engine.limiter.calls import FAR, Calls, Retries, Trace
+from sidecar.engine.limiter.fair_queue import Ticket
 
 
 async def streamed(
