@@ -13,8 +13,8 @@ from rig import ROOT, Command, post, sidecar
 
 sys.path.insert(0, str(ROOT))
 
-from sidecar.edges.upstream.demo.answers import tokens
-from sidecar.edges.upstream.demo.behaviour import Voice
+from sidecar.demo.answers import tokens
+from sidecar.demo.options import Voice
 from sidecar.engine.actions import prompts
 from tests.support.worlds import Bucket, World
 

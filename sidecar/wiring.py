@@ -241,8 +241,8 @@ async def run_stdio(settings: Settings, *, source: int, sink: int, waited: float
 @asynccontextmanager
 async def _demo(settings: Settings) -> AsyncIterator[Settings]:
     """Start the demo upstream inside; gives the settings that point at it."""
-    from sidecar.edges.upstream.demo.behaviour import Options
-    from sidecar.edges.upstream.demo.server import serve
+    from sidecar.demo.options import Options
+    from sidecar.demo.server import serve
 
     async with serve(Options()) as demo:
         events.warning("demo", note="answers come from the demo upstream; they are canned and not from a model")

@@ -6,7 +6,7 @@ import sys
 from asyncio.subprocess import PIPE
 from typing import Any, NamedTuple
 
-from sidecar.edges.upstream.demo.provider import Demo
+from sidecar.demo.provider import Demo
 from tests.phps import ROOT
 
 KEY = "sk-canary-0123456789"

@@ -22,7 +22,7 @@ FAULT: Final = 1
 COMMANDS: Final = {
     "batch": "sidecar.cli.batch",
     "collect": "sidecar.cli.collect",
-    "demo-upstream": "sidecar.edges.upstream.demo.command",
+    "demo-upstream": "sidecar.demo.command",
     "doctor": "sidecar.edges.doctor.command",
     "enqueue": "sidecar.cli.enqueue",
     "worker": "sidecar.cli.worker",

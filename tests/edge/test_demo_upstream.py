@@ -15,8 +15,8 @@ import aiohttp
 import openai
 import pytest
 
-from sidecar.edges.upstream.demo.behaviour import MEANINGS, BadOptionError, Options
-from sidecar.edges.upstream.demo.server import Demo, serve
+from sidecar.demo.options import MEANINGS, BadOptionError, Options
+from sidecar.demo.server import Demo, serve
 
 CANARY = "kingfisher-canary"
 
@@ -462,7 +462,7 @@ async def test_a_provider_can_be_far_away(caller: Caller) -> None:
         assert loop.time() - start >= 0.04
 
 
-COMMAND = "import sys; from sidecar.edges.upstream.demo.command import main; sys.exit(main(sys.argv[1:]))"
+COMMAND = "import sys; from sidecar.demo.command import main; sys.exit(main(sys.argv[1:]))"
 
 
 @pytest.mark.parametrize("number", [SIGTERM, SIGINT])

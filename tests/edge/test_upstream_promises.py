@@ -18,7 +18,7 @@ from sidecar.core.errors import (
     UpstreamFailure,
     UpstreamUnreachable,
 )
-from sidecar.edges.upstream.demo.server import Demo, serve
+from sidecar.demo.server import Demo, serve
 from tests.providers import KEY, Adapter, asking, both, call, canned, completion, failing, http, opened, refused, soon
 
 pytestmark = both

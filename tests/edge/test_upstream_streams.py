@@ -14,7 +14,7 @@ from sidecar.core.errors import (
     UpstreamFailure,
     UpstreamUnreachable,
 )
-from sidecar.edges.upstream.demo.server import Demo, serve
+from sidecar.demo.server import Demo, serve
 from tests.providers import Adapter, asking, both, call, canned, completion, http, listening, opened, refused, soon
 
 pytestmark = both

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from sidecar.core.contract import Request
-from sidecar.edges.upstream.demo.behaviour import Options
-from sidecar.edges.upstream.demo.server import serve
+from sidecar.demo.options import Options
+from sidecar.demo.server import serve
 from tests.jobbing import PATIENCE, Till, lecture, till
 from tests.serving import ROOT, finished
 from tests.terminals import shown, terminal

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.edges.upstream.demo.behaviour import Options
-from sidecar.edges.upstream.demo.provider import Demo
-from sidecar.edges.upstream.demo.server import serve
+from sidecar.demo.options import Options
+from sidecar.demo.provider import Demo
+from sidecar.demo.server import serve
 from tests.serving import ROOT, served
 from tests.wire import head, post
 

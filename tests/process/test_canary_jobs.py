@@ -7,8 +7,8 @@ import tempfile
 from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
 
-from sidecar.edges.upstream.demo.behaviour import Options
-from sidecar.edges.upstream.demo.server import serve
+from sidecar.demo.options import Options
+from sidecar.demo.server import serve
 from tests.serving import PATIENCE, ROOT, served
 from tests.valkeys import valkey
 from tests.wire import head, post

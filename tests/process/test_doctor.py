@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.demo.options import Options
+from sidecar.demo.provider import Demo
+from sidecar.demo.server import serve
 from sidecar.edges.doctor.configuration import SERVICE_KEY
-from sidecar.edges.upstream.demo.behaviour import Options
-from sidecar.edges.upstream.demo.provider import Demo
-from sidecar.edges.upstream.demo.server import serve
 from tests.doctoring import KEY, at, doctor, report
 from tests.phps import command
 from tests.providers import canned, http

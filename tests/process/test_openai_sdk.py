@@ -8,9 +8,9 @@ from typing import Any
 import openai
 import pytest
 
-from sidecar.edges.upstream.demo.behaviour import Options
-from sidecar.edges.upstream.demo.provider import Demo
-from sidecar.edges.upstream.demo.server import serve
+from sidecar.demo.options import Options
+from sidecar.demo.provider import Demo
+from sidecar.demo.server import serve
 from tests.serving import Served, served
 
 TOKEN = "sidecar-token"

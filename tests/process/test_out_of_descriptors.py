@@ -3,8 +3,8 @@
 import asyncio
 import sys
 
-from sidecar.edges.upstream.demo.behaviour import Options
-from sidecar.edges.upstream.demo.server import serve
+from sidecar.demo.options import Options
+from sidecar.demo.server import serve
 from tests.serving import ROOT, served
 from tests.wire import Caller, post
 

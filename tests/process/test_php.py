@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from sidecar.edges.upstream.demo.behaviour import Options
-from sidecar.edges.upstream.demo.provider import Demo
-from sidecar.edges.upstream.demo.server import serve
+from sidecar.demo.options import Options
+from sidecar.demo.provider import Demo
+from sidecar.demo.server import serve
 from tests.phps import ROOT, command, drive, needs_php, php, script
 from tests.providers import canned, http
 from tests.serving import Served, served

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from sidecar.edges.upstream.demo.behaviour import Options
-from sidecar.edges.upstream.demo.provider import Demo
-from sidecar.edges.upstream.demo.server import serve
+from sidecar.demo.options import Options
+from sidecar.demo.provider import Demo
+from sidecar.demo.server import serve
 from tests.phps import ROOT, command, needs_php, php
 from tests.serving import Served, served
 

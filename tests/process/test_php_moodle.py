@@ -10,11 +10,11 @@ from typing import Any, get_args
 
 import pytest
 
+from sidecar.demo.options import Cut, Garbage, Options
+from sidecar.demo.provider import Demo
+from sidecar.demo.server import serve
 from sidecar.edges.http.completions.door import NAME
 from sidecar.edges.http.server import doors_of
-from sidecar.edges.upstream.demo.behaviour import Cut, Garbage, Options
-from sidecar.edges.upstream.demo.provider import Demo
-from sidecar.edges.upstream.demo.server import serve
 from sidecar.engine.completions import Completions
 from sidecar.wiring import engine_of
 from tests.doubles import HeldUpstream

@@ -10,9 +10,9 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 
 import pytest
 
-from sidecar.edges.upstream.demo.behaviour import Options
-from sidecar.edges.upstream.demo.provider import Demo
-from sidecar.edges.upstream.demo.server import serve
+from sidecar.demo.options import Options
+from sidecar.demo.provider import Demo
+from sidecar.demo.server import serve
 from tests.serving import PATIENCE, ROOT, Served, served
 from tests.wire import Caller, post
 

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from sidecar.demo.options import Options
+from sidecar.demo.provider import Demo
+from sidecar.demo.server import serve
 from sidecar.edges.places import hold_place
-from sidecar.edges.upstream.demo.behaviour import Options
-from sidecar.edges.upstream.demo.provider import Demo
-from sidecar.edges.upstream.demo.server import serve
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.edges.upstream.demo import answers, wire
-from sidecar.edges.upstream.demo.behaviour import Garbage
+from sidecar.demo import answers, codec
+from sidecar.demo.options import Garbage
 
 TEXT = (
     "Photosynthesis is how plants make sugar from light. Water and carbon dioxide go in. "
@@ -21,8 +21,8 @@ ANALYZE = "Analyze the text for its teacher."
 CHAT = "You are a helpful educational assistant inside Moodle."
 
 
-def _said(text: str, limit: int | None = None) -> wire.Said:
-    return wire.Said(id="chatcmpl-1", created=1, model="m", prompt_tokens=3, answer=answers.answer(CHAT, text, limit))
+def _said(text: str, limit: int | None = None) -> codec.Said:
+    return codec.Said(id="chatcmpl-1", created=1, model="m", prompt_tokens=3, answer=answers.answer(CHAT, text, limit))
 
 
 def test_a_summary_is_made_of_the_texts_own_sentences() -> None:
@@ -127,12 +127,12 @@ def test_a_cut_answer_says_so() -> None:
 @given(text=st.text(alphabet="ab \n.", max_size=200))
 def test_stream_pieces_join_to_the_text(text: str) -> None:
     """Deltas lose nothing and add nothing."""
-    assert "".join(wire.pieces(text)) == text
+    assert "".join(codec.pieces(text)) == text
 
 
 def test_a_completion_has_openais_shape() -> None:
     """Every field that Moodle's core reads is there, with counts that add up."""
-    body = wire.completion(_said("hi"))
+    body = codec.completion(_said("hi"))
     assert body["object"] == "chat.completion"
     assert body["model"] == "m"
     assert body["system_fingerprint"]
@@ -146,7 +146,7 @@ def test_a_completion_has_openais_shape() -> None:
 def test_a_stream_is_role_deltas_finish_usage_and_done(usage: bool) -> None:
     """Events come in OpenAI's order; the usage event only for those who asked for it."""
     said = _said("Why is the sky blue?")
-    *events, done = list(wire.events(said, usage=usage))
+    *events, done = list(codec.events(said, usage=usage))
     assert done == b"data: [DONE]\n\n"
     chunks = [json.loads(event.removeprefix(b"data: ")) for event in events]
     if usage:
@@ -162,12 +162,12 @@ def test_a_stream_is_role_deltas_finish_usage_and_done(usage: bool) -> None:
 
 
 @pytest.mark.parametrize("shape", ["message", "delta"])
-def test_garbage_is_what_it_is_called(shape: wire.Shape) -> None:
+def test_garbage_is_what_it_is_called(shape: codec.Shape) -> None:
     """Each kind of garbage spoils the one thing that it names, in answers and in streams."""
 
     def spoilt(kind: Garbage) -> bytes:
         part = {"role": "assistant", "content": "some words"}
-        return wire.garbled(kind, {"choices": [{shape: part}]}, shape)
+        return codec.garbled(kind, {"choices": [{shape: part}]}, shape)
 
     def part(kind: Garbage) -> dict[str, object]:
         return dict(json.loads(spoilt(kind))["choices"][0][shape])

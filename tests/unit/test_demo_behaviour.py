@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.edges.upstream.demo import behaviour, refusals
-from sidecar.edges.upstream.demo.behaviour import BadOptionError, Options, changed
-from sidecar.edges.upstream.demo.fate import Dice
-from sidecar.edges.upstream.demo.limits import Rates, span
-from sidecar.edges.upstream.demo.slots import UNLIMITED, Slots
+from sidecar.demo import errors
+from sidecar.demo import options as behaviour
+from sidecar.demo.limits import Rates, span
+from sidecar.demo.options import BadOptionError, Options, changed
+from sidecar.demo.outcome import Dice
+from sidecar.demo.slots import UNLIMITED, Slots
 
 
 class Clock:
@@ -277,25 +278,25 @@ async def test_a_raised_limit_lets_the_line_in() -> None:
 )
 def test_retry_after_is_whole_seconds_rounded_up(option: float | str | None, expected: dict[str, str]) -> None:
     """What the wait is, or what the option says, never less than that."""
-    refusal = refusals.Refusal(outcome="rpm", status=429, type="requests", message="wait", wait=1.2)
-    assert refusals.retry_after(refusal, Options(retry_after=option), 0) == expected
+    refusal = errors.Refusal(outcome="rpm", status=429, type="requests", message="wait", wait=1.2)
+    assert errors.retry_after(refusal, Options(retry_after=option), 0) == expected
 
 
 def test_retry_after_can_be_a_date() -> None:
     """As an HTTP-date it lies in the future by at least the wait."""
-    refusal = refusals.Refusal(outcome="slots", status=429, type="requests", message="wait", wait=1.0)
-    written = refusals.retry_after(refusal, Options(retry_after="date"), 1_700_000_000.3)["Retry-After"]
+    refusal = errors.Refusal(outcome="slots", status=429, type="requests", message="wait", wait=1.0)
+    written = errors.retry_after(refusal, Options(retry_after="date"), 1_700_000_000.3)["Retry-After"]
     assert written.endswith(" GMT")
     assert parsedate_to_datetime(written).timestamp() == 1_700_000_002
 
 
 def test_a_used_up_quota_has_no_retry_after() -> None:
     """No wait helps, so none is named."""
-    assert refusals.retry_after(refusals.no_quota(), Options(retry_after=5), 0) == {}
+    assert errors.retry_after(errors.no_quota(), Options(retry_after=5), 0) == {}
 
 
 def test_a_refused_key_is_quoted_by_its_ends_only() -> None:
     """As the real one does; the middle of a key is in no answer."""
     key = "sk-abcdefghijklmnopqrstuvwxyz"
-    assert key not in refusals.bad_key(key).message
-    assert "short" not in refusals.bad_key("short").message
+    assert key not in errors.bad_key(key).message
+    assert "short" not in errors.bad_key("short").message

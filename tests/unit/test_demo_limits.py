@@ -6,11 +6,11 @@ import math
 
 import pytest
 
-from sidecar.edges.upstream.demo.admission import Admission
-from sidecar.edges.upstream.demo.behaviour import Options
-from sidecar.edges.upstream.demo.call import RefusedError, understood
-from sidecar.edges.upstream.demo.limits import Rates
-from sidecar.edges.upstream.demo.turns import Turn, Turns, parsed
+from sidecar.demo.admission import Admission
+from sidecar.demo.call import RefusedError, understood
+from sidecar.demo.capacity_turns import Turn, Turns, parsed
+from sidecar.demo.limits import Rates
+from sidecar.demo.options import Options
 
 
 class Clock:

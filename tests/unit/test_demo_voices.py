@@ -5,11 +5,11 @@ from typing import Any, get_args
 
 import pytest
 
-from sidecar.edges.upstream.demo import delivery, ordered, voices
-from sidecar.edges.upstream.demo.behaviour import Options, Voice, changed
-from sidecar.edges.upstream.demo.call import Call, understood
-from sidecar.edges.upstream.demo.limits import Denial
-from sidecar.edges.upstream.demo.refusals import Refusal, retry_after
+from sidecar.demo import delivery, ordered_failures, voices
+from sidecar.demo.call import Call, understood
+from sidecar.demo.errors import Refusal, retry_after
+from sidecar.demo.limits import Denial
+from sidecar.demo.options import Options, Voice, changed
 
 NOW = 1_700_000_000.0
 REQUESTS = Denial(which="requests", limit=60, used=60, wait=2.4, back=60.0)
@@ -37,7 +37,7 @@ def call(status: int, *, text: str = "Why?", server_wide: bool = False, **fields
 
 
 def error_of(status: int, **ways: Any) -> Any:
-    return json.loads(ordered.failure(status, call(status, **ways)).body()[1])["error"]
+    return json.loads(ordered_failures.failure(status, call(status, **ways)).body()[1])["error"]
 
 
 @pytest.mark.parametrize("voice", get_args(Voice))
@@ -200,7 +200,7 @@ def test_an_ordered_429_speaks_in_the_voice() -> None:
     for voice, found in (("gemini", list), ("azure", dict)):
         asked = call(429)
         asked.options = changed(asked.options, {"voice": voice})
-        refusal = ordered.failure(429, asked)
+        refusal = ordered_failures.failure(429, asked)
         assert (refusal.status, refusal.outcome) == (429, "failed")
         assert isinstance(json.loads(refusal.body()[1]), found)
 

@@ -22,8 +22,8 @@ FLOORS = [
 ONE_PLACE = {
     "openai": ("sidecar.edges.upstream.sdk",),
     "httpx2": ("sidecar.edges.upstream.sdk",),
-    "aiohttp": ("sidecar.edges.http", "sidecar.edges.upstream.demo", "sidecar.edges.upstream.sdk"),
-    "uvloop": ("sidecar.wiring", "sidecar.edges.upstream.demo.command"),
+    "aiohttp": ("sidecar.edges.http", "sidecar.demo", "sidecar.edges.upstream.sdk"),
+    "uvloop": ("sidecar.wiring", "sidecar.demo.command"),
     "semantic_text_splitter": ("sidecar.engine.splitter",),
     "arq": ("sidecar.edges.jobs", "worker"),
     "redis": ("sidecar.edges.jobs", "worker"),

@@ -7,8 +7,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from sidecar.edges.upstream.demo.answers import Answer
-from sidecar.edges.upstream.demo.behaviour import Garbage
+from sidecar.demo.answers import Answer
+from sidecar.demo.options import Garbage
 
 Shape = Literal["message", "delta"]
 

@@ -8,12 +8,12 @@ import functools
 import time
 from collections.abc import Callable
 
-from sidecar.edges.upstream.demo import refusals, voices
-from sidecar.edges.upstream.demo.behaviour import Options
-from sidecar.edges.upstream.demo.call import Call, RefusedError
-from sidecar.edges.upstream.demo.limits import Denial, Rates
-from sidecar.edges.upstream.demo.slots import UNLIMITED, Limit, Slots
-from sidecar.edges.upstream.demo.turns import Turns
+from sidecar.demo import errors, voices
+from sidecar.demo.call import Call, RefusedError
+from sidecar.demo.capacity_turns import Turns
+from sidecar.demo.limits import Denial, Rates
+from sidecar.demo.options import Options
+from sidecar.demo.slots import UNLIMITED, Limit, Slots
 
 
 class Admission:
@@ -54,7 +54,7 @@ class Admission:
         """
         options = call.options
         if options.quota:
-            raise RefusedError(refusals.no_quota())
+            raise RefusedError(errors.no_quota())
         # OpenAI counts the larger of the answer's limit and what the prompt is estimated at.
         tokens = max(call.prompt_tokens, call.limit or 0)
         denial = self._rates.take(options, tokens)

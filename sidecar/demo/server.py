@@ -10,10 +10,10 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from sidecar.edges.upstream.demo import delivery, refusals
-from sidecar.edges.upstream.demo.behaviour import BadOptionError, Options
-from sidecar.edges.upstream.demo.call import RefusedError, authorized
-from sidecar.edges.upstream.demo.provider import MAX_BODY_BYTES, Demo, read_body
+from sidecar.demo import delivery, errors
+from sidecar.demo.call import RefusedError, authorized
+from sidecar.demo.options import BadOptionError, Options
+from sidecar.demo.provider import MAX_BODY_BYTES, Demo, read_body
 
 __all__ = ["BACKLOG", "Demo", "serve"]
 
@@ -54,7 +54,7 @@ async def _behave(demo: Demo, request: web.BaseRequest) -> web.StreamResponse:
     except RefusedError as exc:
         return delivery.refused(exc.refusal)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadOptionError) as exc:
-        return delivery.refused(refusals.invalid(str(exc), code="unknown_demo_option"))
+        return delivery.refused(errors.invalid(str(exc), code="unknown_demo_option"))
 
 
 _ROUTES: Final[dict[str, tuple[str, _Handler]]] = {
@@ -76,10 +76,10 @@ async def _answer(demo: Demo, request: web.BaseRequest) -> web.StreamResponse:
         path = _MODELS
     method, handler = _ROUTES.get(path, ("", None))
     if handler is None:
-        return delivery.refused(refusals.invalid("Unknown request URL.", status=404, code="unknown_url"))
+        return delivery.refused(errors.invalid("Unknown request URL.", status=404, code="unknown_url"))
     if request.method != method:
         message = f"Only {method} is allowed on this URL."
-        return delivery.refused(refusals.invalid(message, status=405, code="method_not_supported"))
+        return delivery.refused(errors.invalid(message, status=405, code="method_not_supported"))
     return await handler(demo, request)
 
 

@@ -15,12 +15,13 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from sidecar.edges.upstream.demo import answers, behaviour, delivery, ordered, refusals, wire
-from sidecar.edges.upstream.demo.admission import Admission
-from sidecar.edges.upstream.demo.behaviour import Options
-from sidecar.edges.upstream.demo.call import Call, RefusedError, authorized, understood
-from sidecar.edges.upstream.demo.fate import Dice
-from sidecar.edges.upstream.demo.stats import Stats, Watch
+from sidecar.demo import answers, codec, delivery, errors, ordered_failures
+from sidecar.demo import options as behaviour
+from sidecar.demo.admission import Admission
+from sidecar.demo.call import Call, RefusedError, authorized, understood
+from sidecar.demo.options import Options
+from sidecar.demo.outcome import Dice
+from sidecar.demo.stats import Stats, Watch
 
 MAX_BODY_BYTES: Final = 64 * 2**20
 _BY_LIMITS: Final = frozenset({"slots", "rpm", "tpm", "day", "quota"})
@@ -164,11 +165,11 @@ class Demo:
             self._watch.look()
             await asyncio.get_running_loop().create_future()
         if fate.status is not None:
-            spoilt = wire.whole_body(fate.garbage)
+            spoilt = codec.whole_body(fate.garbage)
             if spoilt is None:
-                raise RefusedError(ordered.failure(fate.status, call))
+                raise RefusedError(ordered_failures.failure(fate.status, call))
             return "failed", delivery.whole(spoilt, headers, status=fate.status)
-        said = wire.Said(
+        said = codec.Said(
             id=f"chatcmpl-{name}",
             created=int(time.time()),
             model=call.model,
@@ -218,4 +219,4 @@ async def read_body(request: web.BaseRequest) -> bytes:
         return await request.read()
     except web.HTTPRequestEntityTooLarge as exc:
         message = f"The body is over {MAX_BODY_BYTES} bytes."
-        raise RefusedError(refusals.invalid(message, status=413, code="request_too_large")) from exc
+        raise RefusedError(errors.invalid(message, status=413, code="request_too_large")) from exc

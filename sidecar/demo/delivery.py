@@ -8,23 +8,25 @@ from typing import Final, TypeAlias
 import msgspec
 from aiohttp import web
 
-from sidecar.edges.upstream.demo import refusals, wire
-from sidecar.edges.upstream.demo.behaviour import Options
-from sidecar.edges.upstream.demo.call import Call
-from sidecar.edges.upstream.demo.fate import Fate
+from sidecar.demo import codec, errors
+from sidecar.demo.call import Call
+from sidecar.demo.options import Options
+from sidecar.demo.outcome import Fate
 
 Ending: TypeAlias = tuple[str, web.StreamResponse]
 """The outcome's name and the response."""
 _SSE: Final = "text/event-stream; charset=utf-8"
 
 
-async def deliver(request: web.BaseRequest, call: Call, fate: Fate, said: wire.Said, headers: dict[str, str]) -> Ending:
+async def deliver(
+    request: web.BaseRequest, call: Call, fate: Fate, said: codec.Said, headers: dict[str, str]
+) -> Ending:
     """Send the answer the way its fate says; what is returned has been sent or is left to aiohttp to send."""
     if fate.cut == "before":
         return _close(request)
     if fate.garbage == "huge":
         return await _huge(request, call, headers)
-    spoilt = wire.whole_body(fate.garbage)
+    spoilt = codec.whole_body(fate.garbage)
     if call.body.stream and spoilt is None:
         return await _stream(request, call, fate, said, headers)
     kind, body = spoilt or ("application/json", _completion(fate, said))
@@ -36,9 +38,9 @@ async def deliver(request: web.BaseRequest, call: Call, fate: Fate, said: wire.S
     return outcome, whole((kind, body), headers)
 
 
-def _completion(fate: Fate, said: wire.Said) -> bytes:
-    completion = wire.completion(said)
-    return wire.garbled(fate.garbage, completion, "message") if fate.garbage else msgspec.json.encode(completion)
+def _completion(fate: Fate, said: codec.Said) -> bytes:
+    completion = codec.completion(said)
+    return codec.garbled(fate.garbage, completion, "message") if fate.garbage else msgspec.json.encode(completion)
 
 
 def whole(content: tuple[str, bytes], headers: Mapping[str, str], *, status: int = 200) -> web.Response:
@@ -47,18 +49,20 @@ def whole(content: tuple[str, bytes], headers: Mapping[str, str], *, status: int
 
 
 def refused(
-    refusal: refusals.Refusal, options: Options | None = None, headers: Mapping[str, str] | None = None
+    refusal: errors.Refusal, options: Options | None = None, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """Return an error as it goes out; with `options` it says when to come back."""
-    again = refusals.retry_after(refusal, options, time.time()) if options else {}
+    again = errors.retry_after(refusal, options, time.time()) if options else {}
     usual = {} if refusal.nameless else headers or {}
     return whole(refusal.body(), {**usual, **refusal.headers, **again}, status=refusal.status)
 
 
-async def _stream(request: web.BaseRequest, call: Call, fate: Fate, said: wire.Said, headers: dict[str, str]) -> Ending:
+async def _stream(
+    request: web.BaseRequest, call: Call, fate: Fate, said: codec.Said, headers: dict[str, str]
+) -> Ending:
     options = call.options
     usage = call.body.stream_options is not None and bool(call.body.stream_options.include_usage)
-    events = list(wire.events(said, usage=usage, garbage=fate.garbage))
+    events = list(codec.events(said, usage=usage, garbage=fate.garbage))
     cut = fate.cut or ("body" if options.stream_cut else None)
     if cut:
         events = events[: len(events) // 2] if cut == "body" else []
@@ -79,8 +83,8 @@ async def _stream(request: web.BaseRequest, call: Call, fate: Fate, said: wire.S
 async def _huge(request: web.BaseRequest, call: Call, headers: dict[str, str]) -> Ending:
     response = await _begin(request, call, {**headers, "Content-Type": "application/json"})
     await response.write(b'{"object":"chat.completion","choices":[{"message":{"role":"assistant","content":"')
-    for _ in range(wire.HUGE_BYTES // len(wire.BLOCK)):
-        await response.write(wire.BLOCK)
+    for _ in range(codec.HUGE_BYTES // len(codec.BLOCK)):
+        await response.write(codec.BLOCK)
     await response.write_eof()
     return "garbage", response
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from sidecar.edges.upstream.demo.behaviour import Options
+from sidecar.demo.options import Options
 
 _BY_STATUS: Final[dict[int, tuple[str, str | None, str]]] = {
     400: ("invalid_request_error", None, "The request could not be understood."),

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from sidecar.edges.upstream.demo import turns
+from sidecar.demo import capacity_turns
 
 Cut = Literal["before", "headers", "body"]
 Garbage = Literal[
@@ -80,7 +80,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if isinstance(self.retry_after, str) and self.retry_after not in ("date", "off"):
             raise ValueError("takes seconds, 'date' or 'off' - at `$.retry_after`")
         try:
-            turns.parsed(self.slots_by_turns)
+            capacity_turns.parsed(self.slots_by_turns)
         except ValueError as exc:
             raise ValueError(f"{exc} - at `$.slots_by_turns`") from exc
 

@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from sidecar.edges.upstream.demo.behaviour import Options, Voice
-from sidecar.edges.upstream.demo.limits import Denial, span
-from sidecar.edges.upstream.demo.refusals import Refusal, failed
+from sidecar.demo.errors import Refusal, failed
+from sidecar.demo.limits import Denial, span
+from sidecar.demo.options import Options, Voice
 
 RATED: Final = frozenset({"openai", "long", "queue"})
 """Voices whose answers, refusals or not, carry the `x-ratelimit-*` headers."""

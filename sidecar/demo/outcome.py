@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from sidecar.edges.upstream.demo.behaviour import Cut, Garbage, Options
+from sidecar.demo.options import Cut, Garbage, Options
 
 _FIRST_CALLS_KEPT: Final = 4096
 """How many distinct texts `fail_first` counts for at once; the oldest is forgotten beyond."""

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, get_args, get_type_hints
 
-from sidecar.edges.upstream.demo.behaviour import HEADER, MEANINGS, BadOptionError, Options, changed
-from sidecar.edges.upstream.demo.server import serve
+from sidecar.demo.options import HEADER, MEANINGS, BadOptionError, Options, changed
+from sidecar.demo.server import serve
 
 PORT: Final = 9001
 _EPILOG: Final = f"""\

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
-from sidecar.edges.upstream.demo import voices
-from sidecar.edges.upstream.demo.call import Call
-from sidecar.edges.upstream.demo.refusals import Refusal, failed
+from sidecar.demo import voices
+from sidecar.demo.call import Call
+from sidecar.demo.errors import Refusal, failed
 
 _AFFORDED: Final = 2666
 """Most tokens that the account can still pay for, where a call asks for more."""

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from sidecar.edges.upstream.demo.behaviour import Options
+from sidecar.demo.options import Options
 
 Kind = Literal["requests", "tokens"]
 Which = Literal["requests", "tokens", "day", "slots"]

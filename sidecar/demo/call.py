@@ -5,8 +5,9 @@ from typing import Any
 
 import msgspec
 
-from sidecar.edges.upstream.demo import answers, behaviour, refusals
-from sidecar.edges.upstream.demo.behaviour import Options
+from sidecar.demo import answers, errors
+from sidecar.demo import options as behaviour
+from sidecar.demo.options import Options
 
 _DEPLOYMENTS = "/deployments/"
 
@@ -14,7 +15,7 @@ _DEPLOYMENTS = "/deployments/"
 class RefusedError(Exception):
     """The call ends with this refusal."""
 
-    def __init__(self, refusal: refusals.Refusal) -> None:
+    def __init__(self, refusal: errors.Refusal) -> None:
         super().__init__(refusal.message)
         self.refusal = refusal
 
@@ -85,7 +86,7 @@ def authorized(headers: Mapping[str, str], options: Options) -> None:
     scheme, _, bearer = headers.get("Authorization", "").partition(" ")
     given = bearer.strip() if scheme.lower() == "bearer" else headers.get("api-key", "")
     if given != options.api_key:
-        raise RefusedError(refusals.bad_key(given))
+        raise RefusedError(errors.bad_key(given))
 
 
 def understood(raw: bytes, path: str, header: str | None, options: Options) -> Call:
@@ -99,7 +100,7 @@ def understood(raw: bytes, path: str, header: str | None, options: Options) -> C
         body = _decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         message = f"We could not parse the JSON body of your request: {exc}"
-        raise RefusedError(refusals.invalid(message)) from exc
+        raise RefusedError(errors.invalid(message)) from exc
     system, earlier, text = _spoken(body)
     try:
         asked: dict[str, object] = behaviour.from_header(header) if header else {}
@@ -108,7 +109,7 @@ def understood(raw: bytes, path: str, header: str | None, options: Options) -> C
         if asked:
             options = behaviour.changed(options, asked)
     except behaviour.BadOptionError as exc:
-        raise RefusedError(refusals.invalid(str(exc), code="unknown_demo_option")) from exc
+        raise RefusedError(errors.invalid(str(exc), code="unknown_demo_option")) from exc
     call = Call(
         body=body,
         options=options,
@@ -146,20 +147,20 @@ def _check(call: Call) -> None:
     body, options = call.body, call.options
     refusal: Any = None
     if not call.model:
-        refusal = refusals.invalid("You must provide a model parameter.", param="model")
+        refusal = errors.invalid("You must provide a model parameter.", param="model")
     elif options.models and call.model not in [name.strip() for name in options.models.split(",")]:
-        refusal = refusals.no_model(call.model)
+        refusal = errors.no_model(call.model)
     elif not body.messages:
         message = "Invalid 'messages': empty array. Expected at least one message."
-        refusal = refusals.invalid(message, code="empty_array", param="messages")
+        refusal = errors.invalid(message, code="empty_array", param="messages")
     elif body.max_tokens is not None and body.max_completion_tokens is not None:
         message = "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported."
-        refusal = refusals.invalid(message, code="invalid_parameter_combination", param="max_tokens")
+        refusal = errors.invalid(message, code="invalid_parameter_combination", param="max_tokens")
     elif body.max_tokens is not None and options.no_max_tokens:
-        refusal = refusals.unsupported_max_tokens()
+        refusal = errors.unsupported_max_tokens()
     elif call.limit is not None and call.limit < 1:
         name = "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
         message = f"Invalid '{name}': expected a value of at least 1."
-        refusal = refusals.invalid(message, code="integer_below_min_value", param=name)
+        refusal = errors.invalid(message, code="integer_below_min_value", param=name)
     if refusal is not None:
         raise RefusedError(refusal)
