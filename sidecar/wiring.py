@@ -78,7 +78,7 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
     # Late: the one-shot process imports this module too, and must not pay for aiohttp.
     from sidecar.edges.http.inherit import inherited
     from sidecar.edges.http.server import serve
-    from sidecar.edges.upstream.sdk import SdkUpstream
+    from sidecar.provider.openai_sdk import SdkUpstream
 
     async with AsyncExitStack() as stack:
         if demo:
@@ -129,7 +129,7 @@ async def run_worker(settings: Settings, *, demo: bool = False) -> int:
 async def working_on(settings: Settings, *, demo: bool = False) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Work jobs off; gives what takes no more and lets end what was taken, within SHUTDOWN_GRACE."""
     from sidecar.edges.jobs.serving import working
-    from sidecar.edges.upstream.sdk import SdkUpstream
+    from sidecar.provider.openai_sdk import SdkUpstream
 
     async with AsyncExitStack() as stack:
         if demo:
@@ -157,7 +157,7 @@ async def working_on(settings: Settings, *, demo: bool = False) -> AsyncIterator
 async def run_batch(settings: Settings, batch: "Batch", telling: "Telling", *, demo: bool = False) -> int:
     """Answer a file of requests, until that is done or SIGTERM or SIGINT; the exit code."""
     from sidecar.edges.batch.door import serve_batch
-    from sidecar.edges.upstream.sdk import SdkUpstream
+    from sidecar.provider.openai_sdk import SdkUpstream
 
     async with AsyncExitStack() as stack:
         if demo:
@@ -226,7 +226,7 @@ def workbenches(settings: Settings, upstream: Upstream, store: "JobStore") -> "d
 async def run_stdio(settings: Settings, *, source: int, sink: int, waited: float = 0.0, demo: bool = False) -> int:
     """Answer the lines of the descriptor `source` on `sink`; the exit code. `waited`: see `serve_stdio`."""
     from sidecar.edges.stdio import serve_stdio
-    from sidecar.edges.upstream.light import LightUpstream
+    from sidecar.provider.stdlib.client import LightUpstream
 
     async with AsyncExitStack() as stack:
         if demo:

@@ -13,8 +13,8 @@ from sidecar.config.load import load
 from sidecar.config.settings import Settings
 from sidecar.core.errors import UpstreamFailure
 from sidecar.core.ports import Call, Completion
-from sidecar.edges.upstream.light import LightUpstream
-from sidecar.edges.upstream.sdk import SdkUpstream
+from sidecar.provider.openai_sdk import SdkUpstream
+from sidecar.provider.stdlib.client import LightUpstream
 
 KEY: Final = "sk-canary-0123456789abcdef"
 Adapter = type[SdkUpstream] | type[LightUpstream]

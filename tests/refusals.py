@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.core.errors import UpstreamFailure
 from sidecar.core.ports import Call
-from sidecar.edges.upstream.wire import Answer, read
+from sidecar.provider.codec import Answer, read
 
 GEMINI: Final = "You exceeded your current quota, please check your plan and billing details."
 ASKED: Final = Call(messages=[{"role": "user", "content": "Why is the sky blue at noon?"}], max_tokens=7)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sidecar.core.errors import DeadlineExceeded
-from sidecar.edges.upstream import dial
-from sidecar.edges.upstream.sdk import SdkUpstream
+from sidecar.provider.openai_sdk import SdkUpstream
+from sidecar.provider.stdlib import connect
 from tests.providers import asking, call, canned, opened, settings_of, soon
 
 HEAVY = {
@@ -39,7 +39,7 @@ def run(program: str, **environ: str) -> str:
 @pytest.mark.parametrize("name", ["light", "sdk"])
 def test_importing_an_adapter_loads_nothing_heavy(name: str) -> None:
     """The one-shot process never pays for an HTTP library; the server listens before the SDK is there."""
-    modules = run(f"import sys, sidecar.edges.upstream.{name}; print(*sys.modules)").split()
+    modules = run(f"import sys, sidecar.provider.{name}; print(*sys.modules)").split()
     assert not HEAVY & set(modules)
 
 
@@ -47,7 +47,7 @@ def test_a_whole_light_call_loads_nothing_heavy() -> None:
     """Nor does making the adapter, looking up a name, or failing."""
     program = """
 import asyncio, sys
-from sidecar.edges.upstream.light import LightUpstream
+from sidecar.provider.stdlib.client import LightUpstream
 from sidecar.core.errors import UpstreamUnreachable
 from sidecar.core.ports import Call
 from sidecar.config.load import load
@@ -63,7 +63,7 @@ async def main():
 asyncio.run(main())
 """
     modules = run(program).split()
-    assert "sidecar.edges.upstream.dial" in modules
+    assert "sidecar.provider.stdlib.connect" in modules
     assert not HEAVY & set(modules)
 
 
@@ -71,7 +71,7 @@ def test_a_name_lookup_that_hangs_does_not_keep_the_process() -> None:
     """A caller reads the process's output to its end: it ends at the deadline, whatever a resolver does."""
     program = """
 import asyncio, socket, threading
-from sidecar.edges.upstream.light import LightUpstream
+from sidecar.provider.stdlib.client import LightUpstream
 from sidecar.core.errors import DeadlineExceeded
 from sidecar.core.ports import Call
 from sidecar.config.load import load
@@ -95,7 +95,7 @@ def test_the_sdks_own_logging_stays_off() -> None:
     """OPENAI_LOG=debug puts no handler on the root logger and prints nothing, httpx2's addresses included."""
     program = """
 import logging
-import sidecar.edges.upstream.sdk.client
+import sidecar.provider.openai_sdk.client
 assert not logging.getLogger().handlers, logging.getLogger().handlers
 logging.basicConfig(level=logging.DEBUG)
 for name in ("openai", "openai._base_client", "httpx2"):
@@ -140,6 +140,6 @@ async def test_the_next_address_is_tried_where_one_fails() -> None:
         family = dead.sockets[0].family
         dead.close()
         await dead.wait_closed()
-        sock = await dial._connect([(family, gone), (family, ("127.0.0.1", provider.port))])
+        sock = await connect._connect([(family, gone), (family, ("127.0.0.1", provider.port))])
         assert sock.getpeername()[1] == provider.port
         sock.close()

@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from sidecar.core.ports import Call, Completion
-from sidecar.edges.upstream import failures
-from sidecar.edges.upstream.wire import Answer
+from sidecar.provider import errors
+from sidecar.provider.codec import Answer
 from tests.support.worlds import Capacity, Voice, World
 
 
@@ -70,7 +70,7 @@ class SimulatedProvider:
                 capacity.take(tokens, refused=True)
             self.refused += 1
             await asyncio.sleep(world.refusing + world.away)
-            raise failures.failure(self._refusal(missing, capacity.full(loop.time())), call)
+            raise errors.failure(self._refusal(missing, capacity.full(loop.time())), call)
         capacity.take(tokens)
         await self._slot(capacity)
         try:

@@ -5,8 +5,8 @@ import base64
 import pytest
 
 from sidecar.core.errors import ConfigError
-from sidecar.edges.upstream.endpoint import endpoint
-from sidecar.edges.upstream.route import proxy_for
+from sidecar.provider.endpoint import endpoint
+from sidecar.provider.proxy import proxy_for
 
 
 @pytest.mark.parametrize(

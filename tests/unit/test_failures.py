@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from sidecar.core.errors import RateLimited, UpstreamAuth, UpstreamError, UpstreamFailure
 from sidecar.core.ports import Call
-from sidecar.edges.upstream.quoting import quoted
-from sidecar.edges.upstream.wire import Answer, read
+from sidecar.provider.codec import Answer, read
+from sidecar.provider.redaction import quoted
 
 ASKED = Call(messages=[{"role": "user", "content": "Why is the sky blue at noon?"}], max_tokens=7)
 SECRET = "geheim-123456"

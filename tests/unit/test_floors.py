@@ -20,9 +20,9 @@ FLOORS = [
     ("sidecar.__main__", 5),
 ]
 ONE_PLACE = {
-    "openai": ("sidecar.edges.upstream.sdk",),
-    "httpx2": ("sidecar.edges.upstream.sdk",),
-    "aiohttp": ("sidecar.edges.http", "sidecar.demo", "sidecar.edges.upstream.sdk"),
+    "openai": ("sidecar.provider.openai_sdk",),
+    "httpx2": ("sidecar.provider.openai_sdk",),
+    "aiohttp": ("sidecar.edges.http", "sidecar.demo", "sidecar.provider.openai_sdk"),
     "uvloop": ("sidecar.wiring", "sidecar.demo.command"),
     "semantic_text_splitter": ("sidecar.engine.splitter",),
     "arq": ("sidecar.edges.jobs", "worker"),
@@ -98,7 +98,7 @@ def loaded_by(code: str) -> set[str]:
 
 def test_the_one_shot_process_pays_for_nothing_it_does_not_use() -> None:
     """Engine, light adapter and stdio door load no server, no SDK, no pydantic, no tokenizer."""
-    loaded = loaded_by("import sidecar.wiring, sidecar.cli.main, sidecar.edges.upstream.light, sidecar.edges.stdio")
+    loaded = loaded_by("import sidecar.wiring, sidecar.cli.main, sidecar.provider.stdlib.client, sidecar.edges.stdio")
     assert not loaded & {"openai", "aiohttp", "pydantic", "httpx2", "uvloop", "semantic_text_splitter", "redis", "arq"}
 
 

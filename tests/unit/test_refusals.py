@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.core.errors import RateLimited, UpstreamAuth, UpstreamError
 from sidecar.core.ports import Call
-from sidecar.edges.upstream.wire import Answer, read
+from sidecar.provider.codec import Answer, read
 from tests.refusals import ASKED, GEMINI, error, refused, row
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.edges.upstream.sse import Event, Events, EventTooLargeError
+from sidecar.provider.sse import Event, Events, EventTooLargeError
 
 line = st.binary(max_size=30).map(lambda raw: raw.replace(b"\r", b"").replace(b"\n", b""))
 ends = st.sampled_from([b"\n", b"\r", b"\r\n"])

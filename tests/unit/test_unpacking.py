@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.edges.upstream.unpacking import unpacked
+from sidecar.provider.decompression import unpacked
 from tests.refusals import row
 
 

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from sidecar.edges.upstream.h1 import Connection, ProtocolError
+from sidecar.provider.stdlib.http1 import Connection, ProtocolError
 
 SECONDS: Final = 5.0
 NOBODY: Final = "nothing listens there"

@@ -12,11 +12,11 @@ from sidecar.core.errors import ConfigError, DeadlineExceeded, UpstreamFailure
 from sidecar.core.ports import Call
 from sidecar.edges.doctor.asking import Heard, read
 from sidecar.edges.doctor.findings import Finding
-from sidecar.edges.upstream.dial import dial
-from sidecar.edges.upstream.endpoint import Endpoint, endpoint
-from sidecar.edges.upstream.h1 import ProtocolError
-from sidecar.edges.upstream.light import LightUpstream
-from sidecar.edges.upstream.route import Proxy, proxy_for, tls_context
+from sidecar.provider.endpoint import Endpoint, endpoint
+from sidecar.provider.proxy import Proxy, proxy_for, tls_context
+from sidecar.provider.stdlib.client import LightUpstream
+from sidecar.provider.stdlib.connect import dial
+from sidecar.provider.stdlib.http1 import ProtocolError
 
 if TYPE_CHECKING:
     import ssl

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from sidecar.core.errors import ConfigError, plain
-from sidecar.edges.upstream.endpoint import Endpoint
+from sidecar.provider.endpoint import Endpoint
 
 if TYPE_CHECKING:
     import ssl

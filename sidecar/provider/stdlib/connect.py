@@ -11,10 +11,10 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from sidecar.edges.upstream.endpoint import Endpoint
-from sidecar.edges.upstream.h1 import MAX_HEAD_BYTES, Connection
-from sidecar.edges.upstream.route import Proxy
-from sidecar.edges.upstream.unreached import CONNECT_SECONDS, not_connected, proxy_refused
+from sidecar.provider.connection_errors import CONNECT_SECONDS, not_connected, proxy_refused
+from sidecar.provider.endpoint import Endpoint
+from sidecar.provider.proxy import Proxy
+from sidecar.provider.stdlib.http1 import MAX_HEAD_BYTES, Connection
 
 if TYPE_CHECKING:
     import ssl

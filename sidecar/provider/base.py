@@ -14,13 +14,13 @@ import msgspec
 from sidecar.config.settings import Settings
 from sidecar.core.errors import DeadlineExceeded, EmptyResponse, UpstreamError, UpstreamFailure
 from sidecar.core.ports import Call, Completion
-from sidecar.edges.upstream import wire
-from sidecar.edges.upstream.endpoint import endpoint
-from sidecar.edges.upstream.error_body import reports
-from sidecar.edges.upstream.unreached import cut
+from sidecar.provider import codec
+from sidecar.provider.connection_errors import cut
+from sidecar.provider.endpoint import endpoint
+from sidecar.provider.error_body import reports
 
 if TYPE_CHECKING:
-    from sidecar.edges.upstream.sse import Event
+    from sidecar.provider.sse import Event
 
 MAX_ANSWER_BYTES: Final = 16 * 2**20
 MAX_ERROR_BYTES: Final = 64 * 2**10
@@ -45,7 +45,7 @@ class Reply(Protocol):
         ...
 
 
-async def whole(reply: Reply) -> wire.Answer:
+async def whole(reply: Reply) -> codec.Answer:
     """Return the reply with its body, closed; a refusal's body is unpacked, and cut at `MAX_ERROR_BYTES`.
 
     Raises `UpstreamError` for a body over `MAX_ANSWER_BYTES`, and what `chunks` raises.
@@ -66,10 +66,10 @@ async def whole(reply: Reply) -> wire.Answer:
     finally:
         await reply.aclose()
     if good:
-        return wire.Answer(reply.status, reply.headers, bytes(body))
-    from sidecar.edges.upstream.unpacking import unpacked  # noqa: PLC0415 - not needed when all is well
+        return codec.Answer(reply.status, reply.headers, bytes(body))
+    from sidecar.provider.decompression import unpacked  # noqa: PLC0415 - not needed when all is well
 
-    return wire.Answer(
+    return codec.Answer(
         reply.status, reply.headers, unpacked(bytes(body[:MAX_ERROR_BYTES]), reply.headers, MAX_ERROR_BYTES)
     )
 
@@ -85,7 +85,7 @@ class HttpUpstream(ABC):
 
     def __init__(self, settings: Settings) -> None:
         self._endpoint = endpoint(settings.openai_base_url)
-        self._dialect = wire.Dialect(settings.openai_model, settings.extra_body)
+        self._dialect = codec.Dialect(settings.openai_model, settings.extra_body)
         self._secrets = settings.secrets
 
     def __repr__(self) -> str:
@@ -105,13 +105,13 @@ class HttpUpstream(ABC):
         _in_time(deadline)
         try:
             async with asyncio.timeout_at(deadline):
-                answer = await whole(await self._post(wire.encode(fields), _JSON))
-                if wire.refuses_limit(fields, answer):
-                    answer = await whole(await self._post(wire.encode(wire.with_newer_limit(fields)), _JSON))
+                answer = await whole(await self._post(codec.encode(fields), _JSON))
+                if codec.refuses_limit(fields, answer):
+                    answer = await whole(await self._post(codec.encode(codec.with_newer_limit(fields)), _JSON))
                     self._learn(fields, answer.status)
         except TimeoutError as exc:
             raise DeadlineExceeded from exc
-        return wire.read(answer, call, self._secrets)
+        return codec.read(answer, call, self._secrets)
 
     async def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
         """The data of the answer's events; the first one comes before `deadline` (seconds of the loop's clock)."""
@@ -131,13 +131,13 @@ class HttpUpstream(ABC):
 
     async def _streaming(self, call: Call) -> Reply:
         fields = self._dialect.fields(call, stream=True)
-        reply = await self._post(wire.encode(fields), _EVENTS)
+        reply = await self._post(codec.encode(fields), _EVENTS)
         if streams(reply):
             return reply
         answer = await whole(reply)
-        if not wire.refuses_limit(fields, answer):
+        if not codec.refuses_limit(fields, answer):
             raise self._no_stream(answer, call)
-        reply = await self._post(wire.encode(wire.with_newer_limit(fields)), _EVENTS)
+        reply = await self._post(codec.encode(codec.with_newer_limit(fields)), _EVENTS)
         self._learn(fields, reply.status)
         if streams(reply):
             return reply
@@ -147,14 +147,14 @@ class HttpUpstream(ABC):
         if status not in (400, 422):
             self._dialect.learn(fields)
 
-    def _no_stream(self, answer: wire.Answer, call: Call) -> UpstreamFailure:
-        if answer.status != 200 or reports(wire.parse(answer)):
-            return wire.refusal(answer, call, self._secrets)
+    def _no_stream(self, answer: codec.Answer, call: Call) -> UpstreamFailure:
+        if answer.status != 200 or reports(codec.parse(answer)):
+            return codec.refusal(answer, call, self._secrets)
         return UpstreamError("The AI provider does not stream its answers.", status=answer.status)
 
     async def _events(self, reply: Reply, call: Call) -> AsyncGenerator[bytes, None]:
         """Owns the reply: however this generator ends, the connection is free or closed."""
-        from sidecar.edges.upstream.sse import Events, EventTooLargeError  # noqa: PLC0415 - the one-shot never streams
+        from sidecar.provider.sse import Events, EventTooLargeError  # noqa: PLC0415 - the one-shot never streams
 
         parser = Events()
         finished = False
@@ -182,8 +182,8 @@ class HttpUpstream(ABC):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             raise UpstreamError("The AI provider's stream holds something that is not JSON.") from exc
         if event.name == b"error" or reports({"error": seen.error, "base_resp": seen.base_resp, "choices": None}):
-            answer = wire.Answer(200, reply.headers, event.data)
-            raise wire.refusal(answer, call, self._secrets)
+            answer = codec.Answer(200, reply.headers, event.data)
+            raise codec.refusal(answer, call, self._secrets)
         return b'"finish_reason"' in event.data and b'"finish_reason":null' not in event.data.replace(b" ", b"")
 
 

@@ -9,8 +9,8 @@ import importlib
 from typing import Any
 
 from sidecar.config.settings import Settings
-from sidecar.edges.upstream.attempt import HttpUpstream, Reply
-from sidecar.edges.upstream.route import proxy_for, tls_context
+from sidecar.provider.base import HttpUpstream, Reply
+from sidecar.provider.proxy import proxy_for, tls_context
 
 
 class SdkUpstream(HttpUpstream):
@@ -52,7 +52,7 @@ class SdkUpstream(HttpUpstream):
 
     def _open(self) -> Any:
         # On the loop this import would stall everybody for about a second, in a thread for some 30 ms.
-        module = importlib.import_module("sidecar.edges.upstream.sdk.client")
+        module = importlib.import_module("sidecar.provider.openai_sdk.client")
         if self._endpoint.secure and self._tls is None:
             self._tls = tls_context("")
         return module.SdkClient(self._settings, self._endpoint, self._proxy, self._tls)

@@ -9,11 +9,11 @@ from typing import Final
 
 from sidecar import __version__
 from sidecar.config.settings import Settings
-from sidecar.edges.upstream.attempt import HttpUpstream, Reply
-from sidecar.edges.upstream.dial import dial
-from sidecar.edges.upstream.h1 import Connection, ProtocolError
-from sidecar.edges.upstream.route import proxy_for, tls_context
-from sidecar.edges.upstream.unreached import cut, no_answer, not_http
+from sidecar.provider.base import HttpUpstream, Reply
+from sidecar.provider.connection_errors import cut, no_answer, not_http
+from sidecar.provider.proxy import proxy_for, tls_context
+from sidecar.provider.stdlib.connect import dial
+from sidecar.provider.stdlib.http1 import Connection, ProtocolError
 
 _IDLE_SECONDS: Final = 15.0
 """A connection unused for longer is not trusted to be open still."""

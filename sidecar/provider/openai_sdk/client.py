@@ -11,10 +11,10 @@ from typing import Any, Final
 from sidecar import __version__
 from sidecar.config.settings import Settings
 from sidecar.core.errors import UpstreamFailure
-from sidecar.edges.upstream.attempt import Reply
-from sidecar.edges.upstream.endpoint import Endpoint
-from sidecar.edges.upstream.route import Proxy
-from sidecar.edges.upstream.unreached import CONNECT_SECONDS, cut, no_answer, not_connected, not_http, proxy_refused
+from sidecar.provider.base import Reply
+from sidecar.provider.connection_errors import CONNECT_SECONDS, cut, no_answer, not_connected, not_http, proxy_refused
+from sidecar.provider.endpoint import Endpoint
+from sidecar.provider.proxy import Proxy
 
 # OPENAI_LOG would make the SDK put a handler on the root logger while it is imported; it does not where one is.
 _placeholder: Final = logging.NullHandler()

@@ -12,7 +12,7 @@ import msgspec
 from sidecar.core.contract import sendable
 from sidecar.core.errors import EmptyResponse, UpstreamError, UpstreamFailure
 from sidecar.core.ports import Call, Completion
-from sidecar.edges.upstream.error_body import reports
+from sidecar.provider.error_body import reports
 
 _OLD_LIMIT: Final = "max_tokens"
 _NEW_LIMIT: Final = "max_completion_tokens"
@@ -141,7 +141,7 @@ def read(answer: Answer, call: Call, secrets: tuple[str, ...]) -> Completion:
 
 def refusal(answer: Answer, call: Call, secrets: tuple[str, ...]) -> UpstreamFailure:
     """The error that an answer is."""
-    from sidecar.edges.upstream.failures import failure  # noqa: PLC0415 - its patterns are not needed when all is well
+    from sidecar.provider.errors import failure  # noqa: PLC0415 - its patterns are not needed when all is well
 
     return failure(answer, call, secrets)
 

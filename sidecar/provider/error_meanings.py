@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from sidecar.edges.upstream.error_body import Said
+from sidecar.provider.error_body import Said
 
 NO_ROOM: Final = frozenset({429, 498, 503, 529})
 """Statuses that turn a call away before any work: 498 is Groq's, 529 Anthropic's."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from sidecar.edges.upstream.error_body import Said
+from sidecar.provider.error_body import Said
 
 LONGEST: Final = 86_400.0
 """Seconds of a wait, at most."""

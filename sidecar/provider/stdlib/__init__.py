@@ -1,0 +1,1 @@
+"""The one-shot process's HTTP client: the provider over asyncio alone."""
