@@ -76,8 +76,8 @@ def _pseudonym(secret: str) -> Callable[[str], str]:
 async def run_http(settings: Settings, *, demo: bool = False) -> int:
     """Serve HTTP until SIGTERM or SIGINT, then drain; the exit code."""
     # Late: the one-shot process imports this module too, and must not pay for aiohttp.
-    from sidecar.edges.http.inherit import inherited
-    from sidecar.edges.http.server import serve
+    from sidecar.http.server.server import serve
+    from sidecar.http.server.socket_activation import inherited
     from sidecar.provider.openai_sdk import SdkUpstream
 
     async with AsyncExitStack() as stack:

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, Self
 
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
-from sidecar.edges.http.app import Answer as Application
-from sidecar.edges.http.connections import Connections
-from sidecar.edges.http.server import Listening, serve
 from sidecar.engine.engine import Engine
+from sidecar.http.app import Answer as Application
+from sidecar.http.server.connections import Connections
+from sidecar.http.server.server import Listening, serve
 from sidecar.wiring import engine_of
 from tests.doubles import HeldUpstream
 

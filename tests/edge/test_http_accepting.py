@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from sidecar.edges.http import accepting
-from sidecar.edges.http.server import Listening, serve
+from sidecar.http.server import acceptor
+from sidecar.http.server.server import Listening, serve
 from sidecar.wiring import engine_of
 from tests.doubles import HeldUpstream
 from tests.wire import Caller, head, post, running, settings_of
@@ -104,7 +104,7 @@ async def test_what_the_kernel_will_not_give_now_is_asked_for_again(
     number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No descriptor left in the whole machine, or a caller who left while he waited: the next is served."""
-    monkeypatch.setattr(accepting, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(acceptor, "RETRY_SECONDS", 0.001)
     async with (
         moody(OSError(number, os.strerror(number))) as listening,
         await Caller.connect(listening.host, listening.port) as caller,

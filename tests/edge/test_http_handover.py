@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from sidecar.core.errors import ConfigError
-from sidecar.edges.http import server
-from sidecar.edges.http.inherit import inherited
-from sidecar.edges.http.server import Listening, serve
+from sidecar.http.server import server
+from sidecar.http.server.server import Listening, serve
+from sidecar.http.server.socket_activation import inherited
 from sidecar.wiring import engine_of
 from tests.doubles import HeldUpstream
 from tests.wire import CHAT, PATIENCE, Caller, head, post, running, settings_of

@@ -9,10 +9,10 @@ import pytest
 
 from sidecar.core import errors
 from sidecar.core.errors import SidecarError, UpstreamFailure
-from sidecar.edges.http.completions.refusals import refuse
-from sidecar.edges.http.doors import Door, Doors
-from sidecar.edges.http.server import doors_of
 from sidecar.engine.completions import Completions
+from sidecar.http.responses.openai_errors import refuse
+from sidecar.http.router import Door, Doors
+from sidecar.http.server.server import doors_of
 from sidecar.wiring import engine_of
 from tests.doubles import HeldUpstream
 from tests.streams import ask, body

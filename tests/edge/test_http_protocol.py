@@ -7,10 +7,10 @@ import time
 import pytest
 from aiohttp import web
 
-from sidecar.edges.http.app import application
-from sidecar.edges.http.arrival import Arrival
-from sidecar.edges.http.doors import Door, Doors
-from sidecar.edges.http.replies import json_response
+from sidecar.http.app import application
+from sidecar.http.request import Arrival
+from sidecar.http.responses.envelope import json_response
+from sidecar.http.router import Door, Doors
 from sidecar.wiring import engine_of
 from tests.doubles import HeldUpstream
 from tests.wire import CHAT, PATIENCE, Answer, Caller, head, post, running, serving, settings_of

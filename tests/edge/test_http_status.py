@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.edges.http.app import application
-from sidecar.edges.http.doors import Doors
-from sidecar.edges.http.ops import is_local, status_door
+from sidecar.http.app import application
+from sidecar.http.router import Doors
+from sidecar.http.routes.ops import is_local, status_door
 from sidecar.wiring import engine_of
 from tests.doubles import HeldUpstream
 from tests.wire import CHAT, Caller, head, post, running, serving, settings_of

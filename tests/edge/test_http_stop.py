@@ -8,9 +8,9 @@ import time
 import pytest
 
 from sidecar.core.errors import ConfigError
-from sidecar.edges.http import server
-from sidecar.edges.http.listener import listen, raise_descriptor_limit
-from sidecar.edges.http.server import serve
+from sidecar.http.server import server
+from sidecar.http.server.listener import listen, raise_descriptor_limit
+from sidecar.http.server.server import serve
 from tests.doubles import HeldUpstream
 from tests.wire import CHAT, PATIENCE, Caller, head, post, running, settings_of
 

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from sidecar.core.errors import ConfigError
-from sidecar.edges.http.server import serve
+from sidecar.http.server.server import serve
 from tests.wire import post, running, settings_of
 
 TOKEN = "canary-token:with-colon"

@@ -13,9 +13,9 @@ import pytest
 from sidecar.demo.options import Cut, Garbage, Options
 from sidecar.demo.provider import Demo
 from sidecar.demo.server import serve
-from sidecar.edges.http.completions.door import NAME
-from sidecar.edges.http.server import doors_of
 from sidecar.engine.completions import Completions
+from sidecar.http.routes.completions import NAME
+from sidecar.http.server.server import doors_of
 from sidecar.wiring import engine_of
 from tests.doubles import HeldUpstream
 from tests.nginxes import ADDRESS, front, needs_nginx

@@ -11,7 +11,7 @@ import pytest
 
 from sidecar.config.settings import BY_FIELD, SETTINGS
 from sidecar.edges.doctor.configuration import SERVICE_KEY
-from sidecar.edges.http.listener import BACKLOG
+from sidecar.http.server.listener import BACKLOG
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text("utf-8")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.edges.http.doors import NOWHERE, Door, Doors
+from sidecar.http.router import NOWHERE, Door, Doors
 
 DOORS = Doors({path: Door(path, {}) for path in ("/a", "/a/{id}", "/{any}/end", "/a+{x}")})
 

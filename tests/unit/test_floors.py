@@ -22,7 +22,7 @@ FLOORS = [
 ONE_PLACE = {
     "openai": ("sidecar.provider.openai_sdk",),
     "httpx2": ("sidecar.provider.openai_sdk",),
-    "aiohttp": ("sidecar.edges.http", "sidecar.demo", "sidecar.provider.openai_sdk"),
+    "aiohttp": ("sidecar.http", "sidecar.demo", "sidecar.provider.openai_sdk"),
     "uvloop": ("sidecar.wiring", "sidecar.demo.command"),
     "semantic_text_splitter": ("sidecar.engine.splitter",),
     "arq": ("sidecar.edges.jobs", "worker"),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from sidecar.core.errors import SidecarError
-from sidecar.edges.http.statuses import STATUSES, status_of
+from sidecar.http.responses.statuses import STATUSES, status_of
 
 
 def codes(error: type[SidecarError]) -> Iterator[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.config.settings import BY_FIELD
 from sidecar.core import errors
-from sidecar.edges.http.completions.policy import PLAIN, policy_of
+from sidecar.http.schemas.completion_policy import PLAIN, policy_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DOC = (ROOT / "docs/moodle.md").read_text("utf-8")

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.core.errors import InvalidJSON, InvalidRequest
-from sidecar.edges.http.completions.asked import Asked, WrongField, parse
-from sidecar.edges.http.completions.policy import PLAIN, POLICIES, policy_of
+from sidecar.http.schemas.completion_policy import PLAIN, POLICIES, policy_of
+from sidecar.http.schemas.completions import Asked, WrongField, parse
 
 MESSAGES = [{"role": "user", "content": "Why?"}]
 

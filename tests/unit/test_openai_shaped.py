@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sidecar.core.errors import UpstreamFailure
 from sidecar.core.ports import Call, Completion
-from sidecar.edges.http.completions.shaped import encode
+from sidecar.http.responses.openai import encode
 from sidecar.provider.codec import Answer, read
 
 CALL = Call(messages=[{"role": "user", "content": "Why?"}], max_tokens=7)

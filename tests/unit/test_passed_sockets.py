@@ -6,7 +6,7 @@ import pytest
 
 from sidecar.config.load import take_passed_sockets
 from sidecar.core.errors import ConfigError
-from sidecar.edges.http.listener import room
+from sidecar.http.server.listener import room
 
 OURS = str(os.getpid())
 

@@ -9,7 +9,7 @@ from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError
 from sidecar.edges.doctor.asking import NOBODY, Heard, ask
 from sidecar.edges.doctor.findings import Finding
-from sidecar.edges.http.listener import BACKLOG, listen
+from sidecar.http.server.listener import BACKLOG, listen
 
 SERVICE: Final = "openai-moodle-sidecar"
 _SPARE: Final = 100

@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 from aiohttp import web
 
 from sidecar.core.errors import SidecarError
-from sidecar.edges.http.arrival import Arrival
-from sidecar.edges.http.replies import failure_response
+from sidecar.http.request import Arrival
+from sidecar.http.responses.envelope import failure_response
 
 Handler = Callable[[Arrival], Awaitable[web.StreamResponse]]
 Refuse = Callable[[SidecarError], web.Response]

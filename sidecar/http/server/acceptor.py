@@ -9,8 +9,8 @@ import socket
 from typing import Final
 
 from sidecar.core import events
-from sidecar.edges.http.connections import Connections
-from sidecar.edges.http.protocol import Protocol
+from sidecar.http.server.connections import Connections
+from sidecar.http.server.protocol import Protocol
 
 AT_ONCE: Final = 64
 """Connections taken in one turn of the loop: those that are here go on in between."""

@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 
 from sidecar.core.contract import Reply, encode_reply, failed
 from sidecar.core.errors import MethodNotAllowed, SidecarError, Unauthorized
-from sidecar.edges.http.statuses import retry_after, status_of
+from sidecar.http.responses.statuses import retry_after, status_of
 
 REQUEST_ID: Final = "X-Request-ID"
 

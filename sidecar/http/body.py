@@ -9,9 +9,9 @@ from typing import Final
 from aiohttp import StreamReader, hdrs, web
 
 from sidecar.core.errors import BadHTTP, DeadlineExceeded, SlowRequest, TooLarge, UnsupportedMediaType
-from sidecar.edges.http.arrival import Arrival
 from sidecar.engine.admission import Place
 from sidecar.engine.engine import Engine
+from sidecar.http.request import Arrival
 
 SILENCE_SECONDS: Final = 10.0
 """How long a body may stand still; who only holds a connection open holds it no longer than one without headers."""

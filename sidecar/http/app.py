@@ -9,10 +9,10 @@ from aiohttp import web
 
 from sidecar.core import events
 from sidecar.core.errors import InternalError, NotFound, SidecarError
-from sidecar.edges.http.arrival import Arrival
-from sidecar.edges.http.doors import Door, Doors, Handler
-from sidecar.edges.http.replies import REQUEST_ID, WrongMethod
 from sidecar.engine.engine import Engine
+from sidecar.http.request import Arrival
+from sidecar.http.responses.envelope import REQUEST_ID, WrongMethod
+from sidecar.http.router import Door, Doors, Handler
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 

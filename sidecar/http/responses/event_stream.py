@@ -12,9 +12,9 @@ import msgspec
 from aiohttp import hdrs, web
 
 from sidecar.core.errors import SidecarError
-from sidecar.edges.http.arrival import Arrival
-from sidecar.edges.http.completions.refusals import shape
-from sidecar.edges.http.replies import COMMON, REQUEST_ID
+from sidecar.http.request import Arrival
+from sidecar.http.responses.envelope import COMMON, REQUEST_ID
+from sidecar.http.responses.openai_errors import shape
 
 DONE: Final = b"[DONE]"
 FAREWELL_SECONDS: Final = 5.0

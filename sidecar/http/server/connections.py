@@ -13,9 +13,9 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
-from sidecar.edges.http.arrival import Arrival
-from sidecar.edges.http.doors import Refuse, envelope
-from sidecar.edges.http.protocol import Protocol
+from sidecar.http.request import Arrival
+from sidecar.http.router import Refuse, envelope
+from sidecar.http.server.protocol import Protocol
 
 
 def _plain(_path: str) -> Refuse:

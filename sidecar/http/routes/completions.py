@@ -12,17 +12,17 @@ from aiohttp import web
 
 from sidecar.config.settings import Settings
 from sidecar.core.errors import DeadlineExceeded, InternalError, SidecarError
-from sidecar.edges.http.arrival import Arrival
-from sidecar.edges.http.completions.asked import parse
-from sidecar.edges.http.completions.policy import PLAIN, Policy, policy_of
-from sidecar.edges.http.completions.refusals import NoModel, refuse
-from sidecar.edges.http.completions.shaped import encode
-from sidecar.edges.http.completions.streaming import EventStream
-from sidecar.edges.http.doors import Door, Handler
-from sidecar.edges.http.guard import Guard
-from sidecar.edges.http.reading import check_type, read_body, to_reserve
-from sidecar.edges.http.replies import json_response
 from sidecar.engine.completions import Completing, Completions
+from sidecar.http.auth import Guard
+from sidecar.http.body import check_type, read_body, to_reserve
+from sidecar.http.request import Arrival
+from sidecar.http.responses.envelope import json_response
+from sidecar.http.responses.event_stream import EventStream
+from sidecar.http.responses.openai import encode
+from sidecar.http.responses.openai_errors import NoModel, refuse
+from sidecar.http.router import Door, Handler
+from sidecar.http.schemas.completion_policy import PLAIN, Policy, policy_of
+from sidecar.http.schemas.completions import parse
 
 NAME: Final = "openai"
 _DEPLOYMENTS: Final = "/openai/deployments/"

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from aiohttp import hdrs, web
 
-from sidecar.edges.http.replies import REQUEST_ID
+from sidecar.http.responses.envelope import REQUEST_ID
 
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SECONDS: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")

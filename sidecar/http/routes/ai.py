@@ -7,12 +7,12 @@ from aiohttp import web
 from sidecar.config.settings import Settings
 from sidecar.core.contract import parse_request
 from sidecar.core.errors import DeadlineExceeded
-from sidecar.edges.http.arrival import Arrival
-from sidecar.edges.http.doors import Door
-from sidecar.edges.http.guard import Guard
-from sidecar.edges.http.reading import check_type, read_body, to_reserve
-from sidecar.edges.http.replies import failure_response, reply_response
 from sidecar.engine.engine import Ask, Engine
+from sidecar.http.auth import Guard
+from sidecar.http.body import check_type, read_body, to_reserve
+from sidecar.http.request import Arrival
+from sidecar.http.responses.envelope import failure_response, reply_response
+from sidecar.http.router import Door
 
 NAME = "ai"
 

@@ -11,12 +11,12 @@ import msgspec
 from aiohttp import web
 
 from sidecar.core.errors import Unauthorized
-from sidecar.edges.http.arrival import Arrival
-from sidecar.edges.http.doors import Door
-from sidecar.edges.http.guard import Guard
-from sidecar.edges.http.replies import json_response
 from sidecar.engine.engine import Engine
 from sidecar.engine.status import status_of
+from sidecar.http.auth import Guard
+from sidecar.http.request import Arrival
+from sidecar.http.responses.envelope import json_response
+from sidecar.http.router import Door
 
 HEALTHY: Final = b'{"status": "healthy", "service": "openai-moodle-sidecar"}'
 DRAINING: Final = b'{"status": "draining", "service": "openai-moodle-sidecar"}'

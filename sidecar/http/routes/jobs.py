@@ -16,15 +16,15 @@ from sidecar.core import events
 from sidecar.core.contract import LONGEST_USER, Request
 from sidecar.core.errors import DeadlineExceeded, InvalidRequest, JobsUnavailable, NotFound, Overloaded, SidecarError
 from sidecar.core.jobs import Job
-from sidecar.edges.http.arrival import Arrival
-from sidecar.edges.http.doors import Door, Handler, envelope
-from sidecar.edges.http.guard import Guard
-from sidecar.edges.http.jobs_asked import WrongEntry, asked_for, ids_in
-from sidecar.edges.http.reading import check_type, read_body, to_reserve
-from sidecar.edges.http.replies import json_response
-from sidecar.edges.http.statuses import status_of
 from sidecar.engine.admission import Place
 from sidecar.engine.engine import Engine
+from sidecar.http.auth import Guard
+from sidecar.http.body import check_type, read_body, to_reserve
+from sidecar.http.request import Arrival
+from sidecar.http.responses.envelope import json_response
+from sidecar.http.responses.statuses import status_of
+from sidecar.http.router import Door, Handler, envelope
+from sidecar.http.schemas.jobs import WrongEntry, asked_for, ids_in
 
 NAME: Final = "jobs"
 QUESTION_BYTES: Final = 256 * 1024

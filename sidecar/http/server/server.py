@@ -9,19 +9,19 @@ from typing import Final
 
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError
-from sidecar.edges.http.accepting import Acceptor
-from sidecar.edges.http.ai import ai_door
-from sidecar.edges.http.app import application
-from sidecar.edges.http.completions.door import openai_doors
-from sidecar.edges.http.connections import Connections
-from sidecar.edges.http.doors import Doors
-from sidecar.edges.http.guard import Guard
-from sidecar.edges.http.jobs import Jobs, jobs_doors
-from sidecar.edges.http.listener import BACKLOG, listen, local_only, raise_descriptor_limit, room
-from sidecar.edges.http.ops import health_door, status_door
-from sidecar.edges.http.protocol import HEADER_SECONDS, IDLE_SECONDS, LINGER_SECONDS, READ_BUFFER
 from sidecar.engine.completions import SILENT_SECONDS, Completions
 from sidecar.engine.engine import Engine
+from sidecar.http.app import application
+from sidecar.http.auth import Guard
+from sidecar.http.router import Doors
+from sidecar.http.routes.ai import ai_door
+from sidecar.http.routes.completions import openai_doors
+from sidecar.http.routes.jobs import Jobs, jobs_doors
+from sidecar.http.routes.ops import health_door, status_door
+from sidecar.http.server.acceptor import Acceptor
+from sidecar.http.server.connections import Connections
+from sidecar.http.server.listener import BACKLOG, listen, local_only, raise_descriptor_limit, room
+from sidecar.http.server.protocol import HEADER_SECONDS, IDLE_SECONDS, LINGER_SECONDS, READ_BUFFER
 
 FLUSH_SECONDS: Final = 0.5
 """How long closing waits for responses under way; the library waits that long twice."""

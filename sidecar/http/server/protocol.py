@@ -15,9 +15,9 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from sidecar.core import events
 from sidecar.core.errors import BadHTTP, InternalError, SidecarError, SlowRequest
-from sidecar.edges.http.arrival import Arrival
-from sidecar.edges.http.doors import Refuse
-from sidecar.edges.http.replies import REQUEST_ID
+from sidecar.http.request import Arrival
+from sidecar.http.responses.envelope import REQUEST_ID
+from sidecar.http.router import Refuse
 
 HEADER_SECONDS: Final = 10.0
 """The time a connection has to send complete headers (CONTRACT, "POST /ai")."""

@@ -10,9 +10,9 @@ import msgspec
 from aiohttp import hdrs, web
 
 from sidecar.core.errors import Overloaded, SidecarError
-from sidecar.edges.http.completions.asked import WrongField
-from sidecar.edges.http.replies import headers_of, json_response
-from sidecar.edges.http.statuses import retry_after, status_of
+from sidecar.http.responses.envelope import headers_of, json_response
+from sidecar.http.responses.statuses import retry_after, status_of
+from sidecar.http.schemas.completions import WrongField
 
 _TYPES: Final = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 _MODEL: Final = "model_not_found"
