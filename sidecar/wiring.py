@@ -225,8 +225,8 @@ def workbenches(settings: Settings, upstream: Upstream, store: "JobStore") -> "d
 
 async def run_stdio(settings: Settings, *, source: int, sink: int, waited: float = 0.0, demo: bool = False) -> int:
     """Answer the lines of the descriptor `source` on `sink`; the exit code. `waited`: see `serve_stdio`."""
-    from sidecar.edges.stdio import serve_stdio
     from sidecar.provider.stdlib.client import LightUpstream
+    from sidecar.stdio.server import serve_stdio
 
     async with AsyncExitStack() as stack:
         if demo:

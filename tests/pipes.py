@@ -10,8 +10,8 @@ from typing import Any
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
 from sidecar.core.ports import Call, Completion
-from sidecar.edges.stdio import serve_stdio
 from sidecar.engine.engine import Engine
+from sidecar.stdio.server import serve_stdio
 from sidecar.wiring import engine_of
 
 PATIENCE = 20.0

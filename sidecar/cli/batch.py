@@ -11,7 +11,7 @@ from sidecar.core.errors import ConfigError
 from sidecar.edges.batch.door import Batch
 from sidecar.edges.batch.output import opened_stream
 from sidecar.edges.batch.source import Source
-from sidecar.edges.descriptors import fill_missing, protect_stdout
+from sidecar.stdio.descriptors import fill_missing, protect_stdout
 from sidecar.wiring import run, run_batch
 
 _COMMAND: Final = "batch"

@@ -9,10 +9,10 @@ from sidecar.config.settings import Settings
 from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError
 from sidecar.edges.batch.source import Source
-from sidecar.edges.descriptors import fill_missing, protect_stdout
 from sidecar.edges.jobs.collecting import Collecting
-from sidecar.edges.piping import write_all
 from sidecar.runtime.signals import stop_requested
+from sidecar.stdio.descriptors import fill_missing, protect_stdout
+from sidecar.stdio.pipes import write_all
 from sidecar.wiring import job_store, run
 
 _COMMAND: Final = "collect"

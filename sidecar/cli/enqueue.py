@@ -13,10 +13,10 @@ from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError, JobsUnavailable, Overloaded, SidecarError
 from sidecar.core.jobs import Job
 from sidecar.edges.batch.source import Source
-from sidecar.edges.descriptors import fill_missing, protect_stdout
 from sidecar.edges.jobs.enqueuing import Enqueuing
-from sidecar.edges.piping import write_all
 from sidecar.runtime.signals import stop_requested
+from sidecar.stdio.descriptors import fill_missing, protect_stdout
+from sidecar.stdio.pipes import write_all
 from sidecar.wiring import job_store, run
 
 _COMMAND: Final = "enqueue"

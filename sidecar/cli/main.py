@@ -14,7 +14,7 @@ from sidecar.config.load import load
 from sidecar.config.settings import Settings
 from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError
-from sidecar.edges.descriptors import bound_stderr, fill_missing, has_piped_data
+from sidecar.stdio.descriptors import bound_stderr, fill_missing, has_piped_data
 
 FAULT: Final = 1
 """The exit code for a fault of ours that left lines without a reply."""
@@ -89,7 +89,7 @@ def _http(settings: Settings, *, demo: bool) -> int:
 
 
 def _stdio(settings: Settings, *, demo: bool) -> NoReturn:
-    from sidecar.edges.one_shot import stdio_process
+    from sidecar.stdio.process import stdio_process
 
     def work(sink: int, waited: float) -> int:
         from sidecar.core import events

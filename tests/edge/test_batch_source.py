@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sidecar.core.errors import TooLarge
 from sidecar.edges.batch.source import Source, opened
-from sidecar.edges.lines import LineSplitter
+from sidecar.stdio.lines import LineSplitter
 
 
 def split(data: bytes, longest: int) -> list[bytes | None]:

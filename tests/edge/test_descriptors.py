@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.edges.descriptors import STDERR_BYTES, LimitedStream, has_piped_data
+from sidecar.stdio.descriptors import STDERR_BYTES, LimitedStream, has_piped_data
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -94,7 +94,7 @@ def test_nothing_but_the_wire_reaches_stdout() -> None:
     done = run("""if True:
         import os, sys
         print("buffered before")
-        from sidecar.edges.descriptors import protect_stdout
+        from sidecar.stdio.descriptors import protect_stdout
         wire = protect_stdout()
         print("printed after", flush=True)
         os.write(1, b"by a library in C")
@@ -124,7 +124,7 @@ def test_nothing_but_the_wire_reaches_stdout() -> None:
 )
 def test_stderr_is_short_whatever_happens(loud: str) -> None:
     """At most 16 KiB, lest PHP never reads its end."""
-    done = run(f"import os, sys\nfrom sidecar.edges.descriptors import bound_stderr\nbound_stderr()\nn = 0\n{loud}")
+    done = run(f"import os, sys\nfrom sidecar.stdio.descriptors import bound_stderr\nbound_stderr()\nn = 0\n{loud}")
     assert len(done.stderr) <= 16 * 1024
     assert done.stdout == b""
 
@@ -133,7 +133,7 @@ def test_bounds_on_stderr_can_be_lifted() -> None:
     """A server that happens to have a pipe for stdin logs as long as it runs."""
     done = run("""if True:
         import os, sys
-        from sidecar.edges.descriptors import bound_stderr
+        from sidecar.stdio.descriptors import bound_stderr
         undo = bound_stderr(100)
         sys.stderr.write("x" * 200)
         bound_stderr()()
@@ -150,7 +150,7 @@ def test_descriptors_that_are_missing_are_filled(before: str) -> None:
     done = run(
         """if True:
         import os, socket, sys
-        from sidecar.edges.descriptors import bound_stderr, has_piped_data, protect_stdout
+        from sidecar.stdio.descriptors import bound_stderr, has_piped_data, protect_stdout
         assert not has_piped_data()
         bound_stderr()
         closed = sys.__stdout__ is None

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.edges.places import Place, hold_place
+from sidecar.stdio.process_limit import Place, hold_place
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 20.0
 HOLD = """
 import sys
-from sidecar.edges.places import hold_place
+from sidecar.stdio.process_limit import hold_place
 place = hold_place(int(sys.argv[1]), float(sys.argv[2]), name=sys.argv[3])
 print("none" if place is None else "held", flush=True)
 sys.stdin.read()
@@ -196,7 +196,7 @@ def test_where_there_are_no_such_names_everyone_works() -> None:
 
 def test_a_waiting_process_is_small() -> None:
     """It has loaded neither an event loop, nor an HTTP client, nor the engine."""
-    code = "import sys, sidecar.cli.main, sidecar.edges.one_shot; print(' '.join(sys.modules))"
+    code = "import sys, sidecar.cli.main, sidecar.stdio.process; print(' '.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert not loaded & {"asyncio", "ssl", "http.client", "logging", "sidecar.engine", "sidecar.wiring"}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.edges.stdio import LOST, serve_stdio
+from sidecar.stdio.server import LOST, serve_stdio
 from sidecar.wiring import engine_of
 from tests.pipes import PATIENCE, Echo, chat, session, settings_of
 

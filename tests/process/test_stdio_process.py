@@ -16,7 +16,7 @@ import pytest
 from sidecar.demo.options import Options
 from sidecar.demo.provider import Demo
 from sidecar.demo.server import serve
-from sidecar.edges.places import hold_place
+from sidecar.stdio.process_limit import hold_place
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
@@ -203,7 +203,7 @@ async def test_nothing_but_replies_on_stdout(demo: Demo, tmp_path: Path) -> None
         "import atexit, os, sys, threading\n"
         "print('at start')\n"
         "def loud():\n"
-        "    while 'sidecar.edges.stdio' not in sys.modules: pass\n"
+        "    while 'sidecar.stdio.server' not in sys.modules: pass\n"
         "    print('while it runs', flush=True)\n"
         "    os.write(1, b'by a library in C')\n"
         "    os.write(2, b'x' * 100_000)\n"

@@ -12,8 +12,8 @@ from sidecar.edges.batch.running import Halted, Running
 from sidecar.edges.batch.source import Source
 from sidecar.edges.batch.stream import ANSWERED, WRONG, Stream
 from sidecar.edges.batch.telling import Telling
-from sidecar.edges.piping import write_all
 from sidecar.engine.background import Works
+from sidecar.stdio.pipes import write_all
 
 FAILED: Final = 1
 """The exit code where not every request was answered."""

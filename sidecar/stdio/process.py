@@ -12,9 +12,9 @@ from typing import Final
 from sidecar.config.settings import Settings
 from sidecar.core.contract import encode_reply, failed
 from sidecar.core.errors import Overloaded, TooLarge
-from sidecar.edges.descriptors import bound_stderr, protect_stdout
-from sidecar.edges.lines import LineSplitter
-from sidecar.edges.places import hold_place
+from sidecar.stdio.descriptors import bound_stderr, protect_stdout
+from sidecar.stdio.lines import LineSplitter
+from sidecar.stdio.process_limit import hold_place
 
 Work = Callable[[int, float], int]
 """Answers what is on stdin, given the descriptor for replies and the seconds waited for a place; the exit code."""

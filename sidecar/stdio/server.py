@@ -15,10 +15,10 @@ from sidecar.config.settings import Settings
 from sidecar.core import events
 from sidecar.core.contract import encode_reply, failed, parse_request
 from sidecar.core.errors import InternalError, ShuttingDown, SidecarError, TooLarge
-from sidecar.edges.lines import LineSplitter
-from sidecar.edges.piping import read_chunk, reader_left, write_all
 from sidecar.engine.admission import Place
 from sidecar.engine.engine import Ask, Engine
+from sidecar.stdio.lines import LineSplitter
+from sidecar.stdio.pipes import read_chunk, reader_left, write_all
 
 LOST: Final = 1
 """The exit code where replies could not be written though somebody may want them."""

@@ -1,0 +1,1 @@
+"""One-shot processes over standard input and output."""
