@@ -26,8 +26,8 @@ from sidecar.engine.splitter import Splitter
 from sidecar.runtime.signals import stop_requested
 
 if TYPE_CHECKING:
-    from sidecar.edges.batch.door import Batch
-    from sidecar.edges.batch.telling import Telling
+    from sidecar.batch.batch import Batch
+    from sidecar.batch.progress import Telling
     from sidecar.edges.jobs.store import JobStore
     from sidecar.edges.jobs.workbench import Workbench
 
@@ -156,7 +156,7 @@ async def working_on(settings: Settings, *, demo: bool = False) -> AsyncIterator
 
 async def run_batch(settings: Settings, batch: "Batch", telling: "Telling", *, demo: bool = False) -> int:
     """Answer a file of requests, until that is done or SIGTERM or SIGINT; the exit code."""
-    from sidecar.edges.batch.door import serve_batch
+    from sidecar.batch.batch import serve_batch
     from sidecar.provider.openai_sdk import SdkUpstream
 
     async with AsyncExitStack() as stack:

@@ -2,13 +2,13 @@
 
 from typing import Final
 
+from sidecar.batch.source import Source
 from sidecar.cli.flags import add_settings, duration, parser, refused
 from sidecar.cli.progress import FAULT, Progress, reading
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
 from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError
-from sidecar.edges.batch.source import Source
 from sidecar.edges.jobs.collecting import Collecting
 from sidecar.runtime.signals import stop_requested
 from sidecar.stdio.descriptors import fill_missing, protect_stdout

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from sidecar.batch.source import Source
 from sidecar.cli.flags import add_settings, duration, parser, refused
 from sidecar.cli.progress import Progress, reading
 from sidecar.config.load import load
@@ -12,7 +13,6 @@ from sidecar.config.settings import Settings
 from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError, JobsUnavailable, Overloaded, SidecarError
 from sidecar.core.jobs import Job
-from sidecar.edges.batch.source import Source
 from sidecar.edges.jobs.enqueuing import Enqueuing
 from sidecar.runtime.signals import stop_requested
 from sidecar.stdio.descriptors import fill_missing, protect_stdout

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from sidecar.batch import runner as running_module
+from sidecar.batch.batch import Batch, serve_batch
+from sidecar.batch.source import opened
 from sidecar.core.errors import UpstreamAuth, UpstreamError, UpstreamUnreachable
 from sidecar.core.ports import Call, Completion
-from sidecar.edges.batch import running as running_module
-from sidecar.edges.batch.door import Batch, serve_batch
-from sidecar.edges.batch.source import opened
 from sidecar.engine.background import Works
 from sidecar.wiring import engine_of
 from tests.doubles import HeldUpstream, Told

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.edges.batch.journal import Journal, JournalError, Record
+from sidecar.batch.journal import Journal, JournalError, Record
 
 
 def name(number: int) -> bytes:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.batch.source import Source, opened
 from sidecar.core.errors import TooLarge
-from sidecar.edges.batch.source import Source, opened
 from sidecar.stdio.lines import LineSplitter
 
 

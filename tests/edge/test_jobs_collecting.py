@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import Any
 
-from sidecar.edges.batch.source import Line
+from sidecar.batch.source import Line
 from sidecar.edges.jobs.collecting import WINDOW, Collecting
 from sidecar.edges.jobs.store import JobStore
 from tests.doubles import Told

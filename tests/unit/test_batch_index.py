@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.edges.batch.index import Index
+from sidecar.batch.index import Index
 
 # Few first halves, so that many ids want the same slot.
 IDS = st.tuples(st.sampled_from([b"\0" * 8, b"\xff" * 8, b"\1" * 8]), st.binary(min_size=8, max_size=8)).map(b"".join)

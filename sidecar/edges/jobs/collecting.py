@@ -13,11 +13,11 @@ from typing import Final
 
 import msgspec
 
+from sidecar.batch.progress import Telling
+from sidecar.batch.source import Line
 from sidecar.core.contract import answered
 from sidecar.core.errors import InvalidRequest, JobGoesOn, JobsUnavailable, NotFound, SidecarError, plain
 from sidecar.core.jobs import Job
-from sidecar.edges.batch.source import Line
-from sidecar.edges.batch.telling import Telling
 from sidecar.edges.jobs.store import JobStore
 
 WINDOW: Final = 500

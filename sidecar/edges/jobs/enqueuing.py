@@ -8,11 +8,11 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Final
 
+from sidecar.batch.progress import Telling
+from sidecar.batch.source import Line
 from sidecar.core.contract import Request
 from sidecar.core.errors import JobsUnavailable, Overloaded, SidecarError
 from sidecar.core.jobs import MOST_AT_ONCE, Job
-from sidecar.edges.batch.source import Line
-from sidecar.edges.batch.telling import Telling
 from sidecar.edges.jobs.store import JobStore
 
 _LIST_BYTES: Final = 8 * 1024**2

@@ -15,7 +15,7 @@ from typing import BinaryIO, Final, Self
 
 import msgspec
 
-from sidecar.edges.batch.index import ID_BYTES, Index
+from sidecar.batch.index import ID_BYTES, Index
 
 _HEADER: Final = b'{"journal":"openai-moodle-sidecar batch","version":1}\n'
 _LONGEST: Final = 2**30

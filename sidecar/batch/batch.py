@@ -5,13 +5,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from sidecar.batch import output
+from sidecar.batch.journal import Journal, JournalError
+from sidecar.batch.ordered_output import ANSWERED, WRONG, Stream
+from sidecar.batch.progress import Telling
+from sidecar.batch.runner import Halted, Running
+from sidecar.batch.source import Source
 from sidecar.config.settings import Settings
-from sidecar.edges.batch import output
-from sidecar.edges.batch.journal import Journal, JournalError
-from sidecar.edges.batch.running import Halted, Running
-from sidecar.edges.batch.source import Source
-from sidecar.edges.batch.stream import ANSWERED, WRONG, Stream
-from sidecar.edges.batch.telling import Telling
 from sidecar.engine.background import Works
 from sidecar.stdio.pipes import write_all
 

@@ -10,6 +10,11 @@ import random
 import time
 from typing import Final, NamedTuple
 
+from sidecar.batch.index import ID_BYTES
+from sidecar.batch.journal import Journal, JournalError, Record
+from sidecar.batch.ordered_output import Stream
+from sidecar.batch.progress import Telling
+from sidecar.batch.source import Line, Source
 from sidecar.config.settings import Settings
 from sidecar.core import events
 from sidecar.core.contract import Request, answered, sendable
@@ -24,11 +29,6 @@ from sidecar.core.errors import (
     UpstreamFailure,
     UpstreamUnreachable,
 )
-from sidecar.edges.batch.index import ID_BYTES
-from sidecar.edges.batch.journal import Journal, JournalError, Record
-from sidecar.edges.batch.source import Line, Source
-from sidecar.edges.batch.stream import Stream
-from sidecar.edges.batch.telling import Telling
 from sidecar.engine.admission import Place
 from sidecar.engine.background import Works
 from sidecar.engine.keys import Keys

@@ -8,11 +8,11 @@ from collections import Counter
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from sidecar.batch.journal import Journal, Record, failed, is_reply, numbered, sync_folder
+from sidecar.batch.ordered_output import outcome, wrong
+from sidecar.batch.runner import TOLD, Halted, id_of
+from sidecar.batch.source import STDIN, Line, Source
 from sidecar.core.errors import ConfigError, SidecarError, plain
-from sidecar.edges.batch.journal import Journal, Record, failed, is_reply, numbered, sync_folder
-from sidecar.edges.batch.running import TOLD, Halted, id_of
-from sidecar.edges.batch.source import STDIN, Line, Source
-from sidecar.edges.batch.stream import outcome, wrong
 from sidecar.engine.keys import Keys
 
 STDOUT: Final = "-"

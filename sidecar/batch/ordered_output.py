@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from sidecar.batch.journal import Journal, JournalError, Record, numbered
 from sidecar.core.errors import SidecarError
-from sidecar.edges.batch.journal import Journal, JournalError, Record, numbered
 
 ANSWERED: Final = "answered"
 WRONG: Final = "wrong lines"
