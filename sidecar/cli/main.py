@@ -23,7 +23,7 @@ COMMANDS: Final = {
     "batch": "sidecar.cli.batch",
     "collect": "sidecar.cli.collect",
     "demo-upstream": "sidecar.demo.command",
-    "doctor": "sidecar.edges.doctor.command",
+    "doctor": "sidecar.doctor.command",
     "enqueue": "sidecar.cli.enqueue",
     "worker": "sidecar.cli.worker",
 }

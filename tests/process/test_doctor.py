@@ -9,7 +9,7 @@ import pytest
 from sidecar.demo.options import Options
 from sidecar.demo.provider import Demo
 from sidecar.demo.server import serve
-from sidecar.edges.doctor.configuration import SERVICE_KEY
+from sidecar.doctor.configuration import SERVICE_KEY
 from tests.doctoring import KEY, at, doctor, report
 from tests.phps import command
 from tests.providers import canned, http

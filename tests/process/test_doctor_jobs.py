@@ -11,7 +11,7 @@ import pytest_asyncio
 from sidecar.demo.options import Options
 from sidecar.demo.provider import Demo
 from sidecar.demo.server import serve
-from sidecar.edges.jobs.doctor import _clock, _version
+from sidecar.doctor.jobs import _clock, _version
 from tests.doctoring import KEY, PATIENCE, at, report
 from tests.jobbing import worker
 from tests.serving import served

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.config.settings import BY_FIELD, SETTINGS
-from sidecar.edges.doctor.configuration import SERVICE_KEY
+from sidecar.doctor.configuration import SERVICE_KEY
 from sidecar.http.server.listener import BACKLOG
 
 ROOT = Path(__file__).parents[2]

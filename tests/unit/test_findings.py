@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.edges.doctor.findings import Finding, report
+from sidecar.doctor.findings import Finding, report
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from arq.connections import ArqRedis
 from sidecar.config.provenance import shown_url
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError, JobsUnavailable
-from sidecar.edges.doctor.findings import Finding
+from sidecar.doctor.findings import Finding
 from sidecar.edges.jobs.connection import SOCKET, connect, redis_address, spoken
 from sidecar.edges.jobs.embedded.folder import check_folder, taken_by_another, valkey_program
 from sidecar.edges.jobs.keys import Names

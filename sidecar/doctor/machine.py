@@ -7,8 +7,8 @@ from typing import Final
 
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError
-from sidecar.edges.doctor.asking import NOBODY, Heard, ask
-from sidecar.edges.doctor.findings import Finding
+from sidecar.doctor.findings import Finding
+from sidecar.doctor.http_check import NOBODY, Heard, ask
 from sidecar.http.server.listener import BACKLOG, listen
 
 SERVICE: Final = "openai-moodle-sidecar"

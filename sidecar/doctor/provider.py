@@ -10,8 +10,8 @@ from sidecar import __version__
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError, DeadlineExceeded, UpstreamFailure
 from sidecar.core.ports import Call
-from sidecar.edges.doctor.asking import Heard, read
-from sidecar.edges.doctor.findings import Finding
+from sidecar.doctor.findings import Finding
+from sidecar.doctor.http_check import Heard, read
 from sidecar.provider.endpoint import Endpoint, endpoint
 from sidecar.provider.proxy import Proxy, proxy_for, tls_context
 from sidecar.provider.stdlib.client import LightUpstream

@@ -12,8 +12,8 @@ import msgspec
 from sidecar import __version__
 from sidecar.config import types
 from sidecar.config.provenance import shown_url
-from sidecar.edges.doctor.asking import Heard, ask
-from sidecar.edges.doctor.findings import Finding, State
+from sidecar.doctor.findings import Finding, State
+from sidecar.doctor.http_check import Heard, ask
 
 URL: Final = "http://127.0.0.1:8081/ai"
 """Where the deployed communicator calls when it is told nothing else (CONTRACT, "Who calls")."""

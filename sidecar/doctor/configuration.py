@@ -10,7 +10,7 @@ from sidecar.config.load import ENV_FILE, load
 from sidecar.config.provenance import said
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError
-from sidecar.edges.doctor.findings import Finding
+from sidecar.doctor.findings import Finding
 
 _PLUGIN_WAITS: Final = 30.0
 """Seconds that the deployed plugin waits where it is told nothing else (CONTRACT, "Who calls")."""

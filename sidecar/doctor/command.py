@@ -9,11 +9,11 @@ from typing import Any, Final
 from sidecar.config.provenance import origins, said
 from sidecar.config.settings import SETTINGS, Settings
 from sidecar.core.command_line import Parser
-from sidecar.edges.doctor import configuration, machine, plugin, provider
-from sidecar.edges.doctor.findings import Finding, Report, report
+from sidecar.doctor import configuration, machine, plugin, provider
+from sidecar.doctor.findings import Finding, Report, report
 
 _PROGRAM: Final = "openai-moodle-sidecar doctor"
-HOOKS: Final = {"redis_url": "sidecar.edges.jobs.doctor"}
+HOOKS: Final = {"redis_url": "sidecar.doctor.jobs"}
 """A setting that belongs to an optional part → the module whose `async check(settings)` gives a list of findings."""
 
 
