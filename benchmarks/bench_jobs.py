@@ -21,8 +21,8 @@ sys.path.insert(0, str(ROOT))
 from arq.connections import ArqRedis
 
 from sidecar.core.contract import Request
-from sidecar.edges.jobs.connection import connect
-from sidecar.edges.jobs.store import JobStore
+from sidecar.jobs.redis import connect
+from sidecar.jobs.store import JobStore
 from tests.jobbing import jobs_of
 from tests.toll import killed_workers, stopped_redis
 from tests.valkeys import Valkey, valkey

@@ -15,10 +15,10 @@ sys.path.insert(0, str(ROOT))
 from arq.worker import Worker, func
 
 from sidecar.config.load import load
-from sidecar.edges.jobs.connection import connect
-from sidecar.edges.jobs.consumer import Consumer
-from sidecar.edges.jobs.keys import Names
-from sidecar.edges.jobs.store import TASK
+from sidecar.jobs.keys import Names
+from sidecar.jobs.redis import connect
+from sidecar.jobs.store import TASK
+from sidecar.jobs.worker.arq_consumer import Consumer
 
 
 async def nothing(_ctx: dict[Any, Any]) -> None:

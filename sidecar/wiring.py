@@ -28,8 +28,8 @@ from sidecar.runtime.signals import stop_requested
 if TYPE_CHECKING:
     from sidecar.batch.batch import Batch
     from sidecar.batch.progress import Telling
-    from sidecar.edges.jobs.store import JobStore
-    from sidecar.edges.jobs.workbench import Workbench
+    from sidecar.jobs.store import JobStore
+    from sidecar.jobs.worker.handler import Workbench
 
 
 def engine_of(
@@ -109,7 +109,7 @@ async def _beside(settings: Settings) -> AsyncIterator[Callable[[], None]]:
     if settings.redis_url != "embedded":
         yield lambda: None
         return
-    from sidecar.edges.jobs.embedded.beside import embedded
+    from sidecar.jobs.embedded.embedded import embedded
 
     async with embedded(settings) as both:
         yield both.drain
@@ -128,7 +128,7 @@ async def run_worker(settings: Settings, *, demo: bool = False) -> int:
 @asynccontextmanager
 async def working_on(settings: Settings, *, demo: bool = False) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Work jobs off; gives what takes no more and lets end what was taken, within SHUTDOWN_GRACE."""
-    from sidecar.edges.jobs.serving import working
+    from sidecar.jobs.worker.worker import working
     from sidecar.provider.openai_sdk import SdkUpstream
 
     async with AsyncExitStack() as stack:
@@ -187,8 +187,8 @@ NO_JOBS: Final = JobsDesk()
 @asynccontextmanager
 async def jobs_desk(settings: Settings) -> AsyncIterator[JobsDesk]:
     """The jobs that `settings` describe, watched while the block lasts. Whether Redis is there makes no difference."""
-    from sidecar.edges.jobs.monitor import monitoring
-    from sidecar.edges.jobs.offload import Offload, looking_on
+    from sidecar.jobs.monitor import monitoring
+    from sidecar.jobs.offload import Offload, looking_on
 
     store = job_store(settings)
     try:
@@ -202,15 +202,15 @@ async def jobs_desk(settings: Settings) -> AsyncIterator[JobsDesk]:
 
 def job_store(settings: Settings) -> "JobStore":
     """The jobs that `settings` describe."""
-    from sidecar.edges.jobs.store import JobStore
+    from sidecar.jobs.store import JobStore
 
     return JobStore(settings, keys_of(settings))
 
 
 def workbenches(settings: Settings, upstream: Upstream, store: "JobStore") -> "dict[Lane, tuple[Workbench, int]]":
     """A bench for each lane, with the jobs it takes at once. Each has an engine, and so slots, of its own."""
-    from sidecar.edges.jobs.runs import Runs
-    from sidecar.edges.jobs.workbench import Workbench
+    from sidecar.jobs.worker.handler import Workbench
+    from sidecar.jobs.worker.lease import Runs
 
     runs = Runs(store, keep_seconds=settings.job_result_ttl)
     sizes: dict[Lane, int] = {"day": settings.offload_concurrency, "night": settings.worker_concurrency}

@@ -18,8 +18,8 @@ from sidecar.core.contract import Request
 from sidecar.core.errors import JobsUnavailable
 from sidecar.core.jobs import Job
 from sidecar.core.ports import Prompt, Purpose
-from sidecar.edges.jobs.store import JobStore
 from sidecar.engine.keys import Keys
+from sidecar.jobs.store import JobStore
 from sidecar.wiring import job_store, keys_of
 from tests.serving import ROOT, Logged
 from tests.wire import settings_of

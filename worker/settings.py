@@ -15,9 +15,9 @@ from arq.connections import RedisSettings
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError
-from sidecar.edges.jobs.connection import connect, redis_address
-from sidecar.edges.jobs.consumer import options
-from sidecar.edges.jobs.keys import Names
+from sidecar.jobs.keys import Names
+from sidecar.jobs.redis import connect, redis_address
+from sidecar.jobs.worker.arq_consumer import options
 from sidecar.runtime import log
 from sidecar.wiring import working_on
 

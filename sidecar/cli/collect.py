@@ -9,7 +9,7 @@ from sidecar.config.load import load
 from sidecar.config.settings import Settings
 from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError
-from sidecar.edges.jobs.collecting import Collecting
+from sidecar.jobs.collect import Collecting
 from sidecar.runtime.signals import stop_requested
 from sidecar.stdio.descriptors import fill_missing, protect_stdout
 from sidecar.stdio.pipes import write_all

@@ -13,7 +13,7 @@ from sidecar.config.settings import Settings
 from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError, JobsUnavailable, Overloaded, SidecarError
 from sidecar.core.jobs import Job
-from sidecar.edges.jobs.enqueuing import Enqueuing
+from sidecar.jobs.enqueue import Enqueuing
 from sidecar.runtime.signals import stop_requested
 from sidecar.stdio.descriptors import fill_missing, protect_stdout
 from sidecar.stdio.pipes import write_all

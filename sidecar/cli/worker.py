@@ -9,7 +9,7 @@ from sidecar.config.load import load
 from sidecar.config.settings import Settings
 from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError, JobsUnavailable
-from sidecar.edges.jobs.serving import alive_here
+from sidecar.jobs.worker.worker import alive_here
 from sidecar.runtime import log
 from sidecar.wiring import run, run_worker
 

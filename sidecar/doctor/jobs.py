@@ -9,9 +9,9 @@ from sidecar.config.provenance import shown_url
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError, JobsUnavailable
 from sidecar.doctor.findings import Finding
-from sidecar.edges.jobs.connection import SOCKET, connect, redis_address, spoken
-from sidecar.edges.jobs.embedded.folder import check_folder, taken_by_another, valkey_program
-from sidecar.edges.jobs.keys import Names
+from sidecar.jobs.embedded.state_dir import check_folder, taken_by_another, valkey_program
+from sidecar.jobs.keys import Names
+from sidecar.jobs.redis import SOCKET, connect, redis_address, spoken
 
 _SECONDS: Final = 5.0
 _OLDEST: Final = (6, 2)

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from sidecar.core.errors import UpstreamError
-from sidecar.edges.jobs.runs import Run, Runs
-from sidecar.edges.jobs.store import JobStore
 from sidecar.engine.engine import Engine
 from sidecar.http.routes.jobs import QUESTION_BYTES
 from sidecar.http.server.server import serve
+from sidecar.jobs.store import JobStore
+from sidecar.jobs.worker.lease import Run, Runs
 from sidecar.wiring import engine_of
 from tests.doubles import HeldUpstream
 from tests.jobbing import jobs_of

@@ -5,8 +5,8 @@ import json
 from typing import Any
 
 from sidecar.batch.source import Line
-from sidecar.edges.jobs.collecting import WINDOW, Collecting
-from sidecar.edges.jobs.store import JobStore
+from sidecar.jobs.collect import WINDOW, Collecting
+from sidecar.jobs.store import JobStore
 from tests.doubles import Told
 from tests.jobbing import jobs_of, lecture
 from tests.valkeys import valkey

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from sidecar.edges.jobs.monitor import Monitor
-from sidecar.edges.jobs.store import JobStore
+from sidecar.jobs.monitor import Monitor
+from sidecar.jobs.store import JobStore
 from tests.jobbing import jobs_of, lecture
 from tests.valkeys import valkey
 from tests.wire import head, post, running

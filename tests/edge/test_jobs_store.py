@@ -10,8 +10,8 @@ import pytest_asyncio
 from sidecar.core.contract import Action, Request
 from sidecar.core.errors import JobsUnavailable, Overloaded, UpstreamError
 from sidecar.core.jobs import Job
-from sidecar.edges.jobs.runs import Held, Run, Runs, Stopped
-from sidecar.edges.jobs.store import JobStore
+from sidecar.jobs.store import JobStore
+from sidecar.jobs.worker.lease import Held, Run, Runs, Stopped
 from tests.jobbing import jobs_of, lecture
 from tests.valkeys import Valkey
 

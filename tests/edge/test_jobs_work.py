@@ -20,14 +20,15 @@ from sidecar.core.errors import (
 )
 from sidecar.core.jobs import Job, Lane
 from sidecar.core.ports import Call, Completion
-from sidecar.edges.jobs import consumer, runs, workbench
-from sidecar.edges.jobs.consumer import Consumer
-from sidecar.edges.jobs.keys import hold_prefix
-from sidecar.edges.jobs.runs import Run, Runs, Stopped
-from sidecar.edges.jobs.serving import working
-from sidecar.edges.jobs.store import JobStore
-from sidecar.edges.jobs.workbench import Workbench
 from sidecar.engine.limiter import breaker
+from sidecar.jobs.keys import hold_prefix
+from sidecar.jobs.store import JobStore
+from sidecar.jobs.worker import arq_consumer, handler
+from sidecar.jobs.worker import lease as runs
+from sidecar.jobs.worker.arq_consumer import Consumer
+from sidecar.jobs.worker.handler import Workbench
+from sidecar.jobs.worker.lease import Run, Runs, Stopped
+from sidecar.jobs.worker.worker import working
 from sidecar.wiring import workbenches
 from tests.doubles import HeldUpstream
 from tests.jobbing import PATIENCE, ended, jobs_of, lecture, until
@@ -93,7 +94,7 @@ async def test_three_tries_are_all(store: JobStore) -> None:
     async with at_work(store, upstream):
         job = await becomes(store, await one(store))
     assert (job.status, job.code, job.error) == ("failed", "upstream_error", "No. 3")
-    assert len(upstream.calls) == workbench.MOST_TRIES
+    assert len(upstream.calls) == handler.MOST_TRIES
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ async def test_a_failed_job_starts_anew_when_it_is_enqueued_again(store: JobStor
 
 async def test_a_provider_that_is_down_costs_no_try(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it is away: jobs wait, and are done when it is back."""
-    monkeypatch.setattr(workbench, "DOWN_SECONDS", 0.05)
+    monkeypatch.setattr(handler, "DOWN_SECONDS", 0.05)
     monkeypatch.setattr(breaker, "COOLEST", 0.05)
     upstream = HeldUpstream()
     upstream.failure = UpstreamUnreachable(retryable=True)
@@ -136,7 +137,7 @@ async def test_a_provider_that_is_down_costs_no_try(store: JobStore, monkeypatch
         ids = [job.job_id for job in await store.enqueue([lecture(number) for number in range(4)])]
         await until(store, ids, lambda _: found.state == "open")
         # It is tried again now and then, more often than a job may be.
-        await upstream.reached(len(upstream.calls) + workbench.MOST_TRIES + 1)
+        await upstream.reached(len(upstream.calls) + handler.MOST_TRIES + 1)
         assert not ended(await store.look(ids))
         upstream.failure = None
         jobs = await until(store, ids, ended)
@@ -155,7 +156,7 @@ async def test_a_fault_of_ours_ends_one_job_and_no_other(store: JobStore) -> Non
 
 async def test_a_cancelled_job_frees_its_slot_and_its_text(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The call under way is cancelled too, within a renewal of the lease."""
-    monkeypatch.setattr(workbench, "RENEW_SECONDS", 0.05)
+    monkeypatch.setattr(handler, "RENEW_SECONDS", 0.05)
     upstream = HeldUpstream(held=True)
     async with at_work(store, upstream):
         job_id = await one(store)
@@ -280,9 +281,9 @@ async def test_an_outage_longer_than_the_lease_loses_nothing(
     server: Valkey, store: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two workers and a Redis that comes back when no lease holds any more: one of them ends the job, whoever it is."""
-    for module in (runs, workbench, consumer):
+    for module in (runs, handler, arq_consumer):
         monkeypatch.setattr(module, "LEASE_SECONDS", 0.5)
-    monkeypatch.setattr(workbench, "RENEW_SECONDS", 0.1)
+    monkeypatch.setattr(handler, "RENEW_SECONDS", 0.1)
     upstream = HeldUpstream(held=True)
     async with jobs_of(REDIS_URL=server.url) as other, at_work(store, upstream), at_work(other, upstream):
         ids = [job.job_id for job in await store.enqueue([lecture(number) for number in range(6)])]
@@ -322,7 +323,7 @@ async def test_a_look_that_fails_is_not_the_last(
 
 async def test_whatever_fails_around_a_run_loses_no_job(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """arq drops a job that ends in any exception; so none gets there."""
-    monkeypatch.setattr(workbench, "LEASE_SECONDS", 0.1)
+    monkeypatch.setattr(handler, "LEASE_SECONDS", 0.1)
     failures, begin = [ValueError("?")], Runs.begin
 
     async def failing(self: Runs, name: str, owner: str = "") -> Run:
@@ -338,13 +339,13 @@ async def test_whatever_fails_around_a_run_loses_no_job(store: JobStore, monkeyp
 
 async def test_a_worker_steps_back_where_the_provider_refuses_for_too_many(store: JobStore) -> None:
     """Fewer calls at once, no try used up however often one is refused, and every job ends well."""
-    upstream = Scripted(*[refusal() for _ in range(workbench.MOST_TRIES + 1)])
+    upstream = Scripted(*[refusal() for _ in range(handler.MOST_TRIES + 1)])
     async with at_work(store, upstream, WORKER_CONCURRENCY="4") as benches:
         limit = benches["night"].works.engine.calls.limit
         before = limit.found
         ids = [job.job_id for job in await store.enqueue([lecture(number) for number in range(4)])]
         jobs = await until(store, ids, ended)
-        assert limit.refusals.count == workbench.MOST_TRIES + 1
+        assert limit.refusals.count == handler.MOST_TRIES + 1
         assert limit.found < before
     assert {job.status for job in jobs if job} == {"complete"}
 

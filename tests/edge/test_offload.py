@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from sidecar.core.errors import UpstreamAuth
-from sidecar.edges.jobs.monitor import LOOK_SECONDS, monitoring
-from sidecar.edges.jobs.offload import LIMIT_SECONDS, Offload, looking_on
-from sidecar.edges.jobs.serving import working
-from sidecar.edges.jobs.store import JobStore
 from sidecar.engine.engine import Engine
 from sidecar.http.server.server import serve
+from sidecar.jobs.monitor import LOOK_SECONDS, monitoring
+from sidecar.jobs.offload import LIMIT_SECONDS, Offload, looking_on
+from sidecar.jobs.store import JobStore
+from sidecar.jobs.worker.worker import working
 from sidecar.wiring import engine_of, jobs_desk, workbenches
 from tests.doubles import HeldUpstream
 from tests.jobbing import jobs_of

@@ -13,8 +13,8 @@ import trustme
 from redis.asyncio import Redis
 
 from sidecar.core.errors import JobsUnavailable
-from sidecar.edges.jobs.reasons import reason
-from sidecar.edges.jobs.store import JobStore
+from sidecar.jobs.redis_errors import reason
+from sidecar.jobs.store import JobStore
 from tests.jobbing import jobs_of, lecture
 from tests.providers import canned, listening
 from tests.valkeys import Valkey, valkey

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from sidecar.core.contract import Request
 from sidecar.core.errors import JobsUnavailable
-from sidecar.edges.jobs.store import JobStore
+from sidecar.jobs.store import JobStore
 from tests.jobbing import ended, jobs_of, lecture, until
 from tests.serving import PATIENCE, ROOT, Served, served
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from sidecar.core.contract import Request
-from sidecar.edges.jobs.store import JobStore
+from sidecar.jobs.store import JobStore
 from tests.jobbing import PATIENCE, Till, ended, jobs_of, lecture, till, until, worker
 from tests.serving import ROOT, finished
 from tests.terminals import shown, terminal

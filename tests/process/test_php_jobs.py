@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from sidecar.core.errors import UpstreamAuth
-from sidecar.edges.jobs.runs import Run, Runs
-from sidecar.edges.jobs.store import JobStore
+from sidecar.jobs.store import JobStore
+from sidecar.jobs.worker.lease import Run, Runs
 from tests.jobbing import Till, jobs_of, lecture, till, worker
 from tests.phps import ROOT, drive, needs_php, php
 from tests.providers import Canned, canned, http

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sidecar.core.errors import ConfigError
-from sidecar.edges.jobs.connection import connect, redis_address
-from sidecar.edges.jobs.embedded.folder import check_folder, listener, taken, valkey_program
+from sidecar.jobs.embedded.state_dir import check_folder, listener, taken, valkey_program
+from sidecar.jobs.redis import connect, redis_address
 from tests.wire import settings_of
 
 

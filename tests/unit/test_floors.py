@@ -25,8 +25,8 @@ ONE_PLACE = {
     "aiohttp": ("sidecar.http", "sidecar.demo", "sidecar.provider.openai_sdk"),
     "uvloop": ("sidecar.wiring", "sidecar.demo.command"),
     "semantic_text_splitter": ("sidecar.engine.splitter",),
-    "arq": ("sidecar.edges.jobs", "worker"),
-    "redis": ("sidecar.edges.jobs", "worker"),
+    "arq": ("sidecar.jobs", "worker"),
+    "redis": ("sidecar.jobs", "worker"),
     "tqdm": ("sidecar.cli",),
 }
 NOWHERE = {"pickle", "marshal", "shelve"}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sidecar.config.load import environment_for_child, load
 from sidecar.config.settings import BY_FIELD, SETTINGS, Settings
 from sidecar.core.errors import ConfigError
-from sidecar.edges.jobs.connection import connect
+from sidecar.jobs.redis import connect
 
 KEY = {"OPENAI_API_KEY": "sk-test"}
 

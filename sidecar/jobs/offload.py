@@ -14,8 +14,8 @@ from sidecar.core import events
 from sidecar.core.contract import Request
 from sidecar.core.errors import JobsUnavailable, Overloaded, error_of
 from sidecar.core.jobs import Job
-from sidecar.edges.jobs.monitor import Monitor
-from sidecar.edges.jobs.store import JobStore
+from sidecar.jobs.monitor import Monitor
+from sidecar.jobs.store import JobStore
 
 LIMIT_SECONDS: Final = 0.05
 """What Redis may take for one answer; then the request runs in process."""

@@ -14,12 +14,12 @@ from sidecar.config.settings import Settings
 from sidecar.core import events
 from sidecar.core.errors import JobsUnavailable
 from sidecar.core.jobs import Lane
-from sidecar.edges.jobs.connection import connect, spoken
-from sidecar.edges.jobs.consumer import Consumer
-from sidecar.edges.jobs.keys import Names
-from sidecar.edges.jobs.monitor import check_policy
-from sidecar.edges.jobs.store import JobStore
-from sidecar.edges.jobs.workbench import Workbench
+from sidecar.jobs.keys import Names
+from sidecar.jobs.monitor import check_policy
+from sidecar.jobs.redis import connect, spoken
+from sidecar.jobs.store import JobStore
+from sidecar.jobs.worker.arq_consumer import Consumer
+from sidecar.jobs.worker.handler import Workbench
 
 SIGN_SECONDS: Final = 2.0
 """Between two signs of life."""

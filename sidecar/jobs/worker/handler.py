@@ -22,9 +22,9 @@ from sidecar.core.errors import (
     UpstreamAuth,
     UpstreamFailure,
 )
-from sidecar.edges.jobs.runs import LEASE_SECONDS, RENEW_SECONDS, Held, Run, Runs, Stopped, insist
 from sidecar.engine.background import Works
 from sidecar.engine.limiter.calls import Trace
+from sidecar.jobs.worker.lease import LEASE_SECONDS, RENEW_SECONDS, Held, Run, Runs, Stopped, insist
 
 MOST_TRIES: Final = 3
 """Failed tries of one job (CONTRACT, "Jobs")."""

@@ -15,7 +15,7 @@ import msgspec
 from sidecar.core import events
 from sidecar.core.errors import JobsUnavailable
 from sidecar.core.jobs import Lane
-from sidecar.edges.jobs.store import JobStore
+from sidecar.jobs.store import JobStore
 
 LOOK_SECONDS: Final = 1.0
 """Between two looks, and the most that one may take."""

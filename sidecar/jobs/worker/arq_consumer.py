@@ -15,10 +15,10 @@ from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
 from sidecar.core import events
-from sidecar.edges.jobs.keys import hold_prefix
-from sidecar.edges.jobs.reasons import reason
-from sidecar.edges.jobs.runs import LEASE_SECONDS
-from sidecar.edges.jobs.store import RECORD_SECONDS, TASK
+from sidecar.jobs.keys import hold_prefix
+from sidecar.jobs.redis_errors import reason
+from sidecar.jobs.store import RECORD_SECONDS, TASK
+from sidecar.jobs.worker.lease import LEASE_SECONDS
 
 POLL_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 30.0

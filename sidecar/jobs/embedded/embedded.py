@@ -20,9 +20,9 @@ from sidecar.config.load import environment_for_child
 from sidecar.config.settings import Settings
 from sidecar.core import events
 from sidecar.core.errors import JobsUnavailable
-from sidecar.edges.jobs.connection import SOCKET, connect, spoken
-from sidecar.edges.jobs.embedded.child import Child
-from sidecar.edges.jobs.embedded.folder import check_folder, listener, taken, valkey_program
+from sidecar.jobs.embedded.state_dir import check_folder, listener, taken, valkey_program
+from sidecar.jobs.embedded.supervisor import Child
+from sidecar.jobs.redis import SOCKET, connect, spoken
 
 _LOOK_SECONDS: Final = 0.5
 """Between two tries to take STATE_DIR."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.core import events
-from sidecar.edges.jobs.embedded import tether
+from sidecar.jobs.embedded import parent_death
 
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 30.0
@@ -46,7 +46,7 @@ class Child:
         self.ready = asyncio.Event()
         """Whether this life of it has begun to do its work."""
         # -I and -S: nothing of this machine's or of the working directory's is imported for four system calls.
-        first = (sys.executable, "-I", "-S", tether.__file__)
+        first = (sys.executable, "-I", "-S", parent_death.__file__)
         self._command = (*first, str(os.getpid()), str(int(dies_by)), lock, *command)
         self._env = dict(env)
         self._log = log
@@ -91,7 +91,7 @@ class Child:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        if code == tether.TAKEN and self._unlocked is not None:
+        if code == parent_death.TAKEN and self._unlocked is not None:
             await self._unlocked()
             return "another one still holds its files"
         return _ending(code) + ("" if self.ready.is_set() or not self._log else f": {_last_line(self._log)}")

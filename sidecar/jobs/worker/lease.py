@@ -13,9 +13,9 @@ import msgspec
 
 from sidecar.core.contract import Request, sendable
 from sidecar.core.errors import JobsUnavailable, SidecarError
-from sidecar.edges.jobs import scripts
-from sidecar.edges.jobs.connection import spoken
-from sidecar.edges.jobs.store import TEXT_SECONDS, JobStore
+from sidecar.jobs import scripts
+from sidecar.jobs.redis import spoken
+from sidecar.jobs.store import TEXT_SECONDS, JobStore
 
 LEASE_SECONDS: Final = 15.0
 RENEW_SECONDS: Final = 5.0

@@ -17,10 +17,10 @@ from sidecar.config.settings import Settings
 from sidecar.core.contract import Request
 from sidecar.core.errors import JobsUnavailable, Overloaded
 from sidecar.core.jobs import LANES, Job, JobState, Lane
-from sidecar.edges.jobs import scripts
-from sidecar.edges.jobs.connection import connect, spoken
-from sidecar.edges.jobs.keys import Names
 from sidecar.engine.keys import Keys
+from sidecar.jobs import scripts
+from sidecar.jobs.keys import Names
+from sidecar.jobs.redis import connect, spoken
 
 TASK: Final = "work"
 """The function's name in arq; the same in every version, so that an upgrade finds its jobs."""

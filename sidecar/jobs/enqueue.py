@@ -13,7 +13,7 @@ from sidecar.batch.source import Line
 from sidecar.core.contract import Request
 from sidecar.core.errors import JobsUnavailable, Overloaded, SidecarError
 from sidecar.core.jobs import MOST_AT_ONCE, Job
-from sidecar.edges.jobs.store import JobStore
+from sidecar.jobs.store import JobStore
 
 _LIST_BYTES: Final = 8 * 1024**2
 """Of the lines of one list: what is held at a time, but for one line that is longer."""

@@ -18,7 +18,7 @@ from sidecar.batch.source import Line
 from sidecar.core.contract import answered
 from sidecar.core.errors import InvalidRequest, JobGoesOn, JobsUnavailable, NotFound, SidecarError, plain
 from sidecar.core.jobs import Job
-from sidecar.edges.jobs.store import JobStore
+from sidecar.jobs.store import JobStore
 
 WINDOW: Final = 500
 """Jobs looked at together, whose answers may be held."""

@@ -18,7 +18,7 @@ from redis.exceptions import NoPermissionError, RedisError
 
 from sidecar.config.settings import Settings
 from sidecar.core.errors import JobsUnavailable
-from sidecar.edges.jobs.reasons import reason
+from sidecar.jobs.redis_errors import reason
 
 CONNECTIONS: Final = 32
 """The most of one process; who needs one more waits."""

@@ -13,7 +13,7 @@ from typing import Final
 
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError, plain
-from sidecar.edges.jobs.connection import SOCKET
+from sidecar.jobs.redis import SOCKET
 
 _LONGEST_SOCKET: Final = 107
 """Bytes of a unix socket's path (sun_path of unix(7), less the final NUL)."""

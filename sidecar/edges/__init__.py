@@ -1,1 +1,0 @@
-"""Where the product touches the world: the provider, HTTP, pipes, files, signals."""

@@ -1,0 +1,1 @@
+"""Working jobs off: arq's consumer, the lease, the handler."""
