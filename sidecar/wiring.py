@@ -27,7 +27,7 @@ from sidecar.runtime.signals import stop_requested
 
 if TYPE_CHECKING:
     from sidecar.batch.batch import Batch
-    from sidecar.batch.progress import Telling
+    from sidecar.core.progress import Telling
     from sidecar.jobs.store import JobStore
     from sidecar.jobs.worker.handler import Workbench
 

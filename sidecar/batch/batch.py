@@ -8,12 +8,12 @@ from typing import Final, NamedTuple
 from sidecar.batch import output
 from sidecar.batch.journal import Journal, JournalError
 from sidecar.batch.ordered_output import ANSWERED, WRONG, Stream
-from sidecar.batch.progress import Telling
 from sidecar.batch.runner import Halted, Running
-from sidecar.batch.source import Source
 from sidecar.config.settings import Settings
+from sidecar.core.progress import Telling
 from sidecar.engine.background import Works
-from sidecar.stdio.pipes import write_all
+from sidecar.runtime.line_source import Source
+from sidecar.runtime.pipes import write_all
 
 FAILED: Final = 1
 """The exit code where not every request was answered."""

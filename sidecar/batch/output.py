@@ -11,9 +11,9 @@ from typing import BinaryIO, Final
 from sidecar.batch.journal import Journal, Record, failed, is_reply, numbered, sync_folder
 from sidecar.batch.ordered_output import outcome, wrong
 from sidecar.batch.runner import TOLD, Halted, id_of
-from sidecar.batch.source import STDIN, Line, Source
 from sidecar.core.errors import ConfigError, SidecarError, plain
 from sidecar.engine.keys import Keys
+from sidecar.runtime.line_source import STDIN, Line, Source
 
 STDOUT: Final = "-"
 PART: Final = ".part"

@@ -13,8 +13,6 @@ from typing import Final, NamedTuple
 from sidecar.batch.index import ID_BYTES
 from sidecar.batch.journal import Journal, JournalError, Record
 from sidecar.batch.ordered_output import Stream
-from sidecar.batch.progress import Telling
-from sidecar.batch.source import Line, Source
 from sidecar.config.settings import Settings
 from sidecar.core import events
 from sidecar.core.contract import Request, answered, sendable
@@ -29,10 +27,12 @@ from sidecar.core.errors import (
     UpstreamFailure,
     UpstreamUnreachable,
 )
+from sidecar.core.progress import Telling
 from sidecar.engine.admission import Place
 from sidecar.engine.background import Works
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.calls import Trace
+from sidecar.runtime.line_source import Line, Source
 
 MOST_TRIES: Final = 3
 """Of one line, beside the retries of each provider call: those that reached the provider."""

@@ -5,12 +5,12 @@ from typing import Final
 
 from sidecar.batch.batch import Batch
 from sidecar.batch.output import opened_stream
-from sidecar.batch.source import Source
 from sidecar.cli.flags import add_settings, duration, parser, refused
 from sidecar.cli.progress import Progress, reading
 from sidecar.config.load import load
 from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError
+from sidecar.runtime.line_source import Source
 from sidecar.stdio.descriptors import fill_missing, protect_stdout
 from sidecar.wiring import run, run_batch
 

@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from sidecar.batch.source import Source
 from sidecar.cli.flags import add_settings, duration, parser, refused
 from sidecar.cli.progress import FAULT, Progress, reading
 from sidecar.config.load import load
@@ -10,9 +9,10 @@ from sidecar.config.settings import Settings
 from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError
 from sidecar.jobs.collect import Collecting
+from sidecar.runtime.line_source import Source
+from sidecar.runtime.pipes import write_all
 from sidecar.runtime.signals import stop_requested
 from sidecar.stdio.descriptors import fill_missing, protect_stdout
-from sidecar.stdio.pipes import write_all
 from sidecar.wiring import job_store, run
 
 _COMMAND: Final = "collect"

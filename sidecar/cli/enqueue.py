@@ -5,7 +5,6 @@ from typing import Final
 
 import msgspec
 
-from sidecar.batch.source import Source
 from sidecar.cli.flags import add_settings, duration, parser, refused
 from sidecar.cli.progress import Progress, reading
 from sidecar.config.load import load
@@ -14,9 +13,10 @@ from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError, JobsUnavailable, Overloaded, SidecarError
 from sidecar.core.jobs import Job
 from sidecar.jobs.enqueue import Enqueuing
+from sidecar.runtime.line_source import Source
+from sidecar.runtime.pipes import write_all
 from sidecar.runtime.signals import stop_requested
 from sidecar.stdio.descriptors import fill_missing, protect_stdout
-from sidecar.stdio.pipes import write_all
 from sidecar.wiring import job_store, run
 
 _COMMAND: Final = "enqueue"

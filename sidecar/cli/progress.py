@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from sidecar.batch.source import Source, opened
 from sidecar.cli.flags import PROGRAM
 from sidecar.config.settings import Settings
 from sidecar.core.command_line import BAD_CONFIGURATION
+from sidecar.runtime.line_source import Source, opened
 from sidecar.runtime.log import Unbuffered, configure
 
 if TYPE_CHECKING:

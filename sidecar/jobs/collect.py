@@ -13,12 +13,12 @@ from typing import Final
 
 import msgspec
 
-from sidecar.batch.progress import Telling
-from sidecar.batch.source import Line
 from sidecar.core.contract import answered
 from sidecar.core.errors import InvalidRequest, JobGoesOn, JobsUnavailable, NotFound, SidecarError, plain
 from sidecar.core.jobs import Job
+from sidecar.core.progress import Telling
 from sidecar.jobs.store import JobStore
+from sidecar.runtime.line_source import Line
 
 WINDOW: Final = 500
 """Jobs looked at together, whose answers may be held."""

@@ -8,12 +8,12 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from sidecar.batch.progress import Telling
-from sidecar.batch.source import Line
 from sidecar.core.contract import Request
 from sidecar.core.errors import JobsUnavailable, Overloaded, SidecarError
 from sidecar.core.jobs import MOST_AT_ONCE, Job
+from sidecar.core.progress import Telling
 from sidecar.jobs.store import JobStore
+from sidecar.runtime.line_source import Line
 
 _LIST_BYTES: Final = 8 * 1024**2
 """Of the lines of one list: what is held at a time, but for one line that is longer."""

@@ -12,8 +12,8 @@ from typing import Final
 from sidecar.config.settings import Settings
 from sidecar.core.contract import encode_reply, failed
 from sidecar.core.errors import Overloaded, TooLarge
+from sidecar.runtime.lines import LineSplitter
 from sidecar.stdio.descriptors import bound_stderr, protect_stdout
-from sidecar.stdio.lines import LineSplitter
 from sidecar.stdio.process_limit import hold_place
 
 Work = Callable[[int, float], int]

@@ -17,8 +17,8 @@ from sidecar.core.contract import encode_reply, failed, parse_request
 from sidecar.core.errors import InternalError, ShuttingDown, SidecarError, TooLarge
 from sidecar.engine.admission import Place
 from sidecar.engine.engine import Ask, Engine
-from sidecar.stdio.lines import LineSplitter
-from sidecar.stdio.pipes import read_chunk, reader_left, write_all
+from sidecar.runtime.lines import LineSplitter
+from sidecar.runtime.pipes import read_chunk, reader_left, write_all
 
 LOST: Final = 1
 """The exit code where replies could not be written though somebody may want them."""

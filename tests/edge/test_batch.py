@@ -11,10 +11,10 @@ import pytest
 
 from sidecar.batch import runner as running_module
 from sidecar.batch.batch import Batch, serve_batch
-from sidecar.batch.source import opened
 from sidecar.core.errors import UpstreamAuth, UpstreamError, UpstreamUnreachable
 from sidecar.core.ports import Call, Completion
 from sidecar.engine.background import Works
+from sidecar.runtime.line_source import opened
 from sidecar.wiring import engine_of
 from tests.doubles import HeldUpstream, Told
 from tests.support.scripted_calls import refusal

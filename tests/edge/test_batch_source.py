@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.batch.source import Source, opened
 from sidecar.core.errors import TooLarge
-from sidecar.stdio.lines import LineSplitter
+from sidecar.runtime.line_source import Source, opened
+from sidecar.runtime.lines import LineSplitter
 
 
 def split(data: bytes, longest: int) -> list[bytes | None]:

@@ -4,9 +4,9 @@ import asyncio
 import json
 from typing import Any
 
-from sidecar.batch.source import Line
 from sidecar.jobs.collect import WINDOW, Collecting
 from sidecar.jobs.store import JobStore
+from sidecar.runtime.line_source import Line
 from tests.doubles import Told
 from tests.jobbing import jobs_of, lecture
 from tests.valkeys import valkey

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sidecar.core.errors import TooLarge
-from sidecar.stdio.lines import LineSplitter
+from sidecar.runtime.lines import LineSplitter
 
 LIMIT = 8
 LONG = "too large"
