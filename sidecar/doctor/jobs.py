@@ -3,15 +3,13 @@
 import time
 from typing import Any, Final
 
-from arq.connections import ArqRedis
-
 from sidecar.config.provenance import shown_url
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError, JobsUnavailable
 from sidecar.doctor.findings import Finding
 from sidecar.jobs.embedded.state_dir import check_folder, taken_by_another, valkey_program
 from sidecar.jobs.keys import Names
-from sidecar.jobs.redis import SOCKET, connect, redis_address, spoken
+from sidecar.jobs.redis import SOCKET, Redis, connect, redis_address, spoken
 
 _SECONDS: Final = 5.0
 _OLDEST: Final = (6, 2)
@@ -34,7 +32,7 @@ async def check(settings: Settings) -> list[Finding]:
     return findings
 
 
-async def _looked_at(redis: ArqRedis, settings: Settings) -> list[Finding]:
+async def _looked_at(redis: Redis, settings: Settings) -> list[Finding]:
     where = f"{settings.state_dir}/{SOCKET}" if settings.redis_url == "embedded" else shown_url(redis_address(settings))
     try:
         async with spoken(_SECONDS):
@@ -86,7 +84,7 @@ def _memory(info: dict[str, Any]) -> Finding:
     )
 
 
-async def _persistence(redis: ArqRedis, info: dict[str, Any]) -> Finding:
+async def _persistence(redis: Redis, info: dict[str, Any]) -> Finding:
     if str(info.get("aof_enabled", 0)) == "1":
         if str(info.get("aof_last_write_status", "ok")) != "ok":
             what = "it cannot write its append-only file, and takes no more jobs"

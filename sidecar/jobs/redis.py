@@ -20,6 +20,9 @@ from sidecar.config.settings import Settings
 from sidecar.core.errors import JobsUnavailable
 from sidecar.jobs.redis_errors import reason
 
+Redis = ArqRedis
+"""The connection, for who does not know arq."""
+
 CONNECTIONS: Final = 32
 """The most of one process; who needs one more waits."""
 SOCKET: Final = "valkey.sock"
