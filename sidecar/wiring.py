@@ -18,6 +18,7 @@ from sidecar.engine.actions import Limits
 from sidecar.engine.admission import Admission
 from sidecar.engine.background import Works
 from sidecar.engine.engine import Engine
+from sidecar.engine.kernel import Kernel
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.calls import Calls
 from sidecar.engine.offload import Elsewhere
@@ -40,17 +41,19 @@ def engine_of(
     clock: Callable[[], float] = time.monotonic,
 ) -> Engine:
     """The engine that `settings` describe, over `upstream`; `elsewhere` takes what it can off this process."""
-    return Engine(
-        Calls(upstream, concurrency=settings.concurrency, clock=clock),
-        Splitter(),
-        admission=Admission(places=settings.queue_size, size=settings.queue_bytes),
+    kernel = Kernel(
+        calls=Calls(upstream, concurrency=settings.concurrency, clock=clock),
         flights=Flights(Kept(ttl=settings.cache_ttl, size=settings.cache_bytes)),
         keys=keys_of(settings),
+        hashed=_pseudonym(settings.user_secret) if settings.send_user else None,
+    )
+    return Engine(
+        kernel,
+        Splitter(),
+        admission=Admission(places=settings.queue_size, size=settings.queue_bytes),
         limits=_limits(settings),
         html_safe=settings.html_safe,
-        pseudonym=_pseudonym(settings.user_secret) if settings.send_user else None,
         elsewhere=elsewhere,
-        clock=clock,
     )
 
 

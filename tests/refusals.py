@@ -8,7 +8,8 @@ import pytest
 
 from sidecar.core.errors import UpstreamFailure
 from sidecar.core.ports import Call
-from sidecar.provider.codec import Answer, read
+from sidecar.provider.codec import read
+from sidecar.provider.http_answer import Answer
 
 GEMINI: Final = "You exceeded your current quota, please check your plan and billing details."
 ASKED: Final = Call(messages=[{"role": "user", "content": "Why is the sky blue at noon?"}], max_tokens=7)

@@ -78,7 +78,7 @@ class _Partner:
         self._total = 1
 
     async def split(self, text: str, *, fits: int, tokens: int) -> list[str]:
-        parts = await self._engine.split(text, fits=fits, tokens=tokens)
+        parts = await self._engine.splitter.split(text, fits=fits, tokens=tokens)
         if len(parts) > 1:
             self._total += len(parts)
         return parts

@@ -1,17 +1,15 @@
-"""What an action talks to: the partner of one request, whose calls go through flights, gate and provider."""
+"""What an action talks to: the completer of one request, whose calls go through single flight, gate and provider."""
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from sidecar.core.errors import DeadlineExceeded
 from sidecar.core.ports import Call, Prompt
 from sidecar.engine.deadline import Deadline, Point
+from sidecar.engine.kernel import Kernel
 from sidecar.engine.limiter.calls import Trace
 from sidecar.engine.limiter.fair_queue import Ticket
-
-if TYPE_CHECKING:
-    from sidecar.engine.engine import Ask, Engine
 
 
 class Split(Protocol):
@@ -20,24 +18,26 @@ class Split(Protocol):
     async def split(self, text: str, *, fits: int, tokens: int) -> list[str]: ...
 
 
-class Conversation:
-    """The partner of one request's action: its calls share a ticket, a deadline and a trace."""
+class Completer:
+    """Completes the prompts of one request's action: its calls share a ticket, a deadline and a trace."""
 
-    def __init__(self, engine: "Engine", ask: "Ask", trace: Trace, deadline: Point) -> None:
-        self._engine = engine
+    def __init__(
+        self, kernel: Kernel, splitter: Split, ticket: Ticket, trace: Trace, deadline: Point, *, user_id: str
+    ) -> None:
+        self._kernel = kernel
         self._trace = trace
         self._deadline = deadline
-        self._ticket = Ticket(ask.user, patient=ask.patient)
-        self._user = engine.pseudonym(ask.request.user_id)
-        self.split = engine.split
+        self._ticket = ticket
+        self._user = kernel.pseudonym(user_id)
+        self.split = splitter.split
 
     async def complete(self, prompt: Prompt) -> str:
         # A chat whose context was summarized keeps the turn it waited for.
         resumed = prompt.purpose == "chat" and self._ticket.started
-        key = self._engine.keys.of_prompt(prompt)
+        key = self._kernel.keys.of_prompt(prompt)
         if prompt.within >= 1:
             return await self._call(prompt, key, self._deadline, resumed=resumed)
-        now = self._engine.clock()
+        now = self._kernel.calls.clock()
         deadline = Deadline(now + (self._deadline.at - now) * prompt.within)
         try:
             async with asyncio.timeout_at(deadline.at):
@@ -49,15 +49,15 @@ class Conversation:
         call = Call(messages=messages_of(prompt), max_tokens=prompt.max_tokens, user=self._user)
 
         async def ask(deadline: Point) -> str:
-            calls = self._engine.calls
+            calls = self._kernel.calls
             done = await calls.complete(call, self._ticket, self._trace, deadline=deadline, resumed=resumed)
             return done.text
 
         if key is None:
             return await ask(deadline)
-        if (kept := self._engine.flights.find(key)) is not None:
+        if (kept := self._kernel.flights.find(key)) is not None:
             return kept
-        return await self._engine.flights.share(key, ask, deadline=deadline)
+        return await self._kernel.flights.share(key, ask, deadline=deadline)
 
 
 def messages_of(prompt: Prompt) -> Sequence[dict[str, str]]:

@@ -5,9 +5,8 @@ Every door opens the same engine. It knows no HTTP status, no stream of bytes an
 
 import asyncio
 import math
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -27,12 +26,13 @@ from sidecar.core.errors import (
 from sidecar.engine.actions import ACTIONS, Limits
 from sidecar.engine.actions.rounds import rounds
 from sidecar.engine.admission import Admission, Place
-from sidecar.engine.completer import Conversation, Split
+from sidecar.engine.completer import Completer, Split
 from sidecar.engine.deadline import Deadline, Point
-from sidecar.engine.keys import Keys
-from sidecar.engine.limiter.calls import Calls, Trace
+from sidecar.engine.kernel import Kernel
+from sidecar.engine.limiter.calls import Trace
+from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.offload import Elsewhere, Offloaded
-from sidecar.engine.single_flight import Flights, Work
+from sidecar.engine.single_flight import Work
 
 
 class Asking(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,29 +88,26 @@ class Engine:
 
     def __init__(
         self,
-        calls: Calls,
+        kernel: Kernel,
         splitter: Split,
         *,
         admission: Admission,
-        flights: Flights,
-        keys: Keys,
         limits: Limits,
         html_safe: bool = False,
-        pseudonym: Callable[[str], str] | None = None,
         elsewhere: Elsewhere | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.admission = admission
-        self.calls = calls
-        self.flights = flights
-        self.keys = keys
-        self.split = splitter.split
-        self.clock = clock
+        self.kernel = kernel
+        self.calls = kernel.calls
+        self.flights = kernel.flights
+        self.keys = kernel.keys
+        self.pseudonym = kernel.pseudonym
+        self.splitter = splitter
+        self.clock = kernel.calls.clock
         self.answers: Counter[str] = Counter()
         """Requests by code since the start; `ok` are the answered ones, `cancelled` those whose caller left."""
         self.limits = limits
         self._html_safe = html_safe
-        self._pseudonym = pseudonym
         self._offloaded = Offloaded(elsewhere) if elsewhere is not None else None
         self._stop_at = math.inf
         self._running: set[asyncio.Timeout] = set()
@@ -171,8 +168,9 @@ class Engine:
         """The answer's text: shared where it may be, by the action otherwise."""
 
         async def act(deadline: Point) -> str:
-            conversation = Conversation(self, ask, trace, deadline)
-            return await ACTIONS[ask.request.action](ask.request, conversation, self.limits)
+            ticket = Ticket(ask.user, patient=ask.patient)
+            completer = Completer(self.kernel, self.splitter, ticket, trace, deadline, user_id=ask.request.user_id)
+            return await ACTIONS[ask.request.action](ask.request, completer, self.limits)
 
         calls = rounds(ask.request, self.limits)
         key = self.keys.of_request(ask.request)
@@ -260,7 +258,3 @@ class Engine:
             completion_tokens=trace.completion_tokens,
             **({"shared": trace.shared} if trace.shared else {}),
         )
-
-    def pseudonym(self, user: str) -> str:
-        """What the provider may know of `user`; blank for nothing."""
-        return self._pseudonym(user) if self._pseudonym is not None and user else ""

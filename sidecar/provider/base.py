@@ -18,6 +18,7 @@ from sidecar.provider import codec
 from sidecar.provider.connection_errors import cut
 from sidecar.provider.endpoint import endpoint
 from sidecar.provider.error_body import reports
+from sidecar.provider.http_answer import Answer
 
 if TYPE_CHECKING:
     from sidecar.provider.sse import Event
@@ -45,7 +46,7 @@ class Reply(Protocol):
         ...
 
 
-async def whole(reply: Reply) -> codec.Answer:
+async def whole(reply: Reply) -> Answer:
     """Return the reply with its body, closed; a refusal's body is unpacked, and cut at `MAX_ERROR_BYTES`.
 
     Raises `UpstreamError` for a body over `MAX_ANSWER_BYTES`, and what `chunks` raises.
@@ -66,12 +67,10 @@ async def whole(reply: Reply) -> codec.Answer:
     finally:
         await reply.aclose()
     if good:
-        return codec.Answer(reply.status, reply.headers, bytes(body))
+        return Answer(reply.status, reply.headers, bytes(body))
     from sidecar.provider.decompression import unpacked  # noqa: PLC0415 - not needed when all is well
 
-    return codec.Answer(
-        reply.status, reply.headers, unpacked(bytes(body[:MAX_ERROR_BYTES]), reply.headers, MAX_ERROR_BYTES)
-    )
+    return Answer(reply.status, reply.headers, unpacked(bytes(body[:MAX_ERROR_BYTES]), reply.headers, MAX_ERROR_BYTES))
 
 
 def _in_time(deadline: float) -> None:
@@ -147,7 +146,7 @@ class HttpUpstream(ABC):
         if status not in (400, 422):
             self._dialect.learn(fields)
 
-    def _no_stream(self, answer: codec.Answer, call: Call) -> UpstreamFailure:
+    def _no_stream(self, answer: Answer, call: Call) -> UpstreamFailure:
         if answer.status != 200 or reports(codec.parse(answer)):
             return codec.refusal(answer, call, self._secrets)
         return UpstreamError("The AI provider does not stream its answers.", status=answer.status)
@@ -182,7 +181,7 @@ class HttpUpstream(ABC):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             raise UpstreamError("The AI provider's stream holds something that is not JSON.") from exc
         if event.name == b"error" or reports({"error": seen.error, "base_resp": seen.base_resp, "choices": None}):
-            answer = codec.Answer(200, reply.headers, event.data)
+            answer = Answer(200, reply.headers, event.data)
             raise codec.refusal(answer, call, self._secrets)
         return b'"finish_reason"' in event.data and b'"finish_reason":null' not in event.data.replace(b" ", b"")
 

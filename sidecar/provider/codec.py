@@ -13,6 +13,7 @@ from sidecar.core.contract import sendable
 from sidecar.core.errors import EmptyResponse, UpstreamError, UpstreamFailure
 from sidecar.core.ports import Call, Completion
 from sidecar.provider.error_body import reports
+from sidecar.provider.http_answer import Answer
 
 _OLD_LIMIT: Final = "max_tokens"
 _NEW_LIMIT: Final = "max_completion_tokens"
@@ -23,15 +24,6 @@ _CHECK_URL: Final = "the administrator should check OPENAI_BASE_URL."
 
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder()
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """One HTTP response of a provider, read whole."""
-
-    status: int
-    headers: Mapping[str, str]
-    """Asked by lower-case names."""
-    body: bytes
 
 
 class Dialect:

@@ -7,8 +7,8 @@ Lost connections have no words; they are in unreached.py.
 from sidecar.core.errors import RateLimited, UpstreamAuth, UpstreamError, UpstreamFailure
 from sidecar.core.ports import Call
 from sidecar.provider import error_meanings
-from sidecar.provider.codec import Answer
 from sidecar.provider.error_body import Said, said
+from sidecar.provider.http_answer import Answer
 from sidecar.provider.redaction import copies, quoted
 from sidecar.provider.retry_after import named_wait, reset_of, wait_in
 

@@ -7,6 +7,7 @@ from sidecar.core.ports import Upstream
 from sidecar.engine.actions import Limits
 from sidecar.engine.admission import Admission
 from sidecar.engine.engine import Ask, Engine, Outcome
+from sidecar.engine.kernel import Kernel
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.calls import Calls
 from sidecar.engine.single_flight import Flights, Kept
@@ -24,17 +25,14 @@ class WholeSplitter:
 def engine_over(upstream: Upstream, *, concurrency: int = 4, html_safe: bool = False) -> Engine:
     """An engine with ten places."""
     clock = asyncio.get_running_loop().time
-    return Engine(
-        Calls(upstream, concurrency=concurrency, clock=clock),
-        WholeSplitter(),
-        admission=Admission(places=10, size=10_000),
+    kernel = Kernel(
+        calls=Calls(upstream, concurrency=concurrency, clock=clock),
         flights=Flights(Kept(ttl=100.0, size=100_000)),
         keys=Keys(model="m", limits=LIMITS),
-        limits=LIMITS,
-        html_safe=html_safe,
-        pseudonym=lambda user: f"hash of {user}",
-        clock=clock,
+        hashed=lambda user: f"hash of {user}",
     )
+    admission = Admission(places=10, size=10_000)
+    return Engine(kernel, WholeSplitter(), admission=admission, limits=LIMITS, html_safe=html_safe)
 
 
 def ask_of(

@@ -13,7 +13,7 @@ from typing import Any
 
 from sidecar.core.ports import Call, Completion
 from sidecar.provider import errors
-from sidecar.provider.codec import Answer
+from sidecar.provider.http_answer import Answer
 from tests.support.worlds import Capacity, Voice, World
 
 

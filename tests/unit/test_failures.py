@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from sidecar.core.errors import RateLimited, UpstreamAuth, UpstreamError, UpstreamFailure
 from sidecar.core.ports import Call
-from sidecar.provider.codec import Answer, read
+from sidecar.provider.codec import read
+from sidecar.provider.http_answer import Answer
 from sidecar.provider.redaction import quoted
 
 ASKED = Call(messages=[{"role": "user", "content": "Why is the sky blue at noon?"}], max_tokens=7)

@@ -7,7 +7,8 @@ import pytest
 
 from sidecar.core.errors import RateLimited, UpstreamAuth, UpstreamError
 from sidecar.core.ports import Call
-from sidecar.provider.codec import Answer, read
+from sidecar.provider.codec import read
+from sidecar.provider.http_answer import Answer
 from tests.refusals import ASKED, GEMINI, error, refused, row
 
 

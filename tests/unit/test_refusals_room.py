@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.core.errors import RateLimited, SidecarError, UpstreamError, UpstreamFailure
-from sidecar.provider.codec import Answer
 from sidecar.provider.errors import failure
+from sidecar.provider.http_answer import Answer
 from tests.refusals import ASKED, GEMINI, IN_A_MINUTE, error, refused, row
 
 DAY: Final = 86_400.0

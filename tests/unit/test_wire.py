@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from sidecar.core.errors import EmptyResponse, UpstreamError, UpstreamFailure
 from sidecar.core.ports import Call, Completion
-from sidecar.provider.codec import Answer, Dialect, encode, read, refuses_limit, with_newer_limit
+from sidecar.provider.codec import Dialect, encode, read, refuses_limit, with_newer_limit
+from sidecar.provider.http_answer import Answer
 
 ASKED = Call(messages=[{"role": "user", "content": "Why is the sky blue at noon?"}], max_tokens=7)
 
