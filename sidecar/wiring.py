@@ -1,4 +1,4 @@
-"""The one place where settings, engine and edges meet: every door opens the same engine here."""
+"""The one place where settings, engine and capabilities meet: every way in leads to the same engine."""
 
 import asyncio
 import hmac
@@ -16,34 +16,32 @@ from sidecar.core.jobs import Lane
 from sidecar.core.ports import Upstream
 from sidecar.engine.actions import Limits
 from sidecar.engine.admission import Admission
-from sidecar.engine.background import Works
+from sidecar.engine.background import Background
 from sidecar.engine.engine import Engine
 from sidecar.engine.kernel import Kernel
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.calls import Calls
-from sidecar.engine.offload import Elsewhere
-from sidecar.engine.single_flight import Flights, Kept
+from sidecar.engine.offload import OffloadPort
+from sidecar.engine.single_flight import AnswerCache, SingleFlight
 from sidecar.engine.splitter import Splitter
 from sidecar.runtime.signals import stop_requested
 
 if TYPE_CHECKING:
     from sidecar.batch.batch import Batch
-    from sidecar.core.progress import Telling
     from sidecar.jobs.store import JobStore
-    from sidecar.jobs.worker.handler import Workbench
 
 
 def engine_of(
     settings: Settings,
     upstream: Upstream,
-    elsewhere: Elsewhere | None = None,
+    elsewhere: OffloadPort | None = None,
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> Engine:
     """The engine that `settings` describe, over `upstream`; `elsewhere` takes what it can off this process."""
     kernel = Kernel(
         calls=Calls(upstream, concurrency=settings.concurrency, clock=clock),
-        flights=Flights(Kept(ttl=settings.cache_ttl, size=settings.cache_bytes)),
+        flights=SingleFlight(AnswerCache(ttl=settings.cache_ttl, size=settings.cache_bytes)),
         keys=keys_of(settings),
         hashed=_pseudonym(settings.user_secret) if settings.send_user else None,
     )
@@ -141,7 +139,7 @@ async def working_on(settings: Settings, *, demo: bool = False) -> AsyncIterator
         stack.push_async_callback(upstream.aclose)
         store = job_store(settings)
         stack.push_async_callback(store.aclose)
-        benches = workbenches(settings, upstream, store)
+        benches = job_handlers(settings, upstream, store)
         work = await stack.enter_async_context(working(store, benches))
         warm = upstream.warm()
         for bench, _ in benches.values():
@@ -157,7 +155,7 @@ async def working_on(settings: Settings, *, demo: bool = False) -> AsyncIterator
         yield drain
 
 
-async def run_batch(settings: Settings, batch: "Batch", telling: "Telling", *, demo: bool = False) -> int:
+async def run_batch(settings: Settings, batch: "Batch", telling: "ProgressPort", *, demo: bool = False) -> int:
     """Answer a file of requests, until that is done or SIGTERM or SIGINT; the exit code."""
     from sidecar.batch.batch import serve_batch
     from sidecar.provider.openai_sdk import SdkUpstream
@@ -172,7 +170,7 @@ async def run_batch(settings: Settings, batch: "Batch", telling: "Telling", *, d
         with stop_requested() as stop:
             events.info("provider", host=settings.provider_host, model=settings.openai_model)
             engine.calls.open_after(upstream.warm())
-            works = Works(engine, longest=settings.call_timeout)
+            works = Background(engine, longest=settings.call_timeout)
             return await serve_batch(works, settings, batch, telling, stop)
 
 
@@ -180,7 +178,7 @@ class JobsDesk(NamedTuple):
     """What a server has of jobs."""
 
     store: "JobStore | None" = None
-    offload: Elsewhere | None = None
+    offload: OffloadPort | None = None
     status: Callable[[], object] | None = None
 
 
@@ -210,9 +208,9 @@ def job_store(settings: Settings) -> "JobStore":
     return JobStore(settings, keys_of(settings))
 
 
-def workbenches(settings: Settings, upstream: Upstream, store: "JobStore") -> "dict[Lane, tuple[Workbench, int]]":
+def job_handlers(settings: Settings, upstream: Upstream, store: "JobStore") -> "dict[Lane, tuple[Workbench, int]]":
     """A bench for each lane, with the jobs it takes at once. Each has an engine, and so slots, of its own."""
-    from sidecar.jobs.worker.handler import Workbench
+    from sidecar.jobs.worker.handler import JobHandler
     from sidecar.jobs.worker.lease import Runs
 
     runs = Runs(store, keep_seconds=settings.job_result_ttl)
@@ -221,8 +219,8 @@ def workbenches(settings: Settings, upstream: Upstream, store: "JobStore") -> "d
     for lane, size in sizes.items():
         # What is finished is kept in Redis, for every worker.
         own = msgspec.structs.replace(settings, concurrency=size, cache_bytes=0)
-        works = Works(engine_of(own, upstream), longest=settings.call_timeout)
-        benches[lane] = (Workbench(runs, works, timeout=settings.job_timeout, background=lane == "night"), size)
+        works = Background(engine_of(own, upstream), longest=settings.call_timeout)
+        benches[lane] = (JobHandler(runs, works, timeout=settings.job_timeout, background=lane == "night"), size)
     return benches
 
 

@@ -8,10 +8,10 @@ from typing import Final, NamedTuple
 from sidecar.batch import output
 from sidecar.batch.journal import Journal, JournalError
 from sidecar.batch.ordered_output import ANSWERED, WRONG, Stream
-from sidecar.batch.runner import Halted, Running
+from sidecar.batch.runner import Halted, Runner
 from sidecar.config.settings import Settings
-from sidecar.core.progress import Telling
-from sidecar.engine.background import Works
+from sidecar.core.progress import ProgressPort
+from sidecar.engine.background import Background
 from sidecar.runtime.line_source import Source
 from sidecar.runtime.pipes import write_all
 
@@ -32,7 +32,9 @@ class Batch(NamedTuple):
     """Seconds for which a provider that is down is waited for; None: as long as it takes."""
 
 
-async def serve_batch(works: Works, settings: Settings, batch: Batch, telling: Telling, stop: asyncio.Event) -> int:
+async def serve_batch(
+    works: Background, settings: Settings, batch: Batch, telling: ProgressPort, stop: asyncio.Event
+) -> int:
     """Do it, go on with it, or say why not; the exit code. Raises `OSError` where requests cannot be read."""
     try:
         if batch.wire >= 0:
@@ -43,13 +45,15 @@ async def serve_batch(works: Works, settings: Settings, batch: Batch, telling: T
         return FAILED
 
 
-async def _filed(works: Works, settings: Settings, batch: Batch, telling: Telling, stop: asyncio.Event) -> int:
+async def _filed(
+    works: Background, settings: Settings, batch: Batch, telling: ProgressPort, stop: asyncio.Event
+) -> int:
     target = batch.target
     part = target.with_name(target.name + output.PART)
     journal = Journal.at(part, target)
     try:
         found = journal.load(failures=not batch.retry_failed)
-        running = Running(works, journal, batch.source, telling, settings=settings, patience=batch.patience)
+        running = Runner(works, journal, batch.source, telling, settings=settings, patience=batch.patience)
         try:
             await running.run(stop)
             counts = await output.write(target, journal, batch.source, works.engine.keys, stop)
@@ -65,14 +69,16 @@ async def _filed(works: Works, settings: Settings, batch: Batch, telling: Tellin
     return _told(counts, telling, found=found, filed=True)
 
 
-async def _streamed(works: Works, settings: Settings, batch: Batch, telling: Telling, stop: asyncio.Event) -> int:
+async def _streamed(
+    works: Background, settings: Settings, batch: Batch, telling: ProgressPort, stop: asyncio.Event
+) -> int:
     async def put(data: bytes) -> None:
         await write_all(batch.wire, data)
 
     journal = Journal.nameless()
     stream = Stream(journal, put)
     try:
-        running = Running(
+        running = Runner(
             works, journal, batch.source, telling, settings=settings, patience=batch.patience, stream=stream
         )
         try:
@@ -85,7 +91,7 @@ async def _streamed(works: Works, settings: Settings, batch: Batch, telling: Tel
     return _told(stream.counts, telling)
 
 
-def _told(counts: Counter[str], telling: Telling, *, found: int = 0, filed: bool = False) -> int:
+def _told(counts: Counter[str], telling: ProgressPort, *, found: int = 0, filed: bool = False) -> int:
     failed = sorted(set(counts) - {ANSWERED, WRONG})
     words = [f"{counts[ANSWERED]} answered", *(f"{counts[code]} {code}" for code in failed)]
     if counts[WRONG]:

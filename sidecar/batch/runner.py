@@ -27,9 +27,9 @@ from sidecar.core.errors import (
     UpstreamFailure,
     UpstreamUnreachable,
 )
-from sidecar.core.progress import Telling
+from sidecar.core.progress import ProgressPort
 from sidecar.engine.admission import Place
-from sidecar.engine.background import Works
+from sidecar.engine.background import Background
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.calls import Trace
 from sidecar.runtime.line_source import Line, Source
@@ -83,15 +83,15 @@ class _Parts:
             self._journal.put(Record(id=key[:ID_BYTES].hex(), data=sendable(text)))
 
 
-class Running:
+class Runner:
     """One run. `patience`: seconds for which a provider that is down is waited for; None: as long as it takes."""
 
     def __init__(
         self,
-        works: Works,
+        works: Background,
         journal: Journal,
         source: Source,
-        telling: Telling,
+        telling: ProgressPort,
         *,
         settings: Settings,
         patience: float | None,

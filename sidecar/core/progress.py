@@ -3,7 +3,7 @@
 from typing import Protocol
 
 
-class Telling(Protocol):
+class ProgressPort(Protocol):
     """Progress, and what a person should know meanwhile."""
 
     def step(self, count: int = 1) -> None:

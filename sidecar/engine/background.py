@@ -35,7 +35,7 @@ class Parts(Protocol):
         ...
 
 
-class Works:
+class Background:
     """Requests worked off by `engine`, each provider call of `longest` seconds at most."""
 
     def __init__(self, engine: Engine, *, longest: float) -> None:
@@ -65,7 +65,7 @@ class _Partner:
     """The partner of one job's action."""
 
     def __init__(
-        self, works: Works, request: Request, parts: Parts, trace: Trace, deadline: Point, *, background: bool
+        self, works: Background, request: Request, parts: Parts, trace: Trace, deadline: Point, *, background: bool
     ) -> None:
         self._works = works
         self._engine = works.engine

@@ -12,7 +12,7 @@ from sidecar.engine.limiter.calls import Trace
 from sidecar.engine.limiter.fair_queue import Ticket
 
 
-class Split(Protocol):
+class SplitterPort(Protocol):
     """Cuts long texts at natural borders; see `Partner.split`."""
 
     async def split(self, text: str, *, fits: int, tokens: int) -> list[str]: ...
@@ -22,7 +22,7 @@ class Completer:
     """Completes the prompts of one request's action: its calls share a ticket, a deadline and a trace."""
 
     def __init__(
-        self, kernel: Kernel, splitter: Split, ticket: Ticket, trace: Trace, deadline: Point, *, user_id: str
+        self, kernel: Kernel, splitter: SplitterPort, ticket: Ticket, trace: Trace, deadline: Point, *, user_id: str
     ) -> None:
         self._kernel = kernel
         self._trace = trace

@@ -13,7 +13,7 @@ from sidecar.core import events
 from sidecar.core.errors import DeadlineExceeded, EmptyResponse, InternalError, SidecarError
 from sidecar.core.ports import Call, Completion
 from sidecar.engine.deadline import Deadline, Point
-from sidecar.engine.engine import Asking, Engine
+from sidecar.engine.engine import Engine, RequestContext
 from sidecar.engine.limiter.calls import Trace
 from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.streams import streamed
@@ -32,7 +32,7 @@ Send = Callable[[bytes], Awaitable[None]]
 """Takes one event's data to the caller; raises `ConnectionError` once he has left."""
 
 
-class Completing(Asking, frozen=True, kw_only=True):
+class CompletionRequest(RequestContext, frozen=True, kw_only=True):
     """A raw completion with what its door knows of it."""
 
     call: Call
@@ -59,12 +59,12 @@ class Completions:
         self._silent_seconds = silent_seconds
         self._stream_seconds = stream_seconds
 
-    async def answer(self, asked: Completing, shape: Shape) -> bytes | SidecarError:
+    async def answer(self, asked: CompletionRequest, shape: Shape) -> bytes | SidecarError:
         """The answer to `asked` in the `shape` that its door sends, by its deadline; one line in the log."""
         trace = Trace()
         return await self._told(asked, trace, self._answer(asked, shape, trace))
 
-    async def stream(self, asked: Completing, send: Send) -> SidecarError | None:
+    async def stream(self, asked: CompletionRequest, send: Send) -> SidecarError | None:
         """Take the events of the answer to `asked` to `send`; what ended it, None where it came to its end.
 
         The deadline is the first event's. Raises `ConnectionError` where `send` did.
@@ -72,7 +72,9 @@ class Completions:
         trace = Trace()
         return await self._told(asked, trace, self._pump(asked, send, trace))
 
-    async def _told(self, asked: Completing, trace: Trace, work: Coroutine[Any, Any, Result]) -> Result | SidecarError:
+    async def _told(
+        self, asked: CompletionRequest, trace: Trace, work: Coroutine[Any, Any, Result]
+    ) -> Result | SidecarError:
         """What `work` gives, or the failure it ends with; counted and logged."""
         code: str | None = "cancelled"
         try:
@@ -93,11 +95,11 @@ class Completions:
         finally:
             self.engine.report(asked, trace, asked.action, code)
 
-    async def _answer(self, asked: Completing, shape: Shape, trace: Trace) -> bytes:
+    async def _answer(self, asked: CompletionRequest, shape: Shape, trace: Trace) -> bytes:
         async with self.engine.limited(asked.deadline):
             return await self._shaped(asked, shape, trace)
 
-    async def _shaped(self, asked: Completing, shape: Shape, trace: Trace) -> bytes:
+    async def _shaped(self, asked: CompletionRequest, shape: Shape, trace: Trace) -> bytes:
         async def work(deadline: Point) -> bytes:
             ticket = Ticket(asked.user, background=asked.background)
             return shape(await self.engine.calls.complete(asked.call, ticket, trace, deadline=deadline))
@@ -111,7 +113,7 @@ class Completions:
         self.engine.admit(asked, 1, background=asked.background)
         return await work(Deadline(asked.deadline))
 
-    async def _pump(self, asked: Completing, send: Send, trace: Trace) -> None:
+    async def _pump(self, asked: CompletionRequest, send: Send, trace: Trace) -> None:
         engine = self.engine
         ticket = Ticket(asked.user, background=asked.background)
         coming = streamed(engine.calls, asked.call, ticket, trace, deadline=Deadline(asked.deadline))

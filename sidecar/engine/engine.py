@@ -26,16 +26,16 @@ from sidecar.core.errors import (
 from sidecar.engine.actions import ACTIONS, Limits
 from sidecar.engine.actions.rounds import rounds
 from sidecar.engine.admission import Admission, Place
-from sidecar.engine.completer import Completer, Split
+from sidecar.engine.completer import Completer, SplitterPort
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.kernel import Kernel
 from sidecar.engine.limiter.calls import Trace
 from sidecar.engine.limiter.fair_queue import Ticket
-from sidecar.engine.offload import Elsewhere, Offloaded
+from sidecar.engine.offload import Offloaded, OffloadPort
 from sidecar.engine.single_flight import Work
 
 
-class Asking(msgspec.Struct, frozen=True, kw_only=True):
+class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
     """What a door knows of whatever it is asked."""
 
     deadline: float
@@ -65,7 +65,7 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
         return self.reader or f"@{self.origin}"
 
 
-class Ask(Asking, frozen=True, kw_only=True):
+class ActionRequest(RequestContext, frozen=True, kw_only=True):
     """A request with what its door knows of it."""
 
     request: Request
@@ -89,12 +89,12 @@ class Engine:
     def __init__(
         self,
         kernel: Kernel,
-        splitter: Split,
+        splitter: SplitterPort,
         *,
         admission: Admission,
         limits: Limits,
         html_safe: bool = False,
-        elsewhere: Elsewhere | None = None,
+        elsewhere: OffloadPort | None = None,
     ) -> None:
         self.admission = admission
         self.kernel = kernel
@@ -128,7 +128,7 @@ class Engine:
             self._idle = self._idle or asyncio.Event()
             await self._idle.wait()
 
-    async def answer(self, ask: Ask) -> Outcome:
+    async def answer(self, ask: ActionRequest) -> Outcome:
         """The reply to `ask`, by its deadline; one line in the log."""
         trace = Trace()
         try:
@@ -164,7 +164,7 @@ class Engine:
         except TimeoutError as exc:
             raise (ShuttingDown if self._stop_at < deadline else DeadlineExceeded) from exc
 
-    async def _text(self, ask: Ask, trace: Trace) -> str:
+    async def _text(self, ask: ActionRequest, trace: Trace) -> str:
         """The answer's text: shared where it may be, by the action otherwise."""
 
         async def act(deadline: Point) -> str:
@@ -198,7 +198,7 @@ class Engine:
             trace.job = offloaded.job(key)
             raise
 
-    async def share(self, key: bytes, work: Work, asking: Asking, trace: Trace, calls: int) -> str:
+    async def share(self, key: bytes, work: Work, asking: RequestContext, trace: Trace, calls: int) -> str:
         """What is kept under `key`, is under way, or `work` makes now; only the last asks for admission.
 
         `calls` are those that it makes here, one after another: with none there is nothing to ask for.
@@ -216,7 +216,7 @@ class Engine:
                 self.admission.step_aside(asking.place)
         return await self.flights.share(key, work, deadline=Deadline(asking.deadline), reader=asking.reader)
 
-    def admit(self, asking: Asking, calls: int, *, background: bool = False) -> None:
+    def admit(self, asking: RequestContext, calls: int, *, background: bool = False) -> None:
         """Raise where what is asked cannot be served, or not in time: it makes `calls` one after another."""
         if (refusal := self.calls.refusal()) is not None:
             raise refusal.again()
@@ -241,7 +241,7 @@ class Engine:
         self.answers[error.code] += 1
         events.info("refused", request_id=request_id, door=door, code=error.code)
 
-    def report(self, ask: Asking, trace: Trace, action: str, code: str | None) -> None:
+    def report(self, ask: RequestContext, trace: Trace, action: str, code: str | None) -> None:
         """Count and log what became of `ask`; no code is success."""
         self.answers[code or "ok"] += 1
         events.info(

@@ -6,7 +6,7 @@ import msgspec
 
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.calls import Calls
-from sidecar.engine.single_flight import Flights
+from sidecar.engine.single_flight import SingleFlight
 
 
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):
@@ -14,7 +14,7 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
 
     calls: Calls
     """The provider, behind gate and limit."""
-    flights: Flights
+    flights: SingleFlight
     """Single flight and the answers that are kept."""
     keys: Keys
     """Under which key an answer may be shared."""

@@ -8,7 +8,7 @@ from sidecar.core.contract import Request
 from sidecar.core.errors import DeadlineExceeded, JobGoesOn, Overloaded
 
 
-class Elsewhere(Protocol):
+class OffloadPort(Protocol):
     """Who takes requests off this process."""
 
     def takes(self, request: Request) -> bool:
@@ -26,7 +26,7 @@ class Elsewhere(Protocol):
 class Offloaded:
     """The requests that are elsewhere now, by their flights' keys."""
 
-    def __init__(self, elsewhere: Elsewhere) -> None:
+    def __init__(self, elsewhere: OffloadPort) -> None:
         self._elsewhere = elsewhere
         self._jobs: dict[bytes, str] = {}
 

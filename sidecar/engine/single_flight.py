@@ -43,7 +43,7 @@ class _Kept:
         """Who had it, by hash: names may be long."""
 
 
-class Kept:
+class AnswerCache:
     """Finished answers by key: at most `size` bytes, each for `ttl` seconds, the least recently used dropped first."""
 
     def __init__(self, *, ttl: float, size: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -99,10 +99,10 @@ class Kept:
             self.held -= entry.size
 
 
-class Flights:
+class SingleFlight:
     """Work under way, by key."""
 
-    def __init__(self, kept: Kept) -> None:
+    def __init__(self, kept: AnswerCache) -> None:
         self.kept = kept
         self.hits = 0
         """Answers that were found kept."""

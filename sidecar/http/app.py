@@ -12,12 +12,12 @@ from sidecar.core.errors import InternalError, NotFound, SidecarError
 from sidecar.engine.engine import Engine
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import REQUEST_ID, WrongMethod
-from sidecar.http.router import Door, Doors, Handler
+from sidecar.http.router import Handler, Route, Routes
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-def application(doors: Doors, engine: Engine) -> Answer:
+def application(doors: Routes, engine: Engine) -> Answer:
     """What answers every request, from the doors by their path."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
@@ -44,7 +44,7 @@ def application(doors: Doors, engine: Engine) -> Answer:
     return answer
 
 
-def _handler(door: Door, request: web.BaseRequest) -> Handler:
+def _handler(door: Route, request: web.BaseRequest) -> Handler:
     if not door.methods:
         raise NotFound
     handler = door.methods.get(request.method)

@@ -19,7 +19,7 @@ def envelope(error: SidecarError) -> web.Response:
     return failure_response(error, strict=True)
 
 
-class Door(NamedTuple):
+class Route(NamedTuple):
     """What is behind one address."""
 
     name: str
@@ -30,20 +30,20 @@ class Door(NamedTuple):
     """How this door says no; doors whose callers expect another shape bring their own."""
 
 
-NOWHERE: Final = Door("http", {})
+NOWHERE: Final = Route("http", {})
 
 
-class Doors:
+class Routes:
     """Doors by path. In a path `{name}` stands for any text; where several fit, the first one counts."""
 
-    def __init__(self, doors: Mapping[str, Door]) -> None:
+    def __init__(self, doors: Mapping[str, Route]) -> None:
         self._doors = doors
         self._open = [(_pattern(path), door) for path, door in doors.items() if "{" in path]
 
-    def __iter__(self) -> Iterator[tuple[str, Door]]:
+    def __iter__(self) -> Iterator[tuple[str, Route]]:
         return iter(self._doors.items())
 
-    def find(self, path: str) -> Door:
+    def find(self, path: str) -> Route:
         """The door at `path`, or `NOWHERE`."""
         door = self._doors.get(path)
         if door is not None:

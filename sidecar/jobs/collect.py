@@ -16,7 +16,7 @@ import msgspec
 from sidecar.core.contract import answered
 from sidecar.core.errors import InvalidRequest, JobGoesOn, JobsUnavailable, NotFound, SidecarError, plain
 from sidecar.core.jobs import Job
-from sidecar.core.progress import Telling
+from sidecar.core.progress import ProgressPort
 from sidecar.jobs.store import JobStore
 from sidecar.runtime.line_source import Line
 
@@ -67,7 +67,7 @@ class Collecting:
     def __init__(
         self,
         store: JobStore,
-        telling: Telling,
+        telling: ProgressPort,
         *,
         patience: float | None,
         stop: asyncio.Event,

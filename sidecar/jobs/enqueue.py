@@ -11,7 +11,7 @@ from typing import Final
 from sidecar.core.contract import Request
 from sidecar.core.errors import JobsUnavailable, Overloaded, SidecarError
 from sidecar.core.jobs import MOST_AT_ONCE, Job
-from sidecar.core.progress import Telling
+from sidecar.core.progress import ProgressPort
 from sidecar.jobs.store import JobStore
 from sidecar.runtime.line_source import Line
 
@@ -24,7 +24,7 @@ _PAUSES: Final = (0.5, 1.0, 2.0, 5.0)
 class Enqueuing:
     """One run. `patience`: seconds without any progress after which a full queue or an absent Redis ends it."""
 
-    def __init__(self, store: JobStore, telling: Telling, *, patience: float, stop: asyncio.Event) -> None:
+    def __init__(self, store: JobStore, telling: ProgressPort, *, patience: float, stop: asyncio.Event) -> None:
         self.enqueued = 0
         self._store = store
         self._telling = telling

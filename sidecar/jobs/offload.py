@@ -1,4 +1,4 @@
-"""Long summaries of /ai as jobs of the day's lane, waited for here: the engine's `Elsewhere`, by way of Redis.
+"""Long summaries of /ai as jobs of the day's lane, waited for here: the engine's `OffloadPort`, by way of Redis.
 
 Redis is given so little time on this way that a request which cannot go it loses nothing by the attempt.
 """

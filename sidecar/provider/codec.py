@@ -1,7 +1,7 @@
 """The words of a provider call: from a call to a request's body, and from a 200 to a completion.
 
 Both adapters speak through it. No I/O and nothing heavy to import, because the one-shot process pays for every
-import. What failures sound like lives in failures.py.
+import. What failures sound like lives in errors.py.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Table theirs → ours for what a provider says when it refuses: status, type, code and headers to the error tree.
 
 A refusal for want of room is told from a fault of this one request, from a used-up account and from a refused key.
-Lost connections have no words; they are in unreached.py.
+Lost connections have no words; they are in connection_errors.py.
 """
 
 from sidecar.core.errors import RateLimited, UpstreamAuth, UpstreamError, UpstreamFailure

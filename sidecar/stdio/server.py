@@ -16,7 +16,7 @@ from sidecar.core import events
 from sidecar.core.contract import encode_reply, failed, parse_request
 from sidecar.core.errors import InternalError, ShuttingDown, SidecarError, TooLarge
 from sidecar.engine.admission import Place
-from sidecar.engine.engine import Ask, Engine
+from sidecar.engine.engine import ActionRequest, Engine
 from sidecar.runtime.lines import LineSplitter
 from sidecar.runtime.pipes import read_chunk, reader_left, write_all
 
@@ -147,7 +147,7 @@ class _Work:
                 return _encoded(line)
             request = parse_request(line)
             del line  # it may be megabytes, and the request has its texts
-            ask = Ask(
+            ask = ActionRequest(
                 request=request,
                 deadline=arrived + self._timeout,
                 request_id=os.urandom(8).hex(),

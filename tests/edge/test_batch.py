@@ -13,7 +13,7 @@ from sidecar.batch import runner as running_module
 from sidecar.batch.batch import Batch, serve_batch
 from sidecar.core.errors import UpstreamAuth, UpstreamError, UpstreamUnreachable
 from sidecar.core.ports import Call, Completion
-from sidecar.engine.background import Works
+from sidecar.engine.background import Background
 from sidecar.runtime.line_source import opened
 from sidecar.wiring import engine_of
 from tests.doubles import HeldUpstream, Told
@@ -72,7 +72,7 @@ class Folder(Told):
     ) -> int:
         """Run it; the exit code."""
         settings = settings_of(**{"CONCURRENCY": "4"} | named)
-        works = Works(engine_of(settings, provider), longest=settings.call_timeout)
+        works = Background(engine_of(settings, provider), longest=settings.call_timeout)
         with opened(str(self.source), 2**20) as source:
             batch = Batch(source, self.target, wire, retry_failed, patience)
             async with asyncio.timeout(PATIENCE):

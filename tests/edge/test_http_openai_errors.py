@@ -11,8 +11,8 @@ from sidecar.core import errors
 from sidecar.core.errors import SidecarError, UpstreamFailure
 from sidecar.engine.completions import Completions
 from sidecar.http.responses.openai_errors import refuse
-from sidecar.http.router import Door, Doors
-from sidecar.http.server.server import doors_of
+from sidecar.http.router import Route, Routes
+from sidecar.http.server.server import routes_of
 from sidecar.wiring import engine_of
 from tests.doubles import HeldUpstream
 from tests.streams import ask, body
@@ -43,12 +43,12 @@ STATUSES = {
 }
 
 
-def doors() -> Doors:
+def doors() -> Routes:
     settings = settings_of()
-    return doors_of(Completions(engine_of(settings, HeldUpstream())), settings, None)
+    return routes_of(Completions(engine_of(settings, HeldUpstream())), settings, None)
 
 
-def ours() -> list[tuple[str, Door]]:
+def ours() -> list[tuple[str, Route]]:
     """The doors whose callers expect OpenAI's shape."""
     return [(path, door) for path, door in doors() if door.refuse is refuse]
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from sidecar.http.app import application
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import json_response
-from sidecar.http.router import Door, Doors
+from sidecar.http.router import Route, Routes
 from sidecar.wiring import engine_of
 from tests.doubles import HeldUpstream
 from tests.wire import CHAT, PATIENCE, Answer, Caller, head, post, running, serving, settings_of
@@ -243,9 +243,9 @@ async def test_a_fault_in_a_door_is_internal() -> None:
     async def faulty(_request: Arrival) -> web.Response:
         raise ValueError("canary")
 
-    door = Door("faulty", {"GET": faulty})
+    door = Route("faulty", {"GET": faulty})
     async with (
-        serving(application(Doors({"/faulty": door}), engine_of(settings_of(), HeldUpstream()))) as (host, port),
+        serving(application(Routes({"/faulty": door}), engine_of(settings_of(), HeldUpstream()))) as (host, port),
         await Caller.connect(host, port) as caller,
     ):
         for _ in range(2):

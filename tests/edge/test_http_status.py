@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sidecar.http.app import application
-from sidecar.http.router import Doors
-from sidecar.http.routes.ops import is_local, status_door
+from sidecar.http.router import Routes
+from sidecar.http.routes.ops import is_local, status_route
 from sidecar.wiring import engine_of
 from tests.doubles import HeldUpstream
 from tests.wire import CHAT, Caller, head, post, running, serving, settings_of
@@ -69,7 +69,7 @@ async def test_every_key_is_explained() -> None:
 async def test_strangers_need_the_token(token: str, header: tuple[str, ...], code: int) -> None:
     """From another machine it takes the token; without one set nobody there sees it."""
     engine = engine_of(settings_of(), HeldUpstream())
-    doors = Doors({"/status": status_door(engine, token, local=lambda _: False)})
+    doors = Routes({"/status": status_route(engine, token, local=lambda _: False)})
     async with serving(application(doors, engine)) as (host, port), await Caller.connect(host, port) as caller:
         await caller.say(get(*header))
         assert (await caller.hear()).status == code

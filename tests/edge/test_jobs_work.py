@@ -26,10 +26,10 @@ from sidecar.jobs.store import JobStore
 from sidecar.jobs.worker import arq_consumer, handler
 from sidecar.jobs.worker import lease as runs
 from sidecar.jobs.worker.arq_consumer import Consumer
-from sidecar.jobs.worker.handler import Workbench
+from sidecar.jobs.worker.handler import JobHandler
 from sidecar.jobs.worker.lease import Run, Runs, Stopped
 from sidecar.jobs.worker.worker import working
-from sidecar.wiring import workbenches
+from sidecar.wiring import job_handlers
 from tests.doubles import HeldUpstream
 from tests.jobbing import PATIENCE, ended, jobs_of, lecture, until
 from tests.support.scripted_calls import refusal
@@ -46,12 +46,12 @@ async def store(server: Valkey) -> AsyncIterator[JobStore]:
 
 
 @asynccontextmanager
-async def at_work(store: JobStore, upstream: HeldUpstream, **named: str) -> AsyncIterator[Mapping[Lane, Workbench]]:
+async def at_work(store: JobStore, upstream: HeldUpstream, **named: str) -> AsyncIterator[Mapping[Lane, JobHandler]]:
     """A worker here, which waits for hundredths of a second where a real one waits for minutes."""
     settings = settings_of(**named)
     benches = {
-        lane: (Workbench(b.runs, b.works, timeout=settings.job_timeout, background=True, backoff=(0.01, 0.01)), size)
-        for lane, (b, size) in workbenches(settings, upstream, store).items()
+        lane: (JobHandler(b.runs, b.works, timeout=settings.job_timeout, background=True, backoff=(0.01, 0.01)), size)
+        for lane, (b, size) in job_handlers(settings, upstream, store).items()
     }
     async with working(store, benches):
         yield {lane: bench for lane, (bench, _) in benches.items()}

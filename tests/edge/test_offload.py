@@ -15,7 +15,7 @@ from sidecar.jobs.monitor import LOOK_SECONDS, monitoring
 from sidecar.jobs.offload import LIMIT_SECONDS, Offload, looking_on
 from sidecar.jobs.store import JobStore
 from sidecar.jobs.worker.worker import working
-from sidecar.wiring import engine_of, jobs_desk, workbenches
+from sidecar.wiring import engine_of, job_handlers, jobs_desk
 from tests.doubles import HeldUpstream
 from tests.jobbing import jobs_of
 from tests.valkeys import Valkey, valkey
@@ -63,7 +63,7 @@ class House:
         """Hire a worker, whom the sidecar knows of from now on."""
         await self._stack.enter_async_context(self.worker)
         store = await self.worker.enter_async_context(jobs_of(**self.named))
-        benches = workbenches(settings_of(**self.named), self.there, store)
+        benches = job_handlers(settings_of(**self.named), self.there, store)
         await self.worker.enter_async_context(working(store, benches))
         await self.known(alive=True)
 

@@ -6,7 +6,7 @@ import msgspec
 
 from sidecar.config.settings import SETTINGS, Settings
 from sidecar.core.contract import Request
-from sidecar.engine.engine import Ask, Engine
+from sidecar.engine.engine import ActionRequest, Engine
 from sidecar.wiring import engine_of
 from tests.support.simulated_provider import SimulatedProvider
 from tests.support.virtual_time import run
@@ -77,7 +77,7 @@ async def burst(engines: list[Engine], provider: SimulatedProvider, world: World
         size = world.sizes[number % len(world.sizes)]
         content = (f"{named}{number} " + "word " * 2000)[: size * 4]
         request = Request(action="chat", content=content, user_id=str(number))
-        ask = Ask(
+        ask = ActionRequest(
             deadline=now + world.deadline,
             request_id=str(number),
             door="ai",

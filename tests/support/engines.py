@@ -6,11 +6,11 @@ from sidecar.core.contract import Action, Request
 from sidecar.core.ports import Upstream
 from sidecar.engine.actions import Limits
 from sidecar.engine.admission import Admission
-from sidecar.engine.engine import Ask, Engine, Outcome
+from sidecar.engine.engine import ActionRequest, Engine, Outcome
 from sidecar.engine.kernel import Kernel
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.calls import Calls
-from sidecar.engine.single_flight import Flights, Kept
+from sidecar.engine.single_flight import AnswerCache, SingleFlight
 
 LIMITS = Limits(max_tokens=1000, summarize_threshold=2000, context_tokens=16_000)
 
@@ -27,7 +27,7 @@ def engine_over(upstream: Upstream, *, concurrency: int = 4, html_safe: bool = F
     clock = asyncio.get_running_loop().time
     kernel = Kernel(
         calls=Calls(upstream, concurrency=concurrency, clock=clock),
-        flights=Flights(Kept(ttl=100.0, size=100_000)),
+        flights=SingleFlight(AnswerCache(ttl=100.0, size=100_000)),
         keys=Keys(model="m", limits=LIMITS),
         hashed=lambda user: f"hash of {user}",
     )
@@ -43,11 +43,11 @@ def ask_of(
     user: str = "anna",
     seconds: float = 25.0,
     fresh: bool = False,
-) -> Ask:
+) -> ActionRequest:
     """A request that came now and has so many seconds."""
     now = asyncio.get_running_loop().time()
     request = Request(action=action, content=content, context=context, user_id=user)
-    return Ask(request=request, deadline=now + seconds, arrived=now, request_id="r", door="test", fresh=fresh)
+    return ActionRequest(request=request, deadline=now + seconds, arrived=now, request_id="r", door="test", fresh=fresh)
 
 
 def code(outcome: Outcome) -> str:

@@ -7,9 +7,9 @@ from collections import Counter
 from sidecar.core.contract import Request
 from sidecar.core.errors import SidecarError
 from sidecar.core.ports import Call, Completion
-from sidecar.engine.background import Works
-from sidecar.engine.completions import Completing, Completions
-from sidecar.engine.engine import Ask, Engine
+from sidecar.engine.background import Background
+from sidecar.engine.completions import CompletionRequest, Completions
+from sidecar.engine.engine import ActionRequest, Engine
 from sidecar.engine.limiter.calls import Trace
 from tests.support.bursts import engine_at
 from tests.support.simulated_provider import SimulatedProvider
@@ -36,7 +36,7 @@ class Crowd:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.completions = Completions(engine)
-        self.works = Works(engine, longest=120.0)
+        self.works = Background(engine, longest=120.0)
         self.ended: Counter[str] = Counter()
         self.streamed: list[bytes] = []
 
@@ -45,7 +45,9 @@ class Crowd:
         return asyncio.get_running_loop().time()
 
     async def ask(self, number: int, request: Request) -> None:
-        ask = Ask(deadline=self._now + 25.0, request_id="r", door="ai", origin="o", arrived=self._now, request=request)
+        ask = ActionRequest(
+            deadline=self._now + 25.0, request_id="r", door="ai", origin="o", arrived=self._now, request=request
+        )
         reply = (await self.engine.answer(ask)).reply
         self.ended[f"{request.action} {reply.code or 'ok'}"] += 1
 
@@ -60,10 +62,10 @@ class Crowd:
         request = Request(action="summarize", content=f"{number} {LONG}", user_id=f"long {number}")
         await self.ask(number, request)
 
-    def completing(self, number: int) -> Completing:
+    def completing(self, number: int) -> CompletionRequest:
         call = Call(messages=[{"role": "user", "content": f"Raw {number}?"}], max_tokens=7)
         now = self._now
-        return Completing(
+        return CompletionRequest(
             call=call,
             asker=f"raw {number}",
             action="raw",

@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.core.errors import SidecarError, UpstreamError, UpstreamUnreachable
 from sidecar.core.ports import Call
-from sidecar.engine.completions import Completing, Completions
+from sidecar.engine.completions import CompletionRequest, Completions
 from sidecar.engine.limiter.breaker import DOWN
 from sidecar.wiring import engine_of
 from tests.streams import Spring
@@ -44,10 +44,10 @@ def over(spring: Spring, *, silent: float = PATIENCE, total: float = PATIENCE, *
     return Completions(engine, silent_seconds=silent, stream_seconds=total)
 
 
-def asked(*, seconds: float = 25.0, user: str = "anna", **more: Any) -> Completing:
+def asked(*, seconds: float = 25.0, user: str = "anna", **more: Any) -> CompletionRequest:
     now = asyncio.get_running_loop().time()
     call = Call(messages=[{"role": "user", "content": "Why?"}], max_tokens=7)
-    return Completing(
+    return CompletionRequest(
         call=call, asker=user, action="t", deadline=now + seconds, arrived=now, request_id="r", door="t", **more
     )
 

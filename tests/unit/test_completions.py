@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.core.errors import EmptyResponse, SidecarError, UpstreamAuth, UpstreamError
 from sidecar.core.ports import Call, Completion
-from sidecar.engine.completions import Completing, Completions
+from sidecar.engine.completions import CompletionRequest, Completions
 from sidecar.wiring import engine_of
 from tests.doubles import HeldUpstream
 from tests.support.engines import measured
@@ -21,10 +21,10 @@ def over(upstream: HeldUpstream, **named: str) -> Completions:
     return Completions(engine_of(settings_of(**named), upstream, clock=asyncio.get_running_loop().time))
 
 
-def asked(content: str = "Why?", *, user: str = "anna", seconds: float = 25.0, **more: Any) -> Completing:
+def asked(content: str = "Why?", *, user: str = "anna", seconds: float = 25.0, **more: Any) -> CompletionRequest:
     now = asyncio.get_running_loop().time()
     call = Call(messages=[{"role": "user", "content": content}], max_tokens=7, extra=more.pop("extra", {}))
-    return Completing(
+    return CompletionRequest(
         call=call, asker=user, action="t", deadline=now + seconds, arrived=now, request_id="r", door="t", **more
     )
 
@@ -69,7 +69,7 @@ async def test_three_hundred_who_may_share_are_one_call() -> None:
     ids=["text", "field", "not shared"],
 )
 @in_virtual_time
-async def test_whatever_else_differs_is_another_call(other: Callable[[], Completing]) -> None:
+async def test_whatever_else_differs_is_another_call(other: Callable[[], CompletionRequest]) -> None:
     """Everything of a body but its user determines the answer."""
     upstream = HeldUpstream()
     completions = over(upstream)

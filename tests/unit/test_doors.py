@@ -2,9 +2,9 @@
 
 import pytest
 
-from sidecar.http.router import NOWHERE, Door, Doors
+from sidecar.http.router import NOWHERE, Route, Routes
 
-DOORS = Doors({path: Door(path, {}) for path in ("/a", "/a/{id}", "/{any}/end", "/a+{x}")})
+DOORS = Routes({path: Route(path, {}) for path in ("/a", "/a/{id}", "/{any}/end", "/a+{x}")})
 
 
 @pytest.mark.parametrize(

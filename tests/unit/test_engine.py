@@ -6,7 +6,7 @@ import pytest
 
 from sidecar.core.contract import Action
 from sidecar.core.errors import UpstreamAuth, UpstreamError
-from sidecar.engine.engine import Ask, Outcome
+from sidecar.engine.engine import ActionRequest, Outcome
 from tests.doubles import HeldUpstream
 from tests.support.engines import ask_of, code, engine_over
 from tests.support.scripted_calls import settle
@@ -114,7 +114,7 @@ async def test_a_joiner_gives_his_place_back() -> None:
         with engine.admission.admit(10) as place:
             ask = ask_of("A page.", "summarize", user="ben")
             return await engine.answer(
-                Ask(
+                ActionRequest(
                     request=ask.request,
                     deadline=ask.deadline,
                     arrived=ask.arrived,

@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.core.errors import UpstreamError
 from sidecar.engine.deadline import Deadline, Point
-from sidecar.engine.single_flight import READER_BYTES, Flights, Kept
+from sidecar.engine.single_flight import READER_BYTES, AnswerCache, SingleFlight
 
 FAR = Deadline(1e12)
 
@@ -36,8 +36,8 @@ class Work:
         return f"answer {number}"
 
 
-def flights_of(*, ttl: float = 100.0, size: int = 1_000_000) -> Flights:
-    return Flights(Kept(ttl=ttl, size=size))
+def flights_of(*, ttl: float = 100.0, size: int = 1_000_000) -> SingleFlight:
+    return SingleFlight(AnswerCache(ttl=ttl, size=size))
 
 
 async def settle() -> None:
@@ -182,7 +182,7 @@ async def test_callers_without_a_name_share_what_is_kept() -> None:
 def test_what_is_kept_ends() -> None:
     """After its time an answer is gone."""
     now = 0.0
-    kept = Kept(ttl=10.0, size=10_000, clock=lambda: now)
+    kept = AnswerCache(ttl=10.0, size=10_000, clock=lambda: now)
     kept.put(b"k", "text")
     now = 9.9
     assert kept.get(b"k", "") == "text"
@@ -193,7 +193,7 @@ def test_what_is_kept_ends() -> None:
 
 def test_what_is_kept_is_bounded() -> None:
     """The least recently used answers make room; one that is larger than everything is not kept."""
-    kept = Kept(ttl=10.0, size=4 * 1512, clock=lambda: 0.0)
+    kept = AnswerCache(ttl=10.0, size=4 * 1512, clock=lambda: 0.0)
     for name in (b"a", b"b", b"c", b"d"):
         kept.put(name, "x" * 1000)
     assert kept.get(b"a", "") is not None
@@ -208,14 +208,14 @@ def test_what_is_kept_is_bounded() -> None:
 @pytest.mark.parametrize(("ttl", "size"), [(0.0, 1000), (10.0, 0)])
 def test_keeping_can_be_turned_off(ttl: float, size: int) -> None:
     """CACHE_TTL=0 or CACHE_BYTES=0 keeps nothing."""
-    kept = Kept(ttl=ttl, size=size)
+    kept = AnswerCache(ttl=ttl, size=size)
     kept.put(b"k", "text")
     assert len(kept) == 0
 
 
 def test_who_read_what_is_bounded_and_counted() -> None:
     """Remembering readers takes memory too, and is part of what is kept."""
-    kept = Kept(ttl=10.0, size=10_000)
+    kept = AnswerCache(ttl=10.0, size=10_000)
     kept.put(b"k", "text")
     before = kept.held
     for number in range(5):

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from sidecar.engine.limiter.fair_queue import BACKGROUND_SHARE, Ticket, Turns
+from sidecar.engine.limiter.fair_queue import BACKGROUND_SHARE, FairQueue, Ticket
 
 
-def drain(turns: Turns[str], *, slots: int = 1000) -> list[str]:
+def drain(turns: FairQueue[str], *, slots: int = 1000) -> list[str]:
     out = []
     while (item := turns.pop(slots)) is not None:
         out.append(item)
@@ -18,7 +18,7 @@ def drain(turns: Turns[str], *, slots: int = 1000) -> list[str]:
 
 def test_users_take_turns() -> None:
     """A user with a backlog does not stand before others: each gets one in turn."""
-    turns: Turns[str] = Turns()
+    turns: FairQueue[str] = FairQueue()
     for number in range(3):
         turns.push(Ticket("greedy"), f"g{number}")
     turns.push(Ticket("anna"), "a0")
@@ -28,7 +28,7 @@ def test_users_take_turns() -> None:
 
 def test_first_come_first_served_inside_a_user() -> None:
     """One user's own requests keep their order."""
-    turns: Turns[str] = Turns()
+    turns: FairQueue[str] = FairQueue()
     for number in range(20):
         turns.push(Ticket("anna"), str(number))
     assert drain(turns) == [str(number) for number in range(20)]
@@ -36,7 +36,7 @@ def test_first_come_first_served_inside_a_user() -> None:
 
 def test_parts_of_one_request_are_one_turn() -> None:
     """The parts that wait together go in one turn, up to a quarter of the slots while others wait."""
-    turns: Turns[str] = Turns()
+    turns: FairQueue[str] = FairQueue()
     long_text = Ticket("anna")
     for number in range(6):
         turns.push(long_text, f"part{number}")
@@ -47,7 +47,7 @@ def test_parts_of_one_request_are_one_turn() -> None:
 
 def test_one_request_may_take_all_slots_when_nobody_waits() -> None:
     """The quarter holds only while others wait."""
-    turns: Turns[str] = Turns()
+    turns: FairQueue[str] = FairQueue()
     long_text = Ticket("anna")
     for number in range(8):
         turns.push(long_text, str(number))
@@ -56,7 +56,7 @@ def test_one_request_may_take_all_slots_when_nobody_waits() -> None:
 
 def test_later_calls_of_a_started_request_go_before_its_users_new_ones() -> None:
     """A request that was begun is finished before the same user's next one."""
-    turns: Turns[str] = Turns()
+    turns: FairQueue[str] = FairQueue()
     begun = Ticket("anna")
     turns.push(begun, "first")
     turns.push(Ticket("anna"), "new")
@@ -67,7 +67,7 @@ def test_later_calls_of_a_started_request_go_before_its_users_new_ones() -> None
 
 def test_a_resumed_call_keeps_its_turn() -> None:
     """A retry, or the chat after its context's summary, goes ahead of those who never had a turn."""
-    turns: Turns[str] = Turns()
+    turns: FairQueue[str] = FairQueue()
     begun = Ticket("anna")
     turns.push(begun, "context")
     turns.push(Ticket("ben"), "ben")
@@ -78,7 +78,7 @@ def test_a_resumed_call_keeps_its_turn() -> None:
 
 def test_background_gets_its_share() -> None:
     """While interactive calls wait, background gets one grant in sixteen; without them, all."""
-    turns: Turns[str] = Turns()
+    turns: FairQueue[str] = FairQueue()
     for number in range(60):
         turns.push(Ticket(f"user{number}"), "interactive")
     for number in range(10):
@@ -90,7 +90,7 @@ def test_background_gets_its_share() -> None:
 
 def test_rank_is_what_goes_before() -> None:
     """A rank says how many calls are granted before a new one of that user."""
-    turns: Turns[str] = Turns()
+    turns: FairQueue[str] = FairQueue()
     for number in range(4):
         turns.push(Ticket("greedy"), f"g{number}")
     turns.push(Ticket("ben"), "b0")
@@ -102,7 +102,7 @@ def test_rank_is_what_goes_before() -> None:
 @given(st.lists(st.tuples(st.sampled_from("abcde"), st.booleans()), max_size=60), st.sampled_from("abcdef"))
 def test_no_rank_is_too_low(calls: list[tuple[str, bool]], user: str) -> None:
     """A new call is never granted later than its rank says, so that an estimate made from it is not too hopeful."""
-    turns: Turns[str] = Turns()
+    turns: FairQueue[str] = FairQueue()
     for name, background in calls:
         turns.push(Ticket(name, background=background), "old")
     rank = turns.rank(user)
@@ -116,7 +116,7 @@ class Interleavings(RuleBasedStateMachine):
     @initialize(slots=st.integers(1, 12))
     def start(self, slots: int) -> None:
         self.slots = slots
-        self.turns: Turns[int] = Turns()
+        self.turns: FairQueue[int] = FairQueue()
         self.waiting: dict[int, tuple[Ticket, int]] = {}
         self.running: deque[Ticket] = deque()
         self.tickets = [Ticket(user, background=background) for user in "abcd" for background in (False, False, True)]
@@ -173,7 +173,7 @@ TestInterleavings.settings = settings(max_examples=200, stateful_step_count=60, 
 )
 def test_unfairness_is_bounded(backlog: int, others: list[int]) -> None:
     """However long one user's backlog, another user's n-th call waits for at most n calls of each."""
-    turns: Turns[tuple[str, int]] = Turns()
+    turns: FairQueue[tuple[str, int]] = FairQueue()
     for number in range(backlog):
         turns.push(Ticket("greedy"), ("greedy", number))
     for user, count in enumerate(others):

@@ -142,7 +142,7 @@ class _Lane(Generic[Item]):
         return sum(self.deep[1 : turn + 1])
 
 
-class Turns(Generic[Item]):
+class FairQueue(Generic[Item]):
     """The calls that wait for a slot, in the order they will get it."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 
 from sidecar.core.errors import DeadlineExceeded, Overloaded, SidecarError, UpstreamFailure
 from sidecar.engine.deadline import Point
-from sidecar.engine.limiter.fair_queue import Ticket, Turns
+from sidecar.engine.limiter.fair_queue import FairQueue, Ticket
 from sidecar.engine.limiter.grant import Grant
 from sidecar.engine.limiter.limit import Limit
 
@@ -32,7 +32,7 @@ class _Waiter:
 
 
 class Gate:
-    """Grants calls as the limit has room for them, in the order `Turns` says."""
+    """Grants calls as the limit has room for them, in the order `FairQueue` says."""
 
     def __init__(self, limit: Limit, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.limit = limit
@@ -43,7 +43,7 @@ class Gate:
         self.woken: Callable[[], None] | None = None
         """Called after room came by time, and not by a call's end."""
         self._clock = clock
-        self._turns: Turns[_Waiter] = Turns()
+        self._turns: FairQueue[_Waiter] = FairQueue()
         self._since: OrderedDict[_Waiter, float] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf

@@ -7,23 +7,23 @@ from aiohttp import web
 from sidecar.config.settings import Settings
 from sidecar.core.contract import parse_request
 from sidecar.core.errors import DeadlineExceeded
-from sidecar.engine.engine import Ask, Engine
+from sidecar.engine.engine import ActionRequest, Engine
 from sidecar.http.auth import Guard
 from sidecar.http.body import check_type, read_body, to_reserve
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import failure_response, reply_response
-from sidecar.http.router import Door
+from sidecar.http.router import Route
 
 NAME = "ai"
 
 
-def ai_door(engine: Engine, settings: Settings, guard: Guard | None) -> Door:
+def ai_route(engine: Engine, settings: Settings, guard: Guard | None) -> Route:
     """The door; `guard` is who asks for a token, None where nobody does."""
 
     async def post(request: Arrival) -> web.Response:
         return await _answer(request, engine, settings, guard)
 
-    return Door(NAME, {"POST": post}, partial(failure_response, strict=settings.strict_status))
+    return Route(NAME, {"POST": post}, partial(failure_response, strict=settings.strict_status))
 
 
 async def _answer(request: Arrival, engine: Engine, settings: Settings, guard: Guard | None) -> web.Response:
@@ -34,7 +34,7 @@ async def _answer(request: Arrival, engine: Engine, settings: Settings, guard: G
     with engine.admission.admit(to_reserve(request, limit), pending=not request.content.is_eof()) as place:
         deadline = request.deadline(settings.request_timeout)
         # No name is bound to the raw body: it must not live on while the engine works.
-        ask = Ask(
+        ask = ActionRequest(
             request=parse_request(await read_body(request, engine, place, limit=limit, deadline=deadline)),
             deadline=deadline,
             request_id=request.request_id,

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from sidecar.config.settings import Settings
 from sidecar.core.errors import DeadlineExceeded, InternalError, SidecarError
-from sidecar.engine.completions import Completing, Completions
+from sidecar.engine.completions import CompletionRequest, Completions
 from sidecar.http.auth import Guard
 from sidecar.http.body import check_type, read_body, to_reserve
 from sidecar.http.request import Arrival
@@ -20,7 +20,7 @@ from sidecar.http.responses.envelope import json_response
 from sidecar.http.responses.event_stream import EventStream
 from sidecar.http.responses.openai import encode
 from sidecar.http.responses.openai_errors import NoModel, refuse
-from sidecar.http.router import Door, Handler
+from sidecar.http.router import Handler, Route
 from sidecar.http.schemas.completion_policy import PLAIN, Policy, policy_of
 from sidecar.http.schemas.completions import parse
 
@@ -29,7 +29,7 @@ _DEPLOYMENTS: Final = "/openai/deployments/"
 _CHAT: Final = "/chat/completions"
 
 
-def openai_doors(completions: Completions, settings: Settings, guard: Guard | None) -> Mapping[str, Door]:
+def openai_routes(completions: Completions, settings: Settings, guard: Guard | None) -> Mapping[str, Route]:
     """The doors by path; `guard` is who asks for a token, None where nobody does."""
     chat = _door({"POST": _Chat(completions, settings, guard).post})
     listed = partial(_models, settings, guard)
@@ -58,8 +58,8 @@ def openai_doors(completions: Completions, settings: Settings, guard: Guard | No
     }
 
 
-def _door(methods: Mapping[str, Handler]) -> Door:
-    return Door(NAME, methods, refuse)
+def _door(methods: Mapping[str, Handler]) -> Route:
+    return Route(NAME, methods, refuse)
 
 
 class _Chat:
@@ -90,7 +90,7 @@ class _Chat:
                 raise DeadlineExceeded
             policy = policy_of(request.query.get("action", "")) if request.query_string else PLAIN
             user = engine.pseudonym(asked.user)
-            completing = Completing(
+            completing = CompletionRequest(
                 call=msgspec.structs.replace(asked.call, user=user) if user else asked.call,
                 asker=asked.user,
                 action=policy.action,
@@ -108,7 +108,7 @@ class _Chat:
                 return await self._stream(completing, request)
             return await self._whole(completing, policy)
 
-    async def _whole(self, completing: Completing, policy: Policy) -> web.Response:
+    async def _whole(self, completing: CompletionRequest, policy: Policy) -> web.Response:
         shape = partial(
             encode,
             model=completing.call.model or self._settings.openai_model,
@@ -118,7 +118,7 @@ class _Chat:
         answer = await self._completions.answer(completing, shape)
         return refuse(answer) if isinstance(answer, SidecarError) else json_response(answer)
 
-    async def _stream(self, completing: Completing, request: Arrival) -> web.StreamResponse:
+    async def _stream(self, completing: CompletionRequest, request: Arrival) -> web.StreamResponse:
         events = EventStream(request, last=self._completions.engine.admission.draining)
         failure = await self._completions.stream(completing, events.send)
         if events.response is None:

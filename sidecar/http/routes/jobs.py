@@ -23,7 +23,7 @@ from sidecar.http.body import check_type, read_body, to_reserve
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import json_response
 from sidecar.http.responses.statuses import status_of
-from sidecar.http.router import Door, Handler, envelope
+from sidecar.http.router import Handler, Route, envelope
 from sidecar.http.schemas.jobs import WrongEntry, asked_for, ids_in
 
 NAME: Final = "jobs"
@@ -51,14 +51,14 @@ class Jobs(Protocol):
         ...
 
 
-def jobs_doors(engine: Engine, settings: Settings, guard: Guard | None, jobs: Jobs | None) -> Mapping[str, Door]:
+def jobs_routes(engine: Engine, settings: Settings, guard: Guard | None, jobs: Jobs | None) -> Mapping[str, Route]:
     """The doors by path; `guard` is who asks for a token, None where nobody does."""
     desk = _Desk(engine, settings, jobs)
 
-    def door(**methods: Handler) -> Door:
-        return Door(NAME, {name: partial(_guarded, guard, handler) for name, handler in methods.items()}, _refuse)
+    def door(**methods: Handler) -> Route:
+        return Route(NAME, {name: partial(_guarded, guard, handler) for name, handler in methods.items()}, _refuse)
 
-    nothing = Door(NAME, {}, _refuse)
+    nothing = Route(NAME, {}, _refuse)
     return {
         "/jobs": door(POST=desk.enqueue),
         "/jobs/": nothing,

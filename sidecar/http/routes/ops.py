@@ -16,27 +16,27 @@ from sidecar.engine.status import status_of
 from sidecar.http.auth import Guard
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import json_response
-from sidecar.http.router import Door
+from sidecar.http.router import Route
 
 HEALTHY: Final = b'{"status": "healthy", "service": "openai-moodle-sidecar"}'
 DRAINING: Final = b'{"status": "draining", "service": "openai-moodle-sidecar"}'
 
 
-def health_door(engine: Engine) -> Door:
+def health_route(engine: Engine) -> Route:
     """Healthy for as long as requests are taken."""
 
     async def get(_request: Arrival) -> web.Response:
         return json_response(DRAINING, 503) if engine.admission.draining else json_response(HEALTHY)
 
-    return Door("health", {"GET": get, "HEAD": get})
+    return Route("health", {"GET": get, "HEAD": get})
 
 
-def status_door(
+def status_route(
     engine: Engine,
     token: str,
     local: Callable[[str], bool] | None = None,
     jobs: Callable[[], object] | None = None,
-) -> Door:
+) -> Route:
     """What the engine is doing; `token` is the sidecar's, blank where it has none.
 
     `local` says of an address whether it is this machine's, `jobs` what is to be told of jobs, where there are any.
@@ -54,7 +54,7 @@ def status_door(
             status = msgspec.structs.replace(status, jobs=jobs())
         return json_response(msgspec.json.encode(status))
 
-    return Door("status", {"GET": get})
+    return Route("status", {"GET": get})
 
 
 def is_local(address: str) -> bool:

@@ -13,11 +13,11 @@ from sidecar.engine.completions import SILENT_SECONDS, Completions
 from sidecar.engine.engine import Engine
 from sidecar.http.app import application
 from sidecar.http.auth import Guard
-from sidecar.http.router import Doors
-from sidecar.http.routes.ai import ai_door
-from sidecar.http.routes.completions import openai_doors
-from sidecar.http.routes.jobs import Jobs, jobs_doors
-from sidecar.http.routes.ops import health_door, status_door
+from sidecar.http.router import Routes
+from sidecar.http.routes.ai import ai_route
+from sidecar.http.routes.completions import openai_routes
+from sidecar.http.routes.jobs import Jobs, jobs_routes
+from sidecar.http.routes.ops import health_route, status_route
 from sidecar.http.server.acceptor import Acceptor
 from sidecar.http.server.connections import Connections
 from sidecar.http.server.listener import BACKLOG, listen, local_only, raise_descriptor_limit, room
@@ -105,24 +105,24 @@ def _bound(sock: socket.socket) -> tuple[str, int]:
     return name[0], name[1]
 
 
-def doors_of(
+def routes_of(
     completions: Completions,
     settings: Settings,
     guard: Guard | None,
     *,
     jobs: Jobs | None = None,
     jobs_status: Callable[[], object] | None = None,
-) -> Doors:
+) -> Routes:
     """Every address there is; `guard` is /ai's, `jobs` is where jobs are kept and `jobs_status` what /status tells."""
     engine, token = completions.engine, settings.sidecar_token
     guarded = Guard(token) if token else None
-    return Doors(
+    return Routes(
         {
-            "/ai": ai_door(engine, settings, guard),
-            "/health": health_door(engine),
-            "/status": status_door(engine, token, jobs=jobs_status),
-            **jobs_doors(engine, settings, guarded, jobs),
-            **openai_doors(completions, settings, guarded),
+            "/ai": ai_route(engine, settings, guard),
+            "/health": health_route(engine),
+            "/status": status_route(engine, token, jobs=jobs_status),
+            **jobs_routes(engine, settings, guarded, jobs),
+            **openai_routes(completions, settings, guarded),
         }
     )
 
@@ -158,7 +158,7 @@ async def serve(
         guard = _guard(settings, local=local_only(sock))
 
         completions = Completions(engine, silent_seconds=silent_seconds)
-        doors = doors_of(completions, settings, guard, jobs=jobs, jobs_status=jobs_status)
+        doors = routes_of(completions, settings, guard, jobs=jobs, jobs_status=jobs_status)
         connections = Connections(
             application(doors, engine),
             refusal=lambda path: doors.find(path).refuse,

@@ -22,9 +22,9 @@ from sidecar.core.errors import (
     UpstreamAuth,
     UpstreamFailure,
 )
-from sidecar.engine.background import Works
+from sidecar.engine.background import Background
 from sidecar.engine.limiter.calls import Trace
-from sidecar.jobs.worker.lease import LEASE_SECONDS, RENEW_SECONDS, Held, Run, Runs, Stopped, insist
+from sidecar.jobs.worker.lease import LEASE_SECONDS, RENEW_SECONDS, Held, Run, Runs, Stopped, retry_until_heard
 
 MOST_TRIES: Final = 3
 """Failed tries of one job (CONTRACT, "Jobs")."""
@@ -40,11 +40,11 @@ _NOT_FINAL: Final = frozenset({408, 409, 425, 429})
 """Statuses of the 400s that another try may not meet again."""
 
 
-class Workbench:
+class JobHandler:
     """Where the jobs of one lane are worked off."""
 
     def __init__(
-        self, runs: Runs, works: Works, *, timeout: float, background: bool, backoff: tuple[float, ...] = BACKOFF
+        self, runs: Runs, works: Background, *, timeout: float, background: bool, backoff: tuple[float, ...] = BACKOFF
     ) -> None:
         self.runs = runs
         self.works = works
@@ -76,7 +76,7 @@ class Workbench:
         """Seconds after which the job is to be run again; None where it is over."""
         owner = secrets.token_hex(8)
         try:
-            run = await insist(lambda: self.runs.begin(name, owner))
+            run = await retry_until_heard(lambda: self.runs.begin(name, owner))
         except Stopped:
             return None
         started, trace, code, pause = time.monotonic(), Trace(), "ok", None
@@ -133,7 +133,7 @@ class Workbench:
                 return None
             base = self._backoff[min(tries, len(self._backoff)) - 1] if counted else DOWN_SECONDS
             pause = max(error.retry_after or 0.0, base * (0.5 + random.random() / 2))  # noqa: S311
-        await insist(lambda: run.put_back(failed=counted))
+        await retry_until_heard(lambda: run.put_back(failed=counted))
         return pause
 
     async def _put_back(self, run: Run) -> None:

@@ -103,7 +103,7 @@ class Run:
                 found: bytes | None = await self._runs.store.redis.get(self._names.part(key))
                 return found
 
-        found = await insist(get)
+        found = await retry_until_heard(get)
         return None if found is None else found.decode()
 
     async def keep(self, key: bytes | None, text: str, *, done: int, total: int) -> None:
@@ -113,15 +113,17 @@ class Run:
             self._last = (done, total)
             return
         words = (self._names.part(key), sendable(text), int(PART_SECONDS * 1000), done, total)
-        self._mind(await insist(lambda: self._say("KEEP", *words)))
+        self._mind(await retry_until_heard(lambda: self._say("KEEP", *words)))
 
     async def complete(self, text: str) -> None:
         """Give the job its answer, however long Redis is away."""
-        await insist(lambda: self._finish("complete", data=sendable(text)))
+        await retry_until_heard(lambda: self._finish("complete", data=sendable(text)))
 
     async def fail(self, error: SidecarError) -> None:
         """End the job without one; raises `Held` where another run is at it."""
-        self._mind(await insist(lambda: self._finish("failed", error=str(error), code=error.code)), over=True)
+        self._mind(
+            await retry_until_heard(lambda: self._finish("failed", error=str(error), code=error.code)), over=True
+        )
 
     async def put_back(self, *, failed: bool) -> None:
         """Let the job wait again; `failed` where a try was used up."""
@@ -142,7 +144,7 @@ class Run:
             return await self._runs.scripts[script]((), [*self._who, *words])
 
 
-async def insist(say: Callable[[], Awaitable[Result]]) -> Result:
+async def retry_until_heard(say: Callable[[], Awaitable[Result]]) -> Result:
     """What `say` gives once Redis answers; who calls bounds it."""
     while True:
         try:

@@ -19,7 +19,7 @@ from sidecar.jobs.monitor import check_policy
 from sidecar.jobs.redis import connect, spoken
 from sidecar.jobs.store import JobStore
 from sidecar.jobs.worker.arq_consumer import Consumer
-from sidecar.jobs.worker.handler import Workbench
+from sidecar.jobs.worker.handler import JobHandler
 
 SIGN_SECONDS: Final = 2.0
 """Between two signs of life."""
@@ -45,7 +45,7 @@ class Working:
 
 
 @asynccontextmanager
-async def working(store: JobStore, lanes: Mapping[Lane, tuple[Workbench, int]]) -> AsyncIterator[Working]:
+async def working(store: JobStore, lanes: Mapping[Lane, tuple[JobHandler, int]]) -> AsyncIterator[Working]:
     """Work off `lanes`, each at its bench, with so many jobs at once; leaving the block puts back what runs."""
     consumers = [
         Consumer(store.redis, bench.work, queue=store.names.queue(lane), at_once=at_once)

@@ -1,4 +1,4 @@
-"""Opening a connection for the light adapter: names, addresses, proxy, TLS. What is said on it is h1.py's business.
+"""Opening a connection for the light adapter: names, addresses, proxy, TLS. What is said on it is http1.py's business.
 
 Names are looked up in a daemon thread of our own: asyncio's executor would be waited for at the end of the process,
 and a caller reads this process's output to its end.
