@@ -28,7 +28,9 @@ from sidecar.runtime.signals import stop_requested
 
 if TYPE_CHECKING:
     from sidecar.batch.batch import Batch
+    from sidecar.core.progress import ProgressPort
     from sidecar.jobs.store import JobStore
+    from sidecar.jobs.worker.handler import JobHandler
 
 
 def engine_of(
@@ -208,8 +210,8 @@ def job_store(settings: Settings) -> "JobStore":
     return JobStore(settings, keys_of(settings))
 
 
-def job_handlers(settings: Settings, upstream: Upstream, store: "JobStore") -> "dict[Lane, tuple[Workbench, int]]":
-    """A bench for each lane, with the jobs it takes at once. Each has an engine, and so slots, of its own."""
+def job_handlers(settings: Settings, upstream: Upstream, store: "JobStore") -> "dict[Lane, tuple[JobHandler, int]]":
+    """A handler for each lane, with the jobs it takes at once. Each has an engine, and so slots, of its own."""
     from sidecar.jobs.worker.handler import JobHandler
     from sidecar.jobs.worker.lease import Runs
 

@@ -1,4 +1,4 @@
-"""A job as everybody outside Redis knows it. How it is stored is the business of edges/jobs."""
+"""A job as everybody outside Redis knows it. How it is stored is the business of sidecar/jobs."""
 
 from typing import Final, Literal
 
