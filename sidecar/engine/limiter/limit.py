@@ -14,25 +14,19 @@ from sidecar.core.errors import UpstreamFailure
 from sidecar.engine.limiter.breaker import Breaker
 from sidecar.engine.limiter.grant import Grant, Refusals, Unsettled, smoothed
 from sidecar.engine.limiter.lateness import Queueing
-from sidecar.engine.limiter.pacing import Spacing
+from sidecar.engine.limiter.pacing import Spacing, distance
 from sidecar.engine.limiter.pauses import NamedWaits
-from sidecar.engine.limiter.probes import Highest, Levels, Probes, RefusalTime
+from sidecar.engine.limiter.probes import STEP, Highest, Levels, Probes, RefusalTime
 
 FORGOTTEN: Final = 300.0
 """Seconds without a refusal after which what refusals taught counts for nothing: to learn it anew costs a handful of
 them, to hold a class to last night's limit costs its answers. What deadlines taught stays: that costs answers."""
-SPACING: Final = 0.9
-"""Of the even distance between calls (seconds a call is held / limit), so that the limit is what binds."""
 FACT: Final = 3
 """Refused probes since the last fall that make the limit a fact."""
 STEADY: Final = 1.5
 """Seconds since the last fall that it takes as well."""
-PROVISIONAL: Final = 1.5
-"""Calls' lengths for which a gained level is provisional: a refusal meanwhile takes it back and is no fall."""
 RARE: Final = 1.0
 """Seconds between two calls from which a refused probe does not put the next one off: it would cost too much."""
-STEP: Final = 1.25
-"""How much faster a probe is than a limit below one call at once."""
 STOOD_STILL: Final = 1.0
 """Seconds after its deadline that a call ended, from which the process itself stood still."""
 
@@ -86,7 +80,7 @@ class Limit:
         """Seconds between two calls: none until something was refused, then the even distance, nearly."""
         if self._refused_at == -math.inf:
             return 0.0
-        return self.holding / self.found * (SPACING if self.found >= 1 else 1.0)
+        return distance(self.holding, self.found)
 
     @property
     def pause(self) -> float:
@@ -213,10 +207,7 @@ class Limit:
         self._refused(grant, running, failure, probe=probe)
 
     def timed_out(self, grant: Grant, *, overdue: float = 0.0) -> None:
-        """A call had no answer when its deadline came; whether that was fair is looked at here.
-
-        Ended it so many seconds `overdue`, this process stood still, which says nothing of the provider.
-        """
+        """A call had no answer by its deadline; ended seconds `overdue`, it shows that this process stood still."""
         seconds = self._clock() - grant.at
         self.ended(grant)
         if overdue > STOOD_STILL or not self._queueing.fair(seconds):
@@ -260,9 +251,8 @@ class Limit:
             self._rise()
 
     def _rise(self) -> None:
-        now, found = self._clock(), self.found
-        level = min(float(self.ceiling), found + 1 if found >= 1 else min(1.0, found * STEP))
-        self._levels.gain(level, now + PROVISIONAL * self.holding)
+        now = self._clock()
+        level = self._levels.gain(now, self.holding, self.ceiling)
         self.found, self.slots = level, max(1, int(level))
         self._probes.rose(now, confirm=self.refusal_time.confirm, each=self.holding / level, below_one=level < 1)
         self.why = "probes"

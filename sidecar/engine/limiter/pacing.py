@@ -3,8 +3,15 @@
 import math
 from typing import Final
 
+SPACING: Final = 0.9
+"""Of the even distance between calls (seconds a call is held / limit), so that the limit is what binds."""
 LAG: Final = 0.004
 """Seconds by which a call may be sent too late and the next be none the later for it: timers are not exact."""
+
+
+def distance(holding: float, limit: float) -> float:
+    """Seconds between two calls that hold a slot for `holding` seconds each."""
+    return holding / limit * (SPACING if limit >= 1 else 1.0)
 
 
 class Spacing:

@@ -27,6 +27,10 @@ SLOW_CALLS: Final = 3
 """Calls between two probes of a limit below one call at once, at least: a probe is a call sent early there, which says
 something only once some were sent in time."""
 
+STEP: Final = 1.25
+"""How much faster a probe is than a limit below one call at once."""
+PROVISIONAL: Final = 1.5
+"""Calls' lengths for which a gained level is provisional: a refusal meanwhile takes it back and is no fall."""
 CUT: Final = 0.75
 """What a refusal leaves of the limit where nothing was admitted since the one before."""
 LOW: Final = 0.5
@@ -163,10 +167,11 @@ class Levels:
         self.now = self.firm = level
         self._gains.clear()
 
-    def gain(self, level: float, firm_at: float) -> None:
-        """It is this one on trial until `firm_at`."""
-        self.now = level
-        self._gains.append((firm_at, level))
+    def gain(self, now: float, holding: float, ceiling: float) -> float:
+        """One level more, on trial for some calls of `holding` seconds; the level."""
+        self.now = min(float(ceiling), self.now + 1 if self.now >= 1 else min(1.0, self.now * STEP))
+        self._gains.append((now + PROVISIONAL * holding, self.now))
+        return self.now
 
     def settle(self, now: float) -> None:
         """What was on trial long enough is firm."""
