@@ -36,7 +36,7 @@ def run(program: str, **environ: str) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", ["light", "sdk"])
+@pytest.mark.parametrize("name", ["stdlib.client", "openai_sdk"])
 def test_importing_an_adapter_loads_nothing_heavy(name: str) -> None:
     """The one-shot process never pays for an HTTP library; the server listens before the SDK is there."""
     modules = run(f"import sys, sidecar.provider.{name}; print(*sys.modules)").split()
