@@ -1,7 +1,7 @@
 """Jobs as the doors use them: enqueue, look, cancel. How they are worked off is the consumer's and not here.
 
 The state of a job and its text are under keys of ours; arq has an id and nothing else. Every change of state is one
-script (scripts.py), so that it happens whole or not at all, whoever else is at it.
+script (scripts/*.lua), so that it happens whole or not at all, whoever else is at it.
 """
 
 import asyncio
@@ -104,7 +104,7 @@ class JobStore:
         now = time.time_ns() // 1_000_000
         payload = serialize_job(TASK, (), {}, None, now, serializer=_encode)
         times = (_ms(TEXT_SECONDS), _ms(RECORD_SECONDS), self._keep_ms)
-        entries: list[Any] = [self.names.prefix, now, self._room, *times, lane]
+        entries: list[Any] = [self.names.prefix, self._room, *times, lane]
         for name, request in zip(ids, requests, strict=True):
             entries += (name, request.action, submitter(request.user_id) or NOBODY, payload)
         return entries

@@ -1,0 +1,27 @@
+-- Take a job under a lease, or say why not.
+-- ARGV: prefix, id, gen, owner, lease_ms, the most restarts after a crash, keep_ms.
+local P, id, gen, owner, lease_ms, crashes, keep_ms = unpack(ARGV)
+local job = P..'job:'..id
+local r = redis.call('HMGET', job, 'status', 'gen')
+if r[2] ~= gen or (r[1] ~= 'queued' and r[1] ~= 'in_progress') then return {'ended'} end
+local lease = P..'lease:'..id
+local holder = redis.call('GET', lease)
+if holder and holder ~= owner then return {'held', redis.call('PTTL', lease)} end
+local text = redis.call('GET', P..'text:'..id)
+-- With the lease its own already, it asks again because it did not hear the answer.
+local crashed = r[1] == 'in_progress' and not holder and redis.call('HINCRBY', job, 'crashes', 1) or 0
+if not text or crashed > tonumber(crashes) then
+  redis.call('DEL', P..'text:'..id)
+  redis.call('PEXPIRE', job, keep_ms)
+  if not text then
+    redis.call('HSET', job, 'status', 'failed', 'code', 'timeout', 'error', 'The job waited for too long.')
+    return {'expired'}
+  end
+  redis.call('HSET', job, 'status', 'failed', 'code', 'internal',
+    'error', 'The worker ended again and again while it was at this job.')
+  return {'crashed'}
+end
+redis.call('SET', lease, owner, 'PX', lease_ms)
+redis.call('PEXPIRE', P..'arq:in-progress:'..id..'.'..gen, lease_ms)
+redis.call('HSET', job, 'status', 'in_progress')
+return {'go', text, tonumber(redis.call('HGET', job, 'tries') or '0'), crashed}
