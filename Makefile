@@ -4,6 +4,8 @@
 PYTHON ?=
 # More arguments for what is run: make test ARGS="-k queue -x"
 ARGS ?=
+# Tests at once: they mostly wait, and a machine of two cores has time for three.
+WORKERS ?= 3
 UV := uv==0.13.9
 BIN := .venv-dev/bin
 
@@ -15,11 +17,11 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: test debug lint dev run bench lock clean help
 
 test: lint ## lint, then the tests, in an environment of its own
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 # Not tests/process: what is proved there happens in processes whose environment the tests make.
 debug: dev ## the tests of what runs inside one process once more, with asyncio's debug mode on
-	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest tests/unit tests/edge $(ARGS)
+	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/unit tests/edge $(ARGS)
 
 lint: dev ## ruff and mypy
 	$(BIN)/ruff check .
