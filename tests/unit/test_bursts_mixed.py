@@ -114,7 +114,7 @@ def test_all_kinds_share_one_limit_and_all_are_answered() -> None:
     crowd, provider, end = run(scene())
     assert crowd.ended == {"chat ok": 120, "raw ok": 60, "stream ok": 60, "summarize ok": 5, "job ok": 5}
     assert len(crowd.streamed) == 60 * 6
-    assert provider.refused <= 0.2 * provider.answered
+    assert provider.refused <= 0.25 * provider.answered
     # Jobs had their small share of it, no more: they are the longest, and nobody waits for them.
     assert end <= 25.0
     assert crowd.engine.calls.limit.found < 24

@@ -116,7 +116,7 @@ def test_each_probe_that_is_refused_doubles_the_wait_for_the_next() -> None:
         provider.probe()
         provider.refuse()
         waits.append(provider.room())
-    assert waits == pytest.approx([0.2, 0.4, 0.7, 0.7], abs=0.06)
+    assert waits == pytest.approx([0.2, 0.4, 0.5, 0.5], abs=0.06)
     assert (provider.limit.found, provider.limit.generation, provider.limit.pause) == (16, 1, 0.0)
 
 

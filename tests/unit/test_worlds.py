@@ -39,6 +39,7 @@ MORE_REFUSED = {
     "tokens, small burst": 0.25,
     # Each finds its share without a word to the others, by refusals.
     "three sidecars, 16 slots": 0.3,
+    "three sidecars, 12 slots, bare": 0.3,
     "three sidecars, bucket 1500/60": 0.3,
     "three sidecars, bucket 1200/10": 0.3,
 }

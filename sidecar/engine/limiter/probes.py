@@ -10,9 +10,9 @@ from typing import Final
 
 FIRST: Final = 0.1
 """Seconds after a fall until one call more than the limit is sent."""
-CALLS: Final = 8
+CALLS: Final = 7
 """Calls between two such probes, at most; a refused one doubles the time. So their refusals stay a small share."""
-SHORTEST_LONG: Final = 0.7
+SHORTEST_LONG: Final = 0.5
 LONGEST_LONG: Final = 20.0
 """Seconds that these calls are taken to last, at least and at most."""
 SOONER: Final = 0.35
