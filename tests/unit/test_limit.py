@@ -37,6 +37,16 @@ class Provider:
             grant = self.calls.pop(0)
             self.limit.succeeded(grant, running=len(self.calls))
 
+    def burst_at_a_queue(self) -> None:
+        """Forty calls at a server with one slot of 2 s: twelve are answered, the others end at 25 s."""
+        self.send(40)
+        for _ in range(12):
+            self.clock.now += 2.0
+            self.answer()
+        self.clock.now += 1.0
+        for _ in range(28):
+            self.limit.timed_out(self.calls.pop())
+
     def room(self) -> float:
         """Seconds until the next call may be sent."""
         return self.limit.room(len(self.calls)) - self.clock.now
@@ -294,13 +304,7 @@ def test_a_queue_is_noticed_after_a_day_of_answers() -> None:
         provider.send()
         provider.clock.now += 2.0
         provider.answer()
-    provider.send(40)
-    for _ in range(12):
-        provider.clock.now += 2.0
-        provider.answer()
-    provider.clock.now += 1.0
-    for _ in range(28):
-        provider.limit.timed_out(provider.calls.pop())
+    provider.burst_at_a_queue()
     assert (provider.limit.slots, provider.limit.why) == (1, "deadlines")
     assert provider.limit.holding == pytest.approx(2.0, rel=0.1)
 
@@ -334,13 +338,7 @@ def test_a_process_that_stood_still_blames_nobody() -> None:
 def test_a_refusal_ends_a_try_of_more_at_a_queue() -> None:
     """A server that queues and then refuses: what it refused down to is what estimates count on."""
     provider = Provider()
-    provider.send(40)
-    for _ in range(12):
-        provider.clock.now += 2.0
-        provider.answer()
-    provider.clock.now += 1.0
-    for _ in range(28):
-        provider.limit.timed_out(provider.calls.pop())
+    provider.burst_at_a_queue()
     for _ in range(40):
         provider.send(provider.limit.slots)
         provider.clock.now += 2.0
