@@ -1,4 +1,4 @@
-"""The long run of tests/chaos.py: many seeds, each a mix of faults, cancellations and signals. Counts what was lost.
+"""Run tests/support/chaos.py with many seeds, each a mix of faults, cancellations and signals; count what was lost.
 
 Usage: bench_chaos.py [RUNS] [REQUESTS] [FIRST SEED]
 """
@@ -10,7 +10,7 @@ from rig import ROOT, line
 
 sys.path.insert(0, str(ROOT))
 
-from tests.chaos import run
+from tests.support.chaos import run
 
 
 def main() -> None:

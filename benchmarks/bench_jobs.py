@@ -23,10 +23,10 @@ from arq.connections import ArqRedis
 from sidecar.core.contract import Request
 from sidecar.jobs.redis import connect
 from sidecar.jobs.store import JobStore
-from tests.jobbing import jobs_of
-from tests.toll import killed_workers, stopped_redis
-from tests.valkeys import Valkey, valkey
-from tests.wire import settings_of
+from tests.support.http_sidecar import settings_of
+from tests.support.job_crashes import killed_workers, stopped_redis
+from tests.support.valkey import Valkey, valkey
+from tests.support.workers import jobs_of
 
 EMPTY = Path(__file__).with_name("empty_worker.py")
 

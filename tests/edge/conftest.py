@@ -10,14 +10,14 @@ import pytest
 import pytest_asyncio
 import uvloop
 
-from tests.valkeys import Valkey, valkey
+from tests.support.valkey import Valkey, valkey
 
 
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
-    if item.path.name.startswith("test_http"):
+    if item.path.parent.name == "http":
         loops["uvloop"] = uvloop.new_event_loop
     return loops
 

@@ -1,0 +1,313 @@
+"""Promises of one connection: times, stamps, and our envelope on whatever is wrong with the HTTP itself."""
+
+import asyncio
+import socket
+import time
+
+import pytest
+from aiohttp import web
+
+from sidecar.http.app import application
+from sidecar.http.request import Arrival
+from sidecar.http.responses.envelope import json_response
+from sidecar.http.router import Route, Routes
+from sidecar.wiring import engine_of
+from tests.support.held_provider import HeldUpstream
+from tests.support.http_sidecar import CHAT, PATIENCE, Answer, Caller, head, post, running, serving, settings_of
+
+GET_HEALTH = head(path="/health", method="GET")
+
+
+def check_refusal(answer: Answer, status: int, code: str) -> None:
+    assert (answer.status, answer.json["code"], answer.json["success"]) == (status, code, False)
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["x-request-id"]
+    assert b"Traceback" not in answer.body
+
+
+@pytest.mark.parametrize("path", ["/", "/ai/", "//ai", "/AI", "/v2/chat/completions", "/%00", "/%ff", "*x"])
+async def test_an_unknown_address_is_404(path: str) -> None:
+    """In the envelope, whatever the method."""
+    async with running() as sidecar:
+        if path.startswith("/"):
+            check_refusal(await sidecar.ask(head(path=path, method="GET")), 404, "not_found")
+            check_refusal(await sidecar.ask(post(path=path)), 404, "not_found")
+        else:
+            check_refusal(await sidecar.ask(head(path=path, method="GET")), 400, "bad_request")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
+async def test_a_wrong_method_is_405_with_the_right_ones(method: str) -> None:
+    """Who asks wrongly is told how to ask."""
+    async with running() as sidecar:
+        answer = await sidecar.ask(head(method=method))
+        check_refusal(answer, 405, "method_not_allowed")
+        assert answer.headers["allow"] == "POST"
+        assert (await sidecar.ask(post(path="/health"))).headers["allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET\r\n\r\n", 400),
+        (b"GET /health HTTP/9.9\r\nHost: x\r\n\r\n", 400),
+        (b"BREW /health HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /health HTTP/1.1\r\n\r\n", 400),
+        (b"GET http:// HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 500, 400),
+        (head("No colon here"), 400),
+        (head("Nul: a\x00b"), 400),
+        (head("Content-Length: 5", "Content-Length: 6"), 400),
+        (head("Content-Length: 5", "Content-Length: 5"), 400),
+        (head("Content-Length: -1"), 400),
+        (head("Content-Length: 5x"), 400),
+        (head("Content-Length: 99999999999999999999999"), 400),
+        (head("Content-Length: 5", "Transfer-Encoding: chunked"), 400),
+        (head("Long: " + "x" * 100_000), 431),
+        (head("X" * 100_000 + ": 1"), 431),
+        (head(path="/" + "x" * 100_000), 431),
+        (head(*(f"H{n}: 1" for n in range(500))), 431),
+    ],
+    ids=range(20),
+)
+async def test_a_protocol_error_is_answered_in_the_envelope(request_: bytes, status: int) -> None:
+    """The library's own errors too are JSON, with an id; then the connection ends."""
+    async with running() as sidecar, await sidecar.call() as caller:
+        await caller.say(request_)
+        check_refusal(await caller.hear(), status, "bad_request")
+        assert await caller.rest() == b""
+
+
+async def test_a_protocol_error_behind_a_request_is_answered_after_it() -> None:
+    """What was asked properly before gets its answer first."""
+    upstream = HeldUpstream(held=True)
+    async with running(upstream) as sidecar, await sidecar.call() as caller:
+        await caller.say(post())
+        await upstream.reached()
+        await caller.say(b"nonsense\r\n\r\n")
+        upstream.gate.set()
+        assert (await caller.hear()).json["success"]
+        check_refusal(await caller.hear(), 400, "bad_request")
+        assert await caller.rest() == b""
+
+
+async def test_a_refused_caller_who_goes_on_sending_reads_his_answer() -> None:
+    """Megabytes behind a bad request are thrown away: the answer is not lost in a reset."""
+    async with running() as sidecar, await sidecar.call() as caller:
+        await caller.say(b"nonsense\r\n\r\n" + b"x" * 8_000_000)
+        check_refusal(await caller.hear(), 400, "bad_request")
+        assert await caller.rest() == b""
+
+
+async def test_what_a_refused_caller_goes_on_sending_is_taken_for_a_while_only() -> None:
+    """After the linger time the connection is closed, whoever still sends."""
+    async with (
+        running(timings={"linger_seconds": 0.05}, MAX_BODY_BYTES="2048") as sidecar,
+        await sidecar.call() as caller,
+    ):
+        await caller.say(head("Content-Type: application/json", "Content-Length: 1000000000"))
+        assert (await caller.hear()).status == 413
+        with pytest.raises(ConnectionError):
+            await caller.flood()
+
+
+async def test_half_sent_headers_are_408() -> None:
+    """Who holds a connection without asking anything is told so and let go."""
+    async with running(timings={"header_seconds": 0.05}) as sidecar, await sidecar.call() as caller:
+        await caller.say(b"POST /ai HTTP/1.1\r\nHost:")
+        check_refusal(await caller.hear(), 408, "request_timeout")
+        assert await caller.rest() == b""
+
+
+async def test_half_sent_headers_on_a_kept_connection_are_408() -> None:
+    """The time counts from the first byte of each request."""
+    async with running(timings={"header_seconds": 0.05}) as sidecar, await sidecar.call() as caller:
+        await caller.say(GET_HEALTH)
+        assert (await caller.hear()).status == 200
+        await caller.say(b"\r\nGET /hea")
+        check_refusal(await caller.hear(), 408, "request_timeout")
+        assert await caller.rest() == b""
+
+
+async def test_half_sent_headers_behind_a_request_are_408_after_its_answer() -> None:
+    """A request in work does not stop the clock of the next for good."""
+    upstream = HeldUpstream(held=True)
+    async with running(upstream, timings={"header_seconds": 0.05}) as sidecar, await sidecar.call() as caller:
+        await caller.say(post())
+        await upstream.reached()
+        await caller.say(b"GET /hea")
+        upstream.gate.set()
+        assert (await caller.hear()).json["success"]
+        check_refusal(await caller.hear(), 408, "request_timeout")
+
+
+async def test_headers_in_time_are_served_however_slow_the_answer() -> None:
+    """The headers' time ends with the headers."""
+    upstream = HeldUpstream(held=True)
+    async with (
+        running(upstream, timings={"header_seconds": 0.05}) as sidecar,
+        await sidecar.call() as caller,
+        await sidecar.call() as silent,
+    ):
+        await caller.say(post())
+        await upstream.reached()
+        assert await silent.rest() == b""  # that long, the time for headers has passed
+        upstream.gate.set()
+        assert (await caller.hear()).json["success"]
+
+
+async def test_a_connection_that_says_nothing_is_closed_without_a_word() -> None:
+    """Nothing was asked, so nothing is answered."""
+    async with running(timings={"header_seconds": 0.05}) as sidecar, await sidecar.call() as caller:
+        assert await caller.rest() == b""
+
+
+async def test_an_idle_kept_connection_is_closed_without_a_word() -> None:
+    """A reply that nobody asked for would be taken for the next request's."""
+    async with running(timings={"idle_seconds": 0.05}) as sidecar, await sidecar.call() as caller:
+        await caller.say(GET_HEALTH)
+        assert (await caller.hear()).status == 200
+        assert await caller.rest() == b""
+
+
+async def test_pipelined_requests_are_answered_in_order() -> None:
+    """One connection, three requests at once, three answers."""
+    async with running() as sidecar, await sidecar.call() as caller:
+        await caller.say(GET_HEALTH + post() + head(path="/nowhere", method="GET"))
+        assert (await caller.hear()).json["status"] == "healthy"
+        assert (await caller.hear()).json["data"] == "An answer."
+        check_refusal(await caller.hear(), 404, "not_found")
+
+
+async def test_requests_are_stamped_when_they_arrive() -> None:
+    """The first at accept, a later one at its first byte, a pipelined one when its turn comes."""
+    stamps: list[float] = []
+    gate = asyncio.Event()
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        assert isinstance(request, Arrival)
+        stamps.append(request.arrived)
+        if request.path == "/held":
+            await gate.wait()
+        return json_response(b"{}")
+
+    async with serving(answer) as (host, port), await Caller.connect(host, port) as caller:
+        await caller.say(head(path="/held", method="GET") + GET_HEALTH)
+        connected = time.monotonic()
+        async with serving(answer, header_seconds=0.05) as other, await Caller.connect(*other) as silent:
+            await silent.rest()  # lets some time pass
+        released = time.monotonic()
+        gate.set()
+        await caller.hear()
+        await caller.hear()
+        half, rest = GET_HEALTH[:9], GET_HEALTH[9:]
+        idle = time.monotonic()
+        await caller.say(half)
+        async with serving(answer, header_seconds=0.05) as other, await Caller.connect(*other) as silent:
+            await silent.rest()
+        completed = time.monotonic()
+        await caller.say(rest)
+        await caller.hear()
+    first, pipelined, later = stamps
+    assert first <= connected + 0.02
+    assert pipelined >= released
+    assert idle <= later < completed
+
+
+async def test_line_ends_between_requests_start_no_clock() -> None:
+    """Old clients send one too many; it is no request."""
+    stamps: list[float] = []
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        assert isinstance(request, Arrival)
+        stamps.append(request.arrived)
+        return json_response(b"{}")
+
+    async with serving(answer) as (host, port), await Caller.connect(host, port) as caller:
+        await caller.say(GET_HEALTH)
+        await caller.hear()
+        await caller.say(b"\r\n")
+        async with serving(answer, header_seconds=0.05) as other, await Caller.connect(*other) as silent:
+            await silent.rest()
+        asked = time.monotonic()
+        await caller.say(GET_HEALTH)
+        await caller.hear()
+    assert stamps[1] >= asked
+
+
+async def test_a_fault_in_a_door_is_internal() -> None:
+    """What nobody foresaw is answered, with its id and without its words; the connection goes on."""
+
+    async def faulty(_request: Arrival) -> web.Response:
+        raise ValueError("canary")
+
+    door = Route("faulty", {"GET": faulty})
+    async with (
+        serving(application(Routes({"/faulty": door}), engine_of(settings_of(), HeldUpstream()))) as (host, port),
+        await Caller.connect(host, port) as caller,
+    ):
+        for _ in range(2):
+            await caller.say(head("X-Request-ID: mine", path="/faulty", method="GET"))
+            answer = await caller.hear()
+            check_refusal(answer, 500, "internal")
+            assert answer.headers["x-request-id"] == "mine"
+            assert b"canary" not in answer.body
+
+
+async def test_a_fault_outside_the_doors_is_internal_too() -> None:
+    """Even a broken wrapper speaks our JSON."""
+
+    async def broken(_request: web.BaseRequest) -> web.StreamResponse:
+        raise ValueError("canary")
+
+    async with serving(broken) as (host, port), await Caller.connect(host, port) as caller:
+        await caller.say(GET_HEALTH)
+        answer = await caller.hear()
+        check_refusal(answer, 500, "internal")
+        assert b"canary" not in answer.body
+
+
+async def test_a_declined_upgrade_is_an_ordinary_request() -> None:
+    """Nobody here speaks WebSocket."""
+    async with running() as sidecar, await sidecar.call() as caller:
+        await caller.say(head("Connection: Upgrade", "Upgrade: websocket", path="/health", method="GET") + GET_HEALTH)
+        assert (await caller.hear()).status == 200
+        assert (await caller.hear()).status == 200
+
+
+async def test_old_clients_are_served() -> None:
+    """HTTP/1.0 without a Host, and the connection ends with the answer."""
+    async with running() as sidecar, await sidecar.call() as caller:
+        await caller.say(b"GET /health HTTP/1.0\r\n\r\n")
+        assert (await caller.hear()).status == 200
+        assert await caller.rest() == b""
+
+
+async def test_half_sent_requests_leave_the_server_serving_others() -> None:
+    """A hundred who stop in the middle take nothing from the next."""
+    async with running() as sidecar:
+        callers = [await sidecar.call() for _ in range(100)]
+        try:
+            for number, caller in enumerate(callers):
+                await caller.say(post()[: number + 1])
+            assert (await sidecar.ask(post())).json["success"]
+        finally:
+            for caller in callers:
+                await caller.leave()
+
+
+async def test_a_reset_connection_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    """Callers crash; that is no news."""
+    upstream = HeldUpstream(held=True)
+    async with running(upstream) as sidecar:
+        sock = socket.create_connection((sidecar.listening.host, sidecar.listening.port))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+        sock.sendall(post(CHAT))
+        await upstream.reached()
+        sock.close()
+        async with asyncio.timeout(PATIENCE):
+            await upstream.left.wait()
+        assert (await sidecar.ask(GET_HEALTH)).status == 200
+    assert not [record for record in caplog.records if record.levelname in {"WARNING", "ERROR"}]

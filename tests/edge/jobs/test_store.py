@@ -1,0 +1,310 @@
+"""Promises of the jobs in Redis, with a real Valkey: joined or begun, all or nothing, cancelled by the last one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from sidecar.core.contract import Action, Request
+from sidecar.core.errors import JobsUnavailable, Overloaded, UpstreamError
+from sidecar.core.jobs import Job
+from sidecar.jobs.store import JobStore
+from sidecar.jobs.worker.lease import Held, Run, Runs, Stopped
+from tests.support.valkey import Valkey
+from tests.support.workers import jobs_of, lecture
+
+
+@pytest_asyncio.fixture
+async def store(server: Valkey) -> AsyncIterator[JobStore]:
+    async with jobs_of(REDIS_URL=server.url, JOB_QUEUE_SIZE="20") as jobs:
+        yield jobs
+
+
+async def one(store: JobStore, job_id: str) -> Job:
+    [job] = await store.look([job_id])
+    assert job is not None
+    return job
+
+
+async def queued(store: JobStore) -> list[str]:
+    """The ids in both queues, the day's first, each lane in its order."""
+    names = [name for queue in store.names.queues for name in await store.redis.zrange(queue, 0, -1)]
+    return [name.decode().partition(".")[0] for name in names]
+
+
+async def run_of(store: JobStore, job_id: str) -> Run:
+    """A run of the job, as a worker begins it."""
+    redis: Any = store.redis
+    gen = await redis.hget(store.names.job(job_id), "gen")
+    return await Runs(store, keep_seconds=60).begin(f"{job_id}.{gen.decode()}")
+
+
+async def test_jobs_come_in_the_order_of_their_requests(store: JobStore) -> None:
+    """The reply's order is the request's, and so is the queue's."""
+    requests = [lecture(number) for number in range(10)]
+    jobs = await store.enqueue(requests)
+    assert [job.job_id for job in jobs] == [store.id_of(request) for request in requests]
+    assert {job.status for job in jobs} == {"queued"}
+    assert await queued(store) == [job.job_id for job in jobs]
+
+
+async def test_the_same_request_is_the_same_job(store: JobStore) -> None:
+    """A cron that runs twice pays once; inside one list too."""
+    first = await store.enqueue([lecture(1), lecture(2), lecture(1)])
+    assert await store.enqueue([lecture(2), lecture(1)]) == [first[1], first[0]]
+    assert len(await queued(store)) == 2
+
+
+async def test_two_processes_at_once_make_one_job_each(server: Valkey, store: JobStore) -> None:
+    """Whoever comes first enqueues, the other joins, whatever the interleaving."""
+    requests = [lecture(number) for number in range(20)]
+    async with jobs_of(REDIS_URL=server.url) as other:
+        mine, theirs = await asyncio.gather(store.enqueue(requests), other.enqueue(requests[::-1]))
+    assert mine == theirs[::-1]
+    assert len(await queued(store)) == 20
+
+
+async def test_who_asks_is_part_of_a_chat_and_of_nothing_else(store: JobStore) -> None:
+    """Two pupils' chats are two; a text's summary is everybody's; a chat of nobody is always a new one."""
+
+    def ids(action: Action, *users: str) -> set[str]:
+        return {store.id_of(Request(action=action, content="Why?", user_id=user)) for user in users}
+
+    assert len(ids("chat", "7", "8", "7")) == 2
+    assert len(ids("summarize", "7", "8", "")) == len(ids("analyze", "7", "8", "")) == 1
+    assert not ids("chat", "") & ids("chat", "")
+
+
+async def test_a_full_queue_refuses_the_whole_list(store: JobStore) -> None:
+    """All or nothing; what would only join needs no room."""
+    await store.enqueue([lecture(number) for number in range(15)])
+    with pytest.raises(Overloaded) as refused:
+        await store.enqueue([lecture(number) for number in range(14, 24)])
+    assert refused.value.retry_after
+    assert len(await queued(store)) == 15
+    assert len(await store.enqueue([lecture(number) for number in range(15)])) == 15
+
+
+async def test_a_finished_job_is_joined_until_it_is_forgotten(store: JobStore) -> None:
+    """Who comes later gets the result, and no text stays behind."""
+    [job] = await store.enqueue([lecture(1)])
+    run = await run_of(store, job.job_id)
+    await run.complete("Rivers.")
+    [again] = await store.enqueue([lecture(1)])
+    assert (again.job_id, again.status) == (job.job_id, "complete")
+    assert (await one(store, job.job_id)).data == "Rivers."
+    assert not await store.redis.exists(store.names.text(job.job_id))
+
+
+async def test_who_joins_a_finished_job_has_its_result_as_long_as_anybody(store: JobStore) -> None:
+    """What the evening's cron hears is complete is there in the morning, however old it was."""
+    [job] = await store.enqueue([lecture(1)])
+    await (await run_of(store, job.job_id)).complete("Rivers.")
+    redis: Any = store.redis
+    name, by = store.names.job(job.job_id), f"{store.names.prefix}by:{job.job_id}"
+    for left, least in ((1_000, 3 * 24 * 3600 * 1000 - 60_000), (10**9, 10**9 - 60_000)):
+        await redis.pexpire(name, left)
+        await redis.pexpire(by, left)
+        await store.enqueue([lecture(1)])
+        assert min(await redis.pttl(name), await redis.pttl(by)) >= least
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled"])
+async def test_what_failed_or_was_cancelled_starts_anew(store: JobStore, end: str) -> None:
+    """The second try is a new one, with its text, and nothing of the first."""
+    [job] = await store.enqueue([lecture(1)])
+    if end == "failed":
+        run = await run_of(store, job.job_id)
+        await run.fail(UpstreamError())
+    else:
+        await store.cancel(job.job_id)
+    assert (await one(store, job.job_id)).status == end
+    [again] = await store.enqueue([lecture(1)])
+    assert again.status == "queued"
+    assert (await one(store, job.job_id)).error == ""
+    assert (await run_of(store, job.job_id)).request == lecture(1)
+
+
+async def test_the_last_submitter_cancels(store: JobStore) -> None:
+    """One who leaves does not take the others' job along; who asked twice is one."""
+    seven, eight = (Request(action="summarize", content="Same.", user_id=name) for name in ("7", "8"))
+    [job] = await store.enqueue([seven])
+    await store.enqueue([eight, seven])
+    left = await store.cancel(job.job_id, user="7")
+    assert left is not None
+    assert left.status == "queued"
+    left = await store.cancel(job.job_id, user="stranger")
+    assert left is not None
+    assert left.status == "queued"
+    gone = await store.cancel(job.job_id)
+    assert gone is not None
+    assert gone.status == "cancelled"
+    assert await queued(store) == []
+    assert not await store.redis.exists(store.names.text(job.job_id))
+
+
+async def test_cancelling_takes_the_result_along(store: JobStore) -> None:
+    """Deleting is what the caller asked for, also when the job has ended."""
+    [job] = await store.enqueue([lecture(1)])
+    await (await run_of(store, job.job_id)).complete("Rivers.")
+    assert await store.cancel(job.job_id) == Job(job_id=job.job_id, status="cancelled")
+
+
+async def test_what_is_not_there_is_none(store: JobStore) -> None:
+    """Unknown and expired look the same."""
+    assert await store.look(["0" * 32, "x"]) == [None, None]
+    assert await store.cancel("0" * 32) is None
+
+
+async def test_a_waiting_caller_takes_the_nights_job_along(store: JobStore) -> None:
+    """A teacher who asks for what the night has queued does not wait behind the night."""
+    jobs = await store.enqueue([lecture(number) for number in range(3)])
+    await store.enqueue([lecture(2)], lane="day")
+    assert await queued(store) == [jobs[2].job_id, jobs[0].job_id, jobs[1].job_id]
+
+
+async def test_only_one_runs_a_job(store: JobStore) -> None:
+    """A lease is one run's; the next gets it when it was put back."""
+    [job] = await store.enqueue([lecture(1)])
+    run = await run_of(store, job.job_id)
+    with pytest.raises(Held):
+        await run_of(store, job.job_id)
+    await run.put_back(failed=True)
+    again = await run_of(store, job.job_id)
+    assert (again.tries, again.crashes) == (1, 0)
+    await run.put_back(failed=True)  # too late: it is another's
+    with pytest.raises(Held):
+        await run.renew()
+    await again.renew()
+    await again.put_back(failed=False)
+    # Waiting again is not over: who takes it for that would take it out of the queue.
+    with pytest.raises(Held):
+        await run.renew()
+    assert await queued(store) == [job.job_id]
+
+
+async def test_who_did_not_hear_that_it_began_begins_again(store: JobStore) -> None:
+    """The same owner finds his own lease, and no restart is counted."""
+    [job] = await store.enqueue([lecture(1)])
+    [name] = await store.redis.zrange(store.names.queue("night"), 0, -1)
+    begin = Runs(store, keep_seconds=60).begin
+    await begin(name.decode(), "me")
+    assert (await begin(name.decode(), "me")).crashes == 0
+    with pytest.raises(Held):
+        await begin(name.decode(), "somebody")
+    assert (await one(store, job.job_id)).status == "in_progress"
+
+
+async def test_a_failure_told_late_is_still_one(store: JobStore) -> None:
+    """Redis was away for longer than a lease: nobody else is at the job, and nobody would end it."""
+    jobs = await store.enqueue([lecture(1), lecture(2)])
+    failing, trying = [await run_of(store, job.job_id) for job in jobs]
+    for job in jobs:
+        await store.redis.delete(f"{store.names.prefix}lease:{job.job_id}")
+    await failing.fail(UpstreamError("No."))
+    await trying.put_back(failed=True)
+    assert [job.status for job in await store.look([job.job_id for job in jobs]) if job] == ["failed", "queued"]
+    again = await run_of(store, jobs[1].job_id)
+    assert (again.tries, again.crashes) == (1, 0)
+
+
+async def test_a_lost_lease_is_a_restart_and_no_failure(store: JobStore) -> None:
+    """What a killed worker had is taken up again, and counted apart."""
+    [job] = await store.enqueue([lecture(1)])
+    await run_of(store, job.job_id)
+    await store.redis.delete(f"{store.names.prefix}lease:{job.job_id}")  # its time is over
+    again = await run_of(store, job.job_id)
+    assert (again.tries, again.crashes) == (0, 1)
+
+
+async def test_an_answer_counts_whoever_found_it(store: JobStore) -> None:
+    """A run that stood still for long and ends after all is not thrown away; the other hears that it is over."""
+    [job] = await store.enqueue([lecture(1)])
+    slow = await run_of(store, job.job_id)
+    await store.redis.delete(f"{store.names.prefix}lease:{job.job_id}")
+    quick = await run_of(store, job.job_id)
+    with pytest.raises(Held):
+        await slow.fail(UpstreamError())
+    assert (await one(store, job.job_id)).status == "in_progress"
+    await slow.complete("Slow.")
+    with pytest.raises(Stopped):
+        await quick.renew()
+    await quick.complete("Quick.")
+    assert (await one(store, job.job_id)).data == "Slow."
+
+
+async def test_a_cancelled_run_hears_it_at_its_next_part(store: JobStore) -> None:
+    """The part is paid for and kept; the run is over."""
+    [job] = await store.enqueue([lecture(1)])
+    run = await run_of(store, job.job_id)
+    await run.keep(b"one", "Part.", done=1, total=3)
+    assert (await one(store, job.job_id)).parts_done == 1
+    await store.cancel(job.job_id)
+    with pytest.raises(Stopped):
+        await run.keep(b"two", "Part.", done=2, total=3)
+    assert await run.find(b"two") == "Part."
+    await run.complete("Too late.")
+    assert (await one(store, job.job_id)).data == ""
+
+
+async def test_a_text_that_waited_too_long_is_said_so(store: JobStore) -> None:
+    """A job whose text is gone ends with words, not with silence."""
+    [job] = await store.enqueue([lecture(1)])
+    await store.redis.delete(store.names.text(job.job_id))
+    with pytest.raises(Stopped):
+        await run_of(store, job.job_id)
+    assert (await one(store, job.job_id)).code == "timeout"
+
+
+async def test_everything_has_a_lifetime_and_the_prefix(server: Valkey, store: JobStore) -> None:
+    """Nothing stays in Redis for ever but the queues, and nothing is anybody else's."""
+    [job, *_] = await store.enqueue([lecture(number) for number in range(3)])
+    run = await run_of(store, job.job_id)
+    await run.keep(b"one", "Part.", done=1, total=3)
+    async with server.client() as client:
+        for key in await client.keys("*"):
+            assert key.startswith("moodle-sidecar:")
+            if ":queue:" not in key:
+                assert 0 < await client.pttl(key) <= 26 * 3600 * 1000, key
+
+
+async def test_arq_is_told_no_text(server: Valkey, store: JobStore) -> None:
+    """Its arguments are in its logs; they hold nothing."""
+    await store.enqueue([lecture(77)])
+    async with server.client() as client:
+        for key in await client.keys("*arq:job:*"):
+            assert "Lecture77x" not in str(await client.get(key))
+
+
+@pytest.mark.parametrize("how", ["gone", "silent"])
+async def test_a_redis_that_is_away_is_said_so_in_time(server: Valkey, store: JobStore, how: str) -> None:
+    """Every verb ends within its limit and says what is wrong; afterwards all is well without a restart."""
+    [job] = await store.enqueue([lecture(1)])
+    if how == "gone":
+        await server.kill()
+    else:
+        server.pause()
+    for verb in (
+        store.enqueue([lecture(2)], limit=0.1),
+        store.look([job.job_id], limit=0.1),
+        store.cancel(job.job_id, limit=0.1),
+        store.workers(limit=0.1),
+    ):
+        async with asyncio.timeout(2):
+            with pytest.raises(JobsUnavailable, match="Redis"):
+                await verb
+    if how == "gone":
+        await server.start()
+    else:
+        server.resume()
+    assert (await one(store, job.job_id)).job_id == job.job_id
+    assert len(await store.enqueue([lecture(2)])) == 1
+
+
+async def test_a_list_that_is_refused_leaves_nothing(store: JobStore) -> None:
+    """Refused texts must not fill the Redis whose queue is full already."""
+    with pytest.raises(Overloaded):
+        await store.enqueue([lecture(number) for number in range(21)])
+    assert not [key async for key in store.redis.scan_iter("*")]

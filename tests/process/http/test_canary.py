@@ -1,0 +1,252 @@
+"""No key, no token and no text of a user in any log, error, status or argument, on any path, failures included."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from sidecar.demo.options import Options
+from sidecar.demo.provider import Demo
+from sidecar.demo.server import serve
+from tests.support.http_sidecar import head, post
+from tests.support.paths import ROOT
+from tests.support.server_process import served
+
+KEY = "sk-canaryKEY4711secret"
+TOKEN = "canaryTOKEN4712"
+SECRET = "canarySECRET4713"
+TEXT = "canaryTEXT4714 of a pupil"
+USER = "canaryUSER4715"
+SECRETS = (KEY, TOKEN, SECRET)
+ALL = (*SECRETS, "canaryTEXT4714", USER)
+
+TROUBLES = [
+    "",
+    "status=400",
+    "status=401",
+    "status=404",
+    "status=429",
+    "status=500",
+    "status=503",
+    "quota=true",
+    "no_max_tokens=true",
+    "cut=before",
+    "cut=headers",
+    "cut=body",
+    *(
+        f"garbage={kind}"
+        for kind in ("html", "text", "empty", "truncated", "nocontent", "refusal", "huge", "wrongtypes")
+    ),
+    "api_key=other",
+    "stall=1",
+]
+
+
+@pytest.fixture
+async def demo() -> AsyncIterator[Demo]:
+    async with serve(Options()) as running:
+        yield running
+
+
+def environment(demo: Demo) -> dict[str, str]:
+    return {
+        "OPENAI_API_KEY": KEY,
+        "OPENAI_BASE_URL": f"{demo.url}/v1",
+        "SIDECAR_TOKEN": TOKEN,
+        "AI_REQUIRE_TOKEN": "true",
+        "SEND_USER": "true",
+        "USER_SECRET": SECRET,
+        "LOG_LEVEL": "debug",
+        "OPENAI_LOG": "debug",
+        "PYTHONASYNCIODEBUG": "1",
+        "REQUEST_TIMEOUT": "2",
+    }
+
+
+def request(trouble: str, action: str = "chat") -> bytes:
+    content = f"{TEXT} [demo {trouble}]" if trouble else TEXT
+    return json.dumps({"action": action, "content": content, "context": TEXT * 200, "user_id": USER}).encode()
+
+
+def arguments_of(pid: int) -> bytes:
+    """What the process list shows."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+async def test_the_server_keeps_every_secret(demo: Demo) -> None:
+    """Through every trouble of the provider, every refusal at the door, a drain and a kill."""
+    async with served(**environment(demo)) as server:
+        bearer = f"Authorization: Bearer {TOKEN}"
+        said = b""
+        for trouble in TROUBLES:
+            # An answer between two troubles keeps the breaker closed, so that each of them reaches the provider.
+            assert (await server.ask(post(request(""), bearer))).json["success"]
+            for action in ("chat", "summarize"):
+                answer = await server.ask(post(request(trouble, action), bearer))
+                if not answer.json["success"]:
+                    said += answer.body
+        for raw in (
+            post(request("")),
+            post(request(""), f"Authorization: Bearer {TOKEN}x"),
+            post(request("")[:-9], bearer),
+            post(request("").replace(b'"chat"', b'"canaryTEXT4714"'), bearer),
+            post(request(""), bearer, kind="text/canaryTEXT4714"),
+            post(request(""), bearer, "Content-Encoding: gzip"),
+            post(b'{"content": {"canaryTEXT4714": 1}, "action": "chat"}', bearer),
+            post(b"\xff canaryTEXT4714", bearer),
+            head(path="/canaryTEXT4714?canaryTEXT4714", method="GET"),
+            b"canaryTEXT4714\r\n\r\n",
+            b"GET / HTTP/1.1\r\ncanaryTEXT4714\r\n\r\n",
+            post(b"", f"X-Long: canaryTEXT4714{'x' * 20_000}"),
+        ):
+            said += (await server.ask(raw)).body
+        said += (await server.get("/status")).body
+        stalled = asyncio.create_task(server.ask(post(request("stall=1"), bearer)))
+        await demo.until(lambda stats: stats.in_flight == 1)
+        arguments = arguments_of(server.process.pid)
+        server.process.terminate()
+        said += (await stalled).body
+        assert await server.ended() == 0
+    for canary in ALL:
+        assert canary.encode() not in server.raw
+        assert canary.encode() not in said
+        assert canary.encode() not in arguments
+    assert b"answered" in server.raw
+
+
+def completion(trouble: str, *, stream: bool = False) -> bytes:
+    """The same text as a body of the OpenAI-compatible door, with a secret in every place a client may put one."""
+    content = f"{TEXT} [demo {trouble}]" if trouble else TEXT
+    body = {"model": "canaryTEXT4714", "messages": [{"role": "user", "content": content}], "user": USER}
+    return json.dumps(body | {"stream": stream, "metadata": {"canaryTEXT4714": TEXT}}).encode()
+
+
+async def test_the_openai_compatible_door_keeps_every_secret(demo: Demo) -> None:
+    """Whole, streamed and shared, through every trouble and every refusal: neither log nor error nor /status tells."""
+    path = "/v1/chat/completions"
+    async with served(**environment(demo)) as server:
+        bearer = f"Authorization: Bearer {TOKEN}"
+        said = b""
+        for trouble in TROUBLES:
+            for query, stream in (("", False), ("?action=summarize", False), ("", True)):
+                # As above: an answer between two troubles keeps the breaker closed.
+                assert (await server.ask(post(completion(""), bearer, path=path))).status == 200
+                raw = post(
+                    completion(trouble, stream=stream),
+                    *(bearer, "Connection: close", "X-Request-Timeout: 1"),
+                    path=path + query,
+                )
+                async with await server.call() as caller:
+                    await caller.say(raw)
+                    answer = await caller.rest()
+                if not answer.startswith(b"HTTP/1.1 200"):
+                    said += answer
+        async with await server.call() as caller:
+            await caller.say(post(completion("stream_cut=true", stream=True), bearer, "Connection: close", path=path))
+            said += (await caller.rest()).rpartition(b"data: ")[2]
+        good = completion("")
+        for raw in (
+            post(good, path=path),
+            post(good, f"Authorization: Bearer {TOKEN}x", path=path),
+            post(good, f"api-key: {KEY}", path=path),
+            post(good[:-9], bearer, path=path),
+            post(b'{"messages": "canaryTEXT4714"}', bearer, path=path),
+            post(good.replace(b'"user"', b'"stream": "canaryTEXT4714", "x"'), bearer, path=path),
+            post(good, bearer, path="/v1/canaryTEXT4714"),
+            post(good, bearer, path=f"{path}/canaryTEXT4714?canaryTEXT4714"),
+            head(bearer, path="/v1/models/canaryTEXT4714", method="GET"),
+            post(good, bearer, kind="text/canaryTEXT4714", path=path),
+            b"POST /v1/canaryTEXT4714 canaryTEXT4714\r\n\r\n",
+        ):
+            refused = await server.ask(raw)
+            assert refused.status >= 400
+            said += refused.body
+        said += (await server.get("/status")).body
+        server.process.terminate()
+        assert await server.ended() == 0
+    assert b"upstream_error" in said
+    for canary in ALL:
+        assert canary.encode() not in server.raw
+        assert canary.encode() not in said
+
+
+async def test_a_fault_of_ours_keeps_every_secret(demo: Demo) -> None:
+    """An exception nobody foresaw is logged by type and place."""
+    code = (
+        "import sys, sidecar.engine.actions as a\n"
+        "async def broken(request, partner, limits): raise ValueError(request.content)\n"
+        "a.ACTIONS = {**a.ACTIONS, 'chat': broken}\n"
+        "import sidecar.engine.engine as e; e.ACTIONS = a.ACTIONS\n"
+        "from sidecar.cli.main import main; sys.exit(main())"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        code,
+        "--stdio",
+        cwd=ROOT,
+        env=environment(demo),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate(request("") + b"\n")
+    assert json.loads(out)["code"] == "internal"
+    assert b"ValueError" in err
+    for canary in ALL:
+        assert canary.encode() not in out + err
+
+
+async def test_the_one_shot_process_keeps_every_secret(demo: Demo) -> None:
+    """The same troubles over stdio: errors on stdout and warnings on stderr hold nothing."""
+    lines = b"".join(request(trouble) + b"\n" for trouble in TROUBLES) + b'{"canaryTEXT4714\n'
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "sidecar",
+        "--stdio",
+        cwd=ROOT,
+        env=environment(demo),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate(lines)
+    replies = [json.loads(line) for line in out.splitlines()]
+    assert len(replies) == len(TROUBLES) + 1
+    failures = json.dumps([reply for reply in replies if not reply["success"]]).encode()
+    for canary in ALL:
+        assert canary.encode() not in failures + err
+
+
+@pytest.mark.parametrize("wrong", ["OPENAI_API_KEY", "SIDECAR_TOKEN", "USER_SECRET"])
+async def test_a_wrong_secret_is_not_shown(demo: Demo, wrong: str) -> None:
+    """A fault in a secret names the setting only."""
+    env = environment(demo) | {wrong: f"{SECRET} with a space"}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "sidecar", "--http-mode", cwd=ROOT, env=env, stderr=asyncio.subprocess.PIPE
+    )
+    _, err = await process.communicate()
+    assert process.returncode == 2
+    assert wrong.encode() in err
+    for canary in ALL:
+        assert canary.encode() not in err
+
+
+@pytest.mark.parametrize(
+    "command", [["--port=0"], ["worker"], ["batch", "in", "out"], ["doctor"]], ids=lambda words: words[0]
+)
+@pytest.mark.parametrize("words", [[f"--openai-api-key={KEY}"], ["--apikey", KEY], [KEY]], ids=["=", "space", "bare"])
+async def test_a_mistyped_flag_does_not_show_its_value(command: list[str], words: list[str]) -> None:
+    """What is said of it goes to a journal or to PHP's error log, and it may be the key."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "sidecar", *command, *words, cwd=ROOT, env={}, stderr=asyncio.subprocess.PIPE
+    )
+    _, err = await process.communicate()
+    assert (process.returncode, err.count(b"\n")) == (2, 1)
+    assert KEY.encode() not in err
+    if words[0].startswith("-"):
+        assert words[0].partition("=")[0].encode() in err

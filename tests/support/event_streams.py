@@ -1,0 +1,96 @@
+"""A provider whose streams tests feed event by event, and a caller's ear for server-sent events."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from sidecar.core.ports import Call
+from tests.support.held_provider import HeldUpstream
+from tests.support.http_sidecar import PATIENCE, Caller, post
+
+CHAT: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "What is a fraction?"}]}
+DONE = b"[DONE]"
+
+
+def body(**fields: Any) -> bytes:
+    """A chat's body with `fields` besides."""
+    return json.dumps(CHAT | fields).encode()
+
+
+def ask(*headers: str, path: str = "/v1/chat/completions", **fields: Any) -> bytes:
+    """A whole request for a chat."""
+    return post(body(**fields), *headers, path=path)
+
+
+def delta(text: str, finish: str | None = None) -> bytes:
+    """One event's data."""
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
+    return json.dumps({"id": "c", "object": "chat.completion.chunk", "choices": [choice]}).encode()
+
+
+class Spring(HeldUpstream):
+    """A provider that streams what it is fed: data, a failure that ends it, or None for its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.feed: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
+        self.dry = asyncio.Event()
+        """Set once a stream is over, however it ended."""
+
+    async def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
+        self.calls.append(call)
+        self.running += 1
+        self.dry.clear()
+        async with self._came:
+            self._came.notify_all()
+        try:
+            while (item := await self.feed.get()) is not None:
+                if isinstance(item, Exception):
+                    raise item
+                yield item
+        finally:
+            self.running -= 1
+            self.dry.set()
+
+
+class Ear:
+    """Hears a stream on a caller's connection."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._reader = caller.reader
+        self._text = b""
+        self.ended = False
+        """Whether the response came to its proper end."""
+
+    async def head(self) -> tuple[int, dict[str, str]]:
+        """Status and headers."""
+        async with asyncio.timeout(PATIENCE):
+            first, *lines = (await self._reader.readuntil(b"\r\n\r\n")).decode().rstrip().split("\r\n")
+        fields = (line.partition(":") for line in lines)
+        return int(first.split(" ")[1]), {name.lower(): value.strip() for name, _, value in fields}
+
+    async def event(self) -> bytes | None:
+        """The next event's data; None where there is none any more."""
+        async with asyncio.timeout(PATIENCE):
+            while b"\n\n" not in self._text:
+                if not await self._more():
+                    return None
+        text, _, self._text = self._text.partition(b"\n\n")
+        return b"\n".join(line.removeprefix(b"data: ") for line in text.split(b"\n"))
+
+    async def rest(self) -> list[bytes]:
+        """All events up to the end."""
+        found = []
+        while (data := await self.event()) is not None:
+            found.append(data)
+        return found
+
+    async def _more(self) -> bool:
+        try:
+            size = int(await self._reader.readuntil(b"\r\n"), 16)
+            self._text += (await self._reader.readexactly(size + 2))[:size]
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return False
+        self.ended = self.ended or not size
+        return size > 0

@@ -1,0 +1,149 @@
+"""The other end of the wire for HTTP tests: a sidecar on a free port, and a caller who says exactly what he is told."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, NamedTuple, Self
+
+from sidecar.config.load import load
+from sidecar.config.settings import Settings
+from sidecar.engine.engine import Engine
+from sidecar.http.app import Answer as Application
+from sidecar.http.server.connections import Connections
+from sidecar.http.server.server import Listening, serve
+from sidecar.wiring import engine_of
+from tests.support.held_provider import HeldUpstream
+
+PATIENCE = 20.0
+"""Seconds after which a test that waits for the wire has failed."""
+CHAT = b'{"action": "chat", "content": "What is a fraction?"}'
+
+
+def settings_of(**named: str) -> Settings:
+    """Settings from an environment with `named` in it, and nothing of this machine's."""
+    return load({}, None, {"OPENAI_API_KEY": "sk-canary-key", "PORT": "0", **named})
+
+
+class Sidecar(NamedTuple):
+    """A sidecar that listens, and what it is made of."""
+
+    listening: Listening
+    engine: Engine
+    upstream: HeldUpstream
+
+    async def call(self) -> "Caller":
+        """A new connection."""
+        return await Caller.connect(self.listening.host, self.listening.port)
+
+    async def ask(self, request: bytes) -> "Answer":
+        """The first answer to `request` on a connection of its own."""
+        async with await self.call() as caller:
+            await caller.say(request)
+            return await caller.hear()
+
+
+@asynccontextmanager
+async def running(
+    upstream: HeldUpstream | None = None, *, timings: dict[str, float] | None = None, **named: str
+) -> AsyncIterator[Sidecar]:
+    """A sidecar under the settings `named`, with the times of `serve` in `timings`."""
+    settings = settings_of(**named)
+    upstream = upstream or HeldUpstream()
+    engine = engine_of(settings, upstream)
+    # Nobody may have to wait for the lingering to end: who does is out of patience first.
+    async with serve(engine, settings, **({"linger_seconds": 2 * PATIENCE} | (timings or {}))) as listening:  # type: ignore[arg-type]
+        yield Sidecar(listening, engine, upstream)
+
+
+@asynccontextmanager
+async def serving(answer: Application, **options: float) -> AsyncIterator[tuple[str, int]]:
+    """Our connections in front of `answer` alone."""
+    timings: dict[str, Any] = {
+        "header_seconds": PATIENCE,
+        "linger_seconds": PATIENCE,
+        "keepalive_timeout": PATIENCE,
+    } | options
+    connections = Connections(answer, handler_cancellation=True, access_log=None, lingering_time=0, **timings)
+    server = await asyncio.get_running_loop().create_server(connections, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()
+    finally:
+        server.close()
+        connections.pre_shutdown()
+        await connections.shutdown(1)
+
+
+class Answer(NamedTuple):
+    """One HTTP response; header names in lower case."""
+
+    version: str
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Caller:
+    """One connection, byte by byte."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def connect(cls, host: str, port: int) -> Self:
+        return cls(*await asyncio.open_connection(host, port))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.leave()
+
+    async def leave(self) -> None:
+        self.writer.close()
+        with suppress(ConnectionError):  # the other side was quicker
+            await self.writer.wait_closed()
+
+    async def say(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def flood(self) -> None:
+        """Send for as long as somebody takes it."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                await self.say(b"x" * 65_536)
+
+    async def hear(self, *, head: bool = False) -> Answer:
+        """The next response; `head` where it has no body whatever its length says."""
+        async with asyncio.timeout(PATIENCE):
+            first, *lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().rstrip().split("\r\n")
+            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+            version, status, *_ = first.split(" ")
+            body = b"" if head else await self.reader.readexactly(int(headers.get("content-length", "0")))
+            return Answer(version, int(status), headers, body)
+
+    async def rest(self) -> bytes:
+        """What is still said, up to the end."""
+        async with asyncio.timeout(PATIENCE):
+            return await self.reader.read()
+
+
+def post(body: bytes = CHAT, *headers: str, path: str = "/ai", kind: str = "application/json") -> bytes:
+    """A whole POST request with `body`, and `headers` beside the usual ones."""
+    return head(f"Content-Type: {kind}", f"Content-Length: {len(body)}", *headers, path=path) + body
+
+
+def head(*headers: str, path: str = "/ai", method: str = "POST") -> bytes:
+    """A request line and headers, complete."""
+    return "\r\n".join((f"{method} {path} HTTP/1.1", "Host: sidecar", *headers, "", "")).encode()
+
+
+def chunks(*parts: bytes) -> bytes:
+    """A whole body in chunks."""
+    return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (*parts, b""))

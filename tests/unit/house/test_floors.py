@@ -1,0 +1,146 @@
+"""The house: which module may import which, one place for each outside library, and what is imported late."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+
+CORE = {"core"}
+MIDDLE = CORE | {"config", "engine", "runtime"}
+WALLS = {
+    "core": CORE,
+    "config": CORE | {"config"},
+    "engine": CORE | {"config", "engine"},
+    "runtime": CORE | {"runtime"},
+    "provider": MIDDLE | {"provider"},
+    "http": MIDDLE | {"http"},
+    "stdio": MIDDLE | {"stdio"},
+    "batch": MIDDLE | {"batch"},
+    "jobs": MIDDLE | {"jobs"},
+    "demo": CORE | {"demo"},
+    "doctor": MIDDLE | {"provider", "http", "stdio", "batch", "jobs", "doctor"},
+}
+"""What each folder may import of the product; wiring, cli and worker may import anything below them."""
+ONE_PLACE = {
+    "openai": ("sidecar.provider.openai_sdk",),
+    "httpx2": ("sidecar.provider.openai_sdk",),
+    "aiohttp": ("sidecar.http", "sidecar.demo", "sidecar.provider.openai_sdk"),
+    "uvloop": ("sidecar.wiring", "sidecar.demo.command"),
+    "semantic_text_splitter": ("sidecar.engine.splitter",),
+    "arq": ("sidecar.jobs", "worker"),
+    "redis": ("sidecar.jobs", "worker"),
+    "tqdm": ("sidecar.cli",),
+}
+NOWHERE = {"pickle", "marshal", "shelve"}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for package in ("sidecar", "worker"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def folder(name: str) -> str:
+    """Return the folder of the product that a module lives in, or the name of a file beside the folders."""
+    parts = name.split(".")
+    return parts[1] if parts[0] == "sidecar" and len(parts) > 1 else ""
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if folder(name) in WALLS])
+def test_a_folder_imports_what_its_wall_lets_through(name: str) -> None:
+    """Core knows nothing above it, no capability knows another, and what two need sinks."""
+    for imported in imports(modules()[name]):
+        other = folder(imported)
+        assert not other or other == "__version__" or other in WALLS[folder(name)], f"{name} imports {imported}"
+
+
+def test_every_folder_has_its_wall() -> None:
+    """A new folder says what it may import; only the command line and the wiring are above all walls."""
+    folders = {folder(name) for name in modules() if name.count(".") > 1}
+    assert folders <= WALLS.keys() | {"cli"}
+
+
+def needed(name: str) -> set[str]:
+    """Modules that a module imports; a package's own file counts only where something of it is named."""
+    found = {other for other in imports(modules()[name]) if other in modules()} - {name}
+    return {other for other in found if not any(inner.startswith(f"{other}.") for inner in found)}
+
+
+def test_there_are_no_circles() -> None:
+    """Modules that import each other are one thought in two files."""
+    graph = {name: needed(name) for name in modules()}
+    waiting, done = dict(graph), set[str]()
+    while ready := [name for name, needs in waiting.items() if needs <= done]:
+        done |= set(ready)
+        for name in ready:
+            del waiting[name]
+    assert not waiting, sorted(waiting)
+
+
+@pytest.mark.parametrize("name", modules())
+def test_one_outside_library_one_place(name: str) -> None:
+    """A library is known where it belongs and nowhere else."""
+    for imported in imports(modules()[name]):
+        top = imported.partition(".")[0]
+        assert top not in NOWHERE
+        if top in ONE_PLACE:
+            assert any(name == place or name.startswith(place + ".") for place in ONE_PLACE[top]), f"{name}: {imported}"
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if folder(name) in {"core", "config", "engine"}])
+def test_the_lower_floors_do_no_io(name: str) -> None:
+    """Neither sockets nor processes nor files, but for the settings' own files."""
+    assert not imports(modules()[name]) & {
+        "socket",
+        "ssl",
+        "http",
+        "subprocess",
+        "threading",
+        "pathlib",
+        "urllib.request",
+    }
+
+
+def loaded_by(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_the_one_shot_process_pays_for_nothing_it_does_not_use() -> None:
+    """Engine, light adapter and stdio door load no server, no SDK, no pydantic, no tokenizer."""
+    loaded = loaded_by("import sidecar.wiring, sidecar.cli.main, sidecar.provider.stdlib.client, sidecar.stdio.server")
+    assert not loaded & {"openai", "aiohttp", "pydantic", "httpx2", "uvloop", "semantic_text_splitter", "redis", "arq"}
+
+
+def test_a_wrong_setting_is_said_before_anything_is_loaded() -> None:
+    """The command line knows its settings without an event loop."""
+    assert not loaded_by("import sidecar.cli.main") & {"asyncio", "aiohttp", "openai", "http.client"}
+
+
+@pytest.mark.parametrize("name", ["batch", "collect", "enqueue"])
+def test_a_command_pays_for_nothing_before_it_is_at_work(name: str) -> None:
+    """A wrong call needs no provider's library, and only a terminal needs a bar."""
+    assert not loaded_by(f"import sidecar.cli.{name}") & {"openai", "aiohttp", "tqdm", "uvloop"}
+
+
+def test_packages_have_no_utils() -> None:
+    """A file's name says what lives in it."""
+    assert not [name for name in modules() if name.rpartition(".")[2] in {"utils", "helpers", "misc", "common"}]
