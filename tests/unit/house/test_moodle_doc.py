@@ -65,7 +65,9 @@ def test_the_numbers_of_workers_follow_from_its_formula() -> None:
     assert all(words in DOC for words in ("300 - 21 * 7 = 153", "30 * 3 = 90", "1 * 4 = 4"))
 
 
-@pytest.mark.parametrize("document", ["docs/moodle.md", "README.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+)
 def test_every_place_inside_a_document_that_is_linked_exists(document: str) -> None:
     """A link to a heading leads to that heading."""
     for path, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", (ROOT / document).read_text("utf-8")):
