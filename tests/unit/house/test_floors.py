@@ -1,6 +1,7 @@
 """The house: which module may import which, one place for each outside library, and what is imported late."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,7 @@ ONE_PLACE = {
 NOWHERE = {"pickle", "marshal", "shelve"}
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     found = {}
     for package in ("sidecar", "worker"):
@@ -47,14 +49,15 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def imports(path: Path) -> set[str]:
-    names = set()
+@functools.cache
+def imports(path: Path) -> frozenset[str]:
+    names = set[str]()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
 
 
 def folder(name: str) -> str:
