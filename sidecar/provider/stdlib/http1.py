@@ -1,9 +1,9 @@
 """HTTP/1.1 as a client that posts and reads one answer at a time: h11's parser over asyncio's streams.
 
 Instead of http.client in threads: cancelling, deadlines and back-pressure come by themselves. connect.py opens the
-connections. h11 holds to RFC 9112 where some gateways do not: it refuses Transfer-Encoding that is given twice or is
-`identity`, a space before a header's colon, header names with brackets, NUL in a header, and bare line feeds between
-chunks. Of these the server's client reads the first alone.
+connections. h11 refuses what some gateways send against RFC 9112: Transfer-Encoding twice or as `identity`, a space
+before a header's colon, brackets in a header's name, NUL or form feed in a value, bare line feeds between chunks. The
+server's client refuses the same but for Transfer-Encoding twice and form feeds.
 """
 
 import asyncio
