@@ -2,6 +2,9 @@
 
 Records are lines of JSON, only ever appended. A crash leaves at most a torn last one, which is cut off; what a full
 disk did not take is cut off at once. What a request's id is, and which replies count, is the batch's business.
+
+Written out instead of a database (sqlite3): a finished output, which is lines of JSON too, is read by the same code
+as a journal.
 """
 
 import contextlib

@@ -3,11 +3,11 @@
 import asyncio
 import base64
 from typing import Any, Final, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
-from sidecar.provider.stdlib.http1 import Connection, ProtocolError
+from sidecar.provider.stdlib.http1 import Connection, Headers, ProtocolError
 
 SECONDS: Final = 5.0
 NOBODY: Final = "nothing listens there"
@@ -42,7 +42,8 @@ async def ask(url: str, *, body: bytes | None = None) -> Heard | str:
             )
             connection = Connection(reader, writer)
             try:
-                status, _ = await connection.ask(_request(url, body))
+                method = "GET" if body is None else "POST"
+                status, _ = await connection.ask(method, _target(parts), _headers(parts, body), body or b"")
                 return Heard(status, await read(connection))
             finally:
                 connection.abort()
@@ -66,14 +67,15 @@ async def read(connection: Connection) -> bytes:
     return bytes(body)
 
 
-def _request(url: str, body: bytes | None) -> bytes:
-    parts = urlsplit(url)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    head = f"{'GET' if body is None else 'POST'} {target} HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
-    head += "Connection: close\r\n"
+def _target(parts: SplitResult) -> str:
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def _headers(parts: SplitResult, body: bytes | None) -> Headers:
+    headers = [("Host", parts.netloc.rpartition("@")[2]), ("Connection", "close")]
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        head += f"Authorization: Basic {base64.b64encode(pair.encode()).decode()}\r\n"
+        headers.append(("Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}"))
     if body is not None:
-        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-    return f"{head}\r\n".encode("latin-1") + (body or b"")
+        headers += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    return headers

@@ -16,7 +16,7 @@ from sidecar.provider.endpoint import Endpoint, endpoint
 from sidecar.provider.proxy import Proxy, proxy_for, tls_context
 from sidecar.provider.stdlib.client import LightUpstream
 from sidecar.provider.stdlib.connect import dial
-from sidecar.provider.stdlib.http1 import ProtocolError
+from sidecar.provider.stdlib.http1 import Headers, ProtocolError
 
 if TYPE_CHECKING:
     import ssl
@@ -88,7 +88,7 @@ async def _models_answer(
     connection = await dial(where, proxy, tls)
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
-            status, _ = await connection.ask(_models_request(where, settings, None if tls else proxy))
+            status, _ = await connection.ask("GET", *_models_request(where, settings, None if tls else proxy))
             return Heard(status, await read(connection))
     except (OSError, EOFError, ProtocolError):
         return None
@@ -114,18 +114,18 @@ def _near(host: str) -> bool:
     return host.startswith("127.") or host == "::1" or not {".", ":"} & set(host)
 
 
-def _models_request(where: Endpoint, settings: Settings, proxy: Proxy | None) -> bytes:
+def _models_request(where: Endpoint, settings: Settings, proxy: Proxy | None) -> tuple[str, Headers]:
+    """Return target and headers of GET /models."""
     path, mark, query = where.target.partition("?")
     target = path.removesuffix("/chat/completions") + "/models" + mark + query
-    head = f"GET {f'http://{where.authority}{target}' if proxy else target} HTTP/1.1\r\nHost: {where.authority}\r\n"
+    headers = [("Host", where.authority)]
     if proxy and proxy.authorization:
-        head += f"Proxy-Authorization: {proxy.authorization}\r\n"
+        headers.append(("Proxy-Authorization", proxy.authorization))
     if settings.openai_api_key:
-        head += f"Authorization: Bearer {settings.openai_api_key}\r\n"
-    head += (
-        f"User-Agent: openai-moodle-sidecar/{__version__}\r\nAccept: application/json\r\nAccept-Encoding: identity\r\n"
-    )
-    return f"{head}Connection: close\r\n\r\n".encode("latin-1")
+        headers.append(("Authorization", f"Bearer {settings.openai_api_key}"))
+    headers += [("User-Agent", f"openai-moodle-sidecar/{__version__}"), ("Accept", "application/json")]
+    headers += [("Accept-Encoding", "identity"), ("Connection", "close")]
+    return f"http://{where.authority}{target}" if proxy else target, headers
 
 
 def _models(heard: Heard, settings: Settings) -> Finding:

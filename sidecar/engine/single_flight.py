@@ -2,6 +2,9 @@
 
 A flight owns its task. Each waiter waits under his own deadline; the flight has the latest of them. The last one
 to leave removes the flight first and cancels it then, so that a newcomer starts a new one.
+
+Written out because waiters have deadlines of their own and come and go: in cashews one cancelled waiter cancels all
+(findings/cashews-one-cancel-hits-all.sh).
 """
 
 import asyncio

@@ -1,7 +1,8 @@
 """Splits a text by tokens at sentence and paragraph borders; the one place that knows semantic-text-splitter.
 
 The library, its vocabulary (0.1 s, 45 MB) and all counting are kept off the event loop, and out of a process that
-meets no long text. What the parts are used for lives in the actions.
+meets no long text. What the parts are used for lives in the actions. The windows around the library are ours, since
+the library takes no limit of time and cannot be stopped (`_WINDOW`).
 """
 
 import asyncio

@@ -1,6 +1,7 @@
 """Server-sent events out of bytes, however these are cut into pieces. No I/O, no JSON.
 
 Source: the HTML standard, "Server-sent events", 9.2.6; ids and retry times mean nothing here and are dropped.
+Written out because the SDK's decoder has no bound on an event, and the client without the SDK streams too.
 """
 
 from collections.abc import Iterator

@@ -2,6 +2,9 @@
 
 Plain state without await, time or I/O: the gate asks, the gate awaits. Every operation is O(1) but for passing
 over requests that already hold their share.
+
+Written out, as a priority queue fixes an item's place when the item comes: here each grant and each leaving moves
+others, and admission needs the rank of a call before the call is queued.
 """
 
 from collections import OrderedDict

@@ -1,6 +1,7 @@
 """All connections of one server: who is here, whom an answer is owed, and how they end together.
 
-What happens on one of them is protocol.py's; how they are accepted, accepting.py's.
+What happens on one of them is protocol.py's; how they are accepted, acceptor.py's. Written out because aiohttp's server
+knows one ending for all its connections, and keeps no list of those that are owed an answer.
 """
 
 import asyncio

@@ -1,6 +1,7 @@
 """One connection: arrival stamps, the time to send headers, protocol errors in our envelope, and a gentle close.
 
-It fills in what the library leaves open; what a request means is for app.py and the doors.
+It fills in what the library leaves open; what a request means is for app.py and the doors. Written out because
+no setting of aiohttp's does it: half-sent headers are held for ever, and its own protocol errors are plain text.
 """
 
 import asyncio

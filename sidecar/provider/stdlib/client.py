@@ -1,6 +1,7 @@
 """The adapter of the one-shot process: the provider over asyncio alone.
 
-Importing the SDK costs more than the whole answer may. One attempt a call; no retries, no outside library.
+Importing the SDK costs more than the whole answer may. One attempt a call; no retries. Of outside libraries it
+loads h11 and aiohappyeyeballs, which take some 10 ms together.
 """
 
 import asyncio
@@ -32,12 +33,13 @@ class LightUpstream(HttpUpstream):
         self._idle: list[Connection] = []
         self._closed = False
         absolute = self._proxy is not None and self._tls is None
-        head = f"POST {self._endpoint.url if absolute else self._endpoint.target} HTTP/1.1\r\n"
-        head += f"Host: {self._endpoint.authority}\r\nUser-Agent: openai-moodle-sidecar/{__version__}\r\n"
+        self._target = self._endpoint.url if absolute else self._endpoint.target
+        self._headers = [("Host", self._endpoint.authority), ("User-Agent", f"openai-moodle-sidecar/{__version__}")]
         if self._proxy and absolute and self._proxy.authorization:
-            head += f"Proxy-Authorization: {self._proxy.authorization}\r\n"
-        head += f"Authorization: Bearer {settings.openai_api_key}\r\n" if settings.openai_api_key else ""
-        self._head = head + "Content-Type: application/json\r\nAccept-Encoding: identity\r\n"
+            self._headers.append(("Proxy-Authorization", self._proxy.authorization))
+        if settings.openai_api_key:
+            self._headers.append(("Authorization", f"Bearer {settings.openai_api_key}"))
+        self._headers += [("Content-Type", "application/json"), ("Accept-Encoding", "identity")]
 
     async def aclose(self) -> None:
         self._closed = True
@@ -47,9 +49,9 @@ class LightUpstream(HttpUpstream):
 
     async def _post(self, body: bytes, accept: str) -> Reply:
         connection = self._take() or await dial(self._endpoint, self._proxy, self._tls)
-        head = f"{self._head}Accept: {accept}\r\nContent-Length: {len(body)}\r\n\r\n"
+        headers = [*self._headers, ("Accept", accept), ("Content-Length", str(len(body)))]
         try:
-            status, headers = await connection.ask(head.encode("latin-1") + body)
+            status, said = await connection.ask("POST", self._target, headers, body)
         except (OSError, EOFError) as exc:
             connection.abort()
             raise (
@@ -61,7 +63,7 @@ class LightUpstream(HttpUpstream):
         except BaseException:
             connection.abort()
             raise
-        return _Reply(self, connection, status, headers)
+        return _Reply(self, connection, status, said)
 
     def _take(self) -> Connection | None:
         oldest = asyncio.get_running_loop().time() - _IDLE_SECONDS

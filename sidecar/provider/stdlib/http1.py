@@ -1,15 +1,24 @@
-"""HTTP/1.1 as a client that posts and reads one answer at a time, over asyncio's streams.
+"""HTTP/1.1 as a client that posts and reads one answer at a time: h11's parser over asyncio's streams.
 
-Instead of http.client in threads: nothing more to import for a process that has asyncio, and cancelling, deadlines
-and back-pressure come by themselves. Source: RFC 9112. Where connections come from is dial.py's business.
+Instead of http.client in threads: cancelling, deadlines and back-pressure come by themselves. connect.py opens the
+connections. h11 refuses what some gateways send against RFC 9112: Transfer-Encoding twice or as `identity`, a space
+before a header's colon, brackets in a header's name, NUL or form feed in a value, bare line feeds between chunks. The
+server's client refuses the same but for Transfer-Encoding twice and form feeds.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
-from typing import Final
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+import h11
 
 MAX_HEAD_BYTES: Final = 64 * 2**10
+"""The longest head that is waited for; the last piece read may exceed the bound."""
 _PIECE: Final = 64 * 2**10
+_BEGINS: Final = b"HTTP/1."
+
+Headers = Sequence[tuple[str, str]]
 
 
 class ProtocolError(Exception):
@@ -22,113 +31,127 @@ class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._http = h11.Connection(h11.CLIENT, MAX_HEAD_BYTES)
         self.begun = False
         """Whether the first byte of the current answer came."""
         self.reused = False
         self.idle_since = 0.0
         """When it was last given back, in seconds of the loop's clock."""
-        self._whole = False
-        self._keep = False
-        self._headers: Mapping[str, str] = {}
 
     @property
     def open(self) -> bool:
-        """Whether the other side has not closed it, as far as known without waiting."""
-        return not (self._reader.at_eof() or self._writer.is_closing() or self._reader.exception())
+        """Whether the other side has said nothing since the last answer, as far as known without waiting.
+
+        A 408 that a provider sends before it closes an idle connection would be read as the next answer.
+        """
+        return not self._writer.is_closing() and _silent(self._reader)
 
     @property
     def reusable(self) -> bool:
-        """Whether the last answer was read to its end and both sides want to go on."""
+        """Whether the last answer was read to its end, nothing came behind it, and both sides want to go on."""
         sent = not self._writer.transport.get_write_buffer_size()  # an early answer may leave a body half sent
-        return self._whole and self._keep and sent and self.open
+        whole = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
+        return whole and sent and not self._http.trailing_data[0] and self.open
 
     def abort(self) -> None:
         """Close at once, whatever is unsent."""
         self._writer.transport.abort()
 
-    async def ask(self, request: bytes) -> tuple[int, Mapping[str, str]]:
+    async def ask(self, method: str, target: str, headers: Headers, body: bytes = b"") -> tuple[int, Mapping[str, str]]:
         """Send a whole request; the answer's status and headers, names in lower case.
 
         Raises `EOFError` or `OSError` where the connection ends first, `ProtocolError` for what is no HTTP.
         """
-        self.begun = self._whole = self._keep = False
+        self.begun = False
+        if self._http.our_state is h11.DONE:
+            self._http.start_next_cycle()
         # Not drained: the body is in memory anyway, and a provider may answer before it has read all of it.
-        self._writer.write(request)
-        status, version = 100, b""
-        while 100 <= status < 200:  # 100 Continue, 103 Early Hints
-            version, status = await self._status()
-            self._headers = await self._fields()
-        if status in (204, 304):
-            self._headers = {**self._headers, "content-length": "0"}
-        said = self._headers.get("connection", "").lower()
-        self._keep = version == b"HTTP/1.1" and "close" not in said
-        return status, self._headers
+        self._writer.write(_request(self._http, method, target, headers, body))
+        answer = await _head(self._http, self._read)
+        return answer.status_code, _merged(answer)
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body as it comes. Raises as `ask` does."""
-        if "chunked" in self._headers.get("transfer-encoding", "").lower():
-            async for piece in self._chunked():
-                yield piece
-        elif (length := self._headers.get("content-length")) is not None:
-            async for piece in self._sized(_number(length, 10)):
-                yield piece
-        else:
-            self._keep = False
-            while piece := await self._reader.read(_PIECE):
-                yield piece
-        self._whole = True
+        while not isinstance(event := _event(self._http), h11.EndOfMessage):
+            if isinstance(event, h11.Data):
+                yield bytes(event.data)
+            elif piece := await self._read():
+                self._http.receive_data(piece)
+            else:
+                self._end()
+                return
 
-    async def _sized(self, left: int) -> AsyncGenerator[bytes, None]:
-        while left:
-            piece = await self._reader.read(min(left, _PIECE))
-            if not piece:
-                raise EOFError
-            left -= len(piece)
-            yield piece
+    async def _read(self) -> bytes:
+        piece = await self._reader.read(_PIECE)
+        self.begun = self.begun or bool(piece)
+        return piece
 
-    async def _chunked(self) -> AsyncGenerator[bytes, None]:
-        while size := _number((await self._line()).partition(b";")[0].strip().decode("latin-1"), 16):
-            async for piece in self._sized(size):
-                yield piece
-            if await self._line():
-                raise ProtocolError("a chunk is longer than it says")
-        await self._fields()  # trailers
-
-    async def _status(self) -> tuple[bytes, int]:
-        line = await self._line()
-        version, _, rest = line.partition(b" ")
-        code = rest[:3]
-        if not (version.startswith(b"HTTP/1.") and len(code) == 3 and code.isdigit() and rest[3:4] in (b"", b" ")):
-            raise ProtocolError("no status line")
-        return version, int(code)
-
-    async def _fields(self) -> Mapping[str, str]:
-        fields: dict[str, str] = {}
-        size = 0
-        while line := await self._line():
-            size += len(line)
-            name, colon, value = line.decode("latin-1").partition(":")
-            if size > MAX_HEAD_BYTES or not colon:
-                raise ProtocolError("headers too long or broken")
-            name, value = name.strip().lower(), value.strip()
-            fields[name] = f"{fields[name]}, {value}" if name in fields else value
-        return fields
-
-    async def _line(self) -> bytes:
+    def _end(self) -> None:
+        """Take the connection's end for the body's. Raises `EOFError` where the body has another end."""
+        self._http.receive_data(b"")
         try:
-            line = await self._reader.readline()
-        except ValueError as exc:  # longer than the reader's limit
-            raise ProtocolError("a line is too long") from exc
-        self.begun = self.begun or bool(line)
-        if not line.endswith(b"\n"):
-            raise EOFError
-        return line.rstrip(b"\r\n")
+            _event(self._http)
+        except ProtocolError:
+            raise EOFError from None
 
 
-def _number(text: str, base: int) -> int:
+async def open_tunnel(sock: socket.socket, where: str, headers: Headers) -> int:
+    """Ask a proxy to pass bytes on to `where` (RFC 9110, 9.3.6); the answer's status. Raises as `Connection.ask` does.
+
+    On a bare socket, since TLS is to begin on it. Nothing follows the answer until the client speaks.
+    """
+    http = h11.Connection(h11.CLIENT, MAX_HEAD_BYTES)
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(sock, _request(http, "CONNECT", where, headers))
+    answer = await _head(http, lambda: loop.sock_recv(sock, _PIECE))
+    return answer.status_code
+
+
+def _request(http: h11.Connection, method: str, target: str, headers: Headers, body: bytes = b"") -> bytes:
+    lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
     try:
-        if text.isalnum():  # int() takes signs and underscores too
-            return int(text, base)
-    except ValueError:
-        pass
-    raise ProtocolError("a length that is no number")
+        head = http.send(h11.Request(method=method, target=target, headers=lines))
+    except h11.LocalProtocolError:
+        raise ProtocolError("an address or a header that HTTP has no room for") from None  # h11's words quote the key
+    return head + (http.send(h11.Data(data=body)) if body else b"") + http.send(h11.EndOfMessage())
+
+
+async def _head(http: h11.Connection, read: Callable[[], Awaitable[bytes]]) -> h11.Response:
+    """The head of the final answer, past 100 Continue and 103 Early Hints."""
+    while not isinstance(event := _event(http), h11.Response):
+        if event is not h11.NEED_DATA:
+            continue
+        piece = await read()
+        if not piece:
+            raise EOFError
+        http.receive_data(piece)
+        # h11 looks at whole heads only, and who speaks another protocol may wait for our next word for ever.
+        if not _BEGINS.startswith(http.trailing_data[0][: len(_BEGINS)]):
+            raise ProtocolError("no status line")
+    return event
+
+
+def _event(http: h11.Connection) -> Any:
+    try:
+        return http.next_event()
+    except h11.RemoteProtocolError:
+        raise ProtocolError("a head or a chunk that breaks the rules") from None  # h11's words quote what came
+
+
+def _merged(answer: h11.Response) -> Mapping[str, str]:
+    fields: dict[str, str] = {}
+    for raw_name, raw_value in answer.headers:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+    return fields
+
+
+def _silent(reader: asyncio.StreamReader) -> bool:
+    """Whether nothing waits to be read, neither bytes nor the end; a byte that waits is lost."""
+    read = reader.read(1)
+    try:
+        read.send(None)  # one step: it ends where something is there, and begins to wait where nothing is
+    except (StopIteration, OSError):
+        return False
+    read.close()
+    return True

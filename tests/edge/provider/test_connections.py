@@ -1,4 +1,4 @@
-"""What both adapters promise about connections: kept, refused, lost, secured, and led through proxies."""
+"""What both adapters promise about connections: refused, lost, secured, and led through proxies."""
 
 import asyncio
 import base64
@@ -99,47 +99,6 @@ def dead_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
-
-
-async def test_a_connection_is_used_again(adapter: Adapter) -> None:
-    """One after the other, calls share a connection; at once, each has its own."""
-    async with canned() as provider, opened(adapter, provider.url) as upstream:
-        await asking(upstream)
-        await asking(upstream)
-        assert provider.connections == 1
-        await asyncio.gather(asking(upstream), asking(upstream))
-        assert provider.connections == 2
-
-
-async def test_a_kept_connection_that_the_provider_closed_may_be_tried_again(adapter: Adapter) -> None:
-    """Closed before the first byte of an answer, it most likely crossed our request: asking again costs nothing."""
-    async with canned(http(), b"") as provider, opened(adapter, provider.url) as upstream:
-        await asking(upstream)
-        failure = await failing(upstream)
-        assert provider.connections == 1
-    assert (type(failure), failure.retryable) == (UpstreamUnreachable, True)
-
-
-async def test_a_closed_idle_connection_is_not_used(adapter: Adapter) -> None:
-    """One that the provider closed in good time is replaced without anybody noticing."""
-    async with canned(close=True) as provider, opened(adapter, provider.url) as upstream:
-        await asking(upstream)
-        # Another caller's whole visit: by its end the loop has told the adapter that its own connection closed.
-        reader, writer = await asyncio.open_connection("127.0.0.1", provider.port)
-        writer.write(b"POST / HTTP/1.1\r\n\r\n")
-        await reader.read()
-        writer.transport.abort()
-        await asking(upstream)
-        assert provider.connections == 3
-
-
-async def test_an_answer_that_says_close_ends_its_connection(adapter: Adapter) -> None:
-    """`Connection: close` and bodies without a length are read, and nothing is sent there again."""
-    endless = http(Connection="close", Content_Length="")
-    async with canned(endless, http(), close=True) as provider, opened(adapter, provider.url) as upstream:
-        assert (await asking(upstream)).text == "Hello."
-        assert (await asking(upstream)).text == "Hello."
-        assert provider.connections == 2
 
 
 async def test_chunks_interim_answers_and_odd_headers_are_read(adapter: Adapter) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ import pytest
 
 from sidecar.core.errors import DeadlineExceeded
 from sidecar.provider.openai_sdk import SdkUpstream
-from sidecar.provider.stdlib import connect
+from sidecar.provider.stdlib.client import LightUpstream
 from tests.support.scripted_provider import asking, call, canned, opened, settings_of, soon
 
 HEAVY = {
@@ -132,14 +133,14 @@ async def test_an_adapter_that_was_never_used_closes() -> None:
         pass
 
 
-async def test_the_next_address_is_tried_where_one_fails() -> None:
+async def test_the_next_address_is_tried_where_one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """A host with a dead address beside a living one is reached, and no socket is left behind."""
     async with canned() as provider:
         dead = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
         gone = dead.sockets[0].getsockname()
-        family = dead.sockets[0].family
         dead.close()
         await dead.wait_closed()
-        sock = await connect._connect([(family, gone), (family, ("127.0.0.1", provider.port))])
-        assert sock.getpeername()[1] == provider.port
-        sock.close()
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", where) for where in (gone, ("127.0.0.1", provider.port))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_named: found)
+        async with opened(LightUpstream, "http://two.invalid/v1") as upstream:
+            assert (await asking(upstream)).text == "Hello."

@@ -35,6 +35,8 @@ ONE_PLACE = {
     "arq": ("sidecar.jobs", "worker"),
     "redis": ("sidecar.jobs", "worker"),
     "tqdm": ("sidecar.cli",),
+    "h11": ("sidecar.provider.stdlib.http1",),
+    "aiohappyeyeballs": ("sidecar.provider.stdlib.connect",),
 }
 NOWHERE = {"pickle", "marshal", "shelve"}
 
@@ -135,13 +137,13 @@ def test_the_one_shot_process_pays_for_nothing_it_does_not_use() -> None:
 
 def test_a_wrong_setting_is_said_before_anything_is_loaded() -> None:
     """The command line knows its settings without an event loop."""
-    assert not loaded_by("import sidecar.cli.main") & {"asyncio", "aiohttp", "openai", "http.client"}
+    assert not loaded_by("import sidecar.cli.main") & {"asyncio", "aiohttp", "openai", "http.client", "h11"}
 
 
 @pytest.mark.parametrize("name", ["batch", "collect", "enqueue"])
 def test_a_command_pays_for_nothing_before_it_is_at_work(name: str) -> None:
     """A wrong call needs no provider's library, and only a terminal needs a bar."""
-    assert not loaded_by(f"import sidecar.cli.{name}") & {"openai", "aiohttp", "tqdm", "uvloop"}
+    assert not loaded_by(f"import sidecar.cli.{name}") & {"openai", "aiohttp", "tqdm", "uvloop", "h11"}
 
 
 def test_packages_have_no_utils() -> None:
