@@ -43,9 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     unbound = bound_stderr() if has_piped_data() else None
     asked = _parser().read(words)
     demo, stdio, env_file = asked.pop("demo"), asked.pop("stdio"), asked.pop("env_file")
-    instead = {"REDIS_URL": "embedded"} if asked.pop("jobs") else {}
+    fallbacks = {"REDIS_URL": "embedded"} if asked.pop("jobs") else {}
     try:
-        settings = load(asked, env_file, need_key=not demo, instead=instead)
+        settings = load(asked, env_file, need_key=not demo, fallbacks=fallbacks)
         if _wants_stdio(settings, forced=stdio, http_flag=asked["http_mode"]):
             _stdio(settings, demo=demo)
         if unbound is not None:
