@@ -39,7 +39,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The job that continues the request, if there is one."""
 
 
-# No containers: a list of millions of lists is refused where it begins, before it is built.
+# No containers: a list of millions of lists is refused at its first byte, before it is built.
 _Plain = str | int | float | bool | None
 
 

@@ -20,7 +20,7 @@ def plain(text: str, limit: int = MAX_SENTENCE) -> str:
 
 
 class SidecarError(Exception):
-    """A request that gets no answer: `code` for programs, the sentence for people."""
+    """Failure of a request: `code` for programs, the sentence for people."""
 
     code: ClassVar[str] = "internal"
     sentence: ClassVar[str] = "The AI service had an internal fault; the administrator finds it in its log."

@@ -20,10 +20,10 @@ _CHUNK: Final = 1024**2
 
 
 class Line(NamedTuple):
-    """A line that is not blank."""
+    """Non-blank line."""
 
     number: int
-    """From 1, blank lines counted."""
+    """The line's number from 1; blank lines count."""
     text: bytes
     """The line without its line end; empty for a line that is too long."""
     fault: TooLarge | None = None
