@@ -1,16 +1,16 @@
-# The commands of every day; `make help` lists them. A fresh machine needs Python 3.11 or newer and make.
+# Commands for development; `make help` lists them. A fresh machine needs Python 3.11 or newer and make.
 
-# Blank: python3, or the first of python3.14 … python3.11 that will do.
+# Blank: python3, or the first suitable one of python3.14 … python3.11.
 PYTHON ?=
-# More arguments for what is run: make test ARGS="-k queue -x"
+# More arguments for the command: make test ARGS="-k queue -x"
 ARGS ?=
-# Tests at once: they mostly wait, and a machine of two cores has time for three.
+# Test processes: tests mostly wait, so a machine of two cores has time for three.
 WORKERS ?= 3
 UV := uv==0.13.9
 BIN := .venv-dev/bin
 
 export PYTHON
-# What users run starts from compiled bytecode; without it every process that the tests start compiles afresh.
+# Installed commands start from compiled bytecode; without it, every process that the tests start compiles again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 test: lint ## lint, then the tests, in an environment of its own
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
-# Not tests/process: what is proved there happens in processes whose environment the tests make.
+# Without tests/process, whose tests start processes with an environment of their own.
 debug: dev ## the tests of what runs inside one process once more, with asyncio's debug mode on
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/unit tests/edge $(ARGS)
 

@@ -1,28 +1,28 @@
 #!/bin/sh
-# Makes the Python environment of this checkout ready and says nothing when it already is: `venv.sh run` for
-# serving (.venv, from requirements.lock), `venv.sh dev` for tests (.venv-dev, from requirements-dev.lock).
-# .venv is a link to a finished environment under .venvs, named after what it was made from. So an install leaves the
-# one in use alone until it is done, one that fails for good, and going back to the version before costs nothing.
+# Makes the Python environment of this checkout, and is silent if it is up to date: `venv.sh run` for serving (.venv,
+# from requirements.lock), `venv.sh dev` for tests (.venv-dev, from requirements-dev.lock).
+# .venv is a link to a finished environment under .venvs, which is named after its inputs. So the environment in use
+# stays untouched until an install has succeeded, and a return to the previous version costs nothing.
 set -eu
 umask 022                   # the web server's user runs the command too
-unset PYTHONPATH PYTHONHOME # pip would take what it finds there for installed
+unset PYTHONPATH PYTHONHOME # pip would take packages found there for installed
 
 say() { printf '%s\n' "$*" >&2; }
 
-# Python's major.minor, in `version`; false where $1 does not run.
-ask_version() {
+# Sets `version` to the major.minor of the Python $1; fails if $1 does not run.
+read_version() {
     version=$("$1" -V 2>&1) || return 1
     version=${version#Python }
     minor=${version#*.}
     version=${version%%.*}.${minor%%[!0-9]*}
 }
 
-# The first Python that will do, in `python`. PYTHON, where set, is the only one asked.
+# Sets `python` to the first suitable Python. PYTHON, if set, is the only candidate.
 find_python() {
     if [ -n "${PYTHON:-}" ]; then set -- "$PYTHON"; else set -- python3 python3.14 python3.13 python3.12 python3.11; fi
     old='' bare=''
     for python; do
-        ask_version "$python" || continue
+        read_version "$python" || continue
         case $version in
         3.1[1-9] | 3.[2-9][0-9])
             "$python" -c 'import ensurepip, venv' 2>/dev/null && return
@@ -41,26 +41,26 @@ find_python() {
     return 1
 }
 
-# The environment for Python $1, named after its requirements and then the project. Every name of a kind is as long.
+# Prints the environment for Python $1, named after its requirements and then the project. Hashes have a fixed length.
 named() {
     printf '.venvs/%s-%s-%s\n' "$kind" "$(made_from "$1")" "$(project)"
 }
 
-# What requirements are made from: Python, this script, the lock, and where they stand (commands name it).
+# Prints a hash of the requirements' inputs: Python, this script, the lock, and the checkout's path (commands hold it).
 made_from() {
     { printf '%s\n' "$1" "$root" && cat scripts/venv.sh "$lock"; } | sha256sum | cut -c 1-12
 }
 
-# What this project is installed from: its description, and where a copy of the code is installed, the code.
+# Prints a hash of the project's inputs: pyproject.toml and, for a copied install, the code.
 project() {
     if [ "$kind" = dev ]; then set -- pyproject.toml; else set -- pyproject.toml sidecar worker; fi
     find "$@" -type f ! -name '*.pyc' -exec sha256sum {} + | sort | sha256sum | cut -c 1-12
 }
 
 ready() {
-    ask_version "$link/bin/python" 2>/dev/null || return 1
+    read_version "$link/bin/python" 2>/dev/null || return 1
     here=$version
-    if [ -n "${PYTHON:-}" ]; then { ask_version "$PYTHON" && [ "$version" = "$here" ]; } || return 1; fi
+    if [ -n "${PYTHON:-}" ]; then { read_version "$PYTHON" && [ "$version" = "$here" ]; } || return 1; fi
     [ "$(readlink "$link")" = "$(named "$here")" ] && is_complete "$link"
 }
 
@@ -69,10 +69,10 @@ is_complete() {
 }
 
 has_requirements() {
-    [ -e "$1/requirements" ] && ask_version "$1/bin/python" 2>/dev/null
+    [ -e "$1/requirements" ] && read_version "$1/bin/python" 2>/dev/null
 }
 
-# Waits for another install in this checkout. The kernel lets go of the lock when this process and its pip are gone.
+# Waits for another install in this checkout. The kernel frees the lock when this process and its pip are gone.
 take_turn() {
     exec 9>.venvs/lock
     "$python" -c '
@@ -89,7 +89,7 @@ pip_install() {
     "$home/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$@" >&2
 }
 
-# An environment with the same requirements, if there is one.
+# Prints an environment with the same requirements, if there is one.
 find_same() {
     for other in "${home%-*}"-*; do
         if has_requirements "$other" && is_complete "$other"; then
@@ -99,7 +99,7 @@ find_same() {
     done
 }
 
-# Makes the new environment from $1 without an index: a copy, whose commands are told where they are now.
+# Makes the new environment from $1 without an index: a copy, in whose commands the path is replaced.
 copy_requirements() {
     rm -rf .venvs/part "$home"
     cp -a "$1" .venvs/part
@@ -118,9 +118,9 @@ install_requirements() {
     say "Installing what $lock lists (first start, or something changed) ..."
     rm -rf "$home"
     "$python" -m venv "$home" >&2
-    # Never from source: what a build fetches is not in the lock.
+    # Never from source: the lock does not cover what a build fetches.
     pip_install --require-hashes --only-binary :all: -r "$lock"
-    # It would import a hook of setuptools at every start of Python: a quarter of a one-shot process's start.
+    # This file imports a hook of setuptools at every start of Python: a quarter of a one-shot process's start.
     rm -f "$home"/lib/python*/site-packages/distutils-precedence.pth
     : >"$home/requirements"
 }
@@ -130,8 +130,8 @@ install_project() {
     if [ "$kind" = dev ]; then
         pip_install --no-deps --no-build-isolation --editable .
     else
-        # A copy with compiled bytecode starts faster than the tree; built aside, since setuptools would
-        # leave build/ in the tree and take modules from there that are long deleted.
+        # A copy with compiled bytecode starts faster than the tree. The build runs in a copy of the source, since
+        # setuptools would leave build/ in the tree and later install deleted modules from there.
         rm -rf "$home/source"
         mkdir "$home/source"
         cp -R pyproject.toml README.md LICENSE sidecar worker "$home/source"
@@ -141,7 +141,7 @@ install_project() {
     : >"$home/project"
 }
 
-# Points the link at the new environment in one step, and keeps the one before: something may still run from it.
+# Points the link at the new environment in one step, and keeps the previous one, from which a process may still run.
 publish() {
     before=$(readlink "$link" || :)
     if [ "$before" != "$home" ]; then
@@ -184,7 +184,7 @@ fi
 mkdir -p .venvs
 take_turn
 if ready; then exit 0; fi
-ask_version "$python"
+read_version "$python"
 home=$(named "$version")
 trap explain EXIT
 if ! has_requirements "$home"; then

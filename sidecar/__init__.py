@@ -1,3 +1,3 @@
-"""openai-moodle-sidecar: answers a Moodle site's AI requests, burst or not."""
+"""openai-moodle-sidecar: answers a Moodle site's AI requests, in bursts too."""
 
 __version__ = "0.1.0"

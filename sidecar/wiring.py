@@ -1,4 +1,4 @@
-"""The one place where settings, engine and capabilities meet: every way in leads to the same engine."""
+"""Wiring of settings, engine and capabilities: HTTP, stdio, batch and worker all use the same engine."""
 
 import asyncio
 import hmac
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 def engine_of(
     settings: Settings,
     upstream: Upstream,
-    elsewhere: OffloadPort | None = None,
+    offload: OffloadPort | None = None,
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> Engine:
-    """The engine that `settings` describe, over `upstream`; `elsewhere` takes what it can off this process."""
+    """Build the engine that `settings` describe, over `upstream`; `offload` runs requests in another process."""
     kernel = Kernel(
         calls=Calls(upstream, concurrency=settings.concurrency, clock=clock),
         flights=SingleFlight(AnswerCache(ttl=settings.cache_ttl, size=settings.cache_bytes)),
@@ -53,7 +53,7 @@ def engine_of(
         admission=Admission(places=settings.queue_size, size=settings.queue_bytes),
         limits=_limits(settings),
         html_safe=settings.html_safe,
-        elsewhere=elsewhere,
+        elsewhere=offload,
     )
 
 
@@ -66,19 +66,19 @@ def _limits(settings: Settings) -> Limits:
 
 
 def keys_of(settings: Settings) -> Keys:
-    """What may be shared, and under which key, by `settings`."""
+    """Build the keys under which `settings` allow answers to be shared."""
     return Keys(model=settings.openai_model, limits=_limits(settings))
 
 
 def _pseudonym(secret: str) -> Callable[[str], str]:
-    """An HMAC-SHA256 of the user under the site's secret: stable for the provider, no name to it."""
+    """Return a function from user_id to its HMAC-SHA256 under the site's secret: stable, and anonymous."""
     key = secret.encode()
     return lambda user: hmac.new(key, user.encode("utf-8", "replace"), "sha256").hexdigest()
 
 
 async def run_http(settings: Settings, *, demo: bool = False) -> int:
-    """Serve HTTP until SIGTERM or SIGINT, then drain; the exit code."""
-    # Late: the one-shot process imports this module too, and must not pay for aiohttp.
+    """Serve HTTP until SIGTERM or SIGINT, then drain; return the exit code."""
+    # Late: the one-shot process imports this module too and must not pay for aiohttp.
     from sidecar.http.server.server import serve
     from sidecar.http.server.socket_activation import inherited
     from sidecar.provider.openai_sdk import SdkUpstream
@@ -88,12 +88,12 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
             settings = await stack.enter_async_context(_demo(settings))
         upstream = SdkUpstream(settings)
         stack.push_async_callback(upstream.aclose)
-        jobs = await stack.enter_async_context(jobs_desk(settings)) if settings.redis_url else NO_JOBS
+        jobs = await stack.enter_async_context(server_jobs(settings)) if settings.redis_url else NO_JOBS
         engine = engine_of(settings, upstream, jobs.offload)
         with stop_requested() as stop:
             sock = inherited(take_passed_sockets())
             serving = serve(engine, settings, sock=sock, jobs=jobs.store, jobs_status=jobs.status)
-            async with _beside(settings) as finish, serving as listening:
+            async with _embedded_jobs(settings) as finish, serving as listening:
                 events.info("provider", host=settings.provider_host, model=settings.openai_model)
                 url = listening.url
                 events.info("listening", ai=f"{url}/ai", openai=f"{url}/v1", health=f"{url}/health")
@@ -107,8 +107,8 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
 
 
 @asynccontextmanager
-async def _beside(settings: Settings) -> AsyncIterator[Callable[[], None]]:
-    """Valkey and a worker of the server's own with REDIS_URL=embedded; gives what has the worker finish."""
+async def _embedded_jobs(settings: Settings) -> AsyncIterator[Callable[[], None]]:
+    """Run the server's own Valkey and worker if REDIS_URL=embedded; give the function that drains the worker."""
     if settings.redis_url != "embedded":
         yield lambda: None
         return
@@ -119,9 +119,9 @@ async def _beside(settings: Settings) -> AsyncIterator[Callable[[], None]]:
 
 
 async def run_worker(settings: Settings, *, demo: bool = False) -> int:
-    """Work jobs off until SIGTERM or SIGINT, then finish or put back what runs; the exit code."""
+    """Run jobs until SIGTERM or SIGINT, then finish or requeue those in progress; return the exit code."""
     with stop_requested() as stop:
-        async with working_on(settings, demo=demo) as drain:
+        async with worker_running(settings, demo=demo) as drain:
             await stop.wait()
             await drain()
     events.info("stopped")
@@ -129,8 +129,8 @@ async def run_worker(settings: Settings, *, demo: bool = False) -> int:
 
 
 @asynccontextmanager
-async def working_on(settings: Settings, *, demo: bool = False) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """Work jobs off; gives what takes no more and lets end what was taken, within SHUTDOWN_GRACE."""
+async def worker_running(settings: Settings, *, demo: bool = False) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Run jobs during the block; give the drain: it takes no more jobs and lets those taken end in SHUTDOWN_GRACE."""
     from sidecar.jobs.worker.worker import working
     from sidecar.provider.openai_sdk import SdkUpstream
 
@@ -141,24 +141,24 @@ async def working_on(settings: Settings, *, demo: bool = False) -> AsyncIterator
         stack.push_async_callback(upstream.aclose)
         store = job_store(settings)
         stack.push_async_callback(store.aclose)
-        benches = job_handlers(settings, upstream, store)
-        work = await stack.enter_async_context(working(store, benches))
+        handlers = job_handlers(settings, upstream, store)
+        work = await stack.enter_async_context(working(store, handlers))
         warm = upstream.warm()
-        for bench, _ in benches.values():
-            bench.works.engine.calls.open_after(warm)
+        for handler, _ in handlers.values():
+            handler.works.engine.calls.open_after(warm)
         events.info("provider", host=settings.provider_host, model=settings.openai_model)
-        events.info("working", lanes={lane: at_once for lane, (_, at_once) in benches.items()})
+        events.info("working", lanes={lane: at_once for lane, (_, at_once) in handlers.items()})
 
         async def drain() -> None:
-            for bench, _ in benches.values():
-                bench.works.engine.drain(settings.shutdown_grace)
+            for handler, _ in handlers.values():
+                handler.works.engine.drain(settings.shutdown_grace)
             await work.drain(settings.shutdown_grace)
 
         yield drain
 
 
-async def run_batch(settings: Settings, batch: "Batch", telling: "ProgressPort", *, demo: bool = False) -> int:
-    """Answer a file of requests, until that is done or SIGTERM or SIGINT; the exit code."""
+async def run_batch(settings: Settings, batch: "Batch", progress: "ProgressPort", *, demo: bool = False) -> int:
+    """Answer a file of requests until it is done, or until SIGTERM or SIGINT; return the exit code."""
     from sidecar.batch.batch import serve_batch
     from sidecar.provider.openai_sdk import SdkUpstream
 
@@ -167,29 +167,29 @@ async def run_batch(settings: Settings, batch: "Batch", telling: "ProgressPort",
             settings = await stack.enter_async_context(_demo(settings))
         upstream = SdkUpstream(settings)
         stack.push_async_callback(upstream.aclose)
-        # The journal keeps what is finished.
+        # No cache: the journal holds the finished answers.
         engine = engine_of(msgspec.structs.replace(settings, cache_bytes=0), upstream)
         with stop_requested() as stop:
             events.info("provider", host=settings.provider_host, model=settings.openai_model)
             engine.calls.open_after(upstream.warm())
-            works = Background(engine, longest=settings.call_timeout)
-            return await serve_batch(works, settings, batch, telling, stop)
+            background = Background(engine, longest=settings.call_timeout)
+            return await serve_batch(background, settings, batch, progress, stop)
 
 
-class JobsDesk(NamedTuple):
-    """What a server has of jobs."""
+class ServerJobs(NamedTuple):
+    """Store, offload port and status of jobs, for a server; all None without Redis."""
 
     store: "JobStore | None" = None
     offload: OffloadPort | None = None
     status: Callable[[], object] | None = None
 
 
-NO_JOBS: Final = JobsDesk()
+NO_JOBS: Final = ServerJobs()
 
 
 @asynccontextmanager
-async def jobs_desk(settings: Settings) -> AsyncIterator[JobsDesk]:
-    """The jobs that `settings` describe, watched while the block lasts. Whether Redis is there makes no difference."""
+async def server_jobs(settings: Settings) -> AsyncIterator[ServerJobs]:
+    """Open the jobs that `settings` describe, and monitor Redis during the block. Redis may be away."""
     from sidecar.jobs.monitor import monitoring
     from sidecar.jobs.offload import Offload, looking_on
 
@@ -198,36 +198,36 @@ async def jobs_desk(settings: Settings) -> AsyncIterator[JobsDesk]:
         async with monitoring(store, starting=settings.redis_url == "embedded") as monitor:
             offload = Offload(store, monitor, threshold=settings.offload_threshold)
             async with looking_on(offload):
-                yield JobsDesk(store, offload, monitor.status)
+                yield ServerJobs(store, offload, monitor.status)
     finally:
         await store.aclose()
 
 
 def job_store(settings: Settings) -> "JobStore":
-    """The jobs that `settings` describe."""
+    """Build the job store that `settings` describe."""
     from sidecar.jobs.store import JobStore
 
     return JobStore(settings, keys_of(settings))
 
 
 def job_handlers(settings: Settings, upstream: Upstream, store: "JobStore") -> "dict[Lane, tuple[JobHandler, int]]":
-    """A handler for each lane, with the jobs it takes at once. Each has an engine, and so slots, of its own."""
+    """Build a handler for each lane, with its number of concurrent jobs. Each has its own engine, and so own slots."""
     from sidecar.jobs.worker.handler import JobHandler
     from sidecar.jobs.worker.lease import Runs
 
     runs = Runs(store, keep_seconds=settings.job_result_ttl)
     sizes: dict[Lane, int] = {"day": settings.offload_concurrency, "night": settings.worker_concurrency}
-    benches = {}
+    handlers = {}
     for lane, size in sizes.items():
-        # What is finished is kept in Redis, for every worker.
+        # No cache: Redis holds finished answers, for every worker.
         own = msgspec.structs.replace(settings, concurrency=size, cache_bytes=0)
-        works = Background(engine_of(own, upstream), longest=settings.call_timeout)
-        benches[lane] = (JobHandler(runs, works, timeout=settings.job_timeout, background=lane == "night"), size)
-    return benches
+        runner = Background(engine_of(own, upstream), longest=settings.call_timeout)
+        handlers[lane] = (JobHandler(runs, runner, timeout=settings.job_timeout, background=lane == "night"), size)
+    return handlers
 
 
 async def run_stdio(settings: Settings, *, source: int, sink: int, waited: float = 0.0, demo: bool = False) -> int:
-    """Answer the lines of the descriptor `source` on `sink`; the exit code. `waited`: see `serve_stdio`."""
+    """Answer lines of the descriptor `source` on `sink`; return the exit code. `waited`: see `serve_stdio`."""
     from sidecar.provider.stdlib.client import LightUpstream
     from sidecar.stdio.server import serve_stdio
 
@@ -243,7 +243,7 @@ async def run_stdio(settings: Settings, *, source: int, sink: int, waited: float
 
 @asynccontextmanager
 async def _demo(settings: Settings) -> AsyncIterator[Settings]:
-    """Start the demo upstream inside; gives the settings that point at it."""
+    """Run the demo provider in this process; give the settings that point at it."""
     from sidecar.demo.options import Options
     from sidecar.demo.server import serve
 
@@ -255,7 +255,7 @@ async def _demo(settings: Settings) -> AsyncIterator[Settings]:
 
 
 def run(main: Callable[[], Coroutine[Any, Any, int]], *, fast_loop: bool) -> int:
-    """Run `main` to its exit code; `fast_loop` under uvloop."""
+    """Run `main`, under uvloop if `fast_loop`; return its exit code."""
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     if fast_loop:
         import uvloop

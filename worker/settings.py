@@ -19,7 +19,7 @@ from sidecar.jobs.keys import Names
 from sidecar.jobs.redis import connect, redis_address
 from sidecar.jobs.worker.arq_consumer import options
 from sidecar.runtime import log
-from sidecar.wiring import working_on
+from sidecar.wiring import worker_running
 
 _STACK = "sidecar"
 
@@ -45,7 +45,7 @@ def _attributes(settings: Settings) -> dict[str, Any]:
         # Here, for arq's command sets its own logging before.
         log.configure(log.Unbuffered(), level=settings.log_level, as_json=settings.log_format == "json")
         stack = ctx[_STACK] = AsyncExitStack()
-        drain = await stack.enter_async_context(working_on(settings))
+        drain = await stack.enter_async_context(worker_running(settings))
         stack.push_async_callback(drain)
 
     async def on_shutdown(ctx: dict[str, Any]) -> None:

@@ -1,1 +1,1 @@
-"""Files of requests: read line by line, run through the engine, answered in a file that a crash does not spoil."""
+"""Files of requests: read line by line, run through the engine, and answered in a file that survives a crash."""

@@ -1,4 +1,4 @@
-"""The batch door: a file of requests in, a file of replies out, and what is said about it at the end."""
+"""Batch: a file of requests in, a file or stream of replies out, and a summary at the end."""
 
 import asyncio
 from collections import Counter
@@ -16,88 +16,91 @@ from sidecar.runtime.line_source import Source
 from sidecar.runtime.pipes import write_all
 
 FAILED: Final = 1
-"""The exit code where not every request was answered."""
+"""The exit code if some requests were not answered."""
 
 
 class Batch(NamedTuple):
-    """What is to be done."""
+    """Input, output and options of a batch."""
 
     source: Source
     target: Path
-    """The file for the replies, no link; unused where there is a `wire`."""
+    """The file for the replies, with links resolved; unused with a `wire`."""
     wire: int
-    """The descriptor on which replies go out as they come; below 0 for the file."""
+    """The descriptor that receives replies as they come; below 0 if `target` does."""
     retry_failed: bool
     patience: float | None
-    """Seconds for which a provider that is down is waited for; None: as long as it takes."""
+    """Seconds to wait for a provider that is down; None: without end."""
 
 
 async def serve_batch(
-    works: Background, settings: Settings, batch: Batch, telling: ProgressPort, stop: asyncio.Event
+    background: Background, settings: Settings, batch: Batch, progress: ProgressPort, stop: asyncio.Event
 ) -> int:
-    """Do it, go on with it, or say why not; the exit code. Raises `OSError` where requests cannot be read."""
+    """Start or resume the batch, or report why it cannot run; return the exit code.
+
+    Raises `OSError` if requests cannot be read.
+    """
     try:
         if batch.wire >= 0:
-            return await _streamed(works, settings, batch, telling, stop)
-        return await _filed(works, settings, batch, telling, stop)
+            return await _to_stream(background, settings, batch, progress, stop)
+        return await _to_file(background, settings, batch, progress, stop)
     except JournalError as exc:
-        telling.say(str(exc))
+        progress.say(str(exc))
         return FAILED
 
 
-async def _filed(
-    works: Background, settings: Settings, batch: Batch, telling: ProgressPort, stop: asyncio.Event
+async def _to_file(
+    background: Background, settings: Settings, batch: Batch, progress: ProgressPort, stop: asyncio.Event
 ) -> int:
     target = batch.target
     part = target.with_name(target.name + output.PART)
-    journal = Journal.at(part, target)
+    journal = Journal.open(part, target)
     try:
         found = journal.load(failures=not batch.retry_failed)
-        running = Runner(works, journal, batch.source, telling, settings=settings, patience=batch.patience)
+        runner = Runner(background, journal, batch.source, progress, settings=settings, patience=batch.patience)
         try:
-            await running.run(stop)
-            counts = await output.write(target, journal, batch.source, works.engine.keys, stop)
+            await runner.run(stop)
+            counts = await output.write(target, journal, batch.source, background.engine.keys, stop)
         except (Halted, JournalError) as exc:
-            telling.say(
-                f"{exc} {running.answered} more answers are kept in {part}; the same command goes on from there."
+            progress.say(
+                f"{exc} {runner.answered} more answers are kept in {part}; the same command goes on from there."
             )
             return FAILED
-        # Not before the replies are where they belong, whatever happens in between.
+        # Last: until the replies are in the target, the journal is their only copy.
         part.unlink()
     finally:
         journal.close()
-    return _told(counts, telling, found=found, filed=True)
+    return _report(counts, progress, found=found, to_file=True)
 
 
-async def _streamed(
-    works: Background, settings: Settings, batch: Batch, telling: ProgressPort, stop: asyncio.Event
+async def _to_stream(
+    background: Background, settings: Settings, batch: Batch, progress: ProgressPort, stop: asyncio.Event
 ) -> int:
     async def put(data: bytes) -> None:
         await write_all(batch.wire, data)
 
-    journal = Journal.nameless()
+    journal = Journal.temporary()
     stream = Stream(journal, put)
     try:
-        running = Runner(
-            works, journal, batch.source, telling, settings=settings, patience=batch.patience, stream=stream
+        runner = Runner(
+            background, journal, batch.source, progress, settings=settings, patience=batch.patience, stream=stream
         )
         try:
-            await running.run(stop)
+            await runner.run(stop)
         except (Halted, JournalError) as exc:
-            telling.say(f"{exc} {stream.counts.total()} replies are out; give a file for them to be able to go on.")
+            progress.say(f"{exc} {stream.counts.total()} replies are out; give a file for them to be able to go on.")
             return FAILED
     finally:
         journal.close()
-    return _told(stream.counts, telling)
+    return _report(stream.counts, progress)
 
 
-def _told(counts: Counter[str], telling: ProgressPort, *, found: int = 0, filed: bool = False) -> int:
+def _report(counts: Counter[str], progress: ProgressPort, *, found: int = 0, to_file: bool = False) -> int:
     failed = sorted(set(counts) - {ANSWERED, WRONG})
     words = [f"{counts[ANSWERED]} answered", *(f"{counts[code]} {code}" for code in failed)]
     if counts[WRONG]:
         words.append(f"{counts[WRONG]} wrong lines")
     if found:
         words.append(f"{found} of the replies were there already")
-    hint = "; --retry-failed asks again what failed" if failed and filed else ""
-    telling.say(", ".join(words) + hint)
+    hint = "; --retry-failed asks again what failed" if failed and to_file else ""
+    progress.say(", ".join(words) + hint)
     return 0 if counts[ANSWERED] == counts.total() else FAILED

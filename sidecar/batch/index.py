@@ -1,4 +1,4 @@
-"""Where the reply to a request stands, by the request's id: 40 bytes for each of a million. Pure."""
+"""Index of replies: the place of each in the journal, by the request's id; 40 bytes an entry at a million. Pure."""
 
 from array import array
 from typing import Final
@@ -8,24 +8,24 @@ _FIRST: Final = 1024
 
 
 class Index:
-    """A place (a number below 2**63) for each id of 16 bytes. A table of open addressing, never more than half full."""
+    """Hash table from ids of 16 bytes to places (numbers below 2**63), with open addressing, at most half full."""
 
     def __init__(self) -> None:
         self._ids = bytearray()
         self._places = array("Q")
         self._slots = array("I", bytes(_FIRST * array("I").itemsize))
-        """Number of the entry plus one, where its hash says or behind; 0 is free."""
+        """The entry's number plus one, in the slot of the id's hash or a later one; 0 is free."""
 
     def __len__(self) -> int:
         return len(self._places)
 
     def find(self, name: bytes) -> int | None:
-        """The place of `name`."""
+        """Return the place of `name`, None if it has none."""
         entry = self._slots[self._slot(name)]
         return self._places[entry - 1] if entry else None
 
     def put(self, name: bytes, place: int) -> None:
-        """`name` stands at `place` from now on."""
+        """Set the place of `name`."""
         slot = self._slot(name)
         if entry := self._slots[slot]:
             self._places[entry - 1] = place
@@ -37,7 +37,7 @@ class Index:
             self._grow()
 
     def _slot(self, name: bytes) -> int:
-        """The slot of `name`, or the free one that it would take. Ids are hashes already."""
+        """Return the slot of `name`, or the free slot that `name` would take. Ids are hashes already."""
         last = len(self._slots) - 1
         slot = int.from_bytes(name[:8], "little") & last
         while (entry := self._slots[slot]) and self._ids[(entry - 1) * ID_BYTES : entry * ID_BYTES] != name:

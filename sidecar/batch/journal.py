@@ -1,7 +1,7 @@
-"""The replies that a batch has so far, in a file beside the one they are meant for, and found again after a crash.
+"""Journal of a batch: the replies so far, in a file next to the target, which a later run finds after a crash.
 
-Records are lines of JSON, only ever appended. A crash leaves at most a torn last one, which is cut off; what a full
-disk did not take is cut off at once. What a request's id is, and which replies count, is the batch's business.
+Records are lines of JSON, only ever appended. A crash leaves at most one torn record, the last, which the next run
+cuts off; a record that a full disk cut short is removed at once.
 
 Written out instead of a database (sqlite3): a finished output, which is lines of JSON too, is read by the same code
 as a journal.
@@ -25,7 +25,7 @@ _LONGEST: Final = 2**30
 
 
 class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The reply to the request `id`; or, without `success`, a finished part of a long text under its hash."""
+    """Reply to the request `id`; or, without `success`, a finished part of a long text under its hash."""
 
     id: str = ""
     success: bool | None = None
@@ -35,7 +35,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class JournalError(Exception):
-    """The journal cannot be kept: the sentence says why."""
+    """Failure to read or write the journal, or the output; the sentence names the cause."""
 
 
 class _Reply(msgspec.Struct):
@@ -49,7 +49,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Journal:
-    """Records by id; the latest of an id counts. `file` is read and appended to, `earlier` only read."""
+    """Records by id; the latest record of an id counts. `file` is read and appended to, `earlier` only read."""
 
     def __init__(self, file: BinaryIO, earlier: BinaryIO | None = None) -> None:
         self._file = file
@@ -59,22 +59,22 @@ class Journal:
         self._dirty = False
 
     @classmethod
-    def nameless(cls) -> Self:
-        """One that is gone with the process; raises `JournalError`."""
+    def temporary(cls) -> Self:
+        """Open a journal that the kernel removes when the process ends; raise `JournalError` on failure."""
         try:
             return cls(tempfile.TemporaryFile())
         except OSError as exc:
             raise failed("the temporary folder", exc) from exc
 
     @classmethod
-    def at(cls, path: Path, earlier: Path) -> Self:
-        """The one at `path`, which is nobody else's meanwhile; what is at `earlier`, if anything, counts too.
+    def open(cls, path: Path, earlier: Path) -> Self:
+        """Open and lock the journal at `path`; records of the file `earlier`, if it exists, count too.
 
         Raises `JournalError`.
         """
         try:
             file = _locked(path)
-            # Not before: whoever had the lock may have put it there.
+            # Only after locking: the previous holder of the lock may have written this file.
             before = earlier.open("rb") if earlier.exists() else None
             if before is not None:
                 os.fchmod(file.fileno(), stat.S_IMODE(os.fstat(before.fileno()).st_mode))
@@ -95,7 +95,7 @@ class Journal:
         return len(self._index)
 
     def _check(self, path: Path) -> None:
-        """Begin the file, or make sure that it is one of ours."""
+        """Write the header of a new file, or check that the file is a journal."""
         head = self._file.read(len(_HEADER))
         if head == _HEADER:
             return
@@ -107,9 +107,9 @@ class Journal:
         sync_folder(path)
 
     def load(self, *, failures: bool) -> int:
-        """Find what was finished before; how many replies that are. `failures`: failed ones in `earlier` count too.
+        """Index the finished replies, and return their number. `failures`: failed ones in `earlier` count too.
 
-        What failed in an interrupted run is asked again; in a complete one that is for its owner to say.
+        Failures of an interrupted run are always retried; those of a complete run only with --retry-failed.
         """
         found = 0
         try:
@@ -137,7 +137,7 @@ class Journal:
         return found
 
     def find(self, name: bytes) -> Record | None:
-        """The record of `name`; raises `JournalError`."""
+        """Return the record of `name`, None if there is none; raise `JournalError` if it cannot be read."""
         place = self._index.find(name)
         if place is None:
             return None
@@ -155,7 +155,7 @@ class Journal:
         return self._index.find(name) is not None
 
     def put(self, record: Record) -> None:
-        """Append `record`; raises `JournalError`, and then it is as if nothing had been appended."""
+        """Append `record` whole, or raise `JournalError` and leave the journal unchanged."""
         place = self._append(_encode(record) + b"\n")
         self._index.put(bytes.fromhex(record.id), place << 1)
 
@@ -175,7 +175,7 @@ class Journal:
         return place
 
     def sync(self) -> None:
-        """Let what was appended survive a power cut; blocks. Raises `JournalError`."""
+        """Flush appended records to disk, so that they survive a power cut. Blocks. Raises `JournalError`."""
         if not self._dirty:
             return
         self._dirty = False
@@ -185,14 +185,14 @@ class Journal:
             raise failed("the journal", exc) from exc
 
     def close(self) -> None:
-        """Let others have it."""
+        """Close the files, and so release the lock."""
         self._file.close()
         if self._earlier is not None:
             self._earlier.close()
 
 
 def _record(raw: bytes) -> Record | None:
-    """The record on a line, None where there is none."""
+    """Return the record on a line, None if the line holds none."""
     try:
         record = _decode(raw)
         right = len(bytes.fromhex(record.id)) == ID_BYTES
@@ -202,7 +202,7 @@ def _record(raw: bytes) -> Record | None:
 
 
 def is_reply(raw: bytes) -> bool:
-    """Whether a line is one that a batch wrote."""
+    """Return True for a line that a batch wrote."""
     try:
         _decode_reply(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -211,12 +211,12 @@ def is_reply(raw: bytes) -> bool:
 
 
 def numbered(line: int, record: Record) -> bytes:
-    """The reply as a line of the file it is meant for."""
+    """Encode a reply as a line of the output."""
     return b'{"line":%d,' % line + _encode(record)[1:] + b"\n"
 
 
 def sync_folder(path: Path) -> None:
-    """Let a file's name survive a power cut."""
+    """Flush the folder of `path` to disk, so that the file's name survives a power cut."""
     number = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(number)
@@ -229,20 +229,20 @@ def _locked(path: Path) -> BinaryIO:
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "rb+")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            there = path.stat()
+            named = path.stat()
         except BlockingIOError:
             file.close()
             raise JournalError(f"Another batch is at work on the same output (it holds {path}).") from None
         except FileNotFoundError:
-            there = None
-        mine = os.fstat(file.fileno())
-        # The one before us may have finished, and removed it, between our opening and our locking.
-        if there is not None and (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino):
+            named = None
+        locked = os.fstat(file.fileno())
+        # Between opening and locking, the previous holder may have finished and removed the file.
+        if named is not None and (named.st_dev, named.st_ino) == (locked.st_dev, locked.st_ino):
             return file
         file.close()
 
 
 def failed(what: str | Path, exc: OSError) -> JournalError:
-    """`exc` as a sentence; `what` is the file it befell."""
+    """Translate `exc` into a `JournalError`; `what` is the file concerned."""
     why = "the disk is full" if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else exc.strerror or str(exc)
     return JournalError(f"Replies cannot be kept in {what}: {why}.")

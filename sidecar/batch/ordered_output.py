@@ -1,4 +1,4 @@
-"""Replies in the order of their lines, each put out as soon as those before it are. It knows nobody who makes them."""
+"""Output in the order of the lines: each reply is written as soon as all before it are."""
 
 import asyncio
 from collections import Counter
@@ -11,36 +11,36 @@ from sidecar.core.errors import SidecarError
 ANSWERED: Final = "answered"
 WRONG: Final = "wrong lines"
 _MOST_WAITING: Final = 10_000
-"""Lines that wait for one before them; then no more are taken."""
+"""Lines that may wait for the reply to an earlier line; at this bound no more lines are taken."""
 
 
 class Stream:
-    """The replies of `journal` on their way out; `put` writes some bytes."""
+    """Writer of the replies in `journal`, in the order of the lines; `put` writes bytes to the output."""
 
     def __init__(self, journal: Journal, put: Callable[[bytes], Awaitable[None]]) -> None:
         self.counts: Counter[str] = Counter()
-        """Replies put out, by outcome."""
+        """Written replies, by outcome."""
         self._journal = journal
         self._put = put
         self._order: asyncio.Queue[tuple[int, bytes | SidecarError]] = asyncio.Queue(_MOST_WAITING)
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._ended = False
 
-    async def expect(self, line: int, asked: bytes | SidecarError) -> None:
-        """The next line is this one: its request's id, or what is wrong with it."""
-        await self._order.put((line, asked))
+    async def expect(self, line: int, expected: bytes | SidecarError) -> None:
+        """Add the next line: its number, and its request's id or its fault."""
+        await self._order.put((line, expected))
 
-    def heard(self) -> None:
-        """A reply came into the journal."""
-        self._news.set()
+    def reply_added(self) -> None:
+        """Look again for the awaited reply, since the journal has a new one."""
+        self._changed.set()
 
     async def flow(self) -> None:
-        """Put out what comes; never ends by itself. Raises `JournalError` where it cannot be put out."""
+        """Write replies in order until cancelled; raise `JournalError` if a reply cannot be written."""
         torn = False
         while True:
-            line, asked = await self._order.get()
-            record = wrong(asked) if isinstance(asked, SidecarError) else await self._found(asked)
-            torn = torn or record is None  # nothing goes out behind a gap
+            line, expected = await self._order.get()
+            record = wrong(expected) if isinstance(expected, SidecarError) else await self._found(expected)
+            torn = torn or record is None  # the output ends at the first gap
             if record is not None and not torn:
                 try:
                     await self._put(numbered(line, record))
@@ -50,25 +50,25 @@ class Stream:
             self._order.task_done()
 
     async def _found(self, name: bytes) -> Record | None:
-        """The reply as soon as there is one; None where none will come any more."""
+        """Wait for the reply to `name`; None if it is missing at the end."""
         while True:
-            self._news.clear()
+            self._changed.clear()
             if (record := self._journal.find(name)) is not None or self._ended:
                 return record
-            await self._news.wait()
+            await self._changed.wait()
 
     async def end(self) -> None:
-        """No more replies will come: return when what can be put out is out."""
+        """Mark the end of replies, and wait until every reply that can be written is."""
         self._ended = True
-        self._news.set()
+        self._changed.set()
         await self._order.join()
 
 
 def outcome(record: Record) -> str:
-    """What became of a line: a failure's code, or one of the words here."""
+    """Return a line's outcome: `ANSWERED`, `WRONG`, or a failure's code."""
     return WRONG if not record.id else record.code or ANSWERED
 
 
 def wrong(error: SidecarError) -> Record:
-    """The reply to a line that is no request."""
+    """Return the reply to a line that is no request."""
     return Record(success=False, error=str(error), code=error.code)

@@ -1,4 +1,4 @@
-"""The file for the replies: whether it may be that, and how it comes to be there, whole or not at all."""
+"""Output file of a batch: checked before the run, and written whole or not at all."""
 
 import asyncio
 import contextlib
@@ -10,21 +10,21 @@ from typing import BinaryIO, Final
 
 from sidecar.batch.journal import Journal, Record, failed, is_reply, numbered, sync_folder
 from sidecar.batch.ordered_output import outcome, wrong
-from sidecar.batch.runner import TOLD, Halted, id_of
+from sidecar.batch.runner import STOPPED, Halted, id_of
 from sidecar.core.errors import ConfigError, SidecarError, plain
 from sidecar.engine.keys import Keys
 from sidecar.runtime.line_source import STDIN, Line, Source
 
 STDOUT: Final = "-"
 PART: Final = ".part"
-"""What the journal's name ends in."""
+"""The suffix of the journal's name."""
 _NEW: Final = ".new"
 
 
 def opened_stream(source: str, target: str) -> int:
-    """The descriptor on which replies go out as they come: of standard output, or of what is no file; else -1.
+    """Return a descriptor for replies as they come, if `target` is standard output or no regular file; else -1.
 
-    Raises `ConfigError` where `target` cannot be what the replies to `source` go to.
+    Raises `ConfigError` if `target` cannot take the replies to `source`.
     """
     if target == STDOUT:
         return os.dup(1)
@@ -50,9 +50,9 @@ def opened_stream(source: str, target: str) -> int:
 
 
 async def write(target: Path, journal: Journal, source: Source, keys: Keys, stop: asyncio.Event) -> Counter[str]:
-    """Put the reply to each line of `source` into `target`; how many of each outcome.
+    """Write the reply to each line of `source` to `target`; return the number of replies by outcome.
 
-    Raises `JournalError` where it cannot be written, `Halted` where a reply is missing or `stop` is set.
+    Raises `JournalError` if a write fails, `Halted` if a reply is missing or `stop` is set.
     """
     new = target.with_name(target.name + _NEW)
     counts: Counter[str] = Counter()
@@ -78,7 +78,7 @@ async def write(target: Path, journal: Journal, source: Source, keys: Keys, stop
 
 
 def _created(new: Path, target: Path) -> BinaryIO:
-    """The file at `new`, with the rights of the one that it will replace."""
+    """Create the file at `new`, with the permissions of the file that it will replace."""
     file = new.open("wb")
     with contextlib.suppress(FileNotFoundError):
         os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
@@ -87,7 +87,7 @@ def _created(new: Path, target: Path) -> BinaryIO:
 
 def _reply(line: Line, journal: Journal, keys: Keys, stop: asyncio.Event) -> Record:
     if stop.is_set():
-        raise Halted(TOLD)
+        raise Halted(STOPPED)
     try:
         record = journal.find(id_of(keys, line.request()))
     except SidecarError as exc:

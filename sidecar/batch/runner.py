@@ -1,7 +1,7 @@
-"""Lines of a file through the engine, so many at once as the provider takes; each reply goes into the journal.
+"""Runner of a batch: sends lines through the engine, CONCURRENCY at once, and puts each reply into the journal.
 
-Lines are read only as there is room for them. What is in the journal is not asked again, and the same request twice
-is asked once. Where files are and how replies come out of the journal is said elsewhere.
+Lines are read only as places come free. A request whose reply is in the journal, or that is in flight, is not sent
+again.
 """
 
 import asyncio
@@ -35,33 +35,33 @@ from sidecar.engine.limiter.calls import Trace
 from sidecar.runtime.line_source import Line, Source
 
 MOST_TRIES: Final = 3
-"""Of one line, beside the retries of each provider call: those that reached the provider."""
+"""Tries of one line that reached the provider, each with its own retries of provider calls."""
 _BACKOFF: Final = 2.0
-"""Seconds before the second try, twice as many before the third, less up to a half by chance."""
-_LOOK_SECONDS: Final = 0.25
-"""Between two looks at whether the provider is down."""
+"""Seconds before the second try and twice as many before the third, less a random share of up to a half."""
+_POLL_SECONDS: Final = 0.25
+"""Seconds between two checks of whether the provider is down."""
 _SYNC_SECONDS: Final = 1.0
-"""What a power cut costs: replies of the last so many seconds."""
+"""Seconds between two syncs of the journal, and so the replies that a power cut may cost."""
 _LAST_SECONDS: Final = 1.0
-"""After the grace: what it ended is put away."""
-_NO_ROOM_SECONDS: Final = 20.0
-"""After which a provider that refuses whatever it is sent is said to."""
+"""Seconds after the grace for putting the last replies into the journal."""
+_REFUSING_SECONDS: Final = 20.0
+"""Seconds after which a provider that refuses every call is reported."""
 
-_NO_ROOM: Final = "The AI provider refuses every call for now."
-TOLD: Final = "It was told to stop."
+_REFUSING: Final = "The AI provider refuses every call for now."
+STOPPED: Final = "It was told to stop."
 
 
 class Halted(Exception):
-    """The batch cannot go on now: the sentence says why."""
+    """End of a batch that cannot continue now; the sentence names the cause."""
 
 
 def id_of(keys: Keys, request: Request) -> bytes:
-    """A hash of all that determines the answer; unlike a job's, a chat of nobody has one too: it is the file's."""
+    """Return a hash of all that determines the answer. Unlike a job's id, it covers chats without a user_id too."""
     return keys.of_job(request)[:ID_BYTES]
 
 
 class _Taken(NamedTuple):
-    """A line at work."""
+    """Line in progress."""
 
     name: bytes
     request: Request
@@ -69,7 +69,7 @@ class _Taken(NamedTuple):
 
 
 class _Parts:
-    """Finished parts of long texts, kept in the journal too."""
+    """Finished parts of long texts, stored in the journal too."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -84,51 +84,51 @@ class _Parts:
 
 
 class Runner:
-    """One run. `patience`: seconds for which a provider that is down is waited for; None: as long as it takes."""
+    """One run of a batch. `patience`: seconds to wait for a provider that is down; None: without end."""
 
     def __init__(
         self,
-        works: Background,
+        background: Background,
         journal: Journal,
         source: Source,
-        telling: ProgressPort,
+        progress: ProgressPort,
         *,
         settings: Settings,
         patience: float | None,
         stream: Stream | None = None,
     ) -> None:
         self.answered = 0
-        """Requests that got an answer in this run."""
-        self._works = works
+        """Requests answered in this run."""
+        self._background = background
         self._journal = journal
         self._lines = source.lines()
-        self._telling = telling
+        self._progress = progress
         self._settings = settings
         self._patience = patience
         self._stream = stream
         self._parts = _Parts(journal)
         self._turn = asyncio.Lock()
-        self._busy: set[bytes] = set()
+        self._in_flight: set[bytes] = set()
         self._complete = False
-        self._left_over = False
-        """Whether a line was taken that got no reply."""
+        self._unanswered = False
+        """True once a line that was taken ended without a reply."""
         self._stopping = False
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until every line has its reply. Once `stop` is set, what was taken has `SHUTDOWN_GRACE`, and it is `Halted`.
+        """Run until every line has its reply. Once `stop` is set, lines in flight have `SHUTDOWN_GRACE` to finish.
 
-        Raises `Halted`, `JournalError`, or `OSError` where the lines cannot be read.
+        Raises `Halted` if lines remain without a reply, `JournalError`, or `OSError` if the lines cannot be read.
         """
         failure: BaseException | None = None
         try:
-            async with asyncio.TaskGroup() as aides:
+            async with asyncio.TaskGroup() as helpers:
                 running = [
-                    aides.create_task(self._watch(), name="batch-provider"),
-                    aides.create_task(self._sync(), name="batch-sync"),
-                    aides.create_task(self._halt(stop), name="batch-stop"),
+                    helpers.create_task(self._watch(), name="batch-provider"),
+                    helpers.create_task(self._sync(), name="batch-sync"),
+                    helpers.create_task(self._halt(stop), name="batch-stop"),
                 ]
                 if self._stream is not None:
-                    running.append(aides.create_task(self._stream.flow(), name="batch-output"))
+                    running.append(helpers.create_task(self._stream.flow(), name="batch-output"))
                 async with asyncio.TaskGroup() as workers:
                     for number in range(self._settings.concurrency):
                         workers.create_task(self._work(), name=f"batch-{number}")
@@ -141,46 +141,46 @@ class Runner:
         if failure is not None:
             raise failure
         self._journal.sync()
-        if not self._complete or self._left_over:
-            raise Halted(TOLD)
+        if not self._complete or self._unanswered:
+            raise Halted(STOPPED)
 
     async def _work(self) -> None:
         while (taken := await self._take()) is not None:
             with taken.place:
                 record = await self._record(taken)
             if record is None:
-                self._left_over = True
+                self._unanswered = True
                 return
             self._journal.put(record)
-            self._busy.discard(taken.name)
+            self._in_flight.discard(taken.name)
             self.answered += record.success is True
             if self._stream is not None:
-                self._stream.heard()
-            self._telling.step()
+                self._stream.reply_added()
+            self._progress.step()
 
     async def _take(self) -> _Taken | None:
-        """The next line that is to be asked; None at the end."""
+        """Return the next line to send; None at the end."""
         async with self._turn:
             for count, line in enumerate(self._lines, 1):
                 if not count % 64:
                     await asyncio.sleep(0)
                 if self._stopping:
-                    self._left_over = True
+                    self._unanswered = True
                     return None
                 try:
                     request = line.request()
                 except SidecarError as exc:
                     await self._in_order(line, exc)
-                    self._telling.step()
+                    self._progress.step()
                     continue
-                name = id_of(self._works.engine.keys, request)
+                name = id_of(self._background.engine.keys, request)
                 await self._in_order(line, name)
-                if name in self._journal or name in self._busy:
-                    self._telling.step()
+                if name in self._journal or name in self._in_flight:
+                    self._progress.step()
                     continue
-                self._busy.add(name)
-                return _Taken(name, request, await self._works.engine.admission.wait(len(line.text)))
-            self._complete = not self._left_over
+                self._in_flight.add(name)
+                return _Taken(name, request, await self._background.engine.admission.wait(len(line.text)))
+            self._complete = not self._unanswered
             return None
 
     async def _in_order(self, line: Line, outcome: bytes | SidecarError) -> None:
@@ -188,20 +188,20 @@ class Runner:
             await self._stream.expect(line.number, outcome)
 
     async def _record(self, taken: _Taken) -> Record | None:
-        """The reply; None where the time to stop came before it."""
+        """Return the reply to a line; None if the drain ended the request first."""
         name, tries = taken.name.hex(), 0
         while True:
             trace = Trace()
-            deadline = time.monotonic() + self._settings.job_timeout
+            until = time.monotonic() + self._settings.job_timeout
             try:
-                text = await self._works.text(taken.request, self._parts, trace, deadline=deadline, background=False)
+                text = await self._background.text(taken.request, self._parts, trace, deadline=until, background=False)
             except ShuttingDown:
                 return None
             except SidecarError as exc:
                 error = exc
             except JournalError:
                 raise
-            except Exception as exc:  # noqa: BLE001 - the line's outermost: a fault of ours is a reply too
+            except Exception as exc:  # noqa: BLE001 - the line's outermost: an internal fault is a reply too
                 events.fault("internal", exc)
                 error = InternalError()
             else:
@@ -209,21 +209,21 @@ class Runner:
                 return Record(id=name, success=True, data=reply.data)
             if trace.tried and not (isinstance(error, UpstreamUnreachable) and self._refusal is not None):
                 tries += 1
-            if (pause := self._again(error, trace, tries)) is None:
+            if (pause := self._retry_pause(error, trace, tries)) is None:
                 return Record(id=name, success=False, error=str(error), code=error.code)
-            await self._works.engine.calls.sleep(pause)
+            await self._background.engine.calls.sleep(pause)
 
-    def _again(self, error: SidecarError, trace: Trace, tries: int) -> float | None:
-        """Seconds after which the line is to be asked again; None where its failure is its reply."""
+    def _retry_pause(self, error: SidecarError, trace: Trace, tries: int) -> float | None:
+        """Return the seconds before the next try of the line; None if the failure is its reply."""
         if isinstance(error, DeadlineExceeded):
-            # Without a call it only waited for its turn, or for a provider that is down or has no room.
+            # Without a call, the line only waited for its turn, or for a provider that is down or refuses.
             return None if trace.tried else 0.0
         if not isinstance(error, UpstreamFailure) or tries >= MOST_TRIES:
             return None
         if error.scope == "request":
             return None
         if self._refusal is not None:
-            return 0.0  # the next try waits until it is back
+            return 0.0  # the next try waits until the provider is back
         if not (error.retryable or error.scope == "capacity" or isinstance(error, UpstreamUnreachable)):
             return None
         pause = max(error.retry_after or 0.0, _BACKOFF * 2.0 ** max(0, tries - 1) * (0.5 + random.random() / 2))  # noqa: S311
@@ -231,28 +231,28 @@ class Runner:
 
     @property
     def _refusal(self) -> UpstreamFailure | None:
-        """Why the provider is held for down, where it is."""
-        return self._works.engine.calls.limit.breaker.refusal(idle=False)
+        """The failure for which the provider counts as down; None while it is up."""
+        return self._background.engine.calls.limit.breaker.refusal(idle=False)
 
     async def _watch(self) -> None:
-        """Say that the provider is down, and that it is back; raise `Halted` where waiting for it is in vain."""
+        """Report that the provider is down, or back; raise `Halted` if waiting is useless or `patience` is over."""
         since: float | None = None
         patience = math.inf if self._patience is None else self._patience
         while True:
             refusal = self._refusal
             if isinstance(refusal, UpstreamAuth | RateLimited):
                 raise Halted(str(refusal))
-            if refusal is None and self._works.engine.calls.limit.refusing_for >= _NO_ROOM_SECONDS:
-                refusal = UpstreamError(_NO_ROOM)
+            if refusal is None and self._background.engine.calls.limit.refusing_for >= _REFUSING_SECONDS:
+                refusal = UpstreamError(_REFUSING)
             if refusal is None and since is not None:
-                self._telling.say("The AI provider is back.")
+                self._progress.say("The AI provider is back.")
                 since = None
             elif refusal is not None and since is None:
-                self._telling.say(f"{refusal} Waiting until it is back.")
+                self._progress.say(f"{refusal} Waiting until it is back.")
                 since = time.monotonic()
             elif refusal is not None and since is not None and time.monotonic() - since >= patience:
                 raise Halted(f"{refusal} It was waited for {patience:g} seconds.")
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def _sync(self) -> None:
         while True:
@@ -262,14 +262,14 @@ class Runner:
     async def _halt(self, stop: asyncio.Event) -> None:
         await stop.wait()
         self._stopping = True
-        # Who waits for a provider that is down would only wait on.
+        # While the provider is down, a grace would only prolong the waiting.
         grace = 0.0 if self._refusal is not None else self._settings.shutdown_grace
-        self._works.engine.drain(grace)
+        self._background.engine.drain(grace)
         await asyncio.sleep(grace + _LAST_SECONDS)
-        raise Halted(TOLD)
+        raise Halted(STOPPED)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What failed first; the rest failed beside it."""
+    """Return the first failure of `group`; the others followed from it."""
     failure = group.exceptions[0]
     return _first(failure) if isinstance(failure, BaseExceptionGroup) else failure

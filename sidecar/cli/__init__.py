@@ -1,1 +1,1 @@
-"""The commands that need more than a server or a process for one click: each a module with `main(argv) -> int`."""
+"""Command line: the main command, and one module with `main(argv) -> int` for each subcommand."""

@@ -1,12 +1,12 @@
-"""The command `openai-moodle-sidecar batch IN OUT`: a file of requests answered, and gone on with after a crash."""
+"""Command `openai-moodle-sidecar batch IN OUT`: answers a file of requests, and resumes after a crash."""
 
 from pathlib import Path
 from typing import Final
 
 from sidecar.batch.batch import Batch
 from sidecar.batch.output import opened_stream
-from sidecar.cli.flags import add_settings, duration, parser, refused
-from sidecar.cli.progress import Progress, reading
+from sidecar.cli.flags import add_settings, duration, parser, report_faults
+from sidecar.cli.progress import Progress, run_on_file
 from sidecar.config.load import load
 from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError
@@ -18,32 +18,32 @@ _COMMAND: Final = "batch"
 
 
 def main(argv: list[str]) -> int:
-    """Answer; the exit code: 0, 1 where not every request was answered, 2 for a call or settings that make no sense."""
+    """Answer; return 0, 1 if some requests were not answered, 2 for an invalid command line or settings."""
     fill_missing()
-    asked = _parser().read(argv)
-    path, target, env_file, demo = (asked.pop(name) for name in ("in", "out", "env_file", "demo"))
-    wait, retry_failed = asked.pop("wait"), asked.pop("retry_failed")
+    flags = _parser().read(argv)
+    path, target, env_file, demo = (flags.pop(name) for name in ("in", "out", "env_file", "demo"))
+    wait, retry_failed = flags.pop("wait"), flags.pop("retry_failed")
     progress = Progress(_COMMAND)
     try:
-        settings = load(asked, env_file, need_key=not demo)
+        settings = load(flags, env_file, need_key=not demo)
         patience = None if wait is None else duration("--wait", wait)
-        # Both before descriptor 1 leads elsewhere: OUT may be /dev/stdout.
+        # Both before descriptor 1 is redirected: OUT may be /dev/stdout.
         out, wire = Path(target).resolve(), opened_stream(path, target)
     except ConfigError as exc:
-        return refused(exc, _COMMAND)
+        return report_faults(exc, _COMMAND)
     progress.log(settings)
     protect_stdout()
 
     def work(source: Source) -> int:
         batch = Batch(source, out, wire, retry_failed, patience)
-        total = sum(1 for _ in source.lines()) if progress.wanted else 0
+        total = sum(1 for _ in source.lines()) if progress.visible else 0
         with progress.expecting(total):
             return run(lambda: run_batch(settings, batch, progress, demo=demo), fast_loop=True)
 
     try:
-        return reading(path, settings.jobs_max_body_bytes, progress, work)
-    except ConfigError as exc:  # a proxy or a CA file that cannot be used shows where it is opened
-        return refused(exc, _COMMAND)
+        return run_on_file(path, settings.jobs_max_body_bytes, progress, work)
+    except ConfigError as exc:  # an invalid proxy or CA file fails only when it is used
+        return report_faults(exc, _COMMAND)
 
 
 def _parser() -> Parser:

@@ -1,9 +1,9 @@
-"""The command `openai-moodle-sidecar collect FILE`: ids of jobs in, their replies out once they have ended."""
+"""Command `openai-moodle-sidecar collect FILE`: ids of jobs in, the jobs' replies out once the jobs have ended."""
 
 from typing import Final
 
-from sidecar.cli.flags import add_settings, duration, parser, refused
-from sidecar.cli.progress import FAULT, Progress, reading
+from sidecar.cli.flags import add_settings, duration, parser, report_faults
+from sidecar.cli.progress import FAULT, Progress, run_on_file
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
 from sidecar.core.command_line import Parser
@@ -19,23 +19,23 @@ _COMMAND: Final = "collect"
 
 
 def main(argv: list[str]) -> int:
-    """Collect; the exit code: 0, 1 where not every job is complete, 2 for a call or settings that make no sense."""
+    """Collect; return 0, 1 if some jobs are not complete, 2 for an invalid command line or settings."""
     fill_missing()
-    asked = _parser().read(argv)
-    path, env_file, timeout = asked.pop("file"), asked.pop("env_file"), asked.pop("timeout")
-    if asked.pop("no_wait"):
+    flags = _parser().read(argv)
+    path, env_file, timeout = flags.pop("file"), flags.pop("env_file"), flags.pop("timeout")
+    if flags.pop("no_wait"):
         timeout = "0"
     progress = Progress(_COMMAND)
     try:
-        settings = load(asked, env_file, need_key=False)
+        settings = load(flags, env_file, need_key=False)
         settings.check_redis()
         patience = None if timeout is None else duration("--timeout", timeout)
     except ConfigError as exc:
-        return refused(exc, _COMMAND)
+        return report_faults(exc, _COMMAND)
     progress.log(settings)
     wire = protect_stdout()
     longest = settings.jobs_max_body_bytes
-    return reading(
+    return run_on_file(
         path,
         longest,
         progress,
@@ -47,7 +47,7 @@ async def _collect(source: Source, settings: Settings, progress: Progress, patie
     async def write(data: bytes) -> None:
         await write_all(wire, data)
 
-    total = sum(1 for _ in source.lines()) if progress.wanted else 0
+    total = sum(1 for _ in source.lines()) if progress.visible else 0
     store, trouble = job_store(settings), ""
     try:
         with stop_requested() as stop, progress.expecting(total):
@@ -61,8 +61,8 @@ async def _collect(source: Source, settings: Settings, progress: Progress, patie
     finally:
         await store.aclose()
     counts = collecting.counts
-    said = [f"{counts['complete']} complete", *(f"{counts[word]} {word}" for word in counts if word != "complete")]
-    progress.say(", ".join([*said, *filter(None, [trouble])]))
+    parts = [f"{counts['complete']} complete", *(f"{counts[word]} {word}" for word in counts if word != "complete")]
+    progress.say(", ".join([*parts, *filter(None, [trouble])]))
     return 0 if counts["complete"] == counts.total() and not trouble else FAULT
 
 

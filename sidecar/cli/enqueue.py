@@ -1,12 +1,12 @@
-"""The command `openai-moodle-sidecar enqueue FILE`: requests in, the ids of their jobs out."""
+"""Command `openai-moodle-sidecar enqueue FILE`: requests in, the ids of their jobs out."""
 
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from sidecar.cli.flags import add_settings, duration, parser, refused
-from sidecar.cli.progress import Progress, reading
+from sidecar.cli.flags import add_settings, duration, parser, report_faults
+from sidecar.cli.progress import Progress, run_on_file
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
 from sidecar.core.command_line import Parser
@@ -25,27 +25,27 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def main(argv: list[str]) -> int:
-    """Enqueue; the exit code: 0, 1 where not all of it was enqueued, 2 for a call or settings that make no sense."""
+    """Enqueue; return 0, 1 if some requests were not enqueued, 2 for an invalid command line or settings."""
     fill_missing()
-    asked = _parser().read(argv)
-    path, env_file, wait = asked.pop("file"), asked.pop("env_file"), asked.pop("wait")
+    flags = _parser().read(argv)
+    path, env_file, wait = flags.pop("file"), flags.pop("env_file"), flags.pop("wait")
     progress = Progress(_COMMAND)
     try:
-        settings = load(asked, env_file, need_key=False)
+        settings = load(flags, env_file, need_key=False)
         settings.check_redis()
         patience = duration("--wait", wait)
     except ConfigError as exc:
-        return refused(exc, _COMMAND)
+        return report_faults(exc, _COMMAND)
     progress.log(settings)
     wire = protect_stdout()
     longest = settings.jobs_max_body_bytes
-    return reading(path, longest, progress, lambda source: _checked(source, settings, progress, patience, wire))
+    return run_on_file(path, longest, progress, lambda source: _checked(source, settings, progress, patience, wire))
 
 
 def _checked(source: Source, settings: Settings, progress: Progress, patience: float, wire: int) -> int:
-    right, wrong, said = source.faults(_FAULTS_SHOWN)
+    right, wrong, faults = source.faults(_FAULTS_SHOWN)
     if wrong:
-        for fault in said:
+        for fault in faults:
             progress.say(fault)
         progress.say(f"{wrong} of {right + wrong} lines are wrong; nothing was enqueued")
         return 1
@@ -55,7 +55,7 @@ def _checked(source: Source, settings: Settings, progress: Progress, patience: f
 async def _enqueue(
     source: Source, settings: Settings, progress: Progress, patience: float, wire: int, *, total: int
 ) -> int:
-    async def written(jobs: Sequence[Job]) -> None:
+    async def write(jobs: Sequence[Job]) -> None:
         lines = [_encode({"job_id": job.job_id, "status": job.status}) + b"\n" for job in jobs]
         await write_all(wire, b"".join(lines))
 
@@ -64,7 +64,7 @@ async def _enqueue(
         with stop_requested() as stop, progress.expecting(total):
             enqueuing = Enqueuing(store, progress, patience=patience, stop=stop)
             try:
-                await enqueuing.take(source.lines(), written)
+                await enqueuing.take(source.lines(), write)
             except (Overloaded, JobsUnavailable) as exc:
                 trouble = str(exc)
             except SidecarError:

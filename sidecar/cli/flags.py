@@ -1,6 +1,6 @@
-"""The flags of every command of the house, made in one place: all settings, the env file, the demo.
+"""Flags that all commands share: every setting, the env file, the demo.
 
-What a command does with them is its own. Imports stay few: this is on the path of a process started for one click.
+Imports stay few, since a process started for one click loads this file.
 """
 
 import argparse
@@ -17,7 +17,7 @@ PROGRAM: Final = "openai-moodle-sidecar"
 
 
 def parser(command: str = "", *, description: str, epilog: str) -> Parser:
-    """A parser for `command`; the program itself without one."""
+    """Return a parser for `command`, or for the program itself if `command` is blank."""
     return Parser(
         prog=f"{PROGRAM} {command}".strip(),
         allow_abbrev=False,
@@ -27,26 +27,26 @@ def parser(command: str = "", *, description: str, epilog: str) -> Parser:
     )
 
 
-def add_settings(to: Parser, *, demo: bool = True, explained: bool = False) -> None:
-    """Every setting's flag and --env-file; --demo where answers are made. `explained`: in --help too."""
+def add_settings(target: Parser, *, demo: bool = True, explained: bool = False) -> None:
+    """Add every setting's flag, --env-file and, if `demo`, --demo. `explained`: settings appear in --help too."""
     if demo:
-        to.add_argument("--demo", action="store_true", help="answer from a demo upstream inside; needs no key")
-    to.add_argument("--env-file", metavar="FILE", help=f"a file of NAME=value lines (default: {ENV_FILE})")
+        target.add_argument("--demo", action="store_true", help="answer from a demo upstream inside; needs no key")
+    target.add_argument("--env-file", metavar="FILE", help=f"a file of NAME=value lines (default: {ENV_FILE})")
     for setting in SETTINGS:
         bare: dict[str, Any] = {"nargs": "?", "const": "true"} if setting.default is False else {}
         words = _help(setting) if explained else argparse.SUPPRESS
-        to.add_argument(setting.option, dest=setting.field, metavar="VALUE", help=words, **bare)
+        target.add_argument(setting.option, dest=setting.field, metavar="VALUE", help=words, **bare)
 
 
-def refused(error: ConfigError, command: str = "") -> int:
-    """Say on stderr what makes no sense; the exit code."""
+def report_faults(error: ConfigError, command: str = "") -> int:
+    """Write the faults of the settings to stderr; return the exit code."""
     for fault in error.faults:
         sys.stderr.write(f"{PROGRAM} {command}".strip() + f": {fault}\n")
     return BAD_CONFIGURATION
 
 
 def duration(flag: str, text: str) -> float:
-    """The seconds that `flag` names, a week at most; raises `ConfigError`."""
+    """Parse the seconds that `flag` was given, a week at most; raise `ConfigError` if `text` is invalid."""
     try:
         value: float = seconds(0, 604_800)(text)
     except ValueError as exc:

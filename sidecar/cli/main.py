@@ -1,6 +1,6 @@
-"""The command `openai-moodle-sidecar`: flags, the choice between HTTP and stdio, exit codes.
+"""Command `openai-moodle-sidecar`: flags, the choice between HTTP and stdio, exit codes.
 
-Imports stay late and few: this file is on the path of a process that is started for one click.
+Imports stay late and few, since a process started for one click loads this file.
 """
 
 import os
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from sidecar import __version__
-from sidecar.cli.flags import PROGRAM, add_settings, parser, refused
+from sidecar.cli.flags import PROGRAM, add_settings, parser, report_faults
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
 from sidecar.core.command_line import Parser
@@ -17,7 +17,7 @@ from sidecar.core.errors import ConfigError
 from sidecar.stdio.descriptors import bound_stderr, fill_missing, has_piped_data
 
 FAULT: Final = 1
-"""The exit code for a fault of ours that left lines without a reply."""
+"""The exit code for an internal fault that left lines without a reply."""
 
 COMMANDS: Final = {
     "batch": "sidecar.cli.batch",
@@ -27,11 +27,11 @@ COMMANDS: Final = {
     "enqueue": "sidecar.cli.enqueue",
     "worker": "sidecar.cli.worker",
 }
-"""Subcommand → module with a `main(argv) -> int`, imported only when chosen."""
+"""Subcommand → module with `main(argv) -> int`, imported only when chosen."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code."""
+    """Run the command; return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     if words and words[0] in COMMANDS:
         from importlib import import_module
@@ -39,21 +39,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = import_module(COMMANDS[words[0]]).main(words[1:])
         return code
     fill_missing()
-    # PHP hangs on a long stderr, and even a complaint about flags can be long.
+    # PHP hangs on a long stderr, and even a message about flags can be long.
     unbound = bound_stderr() if has_piped_data() else None
-    asked = _parser().read(words)
-    demo, stdio, env_file = asked.pop("demo"), asked.pop("stdio"), asked.pop("env_file")
-    instead = {"REDIS_URL": "embedded"} if asked.pop("jobs") else {}
+    flags = _parser().read(words)
+    demo, stdio, env_file = flags.pop("demo"), flags.pop("stdio"), flags.pop("env_file")
+    fallbacks = {"REDIS_URL": "embedded"} if flags.pop("jobs") else {}
     try:
-        settings = load(asked, env_file, need_key=not demo, instead=instead)
-        if _wants_stdio(settings, forced=stdio, http_flag=asked["http_mode"]):
+        settings = load(flags, env_file, need_key=not demo, fallbacks=fallbacks)
+        if _wants_stdio(settings, forced=stdio, http_flag=flags["http_mode"]):
             _stdio(settings, demo=demo)
         if unbound is not None:
             unbound()
         settings.check_listening()
         return _http(settings, demo=demo)
     except ConfigError as exc:
-        return refused(exc)
+        return report_faults(exc)
 
 
 def _parser() -> Parser:
@@ -96,16 +96,16 @@ def _stdio(settings: Settings, *, demo: bool) -> NoReturn:
         from sidecar.runtime import log
         from sidecar.wiring import run, run_stdio
 
-        # CONTRACT: warnings and errors only, since PHP puts what is said here into its error log.
+        # CONTRACT: warnings and errors only, since PHP copies stderr to its error log.
         level = "error" if settings.log_level == "error" else "warning"
         log.configure(sys.stderr, level=level, as_json=settings.log_format == "json")
         try:
             return run(lambda: run_stdio(settings, source=0, sink=sink, waited=waited, demo=demo), fast_loop=False)
-        except ConfigError as exc:  # a proxy or a CA file that cannot be used shows where it is opened
-            return refused(exc)
-        except Exception as exc:  # noqa: BLE001 - the process's outermost: a traceback's words may be a user's
+        except ConfigError as exc:  # an invalid proxy or CA file fails only when it is used
+            return report_faults(exc)
+        except Exception as exc:  # noqa: BLE001 - the process's outermost: a traceback may quote a user's text
             events.fault("internal", exc)
             return FAULT
 
-    # Taking the interpreter apart costs a sixth of the whole process; replies and log are written by now.
+    # A regular interpreter shutdown takes a sixth of the process's time; replies and log are written by now.
     os._exit(stdio_process(settings, work))

@@ -1,6 +1,6 @@
-"""What the commands for many requests say on stderr: lines, and a bar where that is a terminal.
+"""Progress of the commands for many requests on stderr: lines, and a bar if stderr is a terminal.
 
-Nothing here goes to stdout, which has replies and nothing else.
+Stdout is for replies alone.
 """
 
 import contextlib
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 FAULT: Final = 1
-"""The exit code where some of it failed."""
+"""The exit code if some requests or jobs failed."""
 INTERRUPTED: Final = 130
-"""The one of a process that SIGINT ended, as shells know it."""
+"""The exit code that shells give a process which SIGINT ended."""
 
 
 class Progress:
-    """Stderr of `command`."""
+    """Progress of `command` on stderr."""
 
     def __init__(self, command: str) -> None:
-        self.wanted = _is_terminal()
-        """Whether anybody sees a bar."""
+        self.visible = _is_terminal()
+        """True if stderr is a terminal, and so shows a bar."""
         self._name = command
         self._bar: tqdm[NoReturn] | None = None
         self._stderr = Unbuffered()
 
     @contextlib.contextmanager
     def expecting(self, total: int) -> Iterator[None]:
-        """Show how many of `total` are done, for the `with` block."""
-        if not self.wanted:
+        """Show the count of `total` that are done, during the `with` block."""
+        if not self.visible:
             yield
             return
-        # Late: nobody but a terminal pays for it. A plain lock, and no thread beside: one process, one bar.
+        # Late: only a terminal pays for the import. One process has one bar: a plain lock and no monitor thread.
         from threading import RLock  # noqa: PLC0415
 
         from tqdm import tqdm  # noqa: PLC0415
@@ -62,14 +62,14 @@ class Progress:
         self.write(f"{PROGRAM} {self._name}: {text}\n")
 
     def write(self, text: str) -> int:
-        """Whole lines, above the bar where there is one."""
+        """Write whole lines, above the bar if there is one."""
         if self._bar is None:
             return self._stderr.write(text)
         with self._bar.external_write_mode(file=sys.stderr):
             return self._stderr.write(text)
 
     def log(self, settings: Settings) -> None:
-        """Let events be said here too, as the settings want them."""
+        """Send events of the log here too, in the format and from the level of `settings`."""
         configure(_Log(self), level=settings.log_level, as_json=settings.log_format == "json")
 
 
@@ -81,8 +81,8 @@ class _Log(io.TextIOBase):
         return self._progress.write(text)
 
 
-def reading(path: str, longest: int, progress: Progress, work: Callable[[Source], int]) -> int:
-    """What `work` makes of the file at `path`, whose lines have `longest` bytes at most; an exit code."""
+def run_on_file(path: str, longest: int, progress: Progress, work: Callable[[Source], int]) -> int:
+    """Run `work` on the file at `path`, whose lines have `longest` bytes at most; return the exit code."""
     try:
         with opened(path, longest) as source:
             return work(source)

@@ -1,10 +1,10 @@
-"""The command `openai-moodle-sidecar worker`: works jobs off, or says with --check whether one does so here."""
+"""Command `openai-moodle-sidecar worker`: runs jobs, or with --check reports whether a worker is alive here."""
 
 import asyncio
 import sys
 from typing import Final
 
-from sidecar.cli.flags import PROGRAM, add_settings, parser, refused
+from sidecar.cli.flags import PROGRAM, add_settings, parser, report_faults
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
 from sidecar.core.command_line import Parser
@@ -17,18 +17,18 @@ _COMMAND: Final = "worker"
 
 
 def main(argv: list[str]) -> int:
-    """Work until a signal; the exit code: 0, 1 where --check finds no worker, 2 for settings that make no sense."""
-    asked = _parser().read(argv)
-    demo, check, env_file = asked.pop("demo"), asked.pop("check"), asked.pop("env_file")
+    """Run jobs until a signal; return 0, 1 if --check finds no worker, 2 for invalid settings."""
+    flags = _parser().read(argv)
+    demo, check, env_file = flags.pop("demo"), flags.pop("check"), flags.pop("env_file")
     try:
-        settings = load(asked, env_file, need_key=not (demo or check))
+        settings = load(flags, env_file, need_key=not (demo or check))
         settings.check_redis()
         if check:
             return _check(settings)
         log.configure(log.Unbuffered(), level=settings.log_level, as_json=settings.log_format == "json")
         return run(lambda: run_worker(settings, demo=demo), fast_loop=True)
     except ConfigError as exc:
-        return refused(exc, _COMMAND)
+        return report_faults(exc, _COMMAND)
 
 
 def _check(settings: Settings) -> int:

@@ -1,1 +1,1 @@
-"""Settings: what there is to set, where the values come from, and who said so."""
+"""Settings: their definitions, the sources of their values, and the source of each value in force."""

@@ -1,7 +1,7 @@
-"""Where the values of settings come from: flags, variables, the env file, secret files, defaults.
+"""Values of settings from their sources: flags, variables, the env file, secret files, defaults.
 
-The only place that reads the environment. A flag beats a variable beats the env file beats the default;
-blank means unset; every fault is collected before the program stops (CONTRACT, "Configuration").
+Only this file reads the environment. A flag beats a variable beats the env file beats the default; blank means
+unset; every fault is collected before the program stops (CONTRACT, "Configuration").
 """
 
 import os
@@ -15,11 +15,11 @@ from sidecar.config.settings import BY_FIELD, SETTINGS, Setting, Settings
 from sidecar.core.errors import ConfigError, plain
 
 ENV_FILE: Final = "/etc/openai-moodle-sidecar/env"
-"""Read when it is there and no other file is named."""
+"""The env file that is read by default, if it exists."""
 
 _LONGEST_FILE: Final = 1024**2
 _ENCODING: Final = "utf-8-sig"
-"""Editors on Windows put a byte order mark first, which nobody sees."""
+"""UTF-8, less the invisible byte order mark that editors on Windows put first."""
 _PASSED: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
 _SCHEMES: Final = ("http", "https", "all", "no")
 
@@ -30,15 +30,15 @@ def load(
     environ: Mapping[str, str] | None = None,
     *,
     need_key: bool = True,
-    instead: Mapping[str, str] | None = None,
+    fallbacks: Mapping[str, str] | None = None,
 ) -> Settings:
-    """The settings in force.
+    """Return the settings in force.
 
-    `flags` has a field's text where its flag was given, `instead` a variable's text where nobody says another.
+    `flags` maps a field to the text of its flag. `fallbacks` maps a variable to the text that replaces its default.
     Raises `ConfigError` with every fault at once.
     """
     faults: list[str] = []
-    sources = [*layers(flags, env_file, environ, faults), instead or {}]
+    sources = [*layers(flags, env_file, environ, faults), fallbacks or {}]
     texts = {s.field: found for s in SETTINGS if (found := _find(s, sources, faults))}
     values = {s.field: _parse(s, texts[s.field], faults) if s.field in texts else s.default for s in SETTINGS}
     if "request_timeout" not in texts:
@@ -56,26 +56,27 @@ def load(
 
 
 def take_passed_sockets(environ: MutableMapping[str, str] | None = None) -> int:
-    """How many listening sockets the process that started this one passed on, by systemd's protocol.
+    """Return the number of listening sockets that the parent process passed on, by systemd's protocol.
 
-    Takes the variables out of the environment, so that no child believes they are meant for it: they count only
-    for the process whose id they name (sd_listen_fds(3)). Raises `ConfigError`.
+    The variables count only for the process whose id they name (sd_listen_fds(3)). They are removed from the
+    environment, so that child processes ignore them. Raises `ConfigError`.
     """
     env = os.environ if environ is None else environ
-    told = {name: env.pop(name, "").strip() for name in _PASSED}
-    if told["LISTEN_PID"] != str(os.getpid()) or not told["LISTEN_FDS"]:
+    passed = {name: env.pop(name, "").strip() for name in _PASSED}
+    if passed["LISTEN_PID"] != str(os.getpid()) or not passed["LISTEN_FDS"]:
         return 0
     try:
-        number: int = types.integer(0, 1000)(told["LISTEN_FDS"])
+        number: int = types.integer(0, 1000)(passed["LISTEN_FDS"])
     except ValueError as exc:
-        raise ConfigError([f"LISTEN_FDS={plain(told['LISTEN_FDS'], 100)}: must be {exc}"]) from None
+        raise ConfigError([f"LISTEN_FDS={plain(passed['LISTEN_FDS'], 100)}: must be {exc}"]) from None
     return number
 
 
 def environment_for_child(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment in which a child of this process, told to read no env file, finds `settings` in force.
+    """Return an environment in which a child process finds `settings` in force without an env file.
 
-    Secrets are in it, as they must not be in a command line; what flags, files and defaults said is spelled out.
+    The environment holds secrets, which must not be in a command line, and spells out values of flags, files and
+    defaults.
     """
     ours = {setting.name for setting in SETTINGS} | {f"{setting.name}_FILE" for setting in SETTINGS if setting.secret}
     ours |= {f"{scheme}_proxy" for scheme in _SCHEMES} | {f"{scheme}_proxy".upper() for scheme in _SCHEMES}
@@ -91,7 +92,7 @@ def environment_for_child(settings: Settings, environ: Mapping[str, str] | None 
 
 
 def _text(value: Any) -> str:
-    """A setting's value as its kind reads it."""
+    """Return a setting's value as the text that its kind parses."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
@@ -105,7 +106,7 @@ def layers(
     environ: Mapping[str, str] | None,
     faults: list[str],
 ) -> list[Mapping[str, str]]:
-    """Where values come from, by variable's name, the strongest first: flags, variables, the env file."""
+    """Return texts by variable's name, a mapping for each source, the strongest first: flags, variables, env file."""
     return [
         {BY_FIELD[field].name: value for field, value in flags.items() if value is not None},
         os.environ if environ is None else environ,
@@ -142,7 +143,7 @@ def _parse(setting: Setting, text: str, faults: list[str]) -> Any:
     try:
         return setting.kind(text)
     except ValueError as exc:
-        # An address may carry a password or a key in its query, and JSON for the provider anything.
+        # An address may hold a password or a key, and JSON for the provider may hold any secret.
         hidden = setting.secret or "@" in text or "?" in text or setting.kind is types.json_object
         shown = "(not shown)" if hidden else plain(text, 100)
         faults.append(f"{setting.name}={shown}: must be {exc} (flag {setting.option})")
@@ -150,7 +151,7 @@ def _parse(setting: Setting, text: str, faults: list[str]) -> Any:
 
 
 def _caller_timeout(sources: list[Mapping[str, str]], faults: list[str]) -> float:
-    """CONTRACT: the caller's own limit less 5 s or a fifth, whichever is more, but at least half of it."""
+    """Return the caller's own limit less 5 s or a fifth, whichever is more, but at least half of it (CONTRACT)."""
     name = "OPENAI_SIDECAR_HTTP_TIMEOUT"
     text = _first(name, sources)
     if not text:
@@ -164,7 +165,7 @@ def _caller_timeout(sources: list[Mapping[str, str]], faults: list[str]) -> floa
 
 
 def _state_dir(sources: list[Mapping[str, str]]) -> str:
-    """Where systemd, or the XDG base directory specification, wants state kept."""
+    """Return the folder for state that systemd, or the XDG base directory specification, names."""
     if given := _first("STATE_DIRECTORY", sources).partition(":")[0]:
         return given
     base = _first("XDG_STATE_HOME", sources) or os.path.join(_first("HOME", sources) or "/", ".local/state")
@@ -192,7 +193,7 @@ def _proxies(sources: list[Mapping[str, str]]) -> dict[str, str]:
     found = {}
     for scheme in _SCHEMES:
         name = f"{scheme}_proxy"
-        # As curl does: HTTP_PROXY in capitals could come from a request's header "Proxy:" under CGI.
+        # As in curl: under CGI a request's header "Proxy:" sets HTTP_PROXY, so only the lower-case name counts.
         text = _first(name, sources) or ("" if scheme == "http" else _first(name.upper(), sources))
         if text:
             found[scheme] = text

@@ -1,4 +1,4 @@
-"""What each setting is and who said so, for people: secrets as "set", addresses without what may be a credential."""
+"""Value and source of each setting, for people: secrets as "set", addresses without possible credentials."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -15,7 +15,7 @@ DEFAULT: Final = "default"
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """One setting's value, fit to be shown, and its source."""
+    """One setting's value, safe to show, and its source."""
 
     name: str
     value: str
@@ -25,22 +25,22 @@ class Origin(msgspec.Struct, frozen=True):
 def origins(
     flags: Mapping[str, str | None], env_file: str | None = None, environ: Mapping[str, str] | None = None
 ) -> list[Origin]:
-    """Every setting as `load` with the same arguments would find it, right or wrong."""
+    """Return every setting as `load` with the same arguments would find it, valid or invalid."""
     named = dict(
         zip(("flag", "variable", f"file {env_file or ENV_FILE}"), layers(flags, env_file, environ, []), strict=True)
     )
     return [_origin(setting, named) for setting in SETTINGS]
 
 
-def said(
+def value_of(
     name: str, flags: Mapping[str, str | None], env_file: str | None, environ: Mapping[str, str] | None = None
 ) -> str:
-    """The text that a variable has there, of settings and others; blank where nobody says it."""
+    """Return the text of the variable `name`, a setting's or another; blank if no source has it."""
     return next((text for layer in layers(flags, env_file, environ, []) if (text := layer.get(name, "").strip())), "")
 
 
 def shown_url(text: str) -> str:
-    """An address without user, password and query, which may hold a key."""
+    """Return an address without user, password and query, which may hold a key."""
     try:
         parts = urlsplit(text)
         port = f":{parts.port}" if parts.port else ""

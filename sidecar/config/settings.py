@@ -1,6 +1,6 @@
-"""Every setting: its variable, flag, default and meaning, and what follows from several of them together.
+"""Every setting: its variable, flag, default and meaning; and values that follow from several settings.
 
-Where values come from is loading.py's.
+`load.py` reads the values.
 """
 
 from collections.abc import Mapping
@@ -16,16 +16,16 @@ _MIB: Final = 1024**2
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting as administrators know it."""
+    """One setting, as administrators see it."""
 
     name: str
-    """The variable; in lower case the field of `Settings`, with hyphens the flag unless `flag` says otherwise."""
+    """The variable. Its lower-case form is the field of `Settings`, and with hyphens the flag, unless `flag` is set."""
     kind: types.Kind
     default: Any
     help: str
     flag: str = ""
     secret: bool = False
-    """Never shown, and readable from the file that NAME_FILE names."""
+    """True for a value that is never shown, and that may come from the file that NAME_FILE names."""
 
     @property
     def field(self) -> str:
@@ -129,7 +129,7 @@ BY_FIELD: Final[Mapping[str, Setting]] = {setting.field: setting for setting in 
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings in force; each field is the lower-case name of a row above. Times are seconds, sizes bytes."""
+    """Settings in force; each field is the lower-case name of a row above. Times are in seconds, sizes in bytes."""
 
     openai_api_key: str
     openai_base_url: str
@@ -173,35 +173,35 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_format: str
     log_level: str
     proxies: dict[str, str] = {}
-    """Proxy by scheme ("https", "http", "all") and "no", as the standard proxy variables say."""
+    """Proxies by scheme ("https", "http", "all"), and under "no" the hosts without one, from the proxy variables."""
     ca_file: str = ""
-    """A private CA's certificates (SSL_CERT_FILE)."""
+    """The file of a private CA's certificates (SSL_CERT_FILE)."""
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must never be shown."""
+        """Secrets among the values, which must never be shown."""
         password = urlsplit(self.redis_url).password or ""
         return tuple(filter(None, (self.openai_api_key, self.sidecar_token, self.user_secret, password)))
 
     @property
     def provider_host(self) -> str:
-        """The host that texts go to, with its port where one is named."""
+        """The host that receives the texts, with its port if the address names one."""
         return urlsplit(self.openai_base_url).netloc.rpartition("@")[2]
 
     @property
     def loopback(self) -> bool:
-        """Whether only this machine can reach the address listened on."""
+        """True if only this machine can reach `host`."""
         import ipaddress  # noqa: PLC0415 - late: only a server listens
 
         return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
 
     def check_redis(self) -> None:
-        """Raise `ConfigError` where there is no Redis for jobs."""
+        """Raise `ConfigError` if no Redis for jobs is set."""
         if not self.redis_url:
             raise ConfigError(["REDIS_URL: required here; the Redis or Valkey that holds the jobs"])
 
     def check_listening(self) -> None:
-        """Raise `ConfigError` where a server with these settings would be open to strangers."""
+        """Raise `ConfigError` if other machines could use a server with these settings without a token."""
         if not (self.loopback or self.sidecar_token or self.allow_unauthenticated):
             fault = (
                 f"HOST={self.host}: other machines reach it, so set SIDECAR_TOKEN (or ALLOW_UNAUTHENTICATED=true "

@@ -1,6 +1,6 @@
-"""How the text of a setting becomes a value, and what is said when it does not.
+"""Kinds of settings: functions from a setting's text to its value.
 
-Each kind is a function from text to value that raises `ValueError` with what is allowed ("must be …").
+Each kind raises `ValueError` with the values that it allows, worded to follow "must be".
 """
 
 import re
@@ -17,7 +17,7 @@ _FALSE: Final = frozenset({"false", "0", "no", "off"})
 _UNITS: Final = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _SIZE: Final = re.compile(r"([0-9]{1,18})\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
 _TOKEN: Final = re.compile(r"[!-~]+")
-# Others the client takes for arguments of its own, and some of them break what is read with it.
+# The client takes any other option for an argument of its own, and some of those break what it reads.
 _REDIS_OPTIONS: Final = {"db": "[0-9]{1,9}"}
 _REDIS_TLS_OPTIONS: Final = _REDIS_OPTIONS | {
     "ssl_cert_reqs": "none|optional|required",
@@ -56,7 +56,7 @@ def seconds(low: float, high: float) -> Kind:
 
 
 def size(low: int, high: int) -> Kind:
-    """Bytes, as a number or with a unit of 1024: 64MiB, 64M and 67108864 are the same."""
+    """Make a kind for bytes, as a number or with a unit of 1024: 64MiB, 64M and 67108864 are the same."""
 
     def parse(text: str) -> int:
         match = _SIZE.fullmatch(text)
@@ -77,14 +77,14 @@ def choice(*allowed: str) -> Kind:
 
 
 def name(text: str) -> str:
-    """A model's name: one line of printable text."""
+    """Parse a model's name: one line of printable text."""
     if len(text) <= 200 and text.isprintable():
         return text
     raise ValueError("one line of at most 200 printable characters")
 
 
 def host(text: str) -> str:
-    """An address to listen on."""
+    """Parse an address to listen on."""
     if text == "localhost":
         return text
     import ipaddress  # noqa: PLC0415 - late: the one-shot process listens nowhere
@@ -96,7 +96,7 @@ def host(text: str) -> str:
 
 
 def url(text: str) -> str:
-    """An http or https address."""
+    """Parse an http or https address."""
     wanted = "an http:// or https:// address"
     if not _TOKEN.fullmatch(text):
         raise ValueError(wanted)
@@ -111,7 +111,7 @@ def url(text: str) -> str:
 
 
 def redis(text: str) -> str:
-    """The address of a Redis, or `embedded` for a private one."""
+    """Parse the address of a Redis, or `embedded` for a private one."""
     wanted = (
         "redis://, rediss:// or unix:// with an address, such as redis://:password@127.0.0.1:6379/0, or embedded; "
         "its only options are db and, with rediss://, ssl_cert_reqs, ssl_check_hostname=no, ssl_ca_certs, "
@@ -138,21 +138,21 @@ def redis(text: str) -> str:
 
 
 def prefix(text: str) -> str:
-    """How keys begin; hash tags and patterns would change their meaning."""
+    """Parse the prefix of Redis keys; characters of hash tags and patterns would change the keys' meaning."""
     if re.fullmatch(r"[A-Za-z0-9._:-]{1,100}", text):
         return text
     raise ValueError("1 to 100 letters, digits or any of . _ : -")
 
 
 def path(text: str) -> str:
-    """A folder, by its whole path."""
+    """Parse the absolute path of a folder."""
     if text.startswith("/") and text.isprintable() and len(text) <= 4096:
         return text.rstrip("/") or "/"
     raise ValueError("a whole path, beginning with /")
 
 
 def secret(text: str) -> str:
-    """A key or token: it travels in an HTTP header, so printable ASCII without spaces."""
+    """Parse a key or token: printable ASCII without spaces, since an HTTP header carries it."""
     if _TOKEN.fullmatch(text) and len(text) <= 4096:
         return text
     raise ValueError("printable ASCII without spaces")

@@ -1,1 +1,1 @@
-"""The lowest floor: what every other floor means by its words. No I/O but reading settings."""
+"""The lowest layer: errors, contract, ports and events, which every other layer imports. No I/O."""

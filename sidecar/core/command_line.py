@@ -1,6 +1,6 @@
-"""How the words of a command line are read: in one line what is wrong, and never a word that may be a key.
+"""Parser of command lines: reports a mistake in one line and shows no word that may be a key.
 
-Which flags there are, each command says. Imports stay few: this is on the path of a process started for one click.
+Each command adds its own flags. Imports stay few, since a process started for one click loads this file.
 """
 
 import argparse
@@ -14,15 +14,15 @@ BAD_CONFIGURATION: Final = 2
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage before it."""
+    """Reports a mistake in one line, without the usage before it."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(BAD_CONFIGURATION, f"{self.prog}: {message}; see --help\n")
 
     def read(self, words: Sequence[str]) -> dict[str, Any]:
-        """What the flags say, by field; ends the process where a word is unknown.
+        """Return the flags' values by field; end the process at an unknown word.
 
-        Unknown flags are shown by name only: the rest may be a key, as in --openai-api-key=….
+        An unknown flag is shown by name only: the rest may be a key, as in --openai-api-key=….
         """
         known, rest = self.parse_known_args(words)
         if rest:

@@ -1,6 +1,6 @@
-"""What /ai and stdio exchange: a request and a reply, and the way from bytes to one and from the other to bytes.
+"""Request and reply of /ai and stdio: parsed from bytes and encoded to bytes.
 
-Source: CONTRACT, "POST /ai". No status code and no stream lives here.
+Source: CONTRACT, "POST /ai". HTTP statuses and streams belong to `sidecar/http`.
 """
 
 import codecs
@@ -14,7 +14,7 @@ from sidecar.core.errors import InvalidJSON, InvalidRequest, JobGoesOn, SidecarE
 Action = Literal["chat", "summarize", "analyze"]
 ACTIONS: Final[tuple[Action, ...]] = ("chat", "summarize", "analyze")
 LONGEST_USER: Final = 255
-"""Characters of a user_id: it is remembered for as long as what its user read is kept."""
+"""Characters of a user_id. Bounded because the id stays in memory as long as its user's cached answers."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,9 +23,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     action: Action
     content: str
     context: str = ""
-    """What the chat is about; blank when there is nothing."""
+    """The text that the chat is about; may be blank."""
     user_id: str = ""
-    """Who asks; blank when the caller did not say."""
+    """Moodle's id of the user; blank when the request names none."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -36,10 +36,10 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str | None = None
     code: str | None = None
     job_id: str | None = None
-    """The job that goes on working on what was asked, where one does."""
+    """The job that continues the request, if there is one."""
 
 
-# No containers: a list of millions of lists is refused where it begins, before it is built.
+# No containers: a list of millions of lists is refused at its first byte, before it is built.
 _Plain = str | int | float | bool | None
 
 
@@ -58,7 +58,7 @@ _UNSENDABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 def parse_request(body: bytes) -> Request:
-    """The request in `body`.
+    """Return the request in `body`.
 
     Raises `InvalidJSON`, `InvalidRequest` or `UnknownAction`, each with a sentence that names the field.
     """
@@ -81,7 +81,7 @@ def _decode(body: bytes) -> _Wire:
         try:
             return _decoder.decode(body)
         except msgspec.ValidationError as exc:
-            _whole.decode(body)  # what follows the wrong field may be no JSON at all
+            _whole.decode(body)  # the rest of the body, behind the wrong field, may be invalid JSON
             if found := _FIELD.search(str(exc)):
                 raise _wrong(found[1]) from exc
             raise InvalidJSON from exc
@@ -122,19 +122,19 @@ def _user(value: object) -> str:
 
 
 def answered(text: str, *, html_safe: bool = False) -> Reply:
-    """The reply that carries an answer; `html_safe` puts a space after each `<` (CONTRACT, HTML_SAFE)."""
+    """Return the reply that carries an answer; `html_safe` puts a space after each `<` (CONTRACT, HTML_SAFE)."""
     text = sendable(text)
     return Reply(success=True, data=text.replace("<", "< ") if html_safe else text)
 
 
 def failed(error: SidecarError) -> Reply:
-    """The reply that carries a failure."""
+    """Return the reply that carries a failure."""
     job_id = error.job_id if isinstance(error, JobGoesOn) else None
     return Reply(success=False, error=str(error), code=error.code, job_id=job_id)
 
 
 def sendable(text: str) -> str:
-    """Text that PHP's decoder takes: surrogate pairs joined, lone ones replaced, NUL dropped."""
+    """Return text that PHP's decoder takes: surrogate pairs joined, lone ones replaced, NUL dropped."""
     if _UNSENDABLE.search(text) is None:
         return text
     whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
@@ -142,5 +142,5 @@ def sendable(text: str) -> str:
 
 
 def encode_reply(reply: Reply) -> bytes:
-    """The reply as one line of JSON, UTF-8, without a line end."""
+    """Encode the reply as one line of JSON, UTF-8, without a line end."""
     return _encoder.encode(reply)

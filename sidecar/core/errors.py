@@ -1,7 +1,7 @@
-"""Every way a request can fail, as one tree: a code callers may test for and a sentence they may show.
+"""Errors of a request, as one tree: each has a code for programs and a sentence for people.
 
-No HTTP status lives here (the doors map codes to statuses) and no outside library's error: adapters
-translate theirs into these once, at the wall.
+`http/responses/statuses.py` maps codes to HTTP statuses. Adapters translate an outside library's errors into
+these once, at their boundary.
 """
 
 import re
@@ -14,19 +14,19 @@ _UNSAFE: Final = re.compile("[\\x00-\\x20\\x7f-\\xa0<>\\u2028\\u2029\\ud800-\\ud
 
 
 def plain(text: str, limit: int = MAX_SENTENCE) -> str:
-    """Text that is safe inside HTML and one line of a log: no markup, controls or surrogates, `limit` characters."""
+    """Return text that is safe in HTML and in a log line: no markup, controls or surrogates, `limit` characters."""
     short = _UNSAFE.sub(" ", text[: limit * 4]).replace("&", "+").strip()
     return short if len(short) <= limit else short[: limit - 1].rstrip() + "…"
 
 
 class SidecarError(Exception):
-    """A request that gets no answer: `code` for programs, the sentence for people."""
+    """Failure of a request: `code` for programs, the sentence for people."""
 
     code: ClassVar[str] = "internal"
     sentence: ClassVar[str] = "The AI service had an internal fault; the administrator finds it in its log."
 
     retry_after: float | None
-    """Seconds after which asking again makes sense, where that is known."""
+    """Seconds after which a retry makes sense; None where that is unknown."""
 
     def __init__(self, sentence: str | None = None, *, retry_after: float | None = None) -> None:
         self.retry_after = retry_after
@@ -104,7 +104,7 @@ class JobsUnavailable(SidecarError):
 
 
 class JobGoesOn(DeadlineExceeded):
-    """The caller's time is over, but the work goes on as a job: asking again finds its result."""
+    """The caller's time is over, but the work goes on as a job: a repeated request finds the job's result."""
 
     sentence = "The text is long and is still being worked on. Please ask again in a minute."
 
@@ -118,14 +118,14 @@ class InternalError(SidecarError):
 
 
 Scope = Literal["provider", "capacity", "request", "account"]
-"""What a failure is about: the provider as such, its room just now, this one request, or the whole account."""
+"""Scope of a failure: the provider as such, its capacity right now, this one request, or the whole account."""
 
 
 class UpstreamFailure(SidecarError):
     """The provider gave no usable answer.
 
-    `retryable`: another attempt may succeed and the first cost nothing; `once`: that is likely but not certain, so
-    it holds for one other attempt only. `status` is what the provider answered, None where it did not.
+    `retryable`: another attempt may succeed and the first cost nothing. `once`: `retryable` is likely but not
+    certain, so it allows one other attempt only. `status`: the provider's HTTP status, None without an answer.
     """
 
     code = "upstream_error"
@@ -150,7 +150,7 @@ class UpstreamFailure(SidecarError):
         self.vague = vague
 
     def again(self) -> Self:
-        """The same failure for another caller: one exception raised twice would drag both traces along."""
+        """Copy the failure for another caller: one exception raised twice would carry both tracebacks."""
         return type(self)(
             str(self),
             status=self.status,
@@ -163,7 +163,7 @@ class UpstreamFailure(SidecarError):
 
 
 class UpstreamError(UpstreamFailure):
-    """The provider answered an error, or something that is no answer."""
+    """The provider answered with an error, or with something that is no completion."""
 
 
 class RateLimited(UpstreamFailure):
@@ -187,16 +187,16 @@ class EmptyResponse(UpstreamFailure):
 
 
 def error_of(code: str, sentence: str) -> SidecarError:
-    """The failure that was written down as `code` and `sentence`; an unknown code is a fault of ours."""
+    """Return the failure that was stored as `code` and `sentence`; an unknown code becomes an `InternalError`."""
     kinds: list[type[SidecarError]] = [SidecarError]
-    for kind in kinds:  # it grows: level by level, since what is further down has more to say than code and sentence
+    for kind in kinds:  # grows level by level: deeper classes hold more than a code and a sentence, so they come last
         kinds += kind.__subclasses__()
     kind = next((kind for kind in kinds[1:] if kind.code == code), InternalError)
     return kind(sentence)
 
 
 class ConfigError(Exception):
-    """Settings that make no sense; `faults` has one line for each, safe to show."""
+    """Invalid settings; `faults` has one line for each, safe to show."""
 
     def __init__(self, faults: list[str]) -> None:
         self.faults = faults

@@ -1,6 +1,6 @@
-"""How every floor reports an event: a name and fields, never a key or a user's text.
+"""Events that every layer reports: a name and fields, never a key or a user's text.
 
-How events look, and where they go, is telemetry's business.
+`runtime/log.py` formats events and chooses their stream.
 """
 
 import logging
@@ -19,11 +19,11 @@ def warning(name: str, **fields: Any) -> None:
 
 
 def fault(name: str, exc: BaseException, **fields: Any) -> None:
-    """A fault of ours: the exception's type and places, not its message, which may quote a user's text."""
+    """Report a fault of the sidecar: the exception's type and places, since its message may quote a user's text."""
     LOGGER.error(name, extra={"fields": fields | {"exception": type(exc).__name__, "at": places(exc)}})
 
 
 def places(exc: BaseException) -> str:
-    """Where `exc` passed, innermost last: file:line:function, without a word of its message."""
+    """Return the last six frames that `exc` passed, innermost last, as file:line:function."""
     frames = traceback.extract_tb(exc.__traceback__)[-6:]
     return " ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}:{frame.name}" for frame in frames)

@@ -1,4 +1,4 @@
-"""A job as everybody outside Redis knows it. How it is stored is the business of sidecar/jobs."""
+"""Job: its states, lanes and fields as callers see them. `sidecar/jobs` stores jobs in Redis."""
 
 from typing import Final, Literal
 
@@ -6,11 +6,11 @@ import msgspec
 
 JobState = Literal["queued", "in_progress", "complete", "failed", "cancelled"]
 Lane = Literal["night", "day"]
-"""`night`: enqueued to be collected later. `day`: a caller of /ai waits; it has slots of its own."""
+"""`night`: jobs enqueued to be collected later. `day`: jobs that a caller of /ai waits for, with slots of their own."""
 
 LANES: Final[tuple[Lane, ...]] = ("day", "night")
 MOST_AT_ONCE: Final = 1000
-"""Entries of one list of jobs, and ids of one question (CONTRACT, "Jobs")."""
+"""Entries of one list of jobs, and ids of one query (CONTRACT, "Jobs")."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,13 +21,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     data: str = ""
     """The answer's text, once complete."""
     error: str = ""
-    """Why it failed, for a person; `code` for a program."""
+    """The failure's sentence, for people; `code` is for programs."""
     code: str = ""
     parts_done: int = 0
-    """Provider calls of its text that are done, of `parts_total`; both 0 before that is known."""
+    """Finished provider calls of the job's text, of `parts_total`; both are 0 until the total is known."""
     parts_total: int = 0
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will come of it."""
+        """True once the job's state is final."""
         return self.status not in ("queued", "in_progress")

@@ -1,4 +1,4 @@
-"""What the floors ask of each other: one provider call, its answer, and who can make it."""
+"""Ports between layers: one provider call, its completion, and the protocols of what makes them."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Literal, Protocol
@@ -6,8 +6,8 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 Purpose = Literal["chat", "context", "summary", "part", "reduction", "analysis"]
-"""What a provider call is for: a chat, the summary of its context, a text's summary, that of one of its parts, the
-summary of summaries, an analysis."""
+"""Purpose of a provider call: a chat, the summary of its context, a text's summary, the summary of one of its parts,
+the summary of summaries, an analysis."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,9 +17,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int
     """The most tokens of the answer."""
     user: str = ""
-    """Who asks, as the provider may know it (an HMAC); blank sends nothing."""
+    """The user's pseudonym for the provider (an HMAC); blank sends none."""
     model: str = ""
-    """The model asked for; blank takes the configured one."""
+    """The requested model; blank takes the configured one."""
     extra: Mapping[str, Any] = {}
     """Further fields of the request's body, over EXTRA_BODY."""
 
@@ -33,11 +33,11 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     body: Mapping[str, Any] = {}
-    """The answer as it came, for doors that pass it on."""
+    """The provider's answer as it came, for routes that pass it on."""
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
-    """What an action wants said to the provider."""
+    """Prompt of an action for the provider."""
 
     purpose: Purpose
     system: str
@@ -47,36 +47,36 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """The share of the time left that this call may take, from 0 to 1."""
 
 
-class Partner(Protocol):
-    """Who completes an action's prompts. What it raises is a `SidecarError`."""
+class CompleterPort(Protocol):
+    """Port: completes an action's prompts. Raises `SidecarError` only."""
 
     async def complete(self, prompt: Prompt) -> str:
-        """The answer's text, never blank."""
+        """Return the answer's text, never blank."""
         ...
 
     async def split(self, text: str, *, fits: int, tokens: int) -> list[str]:
-        """`text` whole where it has at most `fits` tokens, else its parts of at most `tokens` each, in order."""
+        """Return `text` whole if it has at most `fits` tokens, else its parts of at most `tokens` each, in order."""
         ...
 
 
 class Upstream(Protocol):
-    """The provider, one attempt at a time. Deadlines are points on the event loop's clock, in seconds.
+    """Port: the provider, one attempt at a time. Deadlines are points on the event loop's clock, in seconds.
 
-    Both verbs raise the `UpstreamFailure` tree and `DeadlineExceeded`, and nothing else but cancellation.
+    `complete` and `stream` raise only the `UpstreamFailure` tree, `DeadlineExceeded` and cancellation.
     """
 
     async def complete(self, call: Call, *, deadline: float) -> Completion:
-        """The whole answer to `call`."""
+        """Return the whole answer to `call`."""
         ...
 
     def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
-        """The answer's server-sent data, one JSON text an event, without the closing `[DONE]`.
+        """Yield the answer's server-sent data, one JSON text an event, without the closing `[DONE]`.
 
-        `deadline` is the first event's; after it the caller decides how long to go on. Closing the iterator
-        ends the call.
+        `deadline` is for the first event; after that event the caller decides how long to go on. Closing the
+        iterator ends the call.
         """
         ...
 
     async def aclose(self) -> None:
-        """Free connections; no call may be under way."""
+        """Close connections; the caller makes sure that every call has ended."""
         ...

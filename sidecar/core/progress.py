@@ -1,15 +1,15 @@
-"""What a long run tells whoever watches it. How that looks is the commands' business."""
+"""Port for the progress of a long run. The commands decide how progress looks."""
 
 from typing import Protocol
 
 
 class ProgressPort(Protocol):
-    """Progress, and what a person should know meanwhile."""
+    """Port: the count of finished steps, and lines for people."""
 
     def step(self, count: int = 1) -> None:
-        """So many more are done."""
+        """Add `count` finished steps."""
         ...
 
     def say(self, text: str) -> None:
-        """One line, now."""
+        """Show one line at once."""
         ...

@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 from typing import Any, Final
 
-from sidecar.config.provenance import origins, said
+from sidecar.config.provenance import origins, value_of
 from sidecar.config.settings import SETTINGS, Settings
 from sidecar.core.command_line import Parser
 from sidecar.doctor import configuration, machine, plugin, provider
@@ -26,7 +26,7 @@ def main(argv: list[str]) -> int:
     options = {
         name: asked.pop(name) for name in ("json", "all", "call", "env_file", "php_url", "php_command", "php_user")
     }
-    if asked.pop("jobs") and not said("REDIS_URL", asked, options["env_file"]):
+    if asked.pop("jobs") and not value_of("REDIS_URL", asked, options["env_file"]):
         asked["redis_url"] = "embedded"
     found = asyncio.run(examine(asked, **{name: options[name] for name in options if name not in ("json", "all")}))
     sys.stdout.write(f"{found.as_json()}\n" if options["json"] else found.as_text(every=options["all"]))
@@ -54,13 +54,13 @@ async def examine(
     else:
         findings.append(Finding("provider", "note", "not asked: first the settings must make sense"))
     named = "--php-url" if php_url else "OPENAI_SIDECAR_HTTP_URL"
-    url = php_url or said("OPENAI_SIDECAR_HTTP_URL", flags, env_file)
+    url = php_url or value_of("OPENAI_SIDECAR_HTTP_URL", flags, env_file)
     findings.append(await plugin.address(url or plugin.URL, named if url else ""))
     path = php_command or plugin.COMMAND
     findings += [finding async for finding in plugin.command(path, named=bool(php_command), user=php_user)]
     if settings is not None:
         findings += await _optional_parts(settings)
-    secrets = [said(setting.name, flags, env_file) for setting in SETTINGS if setting.secret]
+    secrets = [value_of(setting.name, flags, env_file) for setting in SETTINGS if setting.secret]
     return report(origins(flags, env_file), findings, [*(settings.secrets if settings else ()), *filter(None, secrets)])
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.config.load import ENV_FILE, load
-from sidecar.config.provenance import said
+from sidecar.config.provenance import value_of
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError
 from sidecar.doctor.findings import Finding
@@ -75,7 +75,7 @@ def together(settings: Settings, flags: Flags, path: str | None) -> Iterator[Fin
         yield from (
             Finding("settings", "failed", fault, "set SIDECAR_TOKEN, or HOST=127.0.0.1") for fault in exc.faults
         )
-    if not said("OPENAI_SIDECAR_HTTP_TIMEOUT", flags, path) and settings.request_timeout >= _PLUGIN_WAITS:
+    if not value_of("OPENAI_SIDECAR_HTTP_TIMEOUT", flags, path) and settings.request_timeout >= _PLUGIN_WAITS:
         yield Finding(
             "time limits",
             "warning",

@@ -13,7 +13,7 @@ from sidecar.engine.limiter.fair_queue import Ticket
 
 
 class SplitterPort(Protocol):
-    """Cuts long texts at natural borders; see `Partner.split`."""
+    """Cuts long texts at natural borders; see `CompleterPort.split`."""
 
     async def split(self, text: str, *, fits: int, tokens: int) -> list[str]: ...
 

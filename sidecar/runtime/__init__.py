@@ -1,1 +1,1 @@
-"""The process's own affairs: signals and the log."""
+"""Parts of a process that several capabilities share: signals, the log, pipes and lines."""

@@ -1,7 +1,7 @@
-"""A file of lines that can be read again from the start, however large: one line is held at a time.
+"""Lines of a file of any size, which can be read again from the start: one line is held at a time.
 
-Standard input, and whatever else can be read only once, is spooled to a nameless temporary file first, which is gone
-with the process however that ends. What a line means is its reader's business.
+Standard input, and any other input that can be read only once, is first spooled to an unnamed temporary file, which
+the kernel removes when the process ends.
 """
 
 import codecs
@@ -20,23 +20,23 @@ _CHUNK: Final = 1024**2
 
 
 class Line(NamedTuple):
-    """A line that is not blank."""
+    """Non-blank line."""
 
     number: int
-    """From 1, blank lines counted."""
+    """The line's number from 1; blank lines count."""
     text: bytes
-    """Without its end; of a line that is too long nothing."""
+    """The line without its line end; empty for a line that is too long."""
     fault: TooLarge | None = None
 
     def request(self) -> Request:
-        """The request on it; raises the `SidecarError` that says what is wrong."""
+        """Return the request on this line; raise the `SidecarError` that names the fault."""
         if self.fault is not None:
             raise self.fault
         return parse_request(self.text)
 
 
 class Source:
-    """The lines of `file`, each of `longest` bytes at most. What is appended to it later does not belong to them."""
+    """Lines of `file`, each of `longest` bytes at most. Bytes appended to the file later do not count."""
 
     def __init__(self, file: BinaryIO, longest: int) -> None:
         self._file = file
@@ -44,7 +44,7 @@ class Source:
         self._size = file.seek(0, os.SEEK_END)
 
     def lines(self) -> Iterator[Line]:
-        """From the start; one such iterator at a time. Raises `OSError`."""
+        """Yield the lines from the start; only one such iterator may run at a time. Raises `OSError`."""
         self._file.seek(0)
         left, number = self._size, 0
         while left and (raw := self._file.readline(min(left, self._longest + 2))):
@@ -58,15 +58,15 @@ class Source:
                 yield Line(number, text)
 
     def _skip(self, raw: bytes, left: int) -> int:
-        """Read on behind the end of a line that began with `raw`; how many bytes that were."""
+        """Read to the end of the line that began with `raw`, and return the number of bytes read."""
         skipped = 0
         while not raw.endswith(b"\n") and skipped < left and (raw := self._file.readline(min(left - skipped, _CHUNK))):
             skipped += len(raw)
         return skipped
 
     def faults(self, most: int) -> tuple[int, int, list[str]]:
-        """Requests that are right, lines that are not, and what is wrong with the first `most` of those."""
-        right, wrong, said = 0, 0, []
+        """Count valid requests and wrong lines; describe the first `most` wrong lines."""
+        right, wrong, descriptions = 0, 0, []
         for line in self.lines():
             try:
                 line.request()
@@ -74,13 +74,13 @@ class Source:
             except SidecarError as exc:
                 wrong += 1
                 if wrong <= most:
-                    said.append(f"line {line.number}: {exc}")
-        return right, wrong, said
+                    descriptions.append(f"line {line.number}: {exc}")
+        return right, wrong, descriptions
 
 
 @contextmanager
 def opened(path: str, longest: int) -> Iterator[Source]:
-    """The file at `path`, standard input for `-`; raises `OSError` where it cannot be read, or spooled."""
+    """Open the file at `path`, or standard input for `-`; raise `OSError` if it cannot be read or spooled."""
     with ExitStack() as stack:
         given = stack.enter_context(open(0 if path == STDIN else path, "rb", closefd=path != STDIN))
         if path == STDIN or not stat.S_ISREG(os.fstat(given.fileno()).st_mode):

@@ -1,4 +1,4 @@
-"""Lines out of chunks of bytes, each at most so long. Pure: whoever reads the bytes, and how, lives elsewhere."""
+"""Splitter of byte chunks into lines of bounded length. Pure: callers do the reading."""
 
 import codecs
 
@@ -6,10 +6,10 @@ from sidecar.core.errors import TooLarge
 
 
 class LineSplitter:
-    """Takes chunks as they come and gives lines one by one; holds one chunk and one line of `limit` bytes at most.
+    """Takes chunks and returns lines one by one; holds one chunk and one line of `limit` bytes at most.
 
     A line ends with LF or CRLF, the last one also with the end of input. Blank lines are skipped, and so is a
-    byte order mark alone on its line. A line longer than `limit` bytes is dropped while it comes.
+    byte order mark alone on its line. A line longer than `limit` bytes is dropped while it arrives.
     """
 
     def __init__(self, limit: int) -> None:
@@ -18,25 +18,25 @@ class LineSplitter:
         self._searched = 0
         """Bytes of the buffer known to hold no line end."""
         self._dropping = False
-        """Whether the line under way was too long and its rest goes by unread."""
+        """True while the rest of a line that is too long is dropped."""
         self._ended = False
 
     @property
     def held(self) -> int:
-        """Bytes that wait for their line end or for being taken."""
+        """Bytes in the buffer, of lines complete or not."""
         return len(self._buffer)
 
     def feed(self, chunk: bytes) -> None:
         self._buffer += chunk
 
     def end(self) -> None:
-        """No more chunks will come."""
+        """Mark the end of input: no more chunks follow."""
         self._ended = True
 
     def take(self) -> bytes | None:
-        """The next line without its end, or None where more chunks are needed (after the end: none is left).
+        """Return the next line without its line end, or None if more chunks are needed (after the end: none is left).
 
-        Raises `TooLarge` once for each line that is too long; the next call goes on behind it.
+        Raises `TooLarge` once for each line that is too long; the next call continues behind that line.
         """
         while (line := self._cut()) is not None:
             if len(line) > self._limit:
@@ -46,7 +46,7 @@ class LineSplitter:
         return None
 
     def _cut(self) -> bytes | None:
-        """The next line, blank or not; of one that is too long at least its beginning."""
+        """Return the next line, blank or not; of a line that is too long at least the beginning."""
         found = self._buffer.find(b"\n", self._searched)
         if self._dropping:
             if found < 0:
@@ -61,7 +61,7 @@ class LineSplitter:
             return self._pop(found, found + 1)
         if self._ended:
             return self._pop(len(self._buffer), len(self._buffer)) if self._buffer else None
-        if len(self._buffer) > self._limit + 1:  # the one may be the CR of a line end
+        if len(self._buffer) > self._limit + 1:  # one more byte, which may be the CR of a line end
             self._dropping = True
             self._buffer.clear()
         self._searched = len(self._buffer)

@@ -1,6 +1,6 @@
-"""How events look on stderr: one line each, for people or as JSON. Where the words of other libraries are muted.
+"""Log on stderr: one line for each event, as text or JSON.
 
-A library's record is shown as its unformatted message and the type of its exception: its arguments may hold a
+A library's record appears as its unformatted message and the type of its exception, since the arguments may hold a
 user's text.
 """
 
@@ -22,7 +22,7 @@ _LONGEST: Final = 500
 
 
 class _Lines(logging.Formatter):
-    """One line an event: time, level, name, fields."""
+    """Formats each event as one line: time, level, name, fields."""
 
     def __init__(self, *, as_json: bool) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ def _content(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
     fields: dict[str, Any] | None = getattr(record, "fields", None)
     if fields is not None:
         return str(record.msg), fields
-    # The first line only: asyncio puts an exception's words into the ones that follow.
+    # Only the first line counts: asyncio puts an exception's message into the lines that follow.
     fields = {"logger": record.name, "message": str(record.msg).partition("\n")[0]}
     if record.exc_info and record.exc_info[1] is not None:
         fields |= {"exception": type(record.exc_info[1]).__name__, "at": places(record.exc_info[1])}
@@ -56,7 +56,7 @@ def _quoted(value: object) -> str:
 
 
 class Unbuffered(io.TextIOBase):
-    """Standard error without a buffer: what a full disk does not take is lost, and nothing later fails by it."""
+    """Standard error without a buffer: a line that a full disk refuses is lost, and later writes do not fail by it."""
 
     def write(self, text: str) -> int:
         with contextlib.suppress(OSError):
@@ -67,7 +67,7 @@ class Unbuffered(io.TextIOBase):
 
 
 def configure(stream: TextIO | io.TextIOBase, *, level: str, as_json: bool) -> None:
-    """Send events of `level` and above to `stream`, and other libraries' from warning on."""
+    """Send events of `level` and above to `stream`, and records of other libraries from warning on."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_Lines(as_json=as_json))
     # A full disk or a closed stderr costs the line, never the request.

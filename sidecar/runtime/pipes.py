@@ -1,7 +1,7 @@
-"""Bytes from and to a descriptor on the event loop, whatever it is: pipe, socket, regular file, device, terminal.
+"""Reads and writes of a descriptor of any kind on the event loop: pipe, socket, regular file, device, terminal.
 
-A descriptor is asked whether it is ready and only then used, so its flags stay as they are (other processes may
-share it) and no thread is needed; only what has to wait meets the loop, whose selector refuses regular files.
+Each use polls the descriptor first. So the descriptor's flags stay unchanged (other processes may share them) and no
+thread is needed. Only a descriptor that has to wait is registered with the loop, whose selector refuses regular files.
 """
 
 import asyncio
@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 _CHUNK: Final = 64 * 1024
-"""Bytes read at once; what a pipe holds."""
+"""Bytes read at once: the capacity of a pipe on Linux."""
 _PIECE: Final = select.PIPE_BUF
-"""Bytes that a pipe or socket which is ready takes without blocking, by POSIX."""
+"""Bytes that a ready pipe or socket takes without blocking, by POSIX."""
 
 
 async def read_chunk(descriptor: int) -> bytes:
-    """The next bytes, or none at the end; a descriptor that cannot be read (any more) is at its end."""
+    """Return the next bytes, or none at the end; a descriptor that fails counts as ended."""
     loop = asyncio.get_running_loop()
     while True:
-        # Others get their turn, however fast a file can be read.
+        # A regular file is always ready, so this gives other tasks their turn.
         await asyncio.sleep(0)
         try:
             if _ready(descriptor, select.POLLIN):
@@ -35,7 +35,7 @@ async def read_chunk(descriptor: int) -> bytes:
 
 
 async def write_all(descriptor: int, data: bytes) -> None:
-    """Write all of `data`, however slowly it is read; raises `OSError` where that is impossible."""
+    """Write all of `data`, however slow the reader is; raise `OSError` if the write fails."""
     loop = asyncio.get_running_loop()
     rest = memoryview(data)
     while rest:
@@ -49,12 +49,12 @@ async def write_all(descriptor: int, data: bytes) -> None:
 
 @contextlib.contextmanager
 def reader_left(descriptor: int) -> Iterator[asyncio.Event]:
-    """An event that is set once nobody can read any more what is written to `descriptor`, where it is a pipe."""
+    """Give an event that is set once the pipe `descriptor` has lost its last reader; never set for other kinds."""
     left = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def look() -> None:
-        # A pipe opened for both ways also calls here when there is something to read in it.
+        # A pipe that is open for reading and writing also triggers this when it has bytes to read.
         loop.remove_reader(descriptor)
         if _ready(descriptor, 0):
             left.set()
@@ -77,7 +77,7 @@ def _is_pipe(descriptor: int) -> bool:
 
 
 def _ready(descriptor: int, event: int) -> bool:
-    """Whether `event`, an error or a hang-up is there now."""
+    """Return True if `event`, an error or a hang-up is pending."""
     poll = select.poll()
     poll.register(descriptor, event)
     return bool(poll.poll(0))

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: the first asks to drain, the second ends the process now."""
+"""SIGTERM and SIGINT: the first signal starts the drain, the second ends the process at once."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def stop_requested() -> Iterator[asyncio.Event]:
-    """An event that the first signal sets; the handlers are taken back at the end of the block."""
+    """Give an event that the first signal sets; the handlers are removed at the end of the block."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 

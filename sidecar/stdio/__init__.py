@@ -1,1 +1,1 @@
-"""One-shot processes over standard input and output."""
+"""One-shot processes that answer requests on standard input and output."""

@@ -1,9 +1,7 @@
-"""The standard descriptors of a one-shot process, made safe: what stdin is, a stdout for replies alone, a short stderr.
+"""Standard descriptors of a one-shot process: the kind of stdin, a stdout for replies alone, a bounded stderr.
 
-Reading requests and writing replies is not done here.
-
-Why so strict: PHP reads stderr only after stdout has ended, so a full pipe there hangs it for good, with the user's
-session lock held (CONTRACT, "Who calls").
+PHP reads stderr only after stdout has ended. A full pipe at stderr would hang PHP for good, with the user's session
+lock held (CONTRACT, "Who calls").
 """
 
 import errno
@@ -16,14 +14,14 @@ from collections.abc import Callable
 from typing import Final, TextIO, cast
 
 STDERR_BYTES: Final = 16 * 1024
-"""The most that a one-shot process says on stderr."""
+"""The most bytes that a one-shot process writes to stderr."""
 _LAST_WORDS: Final = b"\n(this was too long: nothing more is said here)\n"
 _PIECE: Final = select.PIPE_BUF
-"""Bytes that a pipe which is ready takes without blocking, by POSIX."""
+"""Bytes that a ready pipe takes without blocking, by POSIX."""
 
 
 def has_piped_data(descriptor: int = 0) -> bool:
-    """Whether `descriptor` is a pipe, a socket or a regular file, as against a terminal, /dev/null or nothing."""
+    """Return True for a pipe, a socket or a regular file; False for a terminal, /dev/null or a closed descriptor."""
     try:
         mode = os.fstat(descriptor).st_mode
     except OSError:
@@ -32,7 +30,7 @@ def has_piped_data(descriptor: int = 0) -> bool:
 
 
 def fill_missing() -> None:
-    """Put something at descriptors 0 to 2 where nothing is, lest a socket gets such a number and a print its bytes."""
+    """Open /dev/null at each of the descriptors 0 to 2 that is closed, so that no socket gets a standard number."""
     for wanted in range(3):
         try:
             os.fstat(wanted)
@@ -43,11 +41,11 @@ def fill_missing() -> None:
 
 
 def protect_stdout() -> int:
-    """A private descriptor for replies; what else is written to descriptor 1, in whatever language, goes nowhere.
+    """Return a private descriptor for replies, and make descriptor 1 discard all other output, of C libraries too.
 
-    It goes nowhere rather than to stderr, where nothing could keep it under `STDERR_BYTES`. What Python printed
-    before and has not flushed goes nowhere too. Where stdout was closed from the start, the descriptor is that
-    of a pipe whose reader has left.
+    Such output is discarded and not sent to stderr, where `STDERR_BYTES` could not bound it. Text that Python
+    printed before and did not flush is discarded too. If stdout was closed from the start, the returned descriptor
+    is that of a pipe without a reader.
     """
     fill_missing()
     wire = os.dup(1) if sys.__stdout__ is not None else _abandoned_pipe()
@@ -56,32 +54,32 @@ def protect_stdout() -> int:
 
 
 def bound_stderr(limit: int = STDERR_BYTES) -> Callable[[], None]:
-    """Let at most `limit` bytes out on stderr from now on, whatever happens; gives what undoes it.
+    """Limit stderr to `limit` bytes from now on; return a function that lifts the limit.
 
-    `sys.stderr` writes to a private descriptor and counts; descriptor 2 itself leads nowhere, since words of a
-    library in C cannot be counted. Tracebacks, warnings and logs that are set up later go through `sys.stderr`.
+    `sys.stderr` writes to a private descriptor and counts its bytes. Descriptor 2 itself discards, since output of a
+    C library cannot be counted. Tracebacks, warnings and logs that are set up later go through `sys.stderr`.
     """
     if isinstance(sys.stderr, LimitedStream):
         return lambda: None
     fill_missing()
-    kept = (sys.stderr, sys.__stderr__)
+    saved = (sys.stderr, sys.__stderr__)
     private = os.dup(2)
     _divert(2)
-    # The interpreter falls back on the second one while it ends.
+    # While the interpreter shuts down, it falls back on `sys.__stderr__`.
     sys.stderr = sys.__stderr__ = cast("TextIO", LimitedStream(private, limit))  # type: ignore[misc,assignment]
 
     def undo() -> None:
         os.dup2(private, 2)
         os.close(private)
-        sys.stderr, sys.__stderr__ = kept  # type: ignore[misc]
+        sys.stderr, sys.__stderr__ = saved  # type: ignore[misc]
 
     return undo
 
 
 class LimitedStream(io.TextIOBase):
-    """A text stream that lets `limit` bytes out, the last of them saying that it is full, and never waits.
+    """Text stream of at most `limit` bytes, whose last ones report that the limit is reached; writes never block.
 
-    What a full or closed descriptor does not take is lost: a word on stderr is worth less than a reply.
+    Bytes that a full or closed descriptor refuses are lost: a message on stderr is worth less than a reply.
     """
 
     def __init__(self, descriptor: int, limit: int) -> None:
@@ -113,14 +111,14 @@ class LimitedStream(io.TextIOBase):
 
 
 def _divert(descriptor: int) -> None:
-    """Make `descriptor` lead nowhere."""
+    """Make `descriptor` discard what is written to it."""
     try:
-        nowhere = os.open(os.devnull, os.O_RDWR)
+        null = os.open(os.devnull, os.O_RDWR)
     except OSError:  # a chroot without devices
-        nowhere = _abandoned_pipe()
-    if nowhere != descriptor:
-        os.dup2(nowhere, descriptor)
-        os.close(nowhere)
+        null = _abandoned_pipe()
+    if null != descriptor:
+        os.dup2(null, descriptor)
+        os.close(null)
 
 
 def _abandoned_pipe() -> int:

@@ -1,7 +1,7 @@
-"""A one-shot process from its start to its exit code: descriptors, a place among those at work, then the work.
+"""One-shot process from its start to its exit code: descriptors, a place within the process limit, then the work.
 
-The work itself is passed in, since it is what is heavy to import: a process that waits for its place, or that gets
-none and says so, has loaded neither an event loop nor the engine.
+The work is passed in, since its imports are heavy: a process that waits for a place, or replies that none came free,
+has loaded neither an event loop nor the engine.
 """
 
 import os
@@ -17,16 +17,17 @@ from sidecar.stdio.descriptors import bound_stderr, protect_stdout
 from sidecar.stdio.process_limit import hold_place
 
 Work = Callable[[int, float], int]
-"""Answers what is on stdin, given the descriptor for replies and the seconds waited for a place; the exit code."""
+"""Function that answers the lines on stdin, given the descriptor for replies and the seconds waited for a place.
+Returns the exit code."""
 
 _SHARE: Final = 0.5
-"""Of REQUEST_TIMEOUT, how much a process waits for its place at most; the rest is for the answer."""
+"""The share of REQUEST_TIMEOUT that a process may wait for a place; the rest is for the answer."""
 _INTERRUPTED: Final = 130
-"""What shells call a process that ended by Ctrl-C."""
+"""The exit code that shells give a process which SIGINT ended."""
 
 
 def stdio_process(settings: Settings, work: Work) -> int:
-    """Do `work` within the limit on processes, else answer every line `overloaded`; the exit code."""
+    """Run `work` within the process limit, else answer every line with `overloaded`; return the exit code."""
     bound_stderr()
     sink = protect_stdout()
     try:
@@ -34,14 +35,14 @@ def stdio_process(settings: Settings, work: Work) -> int:
         if place is None:
             refuse(0, sink, settings.max_body_bytes)
             return 0
-        # The place stays taken until the process is gone: its end costs processor time too.
+        # The place is held until the process is gone, since the interpreter's shutdown costs processor time too.
         return work(sink, place.waited)
     except KeyboardInterrupt:
         return _INTERRUPTED
 
 
 def refuse(source: int, sink: int, longest: int) -> None:
-    """Answer each line of the descriptor `source` with `overloaded` on `sink`, until either of them ends."""
+    """Answer each line of the descriptor `source` with `overloaded` on `sink`, until one of the two ends."""
     reply = encode_reply(failed(Overloaded())) + b"\n"
     splitter = LineSplitter(longest)
     try:
@@ -51,7 +52,7 @@ def refuse(source: int, sink: int, longest: int) -> None:
         splitter.end()
         _write(sink, reply * _count(splitter))
     except OSError:
-        return  # nobody is there to be told
+        return  # the reader of the replies has left
 
 
 def _count(splitter: LineSplitter) -> int:

@@ -1,12 +1,12 @@
-"""How many one-shot processes work at once on this machine: names held by sockets, which the kernel frees on death.
+"""Limit on the one-shot processes at work on this machine: places are socket names, which the kernel frees on death.
 
-A place is a Linux abstract socket name, one for each number below the limit; one more is the line of those who wait.
-Such names need no file, no directory, no rights and no environment, are the same for every user, are never
-inherited, and are gone with their process, however that ends. Lock files would want a directory that PHP's users
-and root's cron may both write to. Limits: each network namespace (container) counts for itself, and another local
-user out for harm could hold the names, as he could lock files; then the answer is `overloaded`, never a wrong one.
+A place is a Linux abstract socket name, one for each number below the limit; one more name is the waiting line.
+Such names need no file, directory, rights or environment, are the same for every user, are never inherited, and are
+gone with their process, however it ends. Lock files would need a directory that both PHP's users and root's cron may
+write to. Two limits: each network namespace (container) counts for itself, and a hostile local user could hold the
+names (or lock files), which makes the replies `overloaded`, never wrong.
 
-Nothing heavy is imported: a process that waits here is small.
+Imports stay light, so that a waiting process is small.
 """
 
 import errno
@@ -18,20 +18,20 @@ from typing import Final
 NAME: Final = "openai-moodle-sidecar"
 _BACKLOG: Final = 1024
 _WATCHED: Final = 64
-"""Places watched at once by the first in line, each at the cost of a descriptor."""
+"""Places that the first in line watches at once, each at the cost of a descriptor."""
 _LOOK_AGAIN: Final = 1.0
-"""Seconds after which the first in line looks at all places again, watched or not."""
+"""Seconds after which the first in line tries all places again, watched or not."""
 _PAUSE: Final = 0.02
-"""Seconds before the next try where the line is full, or the one ahead is about to form it."""
+"""Seconds before the next try when the line is full, or when another process has bound its name but not listened."""
 
 
 class Place:
-    """The right to work, until it is given back or the process ends."""
+    """Place within the process limit, held until it is released or the process ends."""
 
     def __init__(self, holder: socket.socket | None, waited: float) -> None:
         self._holder = holder
         self.waited = waited
-        """Seconds that it took to get it."""
+        """Seconds spent waiting for the place."""
 
     def release(self) -> None:
         if self._holder is not None:
@@ -40,16 +40,16 @@ class Place:
 
 
 def hold_place(limit: int, wait: float, *, name: str = NAME) -> Place | None:
-    """One of `limit` places, first come first served, or None where none came free within `wait` seconds.
+    """Take one of `limit` places, first come first served; return None if none came free within `wait` seconds.
 
-    Where the system has no such names, or forbids sockets of that kind, everyone gets a place: a limit that
-    cannot be kept must not cost the answer.
+    If the system lacks abstract names or forbids Unix sockets, every process gets a place: a limit that cannot be
+    enforced must not cost the answer.
     """
     started = time.monotonic()
     until = started + wait
     holder = None
     try:
-        # Who has another limit waits for other places, so he stands in a line of his own.
+        # A process with another limit waits for other places, so each limit has a line of its own.
         line = _first_in_line(_address(name, f"line-{limit}"), until)
         if line is not None:
             try:
@@ -62,7 +62,10 @@ def hold_place(limit: int, wait: float, *, name: str = NAME) -> Place | None:
 
 
 def _first_in_line(address: bytes, until: float) -> socket.socket | None:
-    """The socket that those behind are connected to, in their order; None where the time was over before."""
+    """Return the listening socket of the line, once this process is first; None if `until` passed before.
+
+    The processes behind are connected to that socket, in their order.
+    """
     while True:
         if (line := _bound(address)) is not None:
             line.setblocking(False)
@@ -79,30 +82,30 @@ def _first_in_line(address: bytes, until: float) -> socket.socket | None:
             except (ConnectionRefusedError, BlockingIOError):
                 time.sleep(min(left, _PAUSE))
             except ConnectionResetError:
-                continue  # the first was killed: a new line forms
+                continue  # the first in line was killed: a new line forms
             else:
                 if received:
                     return socket.socket(fileno=received[0])
 
 
 def _hand_on(line: socket.socket) -> None:
-    """Make the next in line the first."""
+    """Pass the line's socket to the next process in line."""
     with line:
         while True:
             try:
                 follower, _ = line.accept()
-            except OSError:  # nobody is left; who comes now finds the name free
+            except OSError:  # the line is empty; the next process finds the name free
                 return
             with follower:
                 try:
                     socket.send_fds(follower, [b"!"], [line.fileno()])
                 except OSError:
-                    continue  # this one did not wait so long
+                    continue  # this process stopped waiting
                 return
 
 
 def _free_place(name: str, limit: int, until: float) -> socket.socket | None:
-    """A place, as soon as one is free; only the first in line looks."""
+    """Return a place as soon as one is free, None once `until` has passed; only the first in line calls this."""
     while True:
         for number in range(limit):
             if (holder := _bound(_address(name, str(number)))) is not None:
@@ -113,7 +116,7 @@ def _free_place(name: str, limit: int, until: float) -> socket.socket | None:
 
 
 def _until_one_ends(addresses: list[bytes], longest: float) -> None:
-    """Return when the holder of one of `addresses` is gone, at the latest after `longest` seconds."""
+    """Wait until the holder of one of `addresses` is gone, for `longest` seconds at most."""
     watchers = []
     poll = select.poll()
     try:
@@ -122,7 +125,7 @@ def _until_one_ends(addresses: list[bytes], longest: float) -> None:
             watchers.append(watcher)
             watcher.setblocking(False)
             try:
-                # Never accepted: the holder's end is what answers.
+                # The holder never accepts: the connection ends when the holder does.
                 watcher.connect(address)
             except ConnectionRefusedError:
                 return
@@ -136,7 +139,7 @@ def _until_one_ends(addresses: list[bytes], longest: float) -> None:
 
 
 def _bound(address: bytes) -> socket.socket | None:
-    """A socket that has this name, or None where another has it; raises `OSError` where there are no such names."""
+    """Return a socket bound to `address`, or None if the name is taken; raise `OSError` if names are unsupported."""
     holder = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         holder.bind(address)

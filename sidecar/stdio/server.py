@@ -1,8 +1,7 @@
-"""The stdio door: one JSON request a line in, one JSON reply a line out, in the order of the requests.
+"""Server of stdio: one JSON request a line in, one JSON reply a line out, in the order of the requests.
 
-A line's clock starts when it has a place and can be worked on, and its place is held until its reply is written:
-so nothing waits in vain, and memory is bounded whatever is piped in. What the descriptors are, how lines are cut
-and when such a process may work at all is said in other files.
+A line's deadline starts when the line has a place and a free worker, and the place is held until the reply is
+written. So no line runs out of time in the queue, and memory is bounded for any input.
 """
 
 import asyncio
@@ -21,9 +20,9 @@ from sidecar.runtime.lines import LineSplitter
 from sidecar.runtime.pipes import read_chunk, reader_left, write_all
 
 LOST: Final = 1
-"""The exit code where replies could not be written though somebody may want them."""
+"""The exit code if replies could not be written although a reader may want them."""
 _GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET, errno.EBADF, errno.ENOTCONN})
-"""What a write says when its reader has left, which ends the process like the end of input."""
+"""Errors of a write whose reader has left, which ends the process like the end of input."""
 _LAST_WRITES: Final = 1.0
 """Seconds after the grace in which the last replies must be written."""
 
@@ -37,11 +36,11 @@ async def serve_stdio(
     stop: asyncio.Event | None = None,
     waited: float = 0.0,
 ) -> int:
-    """Answer the lines of the descriptor `source` on `sink` until the input ends or `stop` is set; the exit code.
+    """Answer lines of the descriptor `source` on `sink` until the input ends or `stop` is set; return the exit code.
 
-    After `stop` nothing more is read and what was taken has `SHUTDOWN_GRACE`. Where nobody reads the replies any
-    more, what runs is cancelled. `waited` is how long, in seconds, the process waited before it could work; it
-    counts against the first line's time.
+    After `stop` no more lines are read, and those already taken have `SHUTDOWN_GRACE`. Once the reader of the
+    replies has left, running requests are cancelled. `waited` is the time in seconds that the process waited for its
+    place; it counts against the first line's deadline.
     """
     stopped = stop or asyncio.Event()
     work = _Work(engine, settings, sink, waited)
@@ -81,7 +80,7 @@ def _exit_code(taking: asyncio.Task[None], writing: asyncio.Task[None], *, reade
 
 
 class _Taken:
-    """A line that was read: its reply under way, and the place it holds until that is written."""
+    """Line that was read: its reply, finished or in flight, and the place that is held until the reply is written."""
 
     __slots__ = ("place", "reply")
 
@@ -91,22 +90,22 @@ class _Taken:
 
 
 class _Work:
-    """The lines between being read and being answered, oldest first."""
+    """Lines that are read and not yet answered, oldest first."""
 
     def __init__(self, engine: Engine, settings: Settings, sink: int, waited: float) -> None:
         self._engine = engine
         self._timeout = settings.request_timeout
         self._sink = sink
         self._waited = waited
-        # More lines than provider calls may be in flight would only spend their time waiting in line.
+        # A line beyond the limit on provider calls would spend its deadline waiting.
         self._at_work = asyncio.Semaphore(settings.concurrency)
-        # Bounded by the places, which are taken before.
+        # The number of places bounds this queue, since each line takes a place first.
         self._taken: asyncio.Queue[_Taken | None] = asyncio.Queue()
         self._writing: _Taken | None = None
         self._answers: set[asyncio.Task[bytes]] = set()
 
     async def take(self, source: int, longest: int) -> None:
-        """Read line by line and start on each as soon as that is possible, until the input ends."""
+        """Read line by line and start each line as soon as possible, until the input ends."""
         splitter, ended = LineSplitter(longest), False
         try:
             while True:
@@ -146,8 +145,8 @@ class _Work:
             if isinstance(line, TooLarge):
                 return _encoded(line)
             request = parse_request(line)
-            del line  # it may be megabytes, and the request has its texts
-            ask = ActionRequest(
+            del line  # a line may be megabytes, and the request has its texts
+            action = ActionRequest(
                 request=request,
                 deadline=arrived + self._timeout,
                 request_id=os.urandom(8).hex(),
@@ -156,17 +155,17 @@ class _Work:
                 arrived=arrived,
                 patient=True,
             )
-            return encode_reply((await self._engine.answer(ask)).reply)
+            return encode_reply((await self._engine.answer(action)).reply)
         except SidecarError as exc:
             return _encoded(exc)
-        except Exception as exc:  # noqa: BLE001 - the door's outermost: every line has its reply
+        except Exception as exc:  # noqa: BLE001 - the line's outermost: every line has its reply
             events.fault("internal", exc)
             return _encoded(InternalError())
         finally:
             self._at_work.release()
 
     async def write(self) -> None:
-        """Write each reply in its turn until the last line has its own; raises `OSError` where that is impossible."""
+        """Write each reply in its turn until the last line has its own; raise `OSError` if a write fails."""
         while (taken := await self._taken.get()) is not None:
             self._writing = taken
             reply = taken.reply if isinstance(taken.reply, bytes) else await taken.reply
@@ -175,7 +174,7 @@ class _Work:
             self._end(taken)
 
     async def abandon(self, tasks: Iterable[asyncio.Task[object]]) -> None:
-        """End what still runs, replies or not, and give every place back."""
+        """Cancel `tasks` and the requests still running, and release every place."""
         for task in tasks:
             task.cancel()
         if self._writing is not None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from sidecar.core.contract import Request
 from sidecar.core.errors import SidecarError
-from sidecar.core.ports import Partner
+from sidecar.core.ports import CompleterPort
 from sidecar.engine.actions import prompts
 from sidecar.engine.actions.cut import cut
 from sidecar.engine.actions.limits import Limits
@@ -19,13 +19,13 @@ _BYTES_A_TOKEN: Final = 3
 provider refuses the summary and the context's opening stands in: cheaper than a tokenizer on every long context."""
 
 
-async def chat(request: Request, partner: Partner, limits: Limits) -> str:
+async def chat(request: Request, partner: CompleterPort, limits: Limits) -> str:
     """The answer to the content. A context that cannot be summarized is cut; the chat goes on."""
     material = await _material(request.context, partner, limits)
     return await partner.complete(prompts.chat(request.content, material, limits.max_tokens))
 
 
-async def _material(context: str, partner: Partner, limits: Limits) -> prompts.Material | None:
+async def _material(context: str, partner: CompleterPort, limits: Limits) -> prompts.Material | None:
     if not context or context.isspace():
         return None
     if len(context) <= limits.summarize_threshold:

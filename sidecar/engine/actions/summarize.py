@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from sidecar.core.contract import Request
-from sidecar.core.ports import Partner, Prompt
+from sidecar.core.ports import CompleterPort, Prompt
 from sidecar.engine.actions import prompts
 from sidecar.engine.actions.cut import cut
 from sidecar.engine.actions.limits import Limits
@@ -20,7 +20,7 @@ _PART_LEAST: Final = 64
 _JOINT: Final = "\n\n"
 
 
-async def summarize(request: Request, partner: Partner, limits: Limits) -> str:
+async def summarize(request: Request, partner: CompleterPort, limits: Limits) -> str:
     """The summary of the content, in at most half of `max_tokens`.
 
     Raises the first failure of any of its calls; the others are cancelled then.
@@ -63,7 +63,7 @@ def _join(summaries: Sequence[str], room: int) -> str:
     return cut(_JOINT.join(cut(summary, share) for summary in summaries), max(1, room))
 
 
-async def _side_by_side(asked: Sequence[Prompt], partner: Partner) -> list[str]:
+async def _side_by_side(asked: Sequence[Prompt], partner: CompleterPort) -> list[str]:
     """The answers in the order of the prompts, with at most `AT_ONCE` asked for at any time."""
     answers = [""] * len(asked)
     waiting = iter(enumerate(asked))
@@ -80,6 +80,6 @@ async def _side_by_side(asked: Sequence[Prompt], partner: Partner) -> list[str]:
     return answers
 
 
-async def _work(waiting: Iterator[tuple[int, Prompt]], answers: list[str], partner: Partner) -> None:
+async def _work(waiting: Iterator[tuple[int, Prompt]], answers: list[str], partner: CompleterPort) -> None:
     for place, prompt in waiting:
         answers[place] = await partner.complete(prompt)

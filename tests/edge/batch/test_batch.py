@@ -218,7 +218,7 @@ async def test_a_provider_that_has_no_room_at_all_is_waited_for(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That is said too, and costs no line a try, however long it lasts."""
-    monkeypatch.setattr(running_module, "_NO_ROOM_SECONDS", 0.05)
+    monkeypatch.setattr(running_module, "_REFUSING_SECONDS", 0.05)
     names = [f"q{number}" for number in range(30)]
     folder.questions(*names)
     provider = Provider(lambda _: UpstreamError(status=503, scope="capacity"))

@@ -19,7 +19,7 @@ def record(number: int, text: str = "") -> Record:
 
 @contextmanager
 def journal(folder: Path, *, failures: bool = True) -> Iterator[Journal]:
-    opened = Journal.at(folder / "out.part", folder / "out")
+    opened = Journal.open(folder / "out.part", folder / "out")
     try:
         opened.load(failures=failures)
         yield opened

@@ -15,7 +15,7 @@ from sidecar.jobs.monitor import LOOK_SECONDS, monitoring
 from sidecar.jobs.offload import LIMIT_SECONDS, Offload, looking_on
 from sidecar.jobs.store import JobStore
 from sidecar.jobs.worker.worker import working
-from sidecar.wiring import engine_of, job_handlers, jobs_desk
+from sidecar.wiring import engine_of, job_handlers, server_jobs
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import Answer, Sidecar, post, settings_of
 from tests.support.valkey import Valkey, valkey
@@ -324,7 +324,7 @@ async def test_the_server_as_it_is_wired_starts_without_redis_and_finds_it_later
     async with valkey() as server:
         await server.stop()
         settings = settings_of(REDIS_URL=server.url, OFFLOAD_THRESHOLD="100")
-        async with jobs_desk(settings) as jobs:
+        async with server_jobs(settings) as jobs:
             upstream = HeldUpstream()
             engine = engine_of(settings, upstream, jobs.offload)
             async with serve(engine, settings, jobs=jobs.store, jobs_status=jobs.status) as listening:
@@ -346,7 +346,7 @@ async def test_a_silent_redis_does_not_hold_up_the_end() -> None:
     """A server that stops lets go of it."""
     async with valkey() as server:
         async with asyncio.timeout(PATIENCE):
-            async with jobs_desk(settings_of(REDIS_URL=server.url)) as jobs:
+            async with server_jobs(settings_of(REDIS_URL=server.url)) as jobs:
                 assert jobs.store is not None
                 await jobs.store.look(["0" * 32])
                 server.pause()

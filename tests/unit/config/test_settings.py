@@ -225,10 +225,10 @@ def test_a_child_finds_the_same_settings_in_its_environment(tmp_path: Path) -> N
 
 def test_what_is_said_instead_is_the_last_to_be_heard() -> None:
     """`--jobs` means the embedded Redis only where no other is set; a blank one is none."""
-    instead = {"REDIS_URL": "embedded"}
-    assert load({}, None, KEY, instead=instead).redis_url == "embedded"
-    assert load({}, None, KEY | {"REDIS_URL": " "}, instead=instead).redis_url == "embedded"
-    assert load({}, None, KEY | {"REDIS_URL": "redis://there"}, instead=instead).redis_url == "redis://there"
+    fallbacks = {"REDIS_URL": "embedded"}
+    assert load({}, None, KEY, fallbacks=fallbacks).redis_url == "embedded"
+    assert load({}, None, KEY | {"REDIS_URL": " "}, fallbacks=fallbacks).redis_url == "embedded"
+    assert load({}, None, KEY | {"REDIS_URL": "redis://there"}, fallbacks=fallbacks).redis_url == "redis://there"
 
 
 @pytest.mark.parametrize(
