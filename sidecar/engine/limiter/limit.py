@@ -208,7 +208,7 @@ class Limit:
         self._refused(grant, running, failure, probe=probe)
 
     def timed_out(self, grant: Grant, *, overdue: float = 0.0) -> None:
-        """Record a call that ended unanswered `overdue` seconds after its deadline; a long one is a stalled process."""
+        """Record an unanswered call; an end long `overdue` (seconds) means that this process was stalled."""
         seconds = self._clock() - grant.at
         self.ended(grant)
         if overdue > STALLED or not self._latency.fair(seconds):
