@@ -207,7 +207,7 @@ class Runner:
             else:
                 reply = answered(text, html_safe=self._settings.html_safe)
                 return Record(id=name, success=True, data=reply.data)
-            if trace.tried and not (isinstance(error, UpstreamUnreachable) and self._refusal is not None):
+            if trace.failed and not (isinstance(error, UpstreamUnreachable) and self._refusal is not None):
                 tries += 1
             if (pause := self._retry_pause(error, trace, tries)) is None:
                 return Record(id=name, success=False, error=str(error), code=error.code)
@@ -217,7 +217,7 @@ class Runner:
         """Return the seconds before the next try of the line; None if the failure is its reply."""
         if isinstance(error, DeadlineExceeded):
             # Without a call, the line only waited for its turn, or for a provider that is down or refuses.
-            return None if trace.tried else 0.0
+            return None if trace.failed else 0.0
         if not isinstance(error, UpstreamFailure) or tries >= MOST_TRIES:
             return None
         if error.scope == "request":

@@ -227,17 +227,17 @@ class Engine:
         left = asking.deadline - self.clock()
         if (pause := self.calls.limit.pause) > left:
             raise RateLimited(retry_after=pause)
-        wait = self.calls.wait(asking.user, background=background)
+        wait = self.calls.expected_wait(asking.user, background=background)
         if not self.calls.idle:
             # With nothing under way the measured time may be an old one, and a try is the way to a new one.
             wait += calls * self.calls.limit.duration
         if wait > left:
-            raise Overloaded(retry_after=self.calls.come_again(wait - left))
+            raise Overloaded(retry_after=self.calls.retry_after(wait - left))
 
     def refused(self, error: SidecarError, *, door: str, request_id: str) -> None:
         """Count and log a request that its door refused; a full house tells how long what it holds will take."""
         if isinstance(error, Overloaded) and error.retry_after is None:
-            error.retry_after = self.calls.drained(self.admission.held)
+            error.retry_after = self.calls.drain_seconds(self.admission.held)
         self.answers[error.code] += 1
         events.info("refused", request_id=request_id, door=door, code=error.code)
 

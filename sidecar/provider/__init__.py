@@ -1,1 +1,1 @@
-"""Adapters to the provider; one attempt each, behind the port in sidecar.core.ports."""
+"""Adapters to the provider behind the port in sidecar.core.ports: one attempt a call."""

@@ -1,6 +1,6 @@
-"""One attempt at the provider, the same for every adapter: ask, mend the limit's name, hold the deadline, read.
+"""One attempt at the provider, the same for every adapter: post, adapt the limit's name, hold the deadline, read.
 
-Adapters bring only `_post`. No retries here (the engine has them), no sockets, no outside library.
+Adapters bring only `_post`. Retries are the engine's, sockets and outside libraries the adapters'.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MAX_ANSWER_BYTES: Final = 16 * 2**20
 MAX_ERROR_BYTES: Final = 64 * 2**10
-"""Of a refusal no more is read: its first words are all that is used."""
+"""Bytes read of a refusal's body, at most: only its first words are used."""
 
 _JSON: Final = "application/json"
 _EVENTS: Final = "text/event-stream"
@@ -38,7 +38,7 @@ class Reply(Protocol):
     headers: Mapping[str, str]
 
     def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The body's bytes as they come. Raises `UpstreamFailure` where they end too early."""
+        """Yield the body's bytes as they come. Raises `UpstreamFailure` where the body ends too early."""
         ...
 
     async def aclose(self) -> None:
@@ -46,7 +46,7 @@ class Reply(Protocol):
         ...
 
 
-async def whole(reply: Reply) -> Answer:
+async def read_whole(reply: Reply) -> Answer:
     """Return the reply with its body, closed; a refusal's body is unpacked, and cut at `MAX_ERROR_BYTES`.
 
     Raises `UpstreamError` for a body over `MAX_ANSWER_BYTES`, and what `chunks` raises.
@@ -63,24 +63,24 @@ async def whole(reply: Reply) -> Answer:
                     break
     except UpstreamFailure:
         if good:
-            raise  # of a refusal the status says the most, however its body ends
+            raise  # a refusal counts by its status, even with a broken body
     finally:
         await reply.aclose()
     if good:
         return Answer(reply.status, reply.headers, bytes(body))
-    from sidecar.provider.decompression import unpacked  # noqa: PLC0415 - not needed when all is well
+    from sidecar.provider.decompression import unpacked  # noqa: PLC0415 - needed for refusals only
 
     return Answer(reply.status, reply.headers, unpacked(bytes(body[:MAX_ERROR_BYTES]), reply.headers, MAX_ERROR_BYTES))
 
 
-def _in_time(deadline: float) -> None:
-    """Raises `DeadlineExceeded` where the deadline has passed: a request sent only to be cancelled may cost money."""
+def _check_deadline(deadline: float) -> None:
+    """Raise `DeadlineExceeded` after the deadline: a request sent only to be cancelled may cost money."""
     if asyncio.get_running_loop().time() >= deadline:
         raise DeadlineExceeded
 
 
 class HttpUpstream(ABC):
-    """The port `sidecar.core.ports.Upstream`, over an adapter's HTTP."""
+    """Port `sidecar.core.ports.Upstream` over an adapter's HTTP."""
 
     def __init__(self, settings: Settings) -> None:
         self._endpoint = endpoint(settings.openai_base_url)
@@ -96,28 +96,28 @@ class HttpUpstream(ABC):
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Free connections; no call may be under way."""
+        """Free the connections; all calls must have ended."""
 
     async def complete(self, call: Call, *, deadline: float) -> Completion:
-        """The whole answer to `call`; `deadline` in seconds of the loop's clock."""
+        """Return the whole answer to `call`; `deadline` in seconds of the loop's clock."""
         fields = self._dialect.fields(call)
-        _in_time(deadline)
+        _check_deadline(deadline)
         try:
             async with asyncio.timeout_at(deadline):
-                answer = await whole(await self._post(codec.encode(fields), _JSON))
+                answer = await read_whole(await self._post(codec.encode(fields), _JSON))
                 if codec.refuses_limit(fields, answer):
-                    answer = await whole(await self._post(codec.encode(codec.with_newer_limit(fields)), _JSON))
+                    answer = await read_whole(await self._post(codec.encode(codec.with_newer_limit(fields)), _JSON))
                     self._learn(fields, answer.status)
         except TimeoutError as exc:
             raise DeadlineExceeded from exc
         return codec.read(answer, call, self._secrets)
 
     async def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
-        """The data of the answer's events; the first one comes before `deadline` (seconds of the loop's clock)."""
-        _in_time(deadline)
+        """Yield the data of the answer's events, the first one before `deadline` (seconds of the loop's clock)."""
+        _check_deadline(deadline)
         try:
             async with asyncio.timeout_at(deadline):
-                events = self._events(await self._streaming(call), call)
+                events = self._events(await self._post_stream(call), call)
                 first = await anext(events, None)
         except TimeoutError as exc:
             raise DeadlineExceeded from exc
@@ -128,31 +128,31 @@ class HttpUpstream(ABC):
             async for data in events:
                 yield data
 
-    async def _streaming(self, call: Call) -> Reply:
+    async def _post_stream(self, call: Call) -> Reply:
         fields = self._dialect.fields(call, stream=True)
         reply = await self._post(codec.encode(fields), _EVENTS)
-        if streams(reply):
+        if is_event_stream(reply):
             return reply
-        answer = await whole(reply)
+        answer = await read_whole(reply)
         if not codec.refuses_limit(fields, answer):
-            raise self._no_stream(answer, call)
+            raise self._stream_refusal(answer, call)
         reply = await self._post(codec.encode(codec.with_newer_limit(fields)), _EVENTS)
         self._learn(fields, reply.status)
-        if streams(reply):
+        if is_event_stream(reply):
             return reply
-        raise self._no_stream(await whole(reply), call)
+        raise self._stream_refusal(await read_whole(reply), call)
 
     def _learn(self, fields: Mapping[str, Any], status: int) -> None:
         if status not in (400, 422):
             self._dialect.learn(fields)
 
-    def _no_stream(self, answer: Answer, call: Call) -> UpstreamFailure:
+    def _stream_refusal(self, answer: Answer, call: Call) -> UpstreamFailure:
         if answer.status != 200 or reports(codec.parse(answer)):
             return codec.refusal(answer, call, self._secrets)
         return UpstreamError("The AI provider does not stream its answers.", status=answer.status)
 
     async def _events(self, reply: Reply, call: Call) -> AsyncGenerator[bytes, None]:
-        """Owns the reply: however this generator ends, the connection is free or closed."""
+        """Yield the reply's events and own the reply: the connection is freed or closed however the generator ends."""
         from sidecar.provider.sse import Events, EventTooLargeError  # noqa: PLC0415 - the one-shot never streams
 
         parser = Events()
@@ -163,21 +163,21 @@ class HttpUpstream(ABC):
                     for event in parser.feed(chunk):
                         if event.data == b"[DONE]":
                             return
-                        if not event.data:  # a sign of life of some gateways
+                        if not event.data:  # some gateways send empty events to hold the connection open
                             continue
-                        finished = self._look(event, reply, call) or finished
+                        finished = self._finishes(event, reply, call) or finished
                         yield event.data
-            if not finished:  # some gateways leave out [DONE], which is well once a choice was finished
+            if not finished:  # some gateways leave out [DONE], which is fine after a finished choice
                 raise cut()
         except EventTooLargeError as exc:
             raise UpstreamError("The AI provider's stream holds an event larger than 1 MiB.") from exc
         finally:
             await reply.aclose()
 
-    def _look(self, event: "Event", reply: Reply, call: Call) -> bool:
-        """Whether the event finishes the answer. Raises the `UpstreamFailure` that it reports, or is."""
+    def _finishes(self, event: "Event", reply: Reply, call: Call) -> bool:
+        """Return whether the event finishes the answer. Raises the `UpstreamFailure` that the event reports or is."""
         try:
-            seen = _glance.decode(event.data)
+            seen = _event_head.decode(event.data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             raise UpstreamError("The AI provider's stream holds something that is not JSON.") from exc
         if event.name == b"error" or reports({"error": seen.error, "base_resp": seen.base_resp, "choices": None}):
@@ -186,15 +186,15 @@ class HttpUpstream(ABC):
         return b'"finish_reason"' in event.data and b'"finish_reason":null' not in event.data.replace(b" ", b"")
 
 
-class _Glance(msgspec.Struct):
+class _EventHead(msgspec.Struct):
     error: Any = None
     base_resp: Any = None
 
 
-_glance: Final = msgspec.json.Decoder(_Glance)
+_event_head: Final = msgspec.json.Decoder(_EventHead)
 
 
-def streams(reply: Reply) -> bool:
-    """Whether the reply is a stream of events, as far as its head says."""
+def is_event_stream(reply: Reply) -> bool:
+    """Return whether status and content type of the reply are those of an event stream."""
     kind = reply.headers.get("content-type", "text/event-stream")
     return reply.status == 200 and not kind.startswith(("application/json", "text/html"))

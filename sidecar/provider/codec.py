@@ -1,7 +1,7 @@
-"""The words of a provider call: from a call to a request's body, and from a 200 to a completion.
+"""Codec of a provider call: from a call to a request's body, and from a 200 to a completion.
 
-Both adapters speak through it. No I/O and nothing heavy to import, because the one-shot process pays for every
-import. What failures sound like lives in errors.py.
+Both adapters use this module. It is free of I/O and heavy imports, because the one-shot process pays for every import.
+Failures are in errors.py.
 """
 
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ from sidecar.provider.http_answer import Answer
 
 _OLD_LIMIT: Final = "max_tokens"
 _NEW_LIMIT: Final = "max_completion_tokens"
-_OURS: Final = ("messages", "stream")
-"""What EXTRA_BODY cannot set: the question is the caller's, and how an answer comes is the verb's."""
+_RESERVED: Final = ("messages", "stream")
+"""Fields that EXTRA_BODY cannot set: messages are the caller's, and `complete` or `stream` decides on streaming."""
 _MODELS_REMEMBERED: Final = 1000
 _CHECK_URL: Final = "the administrator should check OPENAI_BASE_URL."
 
@@ -27,28 +27,28 @@ _decoder: Final = msgspec.json.Decoder()
 
 
 class Dialect:
-    """How this provider wants to be asked: the settings' share of each body, and which models want the newer limit."""
+    """Request bodies as this provider takes them: the fields of the settings, and the models with the newer limit."""
 
     def __init__(self, model: str, extra_body: Mapping[str, Any]) -> None:
         self._model = model
-        self._extra = {name: value for name, value in extra_body.items() if name not in _OURS}
+        self._extra = {name: value for name, value in extra_body.items() if name not in _RESERVED}
         self._newer: set[str] = set()
 
     def fields(self, call: Call, *, stream: bool = False) -> dict[str, Any]:
-        """The body of `call`: its own fields, EXTRA_BODY over them, `call.extra` over both (top level, no deep merge).
+        """Return the body of `call`: its own fields, EXTRA_BODY over them, `call.extra` over both (top level only).
 
-        A null in EXTRA_BODY removes the field; one in `call.extra` is sent, since the caller said so. Whichever layer
-        names a limit, under either name, replaces the limits of the layers below it.
+        A null in EXTRA_BODY removes the field; a null in `call.extra` is sent, since the caller set it. A layer that
+        names a limit, under either name, replaces the limits of the layers below.
         """
         fields: dict[str, Any] = {"model": call.model or self._model, "messages": call.messages}
         fields[_OLD_LIMIT] = call.max_tokens
         if call.user:
             fields["user"] = call.user
         if self._extra:
-            _lay(fields, self._extra)
+            _overlay(fields, self._extra)
             fields = {name: value for name, value in fields.items() if value is not None}
         if call.extra:
-            _lay(fields, call.extra)
+            _overlay(fields, call.extra)
         if stream:
             fields["stream"] = True
         else:
@@ -59,13 +59,13 @@ class Dialect:
         return with_newer_limit(fields) if str(fields.get("model")) in self._newer else fields
 
     def learn(self, fields: Mapping[str, Any]) -> None:
-        """The model of `fields` wants the newer limit from now on."""
+        """Remember that the model of `fields` takes the limit under the newer name."""
         if len(self._newer) >= _MODELS_REMEMBERED:
-            self._newer.clear()  # names can come from callers; to learn one again costs one refused call
+            self._newer.clear()  # names can come from callers; learning one again costs one refused call
         self._newer.add(str(fields.get("model")))
 
 
-def _lay(fields: dict[str, Any], layer: Mapping[str, Any]) -> None:
+def _overlay(fields: dict[str, Any], layer: Mapping[str, Any]) -> None:
     if _OLD_LIMIT in layer or _NEW_LIMIT in layer:
         fields.pop(_OLD_LIMIT, None)
         fields.pop(_NEW_LIMIT, None)
@@ -73,14 +73,14 @@ def _lay(fields: dict[str, Any], layer: Mapping[str, Any]) -> None:
 
 
 def with_newer_limit(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The same body with its limit under the newer name."""
+    """Return the body with its limit under the newer name."""
     return {(_NEW_LIMIT if name == _OLD_LIMIT else name): value for name, value in fields.items()}
 
 
 def refuses_limit(fields: Mapping[str, Any], answer: Answer) -> bool:
-    """Whether this refusal means: say `max_completion_tokens` instead of `max_tokens`.
+    """Return whether this refusal calls for `max_completion_tokens` instead of `max_tokens`.
 
-    That the name occurs is not enough: vLLM names both where a value is merely too large.
+    The name alone is too little: vLLM names both where a value is merely too large.
     """
     if answer.status not in (400, 422) or _OLD_LIMIT not in fields:
         return False
@@ -91,7 +91,7 @@ def refuses_limit(fields: Mapping[str, Any], answer: Answer) -> bool:
 
 
 def encode(fields: Mapping[str, Any]) -> bytes:
-    """The body as JSON in UTF-8; halves of surrogate pairs become U+FFFD, because JSON parsers refuse them."""
+    """Return the body as JSON in UTF-8; halves of surrogate pairs become U+FFFD, because JSON parsers refuse them."""
     try:
         return _encoder.encode(fields)
     except UnicodeEncodeError:
@@ -102,17 +102,17 @@ def encode(fields: Mapping[str, Any]) -> bytes:
 
 
 def read(answer: Answer, call: Call, secrets: tuple[str, ...]) -> Completion:
-    """The completion in a provider's answer.
+    """Return the completion in a provider's answer.
 
-    Raises the `UpstreamFailure` that the answer is, if it is none; `secrets` never occur in its sentence.
+    Raises the `UpstreamFailure` of any other answer; `secrets` never occur in the failure's sentence.
     """
     if answer.status != 200:
         raise refusal(answer, call, secrets)
     body = parse(answer)
     if reports(body):  # some gateways answer errors with 200
         raise refusal(answer, call, secrets)
-    choice, message = _first(body)
-    # Mended here and not at the door only: a part's summary is asked about again, and hashed.
+    choice, message = _first_choice(body)
+    # Made sendable here as well as in responses: a part's summary goes into another prompt, and is hashed.
     text = sendable(text_of(message.get("content")) or _str(message.get("refusal")))
     finish_reason = _str(choice.get("finish_reason"))
     if text.isspace():
@@ -132,48 +132,48 @@ def read(answer: Answer, call: Call, secrets: tuple[str, ...]) -> Completion:
 
 
 def refusal(answer: Answer, call: Call, secrets: tuple[str, ...]) -> UpstreamFailure:
-    """The error that an answer is."""
-    from sidecar.provider.errors import failure  # noqa: PLC0415 - its patterns are not needed when all is well
+    """Return the error for a refusing answer."""
+    from sidecar.provider.errors import failure  # noqa: PLC0415 - its patterns are needed for refusals only
 
     return failure(answer, call, secrets)
 
 
 def parse(answer: Answer) -> dict[str, Any]:
-    """The JSON object in a body that should be one.
+    """Return the JSON object in an answer's body.
 
-    Raises `UpstreamError` with a sentence about what it is instead.
+    Raises `UpstreamError` or `EmptyResponse`, with a sentence about the body, for any other body.
     """
     try:
         try:
             body = _decoder.decode(answer.body)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            import json  # noqa: PLC0415 - as above; it reads the lone surrogates that msgspec refuses
+            import json  # noqa: PLC0415 - as above; `json` reads the lone surrogates that msgspec refuses
 
             body = json.loads(answer.body.decode("utf-8-sig"))
     except (ValueError, RecursionError) as exc:
-        raise no_json(answer) from exc
+        raise not_json(answer) from exc
     if not isinstance(body, dict):
         raise UpstreamError(f"The AI provider's JSON is not a chat completion; {_CHECK_URL}", status=answer.status)
     return body
 
 
-def no_json(answer: Answer) -> UpstreamFailure:
-    """What to say about a body that is no JSON."""
+def not_json(answer: Answer) -> UpstreamFailure:
+    """Return the error for a body that is no JSON."""
     start = answer.body[:64].lstrip().lower()
     if not start:
         return EmptyResponse(f"The AI provider sent an answer without any content; {_CHECK_URL}", status=answer.status)
     if start.startswith(b"<") or "html" in answer.headers.get("content-type", ""):
-        what = "answered with a web page instead of JSON"
+        problem = "answered with a web page instead of JSON"
     elif answer.headers.get("content-encoding", "identity") != "identity":
-        what = "compressed its answer although that was not asked for"
+        problem = "compressed its answer although that was not asked for"
     elif start.startswith(b"{"):
         return UpstreamError("The AI provider's answer was cut off or is broken JSON.", status=answer.status)
     else:
-        what = "answered with something that is not JSON"
-    return UpstreamError(f"The AI provider {what}; {_CHECK_URL}", status=answer.status)
+        problem = "answered with something that is not JSON"
+    return UpstreamError(f"The AI provider {problem}; {_CHECK_URL}", status=answer.status)
 
 
-def _first(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _first_choice(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     choices = body.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
@@ -183,7 +183,7 @@ def _first(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def text_of(content: object) -> str:
-    """The text of a message's content: a string, or a list of parts of which the text parts count."""
+    """Return the text of a message's content: a string, or the text parts of a list."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
@@ -209,7 +209,7 @@ def _str(value: object) -> str:
 
 
 def _count(value: object) -> int:
-    """Token counts as gateways send them: numbers, mostly; anything else counts as unknown."""
+    """Return a token count as gateways send it; 0, for unknown, where the value is no number from 0 to below 2**53."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0
     return int(value) if 0 <= value < 2**53 else 0

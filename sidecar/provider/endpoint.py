@@ -1,6 +1,6 @@
-"""Where provider calls go: the one address made of OPENAI_BASE_URL, in the pieces that HTTP needs.
+"""Endpoint of provider calls: the address made of OPENAI_BASE_URL, in the pieces that HTTP needs.
 
-Pure text, cheap to import. Proxies and certificates live in route.py.
+Pure text, cheap to import. Proxies and certificates are in proxy.py.
 """
 
 from typing import Final
@@ -15,21 +15,21 @@ class Endpoint(msgspec.Struct, frozen=True):
     """The address of the provider's chat completions."""
 
     url: str
-    """Whole, without user and password; a query string may hold a key, so never show it."""
+    """The whole address without user and password; never to be shown, since its query string may hold a key."""
     secure: bool
     host: str
     """The host to connect to; an IPv6 address without brackets."""
     port: int
     authority: str
-    """Host and, where one is named, port, as the Host header has them. The only part a sentence may name."""
+    """Host, with the port where the address names one, as in the Host header. Sentences may name this part only."""
     target: str
     """Path and query string."""
 
 
 def endpoint(base_url: str) -> Endpoint:
-    """The endpoint of a base URL that ends in `/`, in `/v1` or already in `/chat/completions`; its query is kept.
+    """Return the endpoint of a base URL that ends in `/`, in `/v1` or already in `/chat/completions`, with its query.
 
-    User and password in it are dropped: the key is the credential, and a request has room for one.
+    User and password are dropped: the key is the credential, and a request carries only one.
     """
     parts = urlsplit(base_url)
     path = parts.path.rstrip("/")

@@ -1,7 +1,7 @@
-"""A provider's error in its own words, out of whichever shape a body has.
+"""A provider's error, parsed from a body of any known shape.
 
 OpenAI's object, a bare text, Google's list, FastAPI's and Mistral's `detail`, Cloudflare's `errors`, MiniMax's
-`base_resp`, `error_message`, AWS's `__type`. Nothing is decided here, and what people wrote is not looked for.
+`base_resp`, `error_message`, AWS's `__type`. Meanings are in error_meanings.py, quotes of users' text in redaction.py.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,15 +10,15 @@ from typing import Any, Final
 import msgspec
 
 _DEPTH: Final = 4
-"""Objects inside one another that are looked into."""
+"""Levels of nested objects that are read."""
 _LONGEST: Final = 2000
-"""Characters of a message that are read."""
+"""Characters of a message that are read, at most."""
 _INNER: Final = ("error", "errors", "detail", "base_resp")
 _MESSAGES: Final = ("message", "Message", "msg", "error_message", "error_msg", "status_msg")
 _NAMES: Final = ("type", "code", "status", "reason", "error_type", "error_code", "__type")
 _STATUSES: Final = ("code", "status", "statusCode", "status_code", "error_code")
 _WAITS: Final = {"retryDelay": 1.0, "retry_after": 1.0, "retry_after_seconds": 1.0, "retry_after_ms": 0.001}
-"""Fields that name a wait, and the seconds that a bare number in them stands for."""
+"""Fields that name a wait, and the unit in seconds of a bare number in each."""
 _BASE_RESP: Final = {
     1001: 504,
     1002: 429,
@@ -33,28 +33,28 @@ _BASE_RESP: Final = {
 """MiniMax's codes (its page "Error codes") as HTTP statuses; all others are 500."""
 
 
-class Said(msgspec.Struct, frozen=True):
-    """An error in the provider's words."""
+class ErrorBody(msgspec.Struct, frozen=True):
+    """An error as a provider's body states it."""
 
     message: str = ""
     names: frozenset[str] = frozenset()
     """Types, codes, reasons and Google's statuses, in lower case."""
     status: int = 0
-    """The HTTP status that the body names; OpenRouter sends it so, at status 200."""
+    """The HTTP status that the body names, as OpenRouter does at status 200; 0 for none."""
     waits: tuple[tuple[str, float], ...] = ()
-    """Fields that say when to come back, and the seconds of which a bare number in them counts so many."""
+    """Values of fields that name a wait, each with the unit in seconds of a bare number."""
     headers: Mapping[str, str] = {}
     """Headers of the provider behind a gateway, under lower-case names (OpenRouter's `metadata.headers`)."""
     raw: str = ""
-    """What the provider behind a gateway said (OpenRouter's `metadata.raw`)."""
+    """The error of the provider behind a gateway, as text (OpenRouter's `metadata.raw`)."""
 
 
-def said(body: bytes) -> Said:
-    """Return the error in a body; an empty one where there is none that can be read."""
+def read_error(body: bytes) -> ErrorBody:
+    """Return the error in a body; an empty one where the body holds no readable error."""
     try:
-        return _of(msgspec.json.decode(body), _DEPTH)
+        return _parse(msgspec.json.decode(body), _DEPTH)
     except (ValueError, RecursionError):
-        return Said(message=_plain(body))
+        return ErrorBody(message=_plain_text(body))
 
 
 def reports(body: Mapping[str, Any]) -> bool:
@@ -68,8 +68,8 @@ def reports(body: Mapping[str, Any]) -> bool:
     return "choices" not in body and any(body.get(name) for name in ("errors", "detail", "error_message", "error_msg"))
 
 
-def _plain(body: bytes) -> str:
-    """A body that is a short text, as proxies send it; no page, no broken JSON."""
+def _plain_text(body: bytes) -> str:
+    """Return a body that is a short text, as proxies send it; empty for a page or broken JSON."""
     if not body or len(body) > _LONGEST or body.lstrip()[:1] in (b"<", b"{", b"[", b""):
         return ""
     try:
@@ -78,22 +78,22 @@ def _plain(body: bytes) -> str:
         return ""
 
 
-def _of(found: Any, depth: int) -> Said:
+def _parse(found: Any, depth: int) -> ErrorBody:
     if isinstance(found, str):
-        return Said(message=found[:_LONGEST])
+        return ErrorBody(message=found[:_LONGEST])
     if isinstance(found, list):
         found = found[0] if found else None
         if isinstance(found, str):
-            return _of(found, 0)
+            return _parse(found, 0)
     if not isinstance(found, dict) or not depth:
-        return Said()
+        return ErrorBody()
     own = _own(found)
-    for inner in _inner(found):
-        own = _joined(_of(inner, depth - 1), own)
+    for inner in _nested(found):
+        own = _merged(_parse(inner, depth - 1), own)
     return own
 
 
-def _inner(found: Mapping[str, Any]) -> Iterator[Any]:
+def _nested(found: Mapping[str, Any]) -> Iterator[Any]:
     for name in (*_INNER, *_MESSAGES):
         value = found.get(name)
         if isinstance(value, str) and name in _INNER and isinstance(more := found.get("message"), str) and more:
@@ -102,8 +102,8 @@ def _inner(found: Mapping[str, Any]) -> Iterator[Any]:
             yield value
 
 
-def _own(found: Mapping[str, Any]) -> Said:
-    """What stands in this very object."""
+def _own(found: Mapping[str, Any]) -> ErrorBody:
+    """Return the error that the object itself states, without nested ones."""
     message: str = next((text for name in _MESSAGES if isinstance(text := found.get(name), str) and text), "")
     if isinstance(where := found.get("loc"), list) and message:
         message = f"{'.'.join(str(part)[:40] for part in where[:8])}: {message}"
@@ -121,7 +121,7 @@ def _own(found: Mapping[str, Any]) -> Said:
         raw = metadata["raw"][:_LONGEST] if isinstance(metadata.get("raw"), str) else ""
         if isinstance(inside := metadata.get("headers"), dict):
             headers = {str(name).lower(): _scalar(value) for name, value in inside.items()}
-    return Said(
+    return ErrorBody(
         message[:_LONGEST],
         frozenset(names - {""}),
         _status(found),
@@ -141,9 +141,9 @@ def _status(found: Mapping[str, Any]) -> int:
     return 0
 
 
-def _joined(inner: Said, outer: Said) -> Said:
-    """Both as one: the inner one's words, where it has any."""
-    return Said(
+def _merged(inner: ErrorBody, outer: ErrorBody) -> ErrorBody:
+    """Return both as one error: values of the inner one, where it has any."""
+    return ErrorBody(
         inner.message or outer.message,
         inner.names | outer.names,
         inner.status or outer.status,
@@ -154,7 +154,7 @@ def _joined(inner: Said, outer: Said) -> Said:
 
 
 def _scalar(value: object) -> str:
-    """A text or a number as text; anything else is none."""
+    """Return a text or a number as text; empty for any other value."""
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""

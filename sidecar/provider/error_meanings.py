@@ -1,6 +1,6 @@
-"""What codes and words of providers mean: the key, a used-up account, a text too long or not allowed.
+"""Meanings of providers' codes and words: a refused key, a used-up account, a text too long or not allowed.
 
-Nothing else is ever decided by words. Sources are the guides to errors of OpenAI, Azure, Google, AWS, Anthropic,
+Only these are decided by words. Sources are the guides to errors of OpenAI, Azure, Google, AWS, Anthropic,
 OpenRouter, Groq, xAI, Moonshot, Alibaba and Volcengine, and public reports.
 """
 
@@ -8,15 +8,15 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from sidecar.provider.error_body import Said
+from sidecar.provider.error_body import ErrorBody
 
 NO_ROOM: Final = frozenset({429, 498, 503, 529})
-"""Statuses that turn a call away before any work: 498 is Groq's, 529 Anthropic's."""
-UNSURE: Final = frozenset({408, 409, 425})
-"""Statuses of the 400s that say nothing about the request itself."""
+"""Statuses of calls refused before any work: 498 is Groq's, 529 Anthropic's."""
+AMBIGUOUS: Final = frozenset({408, 409, 425})
+"""Statuses of the 400s that leave open whether the request itself is at fault."""
 
 BAD_KEY: Final = frozenset({"invalid_api_key", "api_key_invalid"})
-BROKE: Final = frozenset(
+QUOTA_CODES: Final = frozenset(
     {
         "insufficient_quota",
         "billing_hard_limit_reached",
@@ -30,21 +30,21 @@ BROKE: Final = frozenset(
         "accountoverdueerror",  # Volcengine
     }
 )
-"""Types and codes that no waiting cures."""
-PLAINLY_BROKE: Final = re.compile(
+"""Types and codes of used-up accounts, which no waiting cures."""
+QUOTA_WORDS_ANY_STATUS: Final = re.compile(
     r"credit balance is too low|any credits yet|used all available credits|key limit exceeded|spending limit"
     r"|used up your daily free allocation",
     re.IGNORECASE,
 )
-"""Words of used-up accounts that come with other statuses too: Anthropic (400), xAI and OpenRouter (403)."""
-_BROKE_WORDS: Final = re.compile(
+"""Words of used-up accounts that also come with other statuses: Anthropic (400), xAI and OpenRouter (403)."""
+_QUOTA_WORDS: Final = re.compile(
     r"exceeded your current quota|billing|insufficient (?:quota|balance|credit)", re.IGNORECASE
 )
 _MINUTE: Final = re.compile(r"per[ _-]?min|\b[RT]PM\b|a minute", re.IGNORECASE)
 _SOON: Final = re.compile(r"(?:try again|retry) in ", re.IGNORECASE)
 _LINK: Final = re.compile(r"\bhttps?://\S+", re.IGNORECASE)
-AFFORDS_LESS: Final = re.compile(r"fewer max_tokens|can only afford [1-9]|prompt tokens limit exceeded", re.IGNORECASE)
-"""OpenRouter's 402 for a request that is too large for what is left."""
+OVER_CREDIT: Final = re.compile(r"fewer max_tokens|can only afford [1-9]|prompt tokens limit exceeded", re.IGNORECASE)
+"""Words of OpenRouter's 402 for a request too large for the credit that is left."""
 
 _TOO_LARGE: Final = re.compile(r"request too large", re.IGNORECASE)
 _REQUESTED: Final = re.compile(r"\blimit:? (\d{1,15}),.{0,80}?\brequested:? (\d{1,15})\b", re.IGNORECASE | re.DOTALL)
@@ -111,56 +111,56 @@ _STATUS_NAMES: Final = {
 _STATUS_WORDS: Final = re.compile(r"(?:http |error |status |code:? ?){0,3}(429|498|503|529)\b(?!\.\d)", re.IGNORECASE)
 
 
-def status_inside(words: Said) -> int:
-    """Return the HTTP status that an error at status 200 names, in whichever way; 0 where it names none."""
-    named = next((status for name, status in _STATUS_NAMES.items() if name in words.names), 0)
-    if words.status or named:
-        return words.status or named
-    match = _STATUS_WORDS.match(words.message)
+def status_inside(error: ErrorBody) -> int:
+    """Return the HTTP status that an error at status 200 names by number, type or words; 0 for none."""
+    named = next((status for name, status in _STATUS_NAMES.items() if name in error.names), 0)
+    if error.status or named:
+        return error.status or named
+    match = _STATUS_WORDS.match(error.message)
     return int(match[1]) if match else 0
 
 
-def of_the_day(words: Said) -> bool:
+def daily_quota(error: ErrorBody) -> bool:
     """Return whether OpenRouter's free requests of this day are used up."""
-    return "free-models-per-day" in words.message and words.headers.get("x-ratelimit-remaining", "0").strip() == "0"
+    return "free-models-per-day" in error.message and error.headers.get("x-ratelimit-remaining", "0").strip() == "0"
 
 
-def broke_in_words(message: str) -> bool:
-    """Return whether a 429's words speak of a used-up account, and of no limit a minute."""
+def quota_in_words(message: str) -> bool:
+    """Return whether a 429's words name a used-up account instead of a limit a minute."""
     if _MINUTE.search(message) or _SOON.search(message):
         return False
-    # "Visit https://…/billing to raise the limit" stands in ordinary refusals too.
-    return bool(PLAINLY_BROKE.search(message) or _BROKE_WORDS.search(_LINK.sub("", message)))
+    # Ordinary refusals hold "Visit https://…/billing to raise the limit" too.
+    return bool(QUOTA_WORDS_ANY_STATUS.search(message) or _QUOTA_WORDS.search(_LINK.sub("", message)))
 
 
-def over_by_itself(words: Said) -> bool:
-    """Return whether one text alone is over the limit a minute, so that no waiting helps."""
-    numbers = _REQUESTED.search(words.message)
-    return bool(_TOO_LARGE.search(words.message)) or (numbers is not None and int(numbers[2]) > int(numbers[1]))
+def exceeds_minute_limit(error: ErrorBody) -> bool:
+    """Return whether one text alone exceeds the limit a minute, so that waiting is useless."""
+    numbers = _REQUESTED.search(error.message)
+    return bool(_TOO_LARGE.search(error.message)) or (numbers is not None and int(numbers[2]) > int(numbers[1]))
 
 
-def too_long(words: Said) -> bool:
+def too_long(error: ErrorBody) -> bool:
     """Return whether the text is longer than the model takes."""
-    return bool(words.names & _TOO_LONG_NAMES or _TOO_LONG.search(words.message))
+    return bool(error.names & _TOO_LONG_NAMES or _TOO_LONG.search(error.message))
 
 
-def not_allowed(words: Said, status: int) -> bool:
+def not_allowed(error: ErrorBody, status: int) -> bool:
     """Return whether the text is one that the provider does not allow."""
-    wordy = status in (400, 403, 422) and _NOT_ALLOWED.search(words.message)
-    return bool(words.names & _NOT_ALLOWED_NAMES or wordy)
+    in_words = status in (400, 403, 422) and _NOT_ALLOWED.search(error.message)
+    return bool(error.names & _NOT_ALLOWED_NAMES or in_words)
 
 
-def about_the_request(words: Said, status: int) -> bool:
-    """Return whether a refusal that is none of key, account and room is this one request's fault."""
-    return (400 <= status < 500 and status not in UNSURE) or too_long(words) or not_allowed(words, status)
+def fault_of_request(error: ErrorBody, status: int) -> bool:
+    """Return whether a refusal other than for key, account or capacity is the fault of this one request."""
+    return (400 <= status < 500 and status not in AMBIGUOUS) or too_long(error) or not_allowed(error, status)
 
 
-def of_the_key(words: Said, headers: Mapping[str, str]) -> bool:
-    """Return whether a 403's codes say plainly that it is about the key or what the account may do."""
+def permission_in_codes(error: ErrorBody, headers: Mapping[str, str]) -> bool:
+    """Return whether a 403's codes name the key or the account's permissions as the cause."""
     aws = headers.get("x-amzn-errortype", "").partition(":")[0].lower()
-    return bool((words.names | {aws}) & _PERMISSION_NAMES)
+    return bool((error.names | {aws}) & _PERMISSION_NAMES)
 
 
-def of_the_key_in_words(message: str, *, own_model: bool) -> bool:
-    """Return the same for its words. `own_model`: the caller chose the model, so it is nobody else's matter."""
+def permission_in_words(message: str, *, own_model: bool) -> bool:
+    """Return the same for a 403's words. `own_model`: the caller chose the model, so its permissions do not count."""
     return bool(_PERMISSION.search(message)) and not (own_model and _MODEL.search(message))

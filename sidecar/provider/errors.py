@@ -1,81 +1,81 @@
-"""Table theirs → ours for what a provider says when it refuses: status, type, code and headers to the error tree.
+"""Table theirs → ours for a provider's refusals: status, type, code and headers to the error tree.
 
-A refusal for want of room is told from a fault of this one request, from a used-up account and from a refused key.
-Lost connections have no words; they are in connection_errors.py.
+The table separates want of capacity, a fault of this one request, a used-up account and a refused key. Failed
+connections are in connection_errors.py.
 """
 
 from sidecar.core.errors import RateLimited, UpstreamAuth, UpstreamError, UpstreamFailure
 from sidecar.core.ports import Call
 from sidecar.provider import error_meanings
-from sidecar.provider.error_body import Said, said
+from sidecar.provider.error_body import ErrorBody, read_error
 from sidecar.provider.http_answer import Answer
 from sidecar.provider.redaction import copies, quoted
 from sidecar.provider.retry_after import named_wait, reset_of, wait_in
 
 
 def failure(answer: Answer, call: Call, secrets: tuple[str, ...] = ()) -> UpstreamFailure:
-    """Return the error that a refusing answer is (also one at status 200 that holds an error)."""
-    words, status = said(answer.body), answer.status
+    """Return the error for a refusing answer, also for one at status 200 that holds an error."""
+    error, status = read_error(answer.body), answer.status
     if 200 <= status < 300:
-        status = error_meanings.status_inside(words) or status
-    if (used_up := _used_up(answer, words, status, call)) is not None:
+        status = error_meanings.status_inside(error) or status
+    if (used_up := _used_up(answer, error, status, call)) is not None:
         return used_up
-    if _of_the_key(answer, words, status, call):
+    if _key_refused(answer, error, status, call):
         return UpstreamAuth(status=status)
     if status in error_meanings.NO_ROOM:
-        return _no_room(answer, words, status)
-    quote = quoted(words.message, call, secrets)
-    if error_meanings.about_the_request(words, status):
-        return UpstreamError(_at_fault(answer, words, status, quote), status=status, scope="request")
-    sentence = f"The AI provider answered with an error{_told(status, quote)}"
+        return _no_room(answer, error, status)
+    quote = quoted(error.message, call, secrets)
+    if error_meanings.fault_of_request(error, status):
+        return UpstreamError(_request_sentence(answer, error, status, quote), status=status, scope="request")
+    sentence = f"The AI provider answered with an error{_detail(status, quote)}"
     if 300 <= status < 400:
         sentence = f"The AI provider redirects calls ({status}); the administrator should check OPENAI_BASE_URL."
     return UpstreamError(sentence, status=status)
 
 
-def _used_up(answer: Answer, words: Said, status: int, call: Call) -> RateLimited | None:
-    """The failure of an account that is used up: no waiting cures it, or only the day's end does."""
-    if status == 429 and error_meanings.of_the_day(words):
+def _used_up(answer: Answer, error: ErrorBody, status: int, call: Call) -> RateLimited | None:
+    """Return the error for a used-up account, which no waiting cures, or only the day's end."""
+    if status == 429 and error_meanings.daily_quota(error):
         day = "The AI provider's limit for today is used up; the administrator must check plan and billing there."
-        return RateLimited(day, status=status, retry_after=reset_of(words.headers), scope="account")
+        return RateLimited(day, status=status, retry_after=reset_of(error.headers), scope="account")
     if status == 401:
         return None
     if status == 402:
-        broke = not error_meanings.AFFORDS_LESS.search(words.message)
+        used_up = not error_meanings.OVER_CREDIT.search(error.message)
     else:
-        broke = bool(words.names & error_meanings.BROKE) or _broke_in_words(answer, words, status, call)
-    if not broke:
+        used_up = bool(error.names & error_meanings.QUOTA_CODES) or _quota_in_words(answer, error, status, call)
+    if not used_up:
         return None
     sentence = "The AI provider's quota is used up; the administrator must check plan and billing there."
     return RateLimited(sentence, status=status, scope="account")
 
 
-def _broke_in_words(answer: Answer, words: Said, status: int, call: Call) -> bool:
+def _quota_in_words(answer: Answer, error: ErrorBody, status: int, call: Call) -> bool:
     if status == 429:
-        # Gemini says "exceeded your current quota … billing" for its limits a minute too, but then names a wait.
-        says = error_meanings.broke_in_words(words.message) and named_wait(answer.headers, words) is None
+        # Gemini writes "exceeded your current quota … billing" for limits a minute too, but then names a wait.
+        found = error_meanings.quota_in_words(error.message) and named_wait(answer.headers, error) is None
     else:
-        says = status in (400, 403) and bool(error_meanings.PLAINLY_BROKE.search(words.message))
-    return says and not copies(words.message, call)  # a caller's text proves nothing
+        found = status in (400, 403) and bool(error_meanings.QUOTA_WORDS_ANY_STATUS.search(error.message))
+    return found and not copies(error.message, call)  # words copied from the caller's text are no evidence
 
 
-def _of_the_key(answer: Answer, words: Said, status: int, call: Call) -> bool:
-    if status == 401 or words.names & error_meanings.BAD_KEY:
+def _key_refused(answer: Answer, error: ErrorBody, status: int, call: Call) -> bool:
+    if status == 401 or error.names & error_meanings.BAD_KEY:
         return True
-    if status != 403 or error_meanings.not_allowed(words, 403):
+    if status != 403 or error_meanings.not_allowed(error, 403):
         return False
-    if error_meanings.of_the_key(words, answer.headers):
+    if error_meanings.permission_in_codes(error, answer.headers):
         return True
-    wordy = error_meanings.of_the_key_in_words(words.message, own_model=bool(call.model))
-    return wordy and not copies(words.message, call)
+    in_words = error_meanings.permission_in_words(error.message, own_model=bool(call.model))
+    return in_words and not copies(error.message, call)
 
 
-def _no_room(answer: Answer, words: Said, status: int) -> UpstreamFailure:
-    """A refusal before any work; another attempt costs nothing, unless the text is over the limit by itself."""
-    if status == 429 and error_meanings.over_by_itself(words):
+def _no_room(answer: Answer, error: ErrorBody, status: int) -> UpstreamFailure:
+    """Return the error for a refusal before any work: a retry is free, unless the text alone exceeds the limit."""
+    if status == 429 and error_meanings.exceeds_minute_limit(error):
         sentence = "The text is too long for the AI provider's limit on tokens a minute."
         return RateLimited(sentence, status=status, scope="request")
-    wait, vague = wait_in(answer.headers, words)
+    wait, vague = wait_in(answer.headers, error)
     kind: type[UpstreamFailure] = RateLimited
     sentence = RateLimited.sentence
     if status != 429:
@@ -86,25 +86,25 @@ def _no_room(answer: Answer, words: Said, status: int) -> UpstreamFailure:
     return kind(sentence, status=status, retryable=True, retry_after=wait, scope="capacity", vague=vague)
 
 
-def _at_fault(answer: Answer, words: Said, status: int, quote: str) -> str:
-    """The sentence about a request that is at fault itself."""
-    told = _told(status, quote)
+def _request_sentence(answer: Answer, error: ErrorBody, status: int, quote: str) -> str:
+    """Return the sentence about a request that is at fault itself."""
+    detail = _detail(status, quote)
     if status == 404:
         names = "OPENAI_BASE_URL and OPENAI_MODEL"
         sentence = f"The AI provider knows no such address or model (404); the administrator should check {names}."
-    elif status == 413 or error_meanings.too_long(words):
+    elif status == 413 or error_meanings.too_long(error):
         sentence = "The text is too long for the AI model."
-    elif error_meanings.not_allowed(words, status):
-        sentence = f"The AI provider does not allow this text{told}"
+    elif error_meanings.not_allowed(error, status):
+        sentence = f"The AI provider does not allow this text{detail}"
     elif status == 402:
-        sentence = f"The AI provider's credit does not cover a request of this size{told}"
+        sentence = f"The AI provider's credit does not cover a request of this size{detail}"
     elif status == 403 and answer.body.lstrip()[:1] == b"<":
         sentence = "The AI provider, or a firewall before it, refused this request with a web page (403)."
     else:
-        sentence = f"The AI provider refused this request{told}"
+        sentence = f"The AI provider refused this request{detail}"
     return sentence
 
 
-def _told(status: int, quote: str) -> str:
+def _detail(status: int, quote: str) -> str:
     number = "" if status == 200 else f" ({status})"
     return f"{number}: {quote}" if quote else f"{number}."

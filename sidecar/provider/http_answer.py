@@ -1,4 +1,4 @@
-"""What a client of the provider reads: one HTTP response."""
+"""Answer of a provider: one HTTP response, read whole."""
 
 from collections.abc import Mapping
 
@@ -10,5 +10,5 @@ class Answer(msgspec.Struct, frozen=True):
 
     status: int
     headers: Mapping[str, str]
-    """Asked by lower-case names."""
+    """Headers under lower-case names."""
     body: bytes

@@ -1,7 +1,6 @@
-"""The way to the provider: through which proxy, and whose certificates are trusted.
+"""Route to the provider: the proxy, and the certificates that are trusted.
 
-Settings decide; nothing here reads the environment. Faults found are `ConfigError`s, since only an administrator can
-mend them.
+All values come from the settings. Faults are `ConfigError`s, since only an administrator can mend them.
 """
 
 from collections.abc import Mapping
@@ -27,19 +26,19 @@ class Proxy(msgspec.Struct, frozen=True):
 
     @property
     def url(self) -> str:
-        """Its address, without credentials."""
+        """Return the proxy's address without credentials."""
         return f"http://{self.name}"
 
     @property
     def name(self) -> str:
-        """Host and port, as sentences may show them."""
+        """Return host and port, as sentences may show them."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def proxy_for(endpoint: Endpoint, proxies: Mapping[str, str]) -> Proxy | None:
-    """The proxy that calls to `endpoint` go through, as `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` say.
+    """Return the proxy for calls to `endpoint` by `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, or None.
 
-    Raises `ConfigError` for one that is no `http://` address: socks and TLS to a proxy are not spoken here.
+    Raises `ConfigError` for any but an `http://` address: SOCKS and TLS to a proxy are unsupported.
     """
     scheme = "https" if endpoint.secure else "http"
     text = proxies.get(scheme) or proxies.get("all")
@@ -62,9 +61,9 @@ def proxy_for(endpoint: Endpoint, proxies: Mapping[str, str]) -> Proxy | None:
 
 
 def _bypassed(endpoint: Endpoint, no_proxy: str) -> bool:
-    """Whether `no_proxy` names the endpoint: `*`, a host, a domain and all below, or a network; ports count.
+    """Return whether `no_proxy` names the endpoint: `*`, a host, a domain and all below, or a network; ports count.
 
-    As curl and Go's clients read it; urllib would be heavy to import and knows no networks.
+    The rules are those of curl and Go's clients; urllib is heavy to import and lacks networks.
     """
     host = endpoint.host.lower().rstrip(".")
     for entry in no_proxy.lower().split(","):
@@ -82,7 +81,7 @@ def _bypassed(endpoint: Endpoint, no_proxy: str) -> bool:
 
 
 def _in(host: str, network: str) -> bool:
-    import ipaddress  # noqa: PLC0415 - few need it, and the one-shot process pays for each import
+    import ipaddress  # noqa: PLC0415 - rarely needed, and the one-shot process pays for each import
 
     try:
         return "/" in network and ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
@@ -91,11 +90,11 @@ def _in(host: str, network: str) -> bool:
 
 
 def tls_context(ca_file: str) -> "ssl.SSLContext":
-    """A context that trusts the system's CAs and those in `ca_file`.
+    """Return a context that trusts the system's CAs and those in `ca_file`.
 
-    Raises `ConfigError` where the file cannot be used.
+    Raises `ConfigError` for an unusable file.
     """
-    import ssl  # noqa: PLC0415 - a provider without TLS does not need it
+    import ssl  # noqa: PLC0415 - needed for TLS only
 
     context = ssl.create_default_context()
     if ca_file:
@@ -103,7 +102,7 @@ def tls_context(ca_file: str) -> "ssl.SSLContext":
 
         paths = ssl.get_default_verify_paths()
         try:
-            # OpenSSL itself reads SSL_CERT_FILE, then instead of the system's file: a private CA is to come on top.
+            # OpenSSL reads SSL_CERT_FILE instead of the system's file; a private CA must be added to that file's CAs.
             if paths.cafile != paths.openssl_cafile and Path(paths.openssl_cafile).is_file():
                 context.load_verify_locations(paths.openssl_cafile)
             context.load_verify_locations(ca_file)

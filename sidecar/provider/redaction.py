@@ -1,4 +1,4 @@
-"""What of a provider's words may be shown: a short piece without keys, links and anything a user wrote.
+"""Redaction of providers' messages: a short quote without keys, links and text that a user wrote.
 
 A provider's error may quote the key or the prompt; an error's sentence reaches browsers and logs.
 """
@@ -12,12 +12,12 @@ from sidecar.core.ports import Call
 
 _LIMIT: Final = 120
 _SHARED: Final = 24
-"""Characters in a row that a quote may not share with a user's text."""
-_TELLING: Final = 4
-"""Characters from which on a shorter text of a user may not stand in a quote as a whole."""
+"""Length of a run of characters that a quote may not share with a user's text."""
+_SHORTEST: Final = 4
+"""Length from which a user's shorter text may not occur whole in a quote."""
 _SECRET_PIECE: Final = 8
-"""Characters in a row that a quote may not share with a secret."""
-_KEYISH: Final = re.compile(
+"""Length of a run of characters that a quote may not share with a secret."""
+_LIKE_A_KEY: Final = re.compile(
     r"(?i:bearer|basic)\s+\S+"
     r"|\b(?:sk|pk|rk|key|org|proj|user|req)[-_][\w*.-]{4,}"
     r"|\S*(?:\*{2,}|…|\.{3})\S*"  # masked: sk-ab****wxyz
@@ -28,11 +28,11 @@ _KEYISH: Final = re.compile(
 
 
 def quoted(message: str, call: Call, secrets: tuple[str, ...] = ()) -> str:
-    """At most 120 characters of a provider's message, or nothing where it repeats a secret or the call's own text."""
+    """Return up to 120 characters of a provider's message; empty if they repeat a secret or the call's own text."""
     words = " ".join(message[: _LIMIT * 8].split())
     if not words or _shows(words, secrets) or _repeats(words, call):
         return ""
-    return plain(_KEYISH.sub("[…]", words), _LIMIT)
+    return plain(_LIKE_A_KEY.sub("[…]", words), _LIMIT)
 
 
 def _shows(words: str, secrets: tuple[str, ...]) -> bool:
@@ -45,28 +45,28 @@ def _shows(words: str, secrets: tuple[str, ...]) -> bool:
 
 def copies(words: str, call: Call) -> bool:
     """Return whether the words share a run of `_SHARED` characters with any text of the call."""
-    return _repeats(words, call, telling=_SHARED)
+    return _repeats(words, call, shortest=_SHARED)
 
 
-def _repeats(words: str, call: Call, *, telling: int = _TELLING) -> bool:
-    """Whether the words share such a run, or hold a shorter text of at least `telling` characters whole."""
+def _repeats(words: str, call: Call, *, shortest: int = _SHORTEST) -> bool:
+    """Return whether the words share such a run, or hold a text of at least `shortest` characters whole."""
     words = " ".join(words.split()).casefold()
     half = _SHARED // 2
-    # A shared run covers one of these whole, wherever it starts: a few searches in a long text instead of hundreds.
-    probes = [words[start : start + half] for start in range(0, len(words) - half + 1, half)]
+    # A shared run covers one of these pieces whole wherever it starts: a few searches in a long text, not hundreds.
+    pieces = [words[start : start + half] for start in range(0, len(words) - half + 1, half)]
     runs = range(len(words) - _SHARED + 1)
-    for text in (*_said(call), *_texts(call.extra)):
+    for text in (*_contents(call), *_texts(call.extra)):
         flat = " ".join(text.split()).casefold()
         if len(flat) < _SHARED:
-            if len(flat) >= telling and flat in words:
+            if len(flat) >= shortest and flat in words:
                 return True
-        elif any(probe in flat for probe in probes) and any(words[at : at + _SHARED] in flat for at in runs):
+        elif any(piece in flat for piece in pieces) and any(words[at : at + _SHARED] in flat for at in runs):
             return True
     return False
 
 
-def _said(call: Call) -> Iterator[str]:
-    """What was said in the messages: not their roles and types, which any error may name."""
+def _contents(call: Call) -> Iterator[str]:
+    """Yield the texts of the messages, without roles and types, which any error may name."""
     for message in call.messages:
         content = message.get("content")
         for part in content if isinstance(content, list | tuple) else (content,):

@@ -1,7 +1,7 @@
-"""When to come back, in every form in which providers say so.
+"""Waits that providers name after a refusal, in all their forms.
 
-A wait is named by `Retry-After`, `retry-after-ms`, a field of the body or its words. `x-ratelimit-reset-*` says
-something else, when a whole bucket is full again, so such a wait is vague and counts only where nothing else is named.
+A wait is named by `Retry-After`, `retry-after-ms`, a field of the body or its words. `x-ratelimit-reset-*` names the
+point at which a whole bucket is full again: such a wait is vague and counts only where no other is named.
 """
 
 import math
@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from sidecar.provider.error_body import Said
+from sidecar.provider.error_body import ErrorBody
 
 LONGEST: Final = 86_400.0
-"""Seconds of a wait, at most."""
+"""Seconds of a wait, at most: a day."""
 _EPOCH_SECONDS: Final = (1e9, 1e11)
 _EPOCH_MILLISECONDS: Final = (1e12, 1e14)
 _BUCKETS: Final = ("-requests", "-tokens", "")
@@ -25,51 +25,51 @@ _UNIT: Final = (
 )
 _PART: Final = re.compile(_NUMBER + _UNIT, re.IGNORECASE)
 _SPAN: Final = re.compile(rf"(?:{_NUMBER}{_UNIT}(?:,?\s{{1,2}}(?:and\s)?)?){{1,5}}", re.IGNORECASE)
-_IN_WORDS: Final = re.compile(
+_WAIT_WORDS: Final = re.compile(
     r"(?:(?:try|retry)(?:ing)?(?:\s(?:again|(?:your|the|this)\srequests?))?\s(?:in|after)|please\swait(?:\sfor)?)"
     rf"\s({_SPAN.pattern})",
     re.IGNORECASE,
 )
 
 
-def wait_in(headers: Mapping[str, str], words: Said) -> tuple[float | None, bool]:
-    """Return the seconds to wait, None where nothing says so, and whether they are vague."""
-    if (named := named_wait(headers, words)) is not None:
+def wait_in(headers: Mapping[str, str], error: ErrorBody) -> tuple[float | None, bool]:
+    """Return the seconds to wait, None where no wait is named, and whether the wait is vague."""
+    if (named := named_wait(headers, error)) is not None:
         return named, False
-    resets = [wait for told in (headers, words.headers) for wait in _resets(told)]
+    resets = [wait for source in (headers, error.headers) for wait in _resets(source)]
     return (max(resets), True) if resets else (None, False)
 
 
-def named_wait(headers: Mapping[str, str], words: Said) -> float | None:
-    """Return the longest wait that is named.
+def named_wait(headers: Mapping[str, str], error: ErrorBody) -> float | None:
+    """Return the longest named wait, or None.
 
     A `Retry-After` in whole seconds is dropped where it only rounds up a finer statement.
     """
-    finer = list(_finer(headers, words))
-    coarse = list(_coarse(headers, words))
+    finer = list(_finer(headers, error))
+    coarse = list(_coarse(headers, error))
     whole = [wait for wait in coarse if not any(wait - 1 < fine <= wait for fine in finer if wait.is_integer())]
     return max(finer + whole, default=None)
 
 
 def reset_of(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds until the used-up buckets in these headers are full again, None where none is told."""
+    """Return the seconds until the used-up buckets in these headers are full again, or None."""
     return max(_resets(headers), default=None)
 
 
-def _finer(headers: Mapping[str, str], words: Said) -> Iterator[float]:
-    for told in (headers, words.headers):
-        yield from _seconds(told.get("retry-after-ms", ""), 0.001)
-    for text, unit in words.waits:
+def _finer(headers: Mapping[str, str], error: ErrorBody) -> Iterator[float]:
+    for source in (headers, error.headers):
+        yield from _seconds(source.get("retry-after-ms", ""), 0.001)
+    for text, unit in error.waits:
         yield from _seconds(text, unit)
-    for text in (words.message, words.raw):
-        for match in _IN_WORDS.finditer(text):
-            yield from _believable(_sum(match[1]))
+    for text in (error.message, error.raw):
+        for match in _WAIT_WORDS.finditer(text):
+            yield from _bounded(_sum(match[1]))
 
 
-def _coarse(headers: Mapping[str, str], words: Said) -> Iterator[float]:
-    for told in (headers, words.headers):
-        text = told.get("retry-after", "")
-        numbers = [wait for piece in text.split(",") for wait in _seconds(piece)]  # sent twice, it comes joined
+def _coarse(headers: Mapping[str, str], error: ErrorBody) -> Iterator[float]:
+    for source in (headers, error.headers):
+        text = source.get("retry-after", "")
+        numbers = [wait for piece in text.split(",") for wait in _seconds(piece)]  # a header sent twice comes joined
         yield from numbers
         if text and not numbers:
             yield from _date(text)
@@ -85,7 +85,7 @@ def _resets(headers: Mapping[str, str]) -> Iterator[float]:
 
 
 def _seconds(text: str, unit: float = 1.0) -> Iterator[float]:
-    """The seconds of a number, of a span such as `2m59.56s`, or until a point since 1970."""
+    """Yield the seconds of a number, of a span such as `2m59.56s`, or until a point since 1970."""
     text = text.strip()
     if len(text) > _LONGEST_TEXT:
         return
@@ -95,9 +95,9 @@ def _seconds(text: str, unit: float = 1.0) -> Iterator[float]:
             if unit == 1.0 and low <= since < high:
                 yield from _until(since * part)
                 return
-        yield from _believable(number * unit)
+        yield from _bounded(number * unit)
     elif _SPAN.fullmatch(text):
-        yield from _believable(_sum(text))
+        yield from _bounded(_sum(text))
 
 
 def _sum(span: str) -> float:
@@ -109,7 +109,7 @@ def _unit(name: str) -> float:
 
 
 def _date(text: str) -> Iterator[float]:
-    """A date of HTTP (RFC 9110, 10.2.3) or of RFC 3339."""
+    """Yield the seconds until a date of HTTP (RFC 9110, 10.2.3) or of RFC 3339."""
     if not text[:1].isalnum() or len(text) > _LONGEST_TEXT:
         return
     from datetime import UTC, datetime  # noqa: PLC0415 - dates are rare, and the one-shot process need not load them
@@ -125,10 +125,10 @@ def _date(text: str) -> Iterator[float]:
 def _until(moment: float) -> Iterator[float]:
     import time  # noqa: PLC0415 - as above
 
-    yield from _believable(max(0.0, moment - time.time()))
+    yield from _bounded(max(0.0, moment - time.time()))
 
 
-def _believable(wait: float) -> Iterator[float]:
+def _bounded(wait: float) -> Iterator[float]:
     if math.isfinite(wait) and wait >= 0:
         yield min(wait, LONGEST)
 

@@ -1,6 +1,6 @@
-"""Server-sent events out of bytes, however these are cut into pieces. No I/O, no JSON.
+"""Parser of server-sent events from bytes in pieces of any size, free of I/O and JSON.
 
-Source: the HTML standard, "Server-sent events", 9.2.6; ids and retry times mean nothing here and are dropped.
+Source: the HTML standard, "Server-sent events", 9.2.6; ids and retry times are unused and dropped.
 Written out because the SDK's decoder has no bound on an event, and the client without the SDK streams too.
 """
 
@@ -17,9 +17,9 @@ class Event(msgspec.Struct, frozen=True):
     """One event that has data."""
 
     data: bytes
-    """Its data lines, joined by line feeds."""
+    """The event's data lines, joined by line feeds."""
     name: bytes = b""
-    """Its type where one was given."""
+    """The event's type; empty where none was given."""
 
 
 class EventTooLargeError(ValueError):
@@ -27,12 +27,12 @@ class EventTooLargeError(ValueError):
 
 
 class Events:
-    """An incremental parser: feed it bytes as they come, take out the events that are whole."""
+    """Incremental parser: takes bytes as they come and gives the events that are complete."""
 
     def __init__(self, limit: int = MAX_EVENT_BYTES) -> None:
         self._limit = limit
         self._line = bytearray()
-        """What came of a line that has not ended."""
+        """Bytes of the line that is still incomplete."""
         self._data: list[bytes] = []
         self._size = 0
         self._name = b""
@@ -40,7 +40,7 @@ class Events:
         self._after_cr = False
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        """The events that `chunk` completes; take them all before the next chunk.
+        """Yield the events that `chunk` completes; all must be taken before the next chunk.
 
         Raises `EventTooLargeError`.
         """
@@ -48,7 +48,7 @@ class Events:
             chunk = chunk.removeprefix(b"\n")  # the second half of CR LF
             self._after_cr = False
         self._after_cr = self._after_cr or chunk.endswith(b"\r")
-        for piece in chunk.splitlines(keepends=True):  # of bytes: at CR, LF and CR LF, and nowhere else
+        for piece in chunk.splitlines(keepends=True):  # `bytes` splits at CR, LF and CR LF only
             bare = piece.rstrip(b"\r\n")
             self._line += bare
             if len(self._line) + self._size > self._limit:

@@ -1,1 +1,1 @@
-"""What is sent to the provider, and when: fair queue, gate, limit, breaker, retry."""
+"""Order and pace of provider calls: fair queue, gate, limit, breaker, retry."""

@@ -1,7 +1,7 @@
 """Layers 5 to 8 of one provider call: retry around gate, limit and attempt.
 
-A refused call goes back to the head of its user's turn and costs nothing. Another retry belongs to its call, pauses
-without a slot, and keeps the call's turn. Nothing is retried that the provider may have begun to work on.
+A refused call goes back to the head of its user's turn and costs nothing. Any other retry pauses without a slot and
+keeps the call's turn. A call that the provider may have begun to work on is never retried.
 """
 
 import asyncio
@@ -24,52 +24,52 @@ from sidecar.engine.limiter.limit_events import LimitEvents
 from sidecar.engine.limiter.rate import Rate
 
 MOST_RETRIES: Final = 8
-"""Of one call that did not reach the provider; the deadline usually ends it sooner."""
+"""Retries of one call that did not reach the provider, at most; the deadline usually ends them sooner."""
 
 SHED_SECONDS: Final = 0.25
-"""Between two looks at who waits in vain."""
+"""Seconds between two searches for waiting calls that cannot be served in time."""
 
-LONGEST_AGAIN: Final = 60.0
-"""Seconds that callers who were refused before put off when one is told to come again, at most: few of them do."""
+LONGEST_RETRY_AFTER: Final = 60.0
+"""Seconds that a caller's `Retry-After` grows for callers refused earlier, at most: few of those come again."""
 
-FAR: Final = 3600.0
-"""Seconds an attempt may take by itself. Its waiters' deadlines end it sooner, by cancelling it: they may move."""
+LONGEST_ATTEMPT: Final = 3600.0
+"""Seconds that one attempt may take. Deadlines of its waiters, which may move, end it sooner by cancelling it."""
 
 
 class Trace(msgspec.Struct, kw_only=True):
-    """What one request cost, for its line in the log. Times in seconds."""
+    """Costs of one request, for its line in the log. Times in seconds."""
 
     queued: float = 0.0
-    """Waited for slots, over all its calls."""
+    """Waiting time for slots, over all calls of the request."""
     upstream: float = 0.0
-    """Spent in attempts, over all its calls."""
+    """Time in attempts, over all calls of the request."""
     calls: int = 0
     """Attempts, retries included."""
     refused: int = 0
-    """Those of them that the provider refused for want of room: they cost nothing."""
+    """Attempts that the provider refused for want of capacity: they cost nothing."""
     answered: int = 0
-    """Those of them that were answered."""
+    """Attempts that were answered."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     shared: str = ""
-    """`flight` where it joined work under way, `kept` where the answer was there already, `job` where it was one."""
+    """`flight`: the request joined a call in flight; `kept`: its answer was cached; `job`: it was run as a job."""
     job: str = ""
-    """The job that goes on without this caller."""
+    """The id of the job that goes on after the caller left."""
 
     def ended_by(self, error: SidecarError) -> SidecarError:
-        """What the caller hears of `error`: where all was refused until the deadline, it was the provider's limit."""
-        if isinstance(error, DeadlineExceeded) and self.refused and not self.tried:
+        """Return the error for the caller: `RateLimited` where every attempt was refused until the deadline."""
+        if isinstance(error, DeadlineExceeded) and self.refused and not self.failed:
             return RateLimited()
         return error
 
     @property
-    def tried(self) -> bool:
-        """Whether a call failed otherwise than for want of room."""
+    def failed(self) -> bool:
+        """Return whether an attempt failed for another reason than want of capacity."""
         return self.calls > self.refused + self.answered
 
 
 class Attempt:
-    """One try at the provider: when it began, and when a stream's first event came."""
+    """One attempt at the provider: points on the clock of its start and of a stream's first event, and its grant."""
 
     __slots__ = ("first", "grant", "started")
 
@@ -80,16 +80,16 @@ class Attempt:
 
 
 class Retries:
-    """What one call has behind it: tries that did not reach the provider."""
+    """Retries of one call after attempts that did not reach the provider."""
 
     def __init__(self) -> None:
         self.count = 0
         self.once = False
-        """Whether a failure that allows one other try was followed by it."""
+        """Flag: the single retry after a failure with `once` is used up."""
 
 
 class Calls:
-    """The provider as the actions' partners use it."""
+    """Provider calls with retry, fair queue, limit and breaker, for actions and raw completions."""
 
     def __init__(
         self,
@@ -101,20 +101,20 @@ class Calls:
     ) -> None:
         self.limit = Limit(ceiling=concurrency, clock=clock)
         self.gate = Gate(self.limit, clock=clock)
-        self.gate.woken = self.follow
+        self.gate.on_timer = self.review_waiting
         self._events = LimitEvents(self.limit)
         self.answered = Rate(clock)
-        """Provider calls answered, a second."""
+        """Rate of answered provider calls per second."""
         self.upstream = upstream
         self.clock = clock
         self.sleep = sleep
         self._probes: set[object] = set()
         self._shed_at = -math.inf
-        self._come_again = -math.inf
-        """When the caller refused last was told to come again."""
+        self._retry_at = -math.inf
+        """Point on the clock at which the caller refused last may come again."""
 
     def open_after(self, ready: asyncio.Task[None]) -> None:
-        """Grant nothing before `ready` is done, so that no call's measured time has the adapter's loading in it."""
+        """Grant calls only once `ready` is done, so that measured call times exclude the adapter's loading."""
         self.gate.closed = True
         ready.add_done_callback(lambda _: self._open())
 
@@ -124,41 +124,41 @@ class Calls:
 
     @property
     def idle(self) -> bool:
-        """Whether no call is under way or waiting."""
+        """Return whether no call is in flight or waiting."""
         return not self.gate.running and not self.gate.waiting
 
     @property
     def probing(self) -> bool:
-        """Whether a call that began while the provider was thought down is to show whether it still is."""
+        """Return whether a probe of an open breaker is in flight or waits for its slot."""
         return bool(self._probes)
 
     def refusal(self) -> UpstreamFailure | None:
-        """Why a new request is not let in because the provider is down, or None."""
+        """Return the error for a new request while the provider is down, or None."""
         return self.limit.breaker.refusal(idle=not self.probing)
 
-    def wait(self, user: str, *, background: bool = False) -> float:
-        """Seconds until a new call of `user` gets its slot, as far as can be told; 0 before anything was measured."""
+    def expected_wait(self, user: str, *, background: bool = False) -> float:
+        """Return the estimated seconds until a new call of `user` gets its slot; 0 before anything was measured."""
         limit = self.limit
         free = self.gate.running < limit.slots and not self.gate.waiting
         ahead = 0 if free else self.gate.rank(user, background=background) + 1
         return max(limit.pause, limit.spaced if limit.found < 1 else 0.0) + ahead * limit.holding / limit.expected
 
-    def drained(self, requests: int) -> float:
-        """Seconds that so many requests take, by the answers of late or, where a burst has just begun, of all slots."""
+    def drain_seconds(self, requests: int) -> float:
+        """Return the seconds that `requests` take, at the rate of recent answers or, in a young burst, of all slots."""
         limit = self.limit
         full = limit.expected / limit.holding if limit.holding else 0.0
         return limit.pause + requests / max(1.0, self.answered.per_second(), full)
 
-    def come_again(self, late: float) -> float:
-        """Seconds after which a caller who would be `late` seconds too late would not be.
+    def retry_after(self, late: float) -> float:
+        """Return the `Retry-After` seconds of a caller whose answer would come `late` seconds after the deadline.
 
-        Who is refused after him comes again after him, as the provider works calls off: all at once they would be
-        refused again.
+        Each refused caller gets a point after that of the caller refused before, as far apart as calls end at the
+        provider: refused callers that come back all at once would be refused again.
         """
         limit, now = self.limit, self.clock()
-        after = min(self._come_again + limit.holding / limit.expected, now + late + LONGEST_AGAIN)
-        self._come_again = max(now + late, after)
-        return self._come_again - now
+        after = min(self._retry_at + limit.holding / limit.expected, now + late + LONGEST_RETRY_AFTER)
+        self._retry_at = max(now + late, after)
+        return self._retry_at - now
 
     async def complete(
         self,
@@ -168,9 +168,9 @@ class Calls:
         *,
         deadline: Point,
         resumed: bool = False,
-        longest: float = FAR,
+        longest: float = LONGEST_ATTEMPT,
     ) -> Completion:
-        """The answer to `call`; raises what ended its last attempt. `longest` is the seconds of one attempt."""
+        """Return the answer to `call`, or raise the error of its last attempt; `longest`: seconds of one attempt."""
         retries = Retries()
         while True:
             try:
@@ -178,19 +178,19 @@ class Calls:
                     completion = await self.upstream.complete(call, deadline=tried.started + longest)
                 break
             except UpstreamFailure as failure:
-                if not await self.again(failure, retries, deadline):
+                if not await self.wait_for_retry(failure, retries, deadline):
                     raise
             resumed = True
         trace.prompt_tokens += completion.prompt_tokens
         trace.completion_tokens += completion.completion_tokens
         return completion
 
-    async def again(self, failure: UpstreamFailure, retries: Retries, deadline: Point) -> bool:
-        """Wait as long as the next try needs; whether it may be made."""
+    async def wait_for_retry(self, failure: UpstreamFailure, retries: Retries, deadline: Point) -> bool:
+        """Pause before the next attempt; return whether that attempt may be made."""
         if self.limit.breaker.opened_by is not None or not failure.retryable:
             return False
         if failure.scope == "capacity":
-            return True  # the gate knows when
+            return True  # the gate decides when
         if retries.count >= MOST_RETRIES or (failure.once and retries.once):
             return False
         from random import random  # noqa: PLC0415 - late: it costs the one-shot process milliseconds
@@ -200,15 +200,15 @@ class Calls:
             return False
         retries.count, retries.once = retries.count + 1, retries.once or failure.once
         await self.sleep(pause)
-        return self.limit.breaker.opened_by is None  # it may have turned out to be down meanwhile
+        return self.limit.breaker.opened_by is None  # the breaker may have opened during the pause
 
     @asynccontextmanager
     async def attempt(
-        self, ticket: Ticket, trace: Trace, deadline: Point, *, resumed: bool, longest: float = FAR
+        self, ticket: Ticket, trace: Trace, deadline: Point, *, resumed: bool, longest: float = LONGEST_ATTEMPT
     ) -> AsyncIterator[Attempt]:
-        """Hold a slot for one attempt, whose outcome the limit learns.
+        """Hold a slot for one attempt and report its outcome to the limit.
 
-        Raises `RateLimited` where the provider asks for silence beyond the deadline.
+        Raises `RateLimited` where the pause after the provider's refusals ends after the deadline.
         """
         limit, since = self.limit, self.clock()
         if (pause := limit.pause) and not ticket.patient and since + pause > deadline.at:
@@ -239,24 +239,24 @@ class Calls:
                     limit.succeeded(grant, running=self.gate.running - 1, first=first)
                 finally:
                     trace.upstream += self.clock() - started
-                    self.follow()
+                    self.review_waiting()
         finally:
             self._probes.discard(probe)
 
-    def begun(self, tried: Attempt) -> None:
-        """The first event of a stream came."""
+    def stream_began(self, tried: Attempt) -> None:
+        """Record a stream's first event."""
         tried.first = self.clock()
-        if self.limit.begun(tried.grant):
-            self.follow()
+        if self.limit.answer_began(tried.grant):
+            self.review_waiting()
             self.gate.grant()
 
-    def follow(self) -> None:
-        """Tell those who wait what the limit now says of their chances."""
+    def review_waiting(self) -> None:
+        """Log changes of the limit and refuse waiting calls that the limit or the breaker leaves without a chance."""
         limit = self.limit
-        if limit.untaught and limit.breaker.opened_by is None and self._events.told == limit.found and not self._probes:
+        if limit.unset and limit.breaker.opened_by is None and self._events.logged == limit.found and not self._probes:
             return
         now = self.clock()
-        self._events.tell(now)
+        self._events.log_changes(now)
         if limit.breaker.opened_by is None:
             self._probes.clear()
         elif (refusal := limit.breaker.refusal(idle=False)) is not None:
@@ -265,9 +265,9 @@ class Calls:
             self.gate.refuse_due(now + pause, RateLimited(retry_after=pause))
         if self.gate.waiting and limit.fact and limit.holding and now - self._shed_at >= SHED_SECONDS:
             self._shed_at = now
-            self.gate.shed(limit.holding / limit.expected, limit.duration, self.come_again)
+            self.gate.shed(limit.holding / limit.expected, limit.duration, self.retry_after)
 
 
 def backoff(attempt: int, chance: float) -> float:
-    """Seconds before retry number `attempt` (from 0): doubling from 0.2 s to 5 s, half of it by `chance` (0 to 1)."""
+    """Return the seconds before retry `attempt` (from 0): 0.2 s doubling to 5 s, half of it times `chance` (0 to 1)."""
     return min(5.0, 0.2 * 2.0**attempt) * (0.5 + chance / 2)

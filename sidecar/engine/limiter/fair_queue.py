@@ -1,7 +1,7 @@
-"""Who is next: users in turn, inside a user first come first served, interactive before background.
+"""Fair queue: users in turn, inside a user first come first served, interactive before background.
 
-Plain state without await, time or I/O: the gate asks, the gate awaits. Every operation is O(1) but for passing
-over requests that already hold their share.
+Plain state, free of await, time and I/O, which are the gate's. Every operation is O(1) except passing over requests
+that already hold their share.
 
 Written out, as a priority queue fixes an item's place when the item comes: here each grant and each leaving moves
 others, and admission needs the rank of a call before the call is queued.
@@ -13,11 +13,11 @@ from typing import Final, Generic, TypeVar
 Item = TypeVar("Item")
 
 BACKGROUND_SHARE: Final = 16
-"""While interactive calls wait, background gets one grant in this many."""
+"""Grants of which background gets one while interactive calls wait."""
 
 
 class Ticket:
-    """One request at the gate. Its calls (one, or the parts of a long text) take its user's turns."""
+    """One request at the gate. The request's calls (one, or the parts of a long text) take its user's turns."""
 
     __slots__ = ("background", "patient", "running", "started", "user")
 
@@ -25,11 +25,11 @@ class Ticket:
         self.user = user
         self.background = background
         self.patient = patient
-        """Whether it rather waits than hears that it will not be served in time."""
+        """Flag: the request waits on where others are refused because they cannot be served in time."""
         self.started = False
-        """Whether a call of it was ever granted."""
+        """Flag: a call of the request was granted already."""
         self.running = 0
-        """Its calls that hold a slot now."""
+        """Calls of the request that hold a slot now."""
 
 
 class _User(Generic[Item]):
@@ -45,13 +45,13 @@ class _User(Generic[Item]):
 
 
 class _Lane(Generic[Item]):
-    """One class of callers: a ring of users, each with the requests he waits for."""
+    """One class of callers: a ring of users, each with its waiting requests."""
 
     def __init__(self) -> None:
         self.users: OrderedDict[str, _User[Item]] = OrderedDict()
         self.size = 0
-        self.deep: list[int] = [0]
-        """`deep[n]` users wait for at least n calls; what a rank is counted from."""
+        self.depths: list[int] = [0]
+        """`depths[n]` users wait for at least n calls; ranks are sums of these counts."""
 
     def push(self, ticket: Ticket, key: int, item: Item, *, resumed: bool) -> None:
         user = self.users.get(ticket.user)
@@ -69,9 +69,9 @@ class _Lane(Generic[Item]):
             self.users.move_to_end(ticket.user, last=False)
         user.waiting += 1
         self.size += 1
-        if len(self.deep) <= user.waiting:
-            self.deep.append(0)
-        self.deep[user.waiting] += 1
+        if len(self.depths) <= user.waiting:
+            self.depths.append(0)
+        self.depths[user.waiting] += 1
 
     def remove(self, ticket: Ticket, key: int) -> bool:
         user = self.users.get(ticket.user)
@@ -85,7 +85,7 @@ class _Lane(Generic[Item]):
         return False
 
     def pop(self, share: int | None) -> Item | None:
-        """The next call, passing over requests that hold `share` slots already (None: nobody is passed over)."""
+        """Return the next call, passing over requests that already hold `share` slots (None: passing over none)."""
         for user in self.users.values():
             for queue in user.tickets():
                 for ticket in queue:
@@ -108,7 +108,7 @@ class _Lane(Generic[Item]):
             ticket.started = True
             if calls:
                 user.started[ticket] = user.fresh.pop(ticket)
-        # The parts of one request that wait together are one turn; then it is the next user's.
+        # All waiting parts of one request are one turn; then the next user has the turn.
         turn_over = not calls or (share is not None and ticket.running >= share)
         if user.waiting:
             self.users.move_to_end(ticket.user, last=turn_over)
@@ -117,16 +117,16 @@ class _Lane(Generic[Item]):
     def _removed(self, ticket: Ticket, user: _User[Item], queue: OrderedDict[Ticket, OrderedDict[int, Item]]) -> None:
         if not queue[ticket]:
             del queue[ticket]
-        self.deep[user.waiting] -= 1
+        self.depths[user.waiting] -= 1
         user.waiting -= 1
         self.size -= 1
         if not user.waiting:
             del self.users[ticket.user]
-        while len(self.deep) > 1 and not self.deep[-1]:
-            self.deep.pop()
+        while len(self.depths) > 1 and not self.depths[-1]:
+            self.depths.pop()
 
     def order(self) -> list[Item]:
-        """The calls in the order they are granted, if nobody comes and requests' shares are no bound."""
+        """Return the calls in the order of their grants, as if no call came and shares were unbounded."""
         rows = [
             [item for queue in user.tickets() for calls in queue.values() for item in calls.values()]
             for user in self.users.values()
@@ -139,14 +139,14 @@ class _Lane(Generic[Item]):
         return ordered
 
     def rank(self, user: str) -> int:
-        """How many calls go before a new one of `user`, if turns go on as now."""
+        """Count the calls that go before a new one of `user`, if turns go on as now."""
         known = self.users.get(user)
         turn = known.waiting + 1 if known is not None else 1
-        return sum(self.deep[1 : turn + 1])
+        return sum(self.depths[1 : turn + 1])
 
 
 class FairQueue(Generic[Item]):
-    """The calls that wait for a slot, in the order they will get it."""
+    """Calls that wait for a slot, in the order of their grants."""
 
     def __init__(self) -> None:
         self._interactive: _Lane[Item] = _Lane()
@@ -159,21 +159,21 @@ class FairQueue(Generic[Item]):
 
     @property
     def background(self) -> int:
-        """Background calls that wait."""
+        """Count the waiting background calls."""
         return self._background.size
 
     def push(self, ticket: Ticket, item: Item, *, resumed: bool = False) -> int:
-        """Queue a call; the key takes it out again. `resumed` keeps the turn its request already had."""
+        """Queue a call; return the key for `remove`. `resumed` keeps the turn that the request already had."""
         self._keys += 1
         self._lane(ticket).push(ticket, self._keys, item, resumed=resumed)
         return self._keys
 
     def remove(self, ticket: Ticket, key: int) -> bool:
-        """Take a call out; whether it was still there."""
+        """Take a call out; return whether the call was still queued."""
         return self._lane(ticket).remove(ticket, key)
 
     def pop(self, slots: int) -> Item | None:
-        """The next call, counted as running; None where nothing waits.
+        """Return the next call and count it as running; None where the queue is empty.
 
         While others wait, one request holds at most a quarter of `slots`.
         """
@@ -188,14 +188,14 @@ class FairQueue(Generic[Item]):
         return None
 
     def rank(self, user: str, *, background: bool = False) -> int:
-        """How many waiting calls go before a new one of `user`, if turns go on as now."""
+        """Count the waiting calls that go before a new one of `user`, if turns go on as now."""
         if background:
             return self._interactive.size + self._background.rank(user)
         ahead = self._interactive.rank(user)
         return ahead + min(self._background.size, ahead // (BACKGROUND_SHARE - 1))
 
     def order(self) -> list[Item]:
-        """The calls in the order they will be granted, as far as can be told: background after everybody."""
+        """Return the calls in the expected order of their grants: background after all interactive calls."""
         return self._interactive.order() + self._background.order()
 
     def _lane(self, ticket: Ticket) -> _Lane[Item]:

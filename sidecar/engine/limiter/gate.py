@@ -1,7 +1,7 @@
 """Layer 6, the gate: the bounded queue and the worker pool in one. A grant of a slot is a worker's turn to call.
 
-One gate a limit, which says when there is room for a call; the gate says whose call it is. A slot is held only during
-a provider call. State changes are plain functions; `slot` is the only one that awaits.
+Each limit has one gate: the limit decides when a call may be sent, the gate decides which call. A slot is held only
+during a provider call. State changes are plain functions; only `slot` awaits.
 """
 
 import asyncio
@@ -28,46 +28,46 @@ class _Waiter:
         self.deadline = deadline
         self.future = future
         self.key = 0
-        """What takes it out of the turns."""
+        """Key of the call in the fair queue."""
 
 
 class Gate:
-    """Grants calls as the limit has room for them, in the order `FairQueue` says."""
+    """Grants slots to calls as the limit allows, in the order of `FairQueue`."""
 
     def __init__(self, limit: Limit, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.limit = limit
         self.closed = False
-        """Whether nothing is granted."""
+        """Flag: all grants are withheld."""
         self.running = 0
         """Calls that hold a slot now."""
-        self.woken: Callable[[], None] | None = None
-        """Called after room came by time, and not by a call's end."""
+        self.on_timer: Callable[[], None] | None = None
+        """Callback after the timer fired: the limit allowed a call by time, without the end of another."""
         self._clock = clock
-        self._turns: FairQueue[_Waiter] = FairQueue()
+        self._queue: FairQueue[_Waiter] = FairQueue()
         self._since: OrderedDict[_Waiter, float] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf
-        """When the timer goes off."""
+        """Point on the clock at which the timer fires."""
 
     def __repr__(self) -> str:
         return f"<Gate {self.running}/{self.limit.slots} slots, {self.waiting} waiting>"
 
     @property
     def waiting(self) -> int:
-        """Calls that wait for a slot."""
-        return len(self._turns)
+        """Count the calls that wait for a slot."""
+        return len(self._queue)
 
     @property
     def oldest_wait(self) -> float:
-        """Seconds that the call which waits longest has waited; 0 where none waits."""
+        """Return the seconds that the oldest waiting call has waited; 0 for an empty queue."""
         return self._clock() - next(iter(self._since.values())) if self._since else 0.0
 
     @asynccontextmanager
     async def slot(self, ticket: Ticket, *, deadline: Point, resumed: bool = False) -> AsyncIterator[Grant]:
-        """Hold a slot for the `with` block; gives what the limit knew when it was granted.
+        """Hold a slot for the `with` block; yield its grant.
 
-        A call that would start after its deadline raises `DeadlineExceeded` and costs nothing. `resumed` keeps the
-        turn that the request already had.
+        Raises `DeadlineExceeded` for a call that would start after its deadline; such a call costs nothing. `resumed`
+        keeps the turn that the request already had.
         """
         grant = await self._enter(ticket, deadline, resumed=resumed)
         try:
@@ -78,18 +78,18 @@ class Gate:
     async def _enter(self, ticket: Ticket, deadline: Point, *, resumed: bool) -> Grant:
         future: asyncio.Future[SidecarError | Grant] = asyncio.get_running_loop().create_future()
         waiter = _Waiter(ticket, deadline, future)
-        waiter.key = self._turns.push(ticket, waiter, resumed=resumed)
+        waiter.key = self._queue.push(ticket, waiter, resumed=resumed)
         self.grant()
         if not future.done():
             self._since[waiter] = self._clock()
             try:
                 await asyncio.wait((future,))
             except asyncio.CancelledError:
-                # Granted in the very moment the caller left: the slot goes on to the next.
+                # The slot was granted in the moment the caller left: the next call gets it.
                 if future.done() and isinstance(granted := future.result(), Grant):
                     self._leave(ticket, granted)
                 else:
-                    self._turns.remove(ticket, waiter.key)
+                    self._queue.remove(ticket, waiter.key)
                 raise
             finally:
                 del self._since[waiter]
@@ -105,17 +105,17 @@ class Gate:
         self.grant()
 
     def grant(self) -> None:
-        """Give room to who is next; call it whenever room or turns change."""
+        """Grant slots to the next calls as far as the limit allows; to be called whenever limit or queue change."""
         if self.closed:
             return
         now = self._clock()
-        while self._turns:
-            room = self.limit.room(self.running)
-            if room > now:
-                if room < self._due:
-                    self._wake_at(room, now)
+        while self._queue:
+            send_at = self.limit.send_at(self.running)
+            if send_at > now:
+                if send_at < self._due:
+                    self._wake_at(send_at, now)
                 return
-            waiter = self._turns.pop(self.limit.slots)
+            waiter = self._queue.pop(self.limit.slots)
             if waiter is None:
                 return
             if waiter.deadline.at <= now:
@@ -129,40 +129,40 @@ class Gate:
         if self._timer is not None:
             self._timer.cancel()
         self._due = point
-        self._timer = asyncio.get_running_loop().call_later(point - now, self._woken)
+        self._timer = asyncio.get_running_loop().call_later(point - now, self._timer_fired)
 
-    def _woken(self) -> None:
+    def _timer_fired(self) -> None:
         self._timer, self._due = None, math.inf
         self.grant()
-        if self.woken is not None:
-            self.woken()
+        if self.on_timer is not None:
+            self.on_timer()
 
     def refuse_waiting(self, error: UpstreamFailure) -> None:
-        """End every wait with `error`: none of them can be served."""
-        while (waiter := self._turns.pop(self.limit.slots)) is not None:
+        """End every wait with `error`, since no waiting call can be served."""
+        while (waiter := self._queue.pop(self.limit.slots)) is not None:
             waiter.ticket.running -= 1
             waiter.future.set_result(error.again())
 
     def refuse_due(self, point: float, error: UpstreamFailure) -> None:
-        """End the waits whose deadline comes before `point`, before which nothing is granted, with `error`."""
+        """End with `error` the waits whose deadline lies before `point`, the earliest point of a grant."""
         for waiter in [waiter for waiter in self._since if waiter.deadline.at < point]:
-            if not waiter.ticket.patient and self._turns.remove(waiter.ticket, waiter.key):
+            if not waiter.ticket.patient and self._queue.remove(waiter.ticket, waiter.key):
                 waiter.future.set_result(error.again())
 
-    def shed(self, each: float, spare: float, again: Callable[[float], float]) -> None:
-        """End the waits that would go on beyond their deadline, where a call is granted every `each` seconds.
+    def shed(self, interval: float, duration: float, retry_after: Callable[[float], float]) -> None:
+        """End the waits that would last beyond their deadline, where a call is granted every `interval` seconds.
 
-        A call needs `spare` seconds once it is granted. `again` says of so many seconds too late after how many seconds
-        to come again.
+        A granted call takes `duration` seconds. `retry_after` maps the seconds by which an answer would be late to the
+        seconds of its `Retry-After`.
         """
         now, due = self._clock(), 0.0
-        for waiter in self._turns.order():
-            due += each
-            late = now + due + spare - waiter.deadline.at
-            if late > 0 and not waiter.ticket.patient and self._turns.remove(waiter.ticket, waiter.key):
-                due -= each
-                waiter.future.set_result(Overloaded(retry_after=again(late)))
+        for waiter in self._queue.order():
+            due += interval
+            late = now + due + duration - waiter.deadline.at
+            if late > 0 and not waiter.ticket.patient and self._queue.remove(waiter.ticket, waiter.key):
+                due -= interval
+                waiter.future.set_result(Overloaded(retry_after=retry_after(late)))
 
     def rank(self, user: str, *, background: bool = False) -> int:
-        """Waiting calls that go before a new one of `user`, if turns go on as now."""
-        return self._turns.rank(user, background=background)
+        """Count the waiting calls that go before a new one of `user`, if turns go on as now."""
+        return self._queue.rank(user, background=background)

@@ -1,41 +1,43 @@
-"""What a limit and its gate know of one call: a grant, from the moment the call may be sent until it is over."""
+"""Grants: the limit's and gate's record of each call, from the moment the call may be sent until its end."""
 
 from collections import deque
 from collections.abc import Sequence
 
 
 class Grant:
-    """One call on its way, and what the limit knew when it was sent."""
+    """One granted call and the state of the limit when the call was sent."""
 
     __slots__ = ("at", "ended", "generation", "number", "others", "probe")
 
     def __init__(self, at: float, generation: int, others: int) -> None:
         self.at = at
+        """Point on the clock at which the call was sent."""
         self.generation = generation
+        """Generation of the limit at that point."""
         self.others = others
-        """Calls that were under way already."""
+        """Calls that were in flight at that point."""
         self.probe = False
-        """Whether it went out above the limit."""
+        """Flag: the call was sent above the limit and its outcome is open."""
         self.ended = False
         self.number = 0
-        """Which of all calls it is."""
+        """Position of the call among all calls sent, from 1."""
 
 
 class Unsettled:
-    """Calls of which it is not known yet whether they were admitted, in the order they were sent."""
+    """Calls in flight that are neither refused nor known to be admitted, in the order they were sent."""
 
     def __init__(self) -> None:
         self._grants: deque[Grant] = deque()
         self._sent = 0
 
     def append(self, grant: Grant) -> None:
-        """A call was sent."""
+        """Add a call that was sent, and number it."""
         self._sent += 1
         grant.number = self._sent
         self._grants.append(grant)
 
     def admitted(self, sent: float) -> Sequence[Grant]:
-        """Those under way that were sent at this point on the clock or before; they, and those that ended, are out."""
+        """Take out calls sent at or before `sent` on the clock, and ended ones before them; return those in flight."""
         grants, found = self._grants, []
         while grants and (grants[0].ended or grants[0].at <= sent):
             if not (grant := grants.popleft()).ended:
@@ -44,7 +46,7 @@ class Unsettled:
 
 
 class Refusals:
-    """How many calls were refused, in all and in a row of those sent one after another."""
+    """Counts of refused calls: in all, and in a row among calls sent one after another."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -52,14 +54,14 @@ class Refusals:
         self._last = 0
 
     def add(self, grant: Grant) -> None:
-        """A call was refused."""
+        """Count a refused call."""
         self.count += 1
         self.row = self.row + 1 if grant.number - self._last <= 1 else 1
         self._last = max(self._last, grant.number)
 
 
 def smoothed(before: float, seconds: float) -> float:
-    """A mean of late, 0 before the first."""
-    # Slower up than down: who is refused by this estimate is refused for good, who is let in may still be served.
+    """Return the moving average `before` with `seconds` added; 0 stands for an empty average."""
+    # Slower up than down: a caller refused by a high estimate is lost, one let in by a low one may still be served.
     weight = 32 if seconds > before else 8
     return before + (seconds - before) / weight if before else seconds

@@ -1,6 +1,6 @@
-"""What the limit found, told to the log: `limit_fell`, `limit_rose` and `paused`, each at most once a second.
+"""Log events of the limit: `limit_fell`, `limit_rose` and `paused`, each at most once a second.
 
-Between two lines much may happen; each line has the numbers from the one before.
+The numbers of a line cover the time since the line of its kind before.
 """
 
 import math
@@ -10,46 +10,46 @@ from sidecar.core import events
 from sidecar.engine.limiter.limit import Limit
 
 SECONDS: Final = 1.0
-"""Between two lines of a kind, at least."""
+"""Seconds between two lines of a kind, at least."""
 
 CHANGE: Final = 0.1
-"""Of the limit told last: less of a change is not worth a line."""
+"""Share of the limit logged last that a change must reach for a line."""
 
 
 class LimitEvents:
-    """What was told, and when."""
+    """Log lines about one limit, with the state at the last line of each kind."""
 
     def __init__(self, limit: Limit) -> None:
         self._limit = limit
-        self.told: float = limit.ceiling
-        """The limit that was told last."""
+        self.logged: float = limit.ceiling
+        """The limit in the line written last."""
         self._found_at = self._paused_at = -math.inf
         self._paused_until = -math.inf
         self._refused = {"found": 0, "paused": 0}
-        """Refusals in all when the last line of a kind was written."""
+        """Count of all refusals at the last line of each kind."""
 
-    def tell(self, now: float) -> None:
-        """Write what changed since the lines before."""
+    def log_changes(self, now: float) -> None:
+        """Write lines for changes since the lines before."""
         limit = self._limit
-        if abs(limit.found - self.told) >= CHANGE * self.told and now - self._found_at >= SECONDS:
-            self._tell_found(now)
+        if abs(limit.found - self.logged) >= CHANGE * self.logged and now - self._found_at >= SECONDS:
+            self._log_limit(now)
         if limit.paused_until > max(now, self._paused_until) and now - self._paused_at >= SECONDS:
-            self._tell_paused(now)
+            self._log_pause(now)
 
-    def _tell_found(self, now: float) -> None:
+    def _log_limit(self, now: float) -> None:
         limit = self._limit
         events.info(
-            "limit_fell" if limit.found < self.told else "limit_rose",
+            "limit_fell" if limit.found < self.logged else "limit_rose",
             limit=round(limit.found, 3),
-            before=round(self.told, 3),
+            before=round(self.logged, 3),
             why=limit.why,
             fact=limit.fact,
             refused=self._since("found"),
             spacing=round(limit.gap, 4),
         )
-        self.told, self._found_at = limit.found, now
+        self.logged, self._found_at = limit.found, now
 
-    def _tell_paused(self, now: float) -> None:
+    def _log_pause(self, now: float) -> None:
         limit = self._limit
         events.info(
             "paused",

@@ -1,39 +1,39 @@
-"""Layer 7, spacing: calls that follow each other evenly, although timers come late. Plain functions without a clock."""
+"""Layer 7, pacing: calls spaced evenly although timers fire late. Plain functions without a clock."""
 
 import math
 from typing import Final
 
 SPACING: Final = 0.9
-"""Of the even distance between calls (seconds a call is held / limit), so that the limit is what binds."""
+"""Share of the even distance between calls (seconds a call is held / limit), so that the limit stays the bound."""
 LAG: Final = 0.004
-"""Seconds by which a call may be sent too late and the next be none the later for it: timers are not exact."""
+"""Seconds that a timer may fire late without delaying the call after it."""
 
 
 def distance(holding: float, limit: float) -> float:
-    """Seconds between two calls that hold a slot for `holding` seconds each."""
+    """Return the seconds between two calls that hold a slot for `holding` seconds each."""
     return holding / limit * (SPACING if limit >= 1 else 1.0)
 
 
 class Spacing:
-    """When the last call was sent, or should have been."""
+    """Points on the clock of the last call (when it was due, if its timer fired late) and of the next one."""
 
     def __init__(self) -> None:
         self.last = -math.inf
         self._before = -math.inf
         self._awaited = math.inf
-        """The point that was waited for, to send the next call."""
+        """The point at which the next call is due."""
 
-    def asked(self, now: float, room: float) -> None:
-        """The next call may be sent at the point `room`; infinity: not by time alone."""
-        if room > now:
-            self._awaited = room
+    def next_at(self, now: float, point: float) -> None:
+        """Set the point from which the next call may be sent; infinity: only after a call ends."""
+        if point > now:
+            self._awaited = point
 
     def sent(self, now: float, gap: float, *, probe: bool) -> None:
-        """A call is sent now; `gap` is the distance between two, in seconds."""
+        """Record a call that is sent now; `gap`: seconds between two calls."""
         in_turn = 0 <= now - self._awaited < LAG and not probe
         self._before, self.last = self.last, self._awaited if in_turn else now
         self._awaited = self.last + gap if in_turn else math.inf
 
-    def undone(self) -> None:
-        """The call sent last keeps no other from being sent in time."""
+    def undo(self) -> None:
+        """Forget the call sent last, so that it delays no other."""
         self.last = self._before

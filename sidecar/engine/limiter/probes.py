@@ -1,4 +1,4 @@
-"""Layer 7, probes: calls above the limit that find out whether there is more room, and the levels they gain.
+"""Layer 7, probes: calls above the limit that look for more capacity, and the levels they gain.
 
 Probes go by the clock, since a refusal takes milliseconds and an answer of a model seconds. Plain functions, the clock
 is handed in.
@@ -8,120 +8,120 @@ import math
 from collections import deque
 from typing import Final
 
-FIRST: Final = 0.1
-"""Seconds after a fall until one call more than the limit is sent."""
-CALLS: Final = 7
-"""Calls between two such probes, at most; a refused one doubles the time. So their refusals stay a small share."""
-SHORTEST_LONG: Final = 0.5
-LONGEST_LONG: Final = 20.0
-"""Seconds that these calls are taken to last, at least and at most."""
+FIRST_INTERVAL: Final = 0.1
+"""Seconds after a fall until the first probe: one call more than the limit."""
+CALLS_BETWEEN: Final = 7
+"""Calls between two probes, at most; each refused probe doubles the time. Refusals of probes stay a small share."""
+LEAST_INTERVAL_BOUND: Final = 0.5
+MOST_INTERVAL_BOUND: Final = 20.0
+"""Seconds that `CALLS_BETWEEN` calls are taken to last, at least and at most."""
 SOONER: Final = 0.35
-"""What a probe leaves of that time that is the first to be admitted; after a second one there is no wait any more."""
+"""Share of that time that remains after a first admitted probe; a second one ends the wait."""
 EAGER: Final = 4
-"""Probes admitted in a row after which capacity has plainly come back: probes are neither spaced nor alone then."""
-REACH: Final = 4
-"""One of so many calls of the limit may be a probe then."""
+"""Probes admitted in a row after which capacity has plainly come back: probes then go out together and unspaced."""
+EAGER_SHARE: Final = 4
+"""Calls of the limit for each probe that may be in flight then."""
 PENALTY: Final = 3
-"""Of the probes admitted in a row, those that a refusal takes away: one of many may be chance."""
+"""Probes that a refusal takes off the count of probes admitted in a row: one refusal among many may be chance."""
 SLOW_CALLS: Final = 3
-"""Calls between two probes of a limit below one call at once, at least: a probe is a call sent early there, which says
-something only once some were sent in time."""
+"""Calls between two probes of a limit below one call at once, at least: a probe there is a call sent early, which is
+evidence only after some calls sent in time."""
 
 STEP: Final = 1.25
-"""How much faster a probe is than a limit below one call at once."""
+"""Factor by which a probe goes out faster than a limit below one call at once allows."""
 PROVISIONAL: Final = 1.5
-"""Calls' lengths for which a gained level is provisional: a refusal meanwhile takes it back and is no fall."""
+"""Holding times for which a gained level is provisional: a refusal meanwhile takes the level back without a fall."""
 CUT: Final = 0.75
-"""What a refusal leaves of the limit where nothing was admitted since the one before."""
-LOW: Final = 0.5
-"""Of the limit: while less than that runs, a single refusal between admitted calls may be chance."""
+"""Share of the limit that a refusal leaves if no call was admitted since the refusal before."""
+LOW_USE: Final = 0.5
+"""Share of the limit in flight below which a single refusal between admitted calls may be chance."""
 SOFT: Final = 0.9
-"""What such a refusal leaves of the limit."""
+"""Share of the limit that such a refusal leaves."""
 SMALLEST: Final = 1 / 256
-"""The least limit: a call in flight for one 256th of the time."""
+"""The smallest limit: a call in flight for one 256th of the time."""
 
 REMEMBERED: Final = 10.0
-"""Seconds for which the highest limit found counts for estimates, since capacity may come back."""
+"""Seconds for which estimates count on the highest limit found, since capacity may come back."""
 
 LEAST_CONFIRM: Final = 0.03
 """Seconds without a refusal after which a call counts as admitted, at least."""
 
 
 class RefusalTime:
-    """How long a refusal takes, so that a call which was not refused by then is known to be admitted."""
+    """Time that a refusal takes: a call still unrefused after that time is known to be admitted."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        """Smoothed; 0 before the first."""
+        """Seconds that a refusal takes, smoothed; 0 before the first."""
         self.confirm = LEAST_CONFIRM
-        """Seconds after which a call that was not refused is admitted."""
-        self._stray = 0.0
+        """Seconds after which an unrefused call is admitted."""
+        self._deviation = 0.0
 
     def measured(self, seconds: float) -> None:
-        """A refusal took so many seconds."""
-        stray, self._stray = self._stray, seconds / 2
+        """Count a refusal that took `seconds`."""
+        deviation, self._deviation = self._deviation, seconds / 2
         if self.seconds:
-            self._stray = stray + (abs(seconds - self.seconds) - stray) / 4
+            self._deviation = deviation + (abs(seconds - self.seconds) - deviation) / 4
         self.seconds = self.seconds + (seconds - self.seconds) / 8 if self.seconds else seconds
-        self.confirm = max(LEAST_CONFIRM, 2 * self.seconds, self.seconds + 4 * self._stray)
+        self.confirm = max(LEAST_CONFIRM, 2 * self.seconds, self.seconds + 4 * self._deviation)
 
 
 class Probes:
-    """When the next probe is due, and how the last ones went."""
+    """Schedule of probes: the next one's point on the clock, and counts of the last ones' outcomes."""
 
     def __init__(self) -> None:
         self.under_way = 0
-        """Probes of which nothing is known yet."""
+        """Probes whose outcome is open."""
         self.admitted = 0
-        """Probes admitted in a row, nearly."""
+        """Probes admitted in a row; a refusal takes `PENALTY` off."""
         self.failed = 0
         """Probes refused since the last fall."""
         self.at = -math.inf
-        """The next one is not sent before."""
+        """Point on the clock before which no probe is sent."""
         self.sent_at = -math.inf
-        """When the last one was sent."""
-        self._interval = FIRST
+        """Point on the clock at which the last probe was sent."""
+        self._interval = FIRST_INTERVAL
 
     @property
     def eager(self) -> bool:
-        """Whether capacity has plainly come back."""
+        """Return whether capacity has plainly come back."""
         return self.admitted >= EAGER
 
-    def reach(self, slots: int) -> int:
-        """Probes that may be under way together."""
-        return min(self.admitted, max(1, slots // REACH)) if self.eager else 1
+    def most_at_once(self, slots: int) -> int:
+        """Return how many probes may be in flight together."""
+        return min(self.admitted, max(1, slots // EAGER_SHARE)) if self.eager else 1
 
     def sent(self, now: float) -> None:
-        """A probe goes out."""
+        """Record a probe that is sent now."""
         self.under_way += 1
         self.sent_at = now
 
     def over(self, now: float) -> None:
-        """A probe is over. If it shows nothing more, the next one waits as long as this one did."""
+        """Record the end of a probe; unless its outcome changes the interval, the next probe waits as long."""
         self.under_way -= 1
         self.at = now + self._interval
 
     def rose(self, now: float, *, confirm: float, each: float, below_one: bool) -> None:
-        """A probe was admitted; a call is sent every `each` seconds."""
+        """Record an admitted probe; `each`: seconds between two calls of the limit."""
         self.admitted += 1
         self._interval = max(confirm, SOONER * self._interval) if self.admitted < 2 else confirm
         self._after(now, self._interval if self.admitted < 2 else 0.0, each=each, below_one=below_one)
 
     def refused(self, now: float, *, each: float, below_one: bool) -> None:
-        """A probe, or a call within a provisional level, was refused."""
+        """Record the refusal of a probe, or of a call within a provisional level."""
         self.failed += 1
-        longest = min(LONGEST_LONG, max(SHORTEST_LONG, CALLS * each))
+        longest = min(MOST_INTERVAL_BOUND, max(LEAST_INTERVAL_BOUND, CALLS_BETWEEN * each))
         self._interval = min(longest, self._interval * 2)
         self._after(now, self._interval, each=each, below_one=below_one)
 
     def interrupted(self) -> None:
-        """A call was refused."""
+        """Record a refusal of any call."""
         self.admitted = max(0, self.admitted - PENALTY)
 
     def fell(self, now: float, *, each: float, below_one: bool) -> None:
-        """The limit fell: it is all to be found anew."""
+        """Start the search anew after the limit fell."""
         self.failed = 0
-        self._interval = FIRST
+        self._interval = FIRST_INTERVAL
         self._after(now, self._interval, each=each, below_one=below_one)
 
     def _after(self, now: float, seconds: float, *, each: float, below_one: bool) -> None:
@@ -129,69 +129,69 @@ class Probes:
 
 
 class Levels:
-    """The limit with what probes gained lately, and without it."""
+    """The limit with and without the levels that probes gained lately."""
 
     def __init__(self, level: float) -> None:
         self.now = level
         self.firm = level
-        """The limit without what is provisional."""
+        """The limit without provisional levels."""
         self._gains: deque[tuple[float, float]] = deque()
-        """Provisional levels and when each becomes firm."""
+        """Provisional levels, each with the point on the clock at which it becomes firm."""
 
     @property
     def provisional(self) -> bool:
-        """Whether a part of the limit is on trial: a refusal meanwhile takes it back and is no fall."""
+        """Return whether a part of the limit is provisional: a refusal takes that part back without a fall."""
         return bool(self._gains)
 
     def low(self, running: int) -> bool:
-        """Whether so few calls run that a single refusal may be chance."""
-        return max(1, running) < LOW * self.now
+        """Return whether so few calls run that a single refusal may be chance."""
+        return max(1, running) < LOW_USE * self.now
 
     @property
     def softened(self) -> float:
-        """The limit after a refusal that may be chance."""
+        """Return the limit after a refusal that may be chance."""
         return max(1.0, SOFT * self.now)
 
     def after_fall(self, running: int, *, admitted: bool) -> float:
-        """The limit after a refusal while so many others run; whether a call was `admitted` since the fall before."""
+        """Return the limit after a refusal; `running`: other calls in flight; `admitted`: one since the last fall."""
         if running:
             still = min(self.now, running)
             return max(1.0, still if admitted else min(still, self.now * CUT))
-        # A silence is the pause's business; below one call at once only what was admitted between tells of a rate.
+        # Refusals at idle are the pause's matter; below one call at once a rate shows only in admitted calls.
         if self.now <= 1 and admitted:
             return max(SMALLEST, self.now * CUT)
         return max(min(1.0, self.now), self.now / 2)
 
     def set(self, level: float) -> None:
-        """From now on it is this one, for certain."""
+        """Set the limit to `level`, without provisional levels."""
         self.now = self.firm = level
         self._gains.clear()
 
     def gain(self, now: float, holding: float, ceiling: float) -> float:
-        """One level more, on trial for some calls of `holding` seconds; the level."""
+        """Add a level, provisional for some calls of `holding` seconds; return the limit."""
         self.now = min(float(ceiling), self.now + 1 if self.now >= 1 else min(1.0, self.now * STEP))
         self._gains.append((now + PROVISIONAL * holding, self.now))
         return self.now
 
     def settle(self, now: float) -> None:
-        """What was on trial long enough is firm."""
+        """Make levels firm that were provisional long enough."""
         while self._gains and self._gains[0][0] <= now:
             self.firm = self._gains.popleft()[1]
 
 
 class Highest:
-    """The highest limit of late that was a fact."""
+    """The highest limit that was a fact within the last `REMEMBERED` seconds."""
 
     def __init__(self) -> None:
         self._level = 0.0
         self._at = -math.inf
 
     def now(self, now: float, level: float) -> float:
-        """It, where `level` is a fact now."""
+        """Return the highest limit, where `level` is a fact now."""
         if now - self._at > REMEMBERED or level >= self._level:
             self._level, self._at = level, now
         return self._level
 
     def known(self, now: float, level: float, otherwise: float) -> float:
-        """It, or `level` where that is higher; `otherwise` where none was a fact of late."""
+        """Return the highest limit or a higher `level`; `otherwise` where no limit was a fact recently."""
         return max(self._level, level) if now - self._at <= REMEMBERED else otherwise

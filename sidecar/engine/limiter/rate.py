@@ -1,14 +1,14 @@
-"""How many a second, over the last seconds: counts in a ring of one-second buckets."""
+"""Rate per second over the last seconds: counts in a ring of one-second buckets."""
 
 from collections.abc import Callable
 from typing import Final
 
 WINDOW: Final = 10
-"""Seconds looked back at."""
+"""Seconds over which the mean is taken."""
 
 
 class Rate:
-    """Counts what happens and tells it a second, over the last whole seconds of the window."""
+    """Counter of events with their mean rate over the last whole seconds of the window."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -16,12 +16,12 @@ class Rate:
         self._counts = [0] * (WINDOW + 1)
 
     def count(self) -> None:
-        """It happened, now."""
+        """Count one event now."""
         self._turn()
         self._counts[self._second % len(self._counts)] += 1
 
     def per_second(self) -> float:
-        """The mean over the last `WINDOW` whole seconds; the one under way is not yet told."""
+        """Return the mean over the last `WINDOW` whole seconds, without the current one."""
         self._turn()
         return (sum(self._counts) - self._counts[self._second % len(self._counts)]) / WINDOW
 

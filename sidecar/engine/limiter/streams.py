@@ -1,6 +1,6 @@
 """Layers 5 to 8 of one streamed provider call: as in calls.py, with the slot held until the stream ends.
 
-Before its first event a stream is retried as any call is; after it nothing is.
+A stream is retried as any call is, but only before its first event.
 """
 
 import contextlib
@@ -10,16 +10,16 @@ from collections.abc import AsyncGenerator
 from sidecar.core.errors import UpstreamFailure
 from sidecar.core.ports import Call
 from sidecar.engine.deadline import Deadline, Point
-from sidecar.engine.limiter.calls import FAR, Calls, Retries, Trace
+from sidecar.engine.limiter.calls import LONGEST_ATTEMPT, Calls, Retries, Trace
 from sidecar.engine.limiter.fair_queue import Ticket
 
 
 async def streamed(
     calls: Calls, call: Call, ticket: Ticket, trace: Trace, *, deadline: Point
 ) -> AsyncGenerator[bytes, None]:
-    """The data of the answer's events; closing the generator ends the call and frees the slot at once.
+    """Yield the data of the answer's events; closing the generator ends the call and frees the slot at once.
 
-    `deadline` is the first event's. Raises what ended the last attempt.
+    `deadline` holds for the first event. Raises the error of the last attempt.
     """
     retries, resumed = Retries(), False
     while True:
@@ -30,7 +30,7 @@ async def streamed(
                     begun = True
                     yield data
         except UpstreamFailure as failure:
-            if begun or not await calls.again(failure, retries, deadline):
+            if begun or not await calls.wait_for_retry(failure, retries, deadline):
                 raise
         else:
             return
@@ -42,11 +42,11 @@ async def _attempt(
 ) -> AsyncGenerator[bytes, None]:
     due = Deadline(deadline.at)
     async with calls.attempt(ticket, trace, due, resumed=resumed) as tried:
-        events = calls.upstream.stream(call, deadline=tried.started + FAR)
+        events = calls.upstream.stream(call, deadline=tried.started + LONGEST_ATTEMPT)
         async with contextlib.aclosing(events):
             async for data in events:
                 if due.at < math.inf:
-                    # Who leaves from here on leaves a provider that answers, however late it is.
+                    # A cancel from here on is no timeout: the provider answers, however late.
                     due.at = math.inf
-                    calls.begun(tried)
+                    calls.stream_began(tried)
                 yield data

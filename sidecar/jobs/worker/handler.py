@@ -91,7 +91,7 @@ class JobHandler:
             raise
         except SidecarError as exc:
             code = exc.code
-            pause = await self._failed(run, exc, tried=trace.tried)
+            pause = await self._failed(run, exc, tried=trace.failed)
         except Exception as exc:  # noqa: BLE001 - the job's outermost: a fault of ours ends it and no other
             events.fault("internal", exc, job=run.job_id)
             code = InternalError.code

@@ -1,7 +1,7 @@
-"""The adapter of the server and the worker: the official SDK, imported beside the running loop.
+"""Adapter of the server and the worker: the official SDK, imported in a thread while the loop runs.
 
-Cheap to import and to make, so that a server listens and answers /health while the SDK loads; what needs the SDK
-itself is in client.py. One attempt a call; no retries.
+This module is cheap to import, so that a server listens and answers /health while the SDK loads; client.py holds the
+SDK's part. One attempt a call; retries are the engine's.
 """
 
 import asyncio
@@ -14,9 +14,9 @@ from sidecar.provider.proxy import proxy_for, tls_context
 
 
 class SdkUpstream(HttpUpstream):
-    """The port `Upstream` over `AsyncOpenAI`; calls wait, within their deadlines, until the SDK is there.
+    """Port `Upstream` over `AsyncOpenAI`; calls wait, within their deadlines, until the SDK is loaded.
 
-    Raises `ConfigError` for a proxy or CA file that cannot be used.
+    Raises `ConfigError` for an unusable proxy or CA file.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -24,13 +24,13 @@ class SdkUpstream(HttpUpstream):
         self._settings = settings
         self._proxy = proxy_for(self._endpoint, settings.proxies)
         private = self._endpoint.secure and settings.ca_file
-        # The system's CAs alone cannot be at fault, so they are read in the thread.
+        # The system's CAs alone raise no `ConfigError`, so they are read later, in the thread.
         self._tls = tls_context(settings.ca_file) if private else None
         self._client: Any = None
         self._loading: asyncio.Task[None] | None = None
 
     def warm(self) -> "asyncio.Task[None]":
-        """Begin to load the SDK unless that was begun; done when calls wait no more."""
+        """Start to load the SDK, once; return the task, which ends when the client is ready."""
         if self._loading is None:
             self._loading = asyncio.create_task(self._load(), name="load the provider's SDK")
         return self._loading
@@ -43,7 +43,7 @@ class SdkUpstream(HttpUpstream):
 
     async def _post(self, body: bytes, accept: str) -> Reply:
         if self._client is None:
-            await asyncio.shield(self.warm())  # a caller who leaves stops the loading for nobody
+            await asyncio.shield(self.warm())  # the loading goes on for others after a caller left
         reply: Reply = await self._client.post(body, accept)
         return reply
 
@@ -51,7 +51,7 @@ class SdkUpstream(HttpUpstream):
         self._client = await asyncio.to_thread(self._open)
 
     def _open(self) -> Any:
-        # On the loop this import would stall everybody for about a second, in a thread for some 30 ms.
+        # On the loop this import would stall all requests for about a second, in a thread for some 30 ms.
         module = importlib.import_module("sidecar.provider.openai_sdk.client")
         if self._endpoint.secure and self._tls is None:
             self._tls = tls_context("")

@@ -16,7 +16,7 @@ from sidecar.provider.connection_errors import CONNECT_SECONDS, cut, no_answer, 
 from sidecar.provider.endpoint import Endpoint
 from sidecar.provider.proxy import Proxy
 
-# OPENAI_LOG would make the SDK put a handler on the root logger while it is imported; it does not where one is.
+# With OPENAI_LOG set, the SDK puts a handler on the root logger at import, unless the root logger has one.
 _placeholder: Final = logging.NullHandler()
 logging.getLogger().addHandler(_placeholder)
 
@@ -26,22 +26,22 @@ import openai  # noqa: E402, TID251
 from yarl import URL  # noqa: E402
 
 logging.getLogger().removeHandler(_placeholder)
-for _name in ("openai", "httpx2"):  # addresses and texts, at levels that a variable could turn on
+for _name in ("openai", "httpx2"):  # their lines hold addresses and texts, and a variable sets their level
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
 _IDLE_SECONDS: Final = 30.0
 _HEADER_BYTES: Final = 32 * 2**10
-"""The longest header line taken; a gateway's security policy can be longer than aiohttp's 8 KiB."""
+"""Bytes of a header line, at most; a gateway's security policy can be longer than aiohttp's 8 KiB."""
 _REPLY: Final = "sidecar.reply"
 _ADDRESS: Final = httpx2.URL("http://provider/")
-"""What the SDK believes it calls: it parses and logs addresses, and the real one may hold a key."""
+"""Address given to the SDK, which parses and logs addresses: the real address may hold a key."""
 
 
 class SdkClient:
     """Posts bodies to one endpoint through `AsyncOpenAI`."""
 
     def __init__(self, settings: Settings, endpoint: Endpoint, proxy: Proxy | None, tls: ssl.SSLContext | None) -> None:
-        # Everything the SDK would otherwise look for in the environment is given here.
+        # All values are given that the SDK would otherwise read from the environment.
         self._client = _Client(
             api_key="in the transport",
             admin_api_key="",
@@ -60,7 +60,7 @@ class SdkClient:
         )
 
     async def post(self, body: bytes, accept: str) -> Reply:
-        """The reply to `body`, whatever its status. Raises `UpstreamFailure`."""
+        """Return the reply to `body`, whatever its status. Raises `UpstreamFailure`."""
         try:
             response = await self._client.post(
                 str(_ADDRESS), cast_to=httpx2.Response, content=body, options={"headers": {"Accept": accept}}
@@ -78,21 +78,21 @@ class SdkClient:
 class _Client(openai.AsyncOpenAI):
     @property
     def default_headers(self) -> dict[str, str | openai.Omit]:
-        """Nothing: the transport has the headers, and what the SDK tells about this machine is nobody's business."""
+        """Return no headers: the transport sets them, and the SDK's own ones describe this machine to the provider."""
         return {}
 
 
 class _Http(openai.DefaultAioHttpClient):
     def build_request(self, *_args: Any, **parts: Any) -> httpx2.Request:
-        """The request without what merging defaults and parsing addresses would add: an eighth of a call's CPU."""
+        """Return the request without merging defaults and parsing addresses, which take an eighth of a call's CPU."""
         return httpx2.Request("POST", _ADDRESS, content=parts["content"], headers=parts["headers"])
 
 
 class _Transport(httpx2.AsyncBaseTransport):
-    """Takes a call from the SDK to aiohttp and the reply past it, as an extension of an empty response.
+    """Transport from the SDK to aiohttp; the reply bypasses the SDK as an extension of an empty response.
 
-    Passing by spares the SDK's layers a body they would read whole, however long, and their exceptions, of which a
-    refused connection and a silent one are the same.
+    The SDK's layers would read a body whole, however long, and raise the same exception for a refused connection and
+    for a silent one.
     """
 
     def __init__(self, key: str, endpoint: Endpoint, proxy: Proxy | None, tls: ssl.SSLContext | None) -> None:
@@ -109,13 +109,13 @@ class _Transport(httpx2.AsyncBaseTransport):
         }
         if not key:
             del self._headers["Authorization"]
-        self._through: dict[str, Any] = {}
+        self._proxy_options: dict[str, Any] = {}
         if self._proxy:
-            self._through["proxy"] = URL(self._proxy.url)
+            self._proxy_options["proxy"] = URL(self._proxy.url)
             if self._proxy.authorization:
-                # aiohttp sends proxy_headers to open a tunnel only; a plain call carries the credentials itself.
-                shown = self._through.setdefault("proxy_headers", {}) if endpoint.secure else self._headers
-                shown["Proxy-Authorization"] = self._proxy.authorization
+                # aiohttp sends proxy_headers only to open a tunnel; a call without one carries the credentials itself.
+                carrier = self._proxy_options.setdefault("proxy_headers", {}) if endpoint.secure else self._headers
+                carrier["Proxy-Authorization"] = self._proxy.authorization
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if self._session is None:
@@ -128,7 +128,7 @@ class _Transport(httpx2.AsyncBaseTransport):
                 headers={**self._headers, "Accept": request.headers["accept"]},
                 allow_redirects=False,
                 trace_request_ctx=sent,
-                **self._through,
+                **self._proxy_options,
             )
         except (aiohttp.ClientError, OSError) as exc:
             raise self._failed(exc, sent) from exc
@@ -143,7 +143,7 @@ class _Transport(httpx2.AsyncBaseTransport):
         trace.on_connection_reuseconn.append(_note_reuse)
         trace.on_request_headers_sent.append(_note_sent)
         return aiohttp.ClientSession(
-            # No limit of its own: how many calls are under way is decided in one place, the gate.
+            # No limit here: the gate alone decides how many calls are in flight.
             connector=aiohttp.TCPConnector(limit=0, ssl=self._tls or True, keepalive_timeout=_IDLE_SECONDS),
             timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -155,22 +155,22 @@ class _Transport(httpx2.AsyncBaseTransport):
         )
 
     def _failed(self, exc: Exception, sent: "_Sent") -> UpstreamFailure:
-        whom = self._endpoint.authority
+        host = self._endpoint.authority
         if isinstance(exc, aiohttp.ClientHttpProxyError) and self._proxy:
             return proxy_refused(exc.status, self._proxy.name)
         if isinstance(exc, aiohttp.ClientResponseError):
-            return not_http(whom)
+            return not_http(host)
         if isinstance(exc, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) or not sent.sent:
             if self._proxy and not isinstance(exc, aiohttp.ClientSSLError):
                 return not_connected(exc, self._proxy.name, proxy=True)
-            return not_connected(exc, whom)
+            return not_connected(exc, host)
         if isinstance(exc, aiohttp.ServerDisconnectedError) and not isinstance(exc.message, str):
-            return cut()  # a part of the head had come
-        return no_answer(whom, reused=sent.reused)
+            return cut()  # after a part of the head
+        return no_answer(host, reused=sent.reused)
 
 
 class _Sent:
-    """What became of one request, as far as its connection tells."""
+    """Progress of one request on its connection: whether the connection was reused, and whether the head was sent."""
 
     def __init__(self) -> None:
         self.reused = False
@@ -199,4 +199,4 @@ class _Reply:
             raise cut() from exc
 
     async def aclose(self) -> None:
-        self._response.close()  # a connection whose answer was read whole has gone back already
+        self._response.close()  # after a whole answer the connection is back in the pool already

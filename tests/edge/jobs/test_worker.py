@@ -129,7 +129,7 @@ async def test_a_failed_job_starts_anew_when_it_is_enqueued_again(store: JobStor
 async def test_a_provider_that_is_down_costs_no_try(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it is away: jobs wait, and are done when it is back."""
     monkeypatch.setattr(handler, "DOWN_SECONDS", 0.05)
-    monkeypatch.setattr(breaker, "COOLEST", 0.05)
+    monkeypatch.setattr(breaker, "LONGEST_COOLDOWN", 0.05)
     upstream = HeldUpstream()
     upstream.failure = UpstreamUnreachable(retryable=True)
     async with at_work(store, upstream) as benches:

@@ -8,7 +8,7 @@ import pytest
 from sidecar.core.errors import SidecarError, UpstreamError, UpstreamUnreachable
 from sidecar.core.ports import Call
 from sidecar.engine.completions import CompletionRequest, Completions
-from sidecar.engine.limiter.breaker import DOWN
+from sidecar.engine.limiter.breaker import FAILURES_TO_OPEN
 from sidecar.wiring import engine_of
 from tests.support.event_streams import Spring
 from tests.support.http_sidecar import PATIENCE, settings_of
@@ -229,7 +229,7 @@ async def test_the_first_event_shows_that_the_provider_is_back() -> None:
     spring, taker = Spring(), Taker()
     completions = over(spring)
     limit = completions.engine.calls.limit
-    for _ in range(DOWN[UpstreamError]):
+    for _ in range(FAILURES_TO_OPEN[UpstreamError]):
         limit.breaker.failed(UpstreamError("down"), completions.engine.clock())
     assert limit.breaker.state == "open"
     await asyncio.sleep(1.0)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from sidecar.core.errors import Overloaded, UpstreamAuth, UpstreamUnreachable
-from sidecar.engine.limiter.breaker import DOWN
+from sidecar.engine.limiter.breaker import FAILURES_TO_OPEN
 from tests.support.engines import ask_of, code, engine_over, measured
 from tests.support.held_provider import HeldUpstream
 from tests.support.scripted_calls import refusal, settle
@@ -113,9 +113,9 @@ async def test_a_call_from_before_the_outage_keeps_no_probe_waiting() -> None:
     calls = engine.calls
     old = asyncio.create_task(engine.answer(ask_of("old")))
     await upstream.reached()
-    for _ in range(DOWN[UpstreamUnreachable]):
+    for _ in range(FAILURES_TO_OPEN[UpstreamUnreachable]):
         calls.limit.breaker.failed(UpstreamUnreachable(), calls.clock())
-    calls.follow()
+    calls.review_waiting()
     await asyncio.sleep(0.5)
     assert code(await engine.answer(ask_of())) == "upstream_unreachable"
     await asyncio.sleep(1.0)

@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.core.errors import UpstreamAuth, UpstreamError
 from sidecar.core.ports import Call, Completion
-from sidecar.engine.limiter.breaker import SILENCE
+from sidecar.engine.limiter.breaker import TIMED_OUT
 from tests.support.bursts import Burst, burst, engine_at
 from tests.support.simulated_provider import SimulatedProvider
 from tests.support.virtual_time import run
@@ -146,8 +146,8 @@ def test_a_silent_provider_costs_three_classes_their_time_and_the_fourth_none() 
     world = World(name="", callers=100)
     *first, fourth = classes(world, 4, provider=Silent, pause=5.0)
     for told in first:
-        assert {heard.words for heard in told.told} <= {LATE, SILENCE}
-    assert sum(heard.words == SILENCE and heard.seconds == 0.0 for heard in fourth.told) >= 99
+        assert {heard.words for heard in told.told} <= {LATE, TIMED_OUT}
+    assert sum(heard.words == TIMED_OUT and heard.seconds == 0.0 for heard in fourth.told) >= 99
 
 
 @pytest.mark.parametrize("voice", ["openai", "long", "bare"])

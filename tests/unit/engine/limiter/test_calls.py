@@ -13,7 +13,7 @@ from sidecar.core.errors import (
     UpstreamFailure,
     UpstreamUnreachable,
 )
-from sidecar.engine.limiter.breaker import DOWN
+from sidecar.engine.limiter.breaker import FAILURES_TO_OPEN
 from sidecar.engine.limiter.calls import MOST_RETRIES
 from tests.support.scripted_calls import OK, Bench, Script, refusal, settle
 from tests.support.virtual_time import in_virtual_time
@@ -177,14 +177,14 @@ async def test_a_retry_is_no_probe() -> None:
     await settle()
     assert bench.script.calls == 1
     bench.script.lines = [UpstreamUnreachable()]
-    for _ in range(DOWN[UpstreamUnreachable] - 1):
+    for _ in range(FAILURES_TO_OPEN[UpstreamUnreachable] - 1):
         with pytest.raises(UpstreamUnreachable):
             await bench.ask()
     assert bench.calls.limit.breaker.state == "open"
     woken.set()
     with pytest.raises(UpstreamUnreachable):
         await pausing
-    assert bench.script.calls == DOWN[UpstreamUnreachable]
+    assert bench.script.calls == FAILURES_TO_OPEN[UpstreamUnreachable]
 
 
 @in_virtual_time

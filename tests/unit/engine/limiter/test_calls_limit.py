@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from sidecar.core.errors import RateLimited, UpstreamError, UpstreamUnreachable
-from sidecar.engine.limiter.breaker import DOWN
+from sidecar.engine.limiter.breaker import FAILURES_TO_OPEN
 from sidecar.engine.limiter.limit import FORGOTTEN
 from tests.support.scripted_calls import OK, Bench, Script, refusal, settle
 from tests.support.virtual_time import in_virtual_time
@@ -46,13 +46,13 @@ async def test_when_the_provider_is_down_nobody_waits() -> None:
     """The failure that opens the breaker ends every wait in the queue with its own words."""
     script = Script(UpstreamUnreachable())
     script.gate = asyncio.Event()
-    bench = Bench(script, concurrency=DOWN[UpstreamUnreachable])
+    bench = Bench(script, concurrency=FAILURES_TO_OPEN[UpstreamUnreachable])
     tasks = bench.asked(50)
     await settle()
     script.gate.set()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert {type(result) for result in results} == {UpstreamUnreachable}
-    assert script.calls < 2 * DOWN[UpstreamUnreachable]
+    assert script.calls < 2 * FAILURES_TO_OPEN[UpstreamUnreachable]
     assert len({id(result) for result in results}) > 40
     assert bench.calls.idle
 
@@ -119,7 +119,7 @@ async def test_an_outage_that_ends_in_a_refusal_is_over() -> None:
 async def test_refusals_are_no_outage() -> None:
     """Twenty calls refused with 503 while others are answered open no breaker."""
     busy = UpstreamError(status=503, retryable=True, scope="capacity")
-    bench = Bench(Script(OK, *[busy] * (2 * DOWN[UpstreamError]), OK, seconds=0.01))
+    bench = Bench(Script(OK, *[busy] * (2 * FAILURES_TO_OPEN[UpstreamError]), OK, seconds=0.01))
     assert set(map(type, await asyncio.gather(*bench.asked(10, left=600.0)))) == {type(OK)}
     assert bench.calls.limit.breaker.state == "closed"
 
@@ -162,12 +162,12 @@ async def test_a_caller_who_leaves_teaches_nothing() -> None:
 async def test_the_wait_is_told_from_what_was_measured() -> None:
     """Waiting calls times the measured time of a call over the slots; nothing before the first measurement."""
     bench = Bench(Script(OK, seconds=0.5), concurrency=2)
-    assert bench.calls.wait("anna") == 0.0
+    assert bench.calls.expected_wait("anna") == 0.0
     await bench.ask()
     bench.script.gate = asyncio.Event()
     tasks = bench.asked(6)
     await settle()
-    assert bench.calls.wait("anna") == pytest.approx((4 + 1) * 0.5 / 2)
+    assert bench.calls.expected_wait("anna") == pytest.approx((4 + 1) * 0.5 / 2)
     bench.script.gate.set()
     await asyncio.gather(*tasks)
 
@@ -182,5 +182,5 @@ async def test_a_limit_that_is_no_fact_yet_lengthens_no_wait() -> None:
         await asyncio.sleep(0.01)
     assert not bench.calls.limit.fact
     ahead = bench.calls.gate.waiting + 1
-    assert bench.calls.wait("anna") == pytest.approx(ahead * bench.calls.limit.holding / 4)
+    assert bench.calls.expected_wait("anna") == pytest.approx(ahead * bench.calls.limit.holding / 4)
     await asyncio.gather(*tasks)

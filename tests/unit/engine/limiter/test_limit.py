@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sidecar.core.errors import RateLimited, UpstreamError, UpstreamUnreachable
 from sidecar.engine.limiter.grant import Grant
 from sidecar.engine.limiter.limit import FORGOTTEN, STEADY, Limit
-from sidecar.engine.limiter.probes import FIRST, SMALLEST
+from sidecar.engine.limiter.probes import FIRST_INTERVAL, SMALLEST
 from tests.support.clocks import Clock
 
 
@@ -49,7 +49,7 @@ class Provider:
 
     def room(self) -> float:
         """Seconds until the next call may be sent."""
-        return self.limit.room(len(self.calls)) - self.clock.now
+        return self.limit.send_at(len(self.calls)) - self.clock.now
 
     def probe(self) -> None:
         """Wait until the limit lets one more call out, and send it."""
@@ -113,7 +113,7 @@ def test_a_probe_that_is_not_refused_raises_it_by_one() -> None:
     provider = fallen(16)
     sent = provider.clock.now
     provider.probe()
-    assert provider.clock.now - sent == pytest.approx(FIRST)
+    assert provider.clock.now - sent == pytest.approx(FIRST_INTERVAL)
     provider.clock.now += provider.limit.refusal_time.confirm
     provider.room()
     assert (provider.limit.found, provider.limit.why) == (17, "probes")

@@ -26,7 +26,7 @@ def test_a_fall_is_told_with_its_numbers(caplog: pytest.LogCaptureFixture) -> No
     with caplog.at_level(logging.INFO, logger="sidecar"):
         for running in range(63, 15, -1):
             limit.failed(grants[running], RateLimited(scope="capacity"), running=running)
-            told.tell(clock.now)
+            told.log_changes(clock.now)
             clock.now += 0.03
     (first, second) = lines(caplog)
     assert first[0] == second[0] == "limit_fell"
@@ -42,7 +42,7 @@ def test_a_silence_is_told(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="sidecar"):
         limit.failed(limit.grant(0), RateLimited(scope="capacity", retry_after=1.5), running=0)
         for _ in range(10):
-            told.tell(clock.now)
+            told.log_changes(clock.now)
             clock.now += 0.01
     paused = [fields for name, fields in lines(caplog) if name == "paused"]
     assert [fields["seconds"] for fields in paused] == [1.5]

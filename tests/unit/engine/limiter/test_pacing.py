@@ -18,7 +18,7 @@ def test_late_timers_cost_no_calls(latenesses: list[float]) -> None:
     spacing.sent(now, GAP, probe=False)
     for lateness in latenesses:
         due = spacing.last + GAP
-        spacing.asked(now, due)
+        spacing.next_at(now, due)
         now = max(now, due) + lateness
         while spacing.last + GAP <= now:
             spacing.sent(now, GAP, probe=False)
@@ -30,7 +30,7 @@ def test_who_waited_for_a_slot_is_owed_nothing() -> None:
     """A second without a free slot is not made up for by a thousand calls at once."""
     spacing = Spacing()
     spacing.sent(100.0, GAP, probe=False)
-    spacing.asked(100.0, math.inf)
+    spacing.next_at(100.0, math.inf)
     spacing.sent(101.0, GAP, probe=False)
     assert spacing.last == 101.0
 
@@ -39,7 +39,7 @@ def test_a_long_standstill_is_owed_nothing() -> None:
     """A process that was stopped for ten seconds goes on at its pace."""
     spacing = Spacing()
     spacing.sent(100.0, GAP, probe=False)
-    spacing.asked(100.0, 100.0 + GAP)
+    spacing.next_at(100.0, 100.0 + GAP)
     spacing.sent(110.0, GAP, probe=False)
     assert spacing.last == 110.0
 
@@ -49,5 +49,5 @@ def test_a_probe_that_counts_for_nothing_puts_no_call_off() -> None:
     spacing = Spacing()
     spacing.sent(100.0, 10.0, probe=False)
     spacing.sent(105.0, 10.0, probe=True)
-    spacing.undone()
+    spacing.undo()
     assert spacing.last == pytest.approx(100.0)
