@@ -11,7 +11,7 @@ import pytest
 
 from sidecar.core.errors import UpstreamError
 from sidecar.engine.engine import Engine
-from sidecar.http.routes.jobs import QUESTION_BYTES
+from sidecar.http.routes.jobs import STATUS_BODY_BYTES
 from sidecar.http.server.server import serve
 from sidecar.jobs.store import JobStore
 from sidecar.jobs.worker.lease import Run, Runs
@@ -207,7 +207,7 @@ async def test_sizes_have_their_limit() -> None:
         refused(await doors.post(large), 413, "too_large")
         raw = head("Content-Type: application/json", "Transfer-Encoding: chunked", path="/jobs") + chunks(large)
         refused(await doors.sidecar.ask(raw), 413, "too_large")
-        refused(await doors.post(b"x" * (QUESTION_BYTES + 1), "/jobs/status"), 413, "too_large")
+        refused(await doors.post(b"x" * (STATUS_BODY_BYTES + 1), "/jobs/status"), 413, "too_large")
         answer = await doors.sidecar.ask(post(b"{}", path="/jobs", kind="text/plain"))
         refused(answer, 415, "unsupported_media_type")
         assert doors.engine.admission.held_bytes == 0
@@ -317,7 +317,7 @@ async def test_wrong_ids_are_said_so(body: object, index: int | None) -> None:
         refused(answer, 400, "invalid_request")
         assert answer.json.get("index") == index
         for raw in (b"", b"[]", b"nonsense", b'{"job_ids": ' + DEEP, b'{"job_ids": ["\\ud800"]}'):
-            refused(await doors.post(raw[:QUESTION_BYTES], "/jobs/status"), 400, "invalid_json")
+            refused(await doors.post(raw[:STATUS_BODY_BYTES], "/jobs/status"), 400, "invalid_json")
 
 
 async def test_a_thousand_are_asked_for_at_once() -> None:

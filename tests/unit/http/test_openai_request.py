@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from sidecar.core.errors import InvalidJSON, InvalidRequest
 from sidecar.http.schemas.completion_policy import PLAIN, POLICIES, policy_of
-from sidecar.http.schemas.completions import Asked, WrongField, parse
+from sidecar.http.schemas.completions import CompletionBody, WrongField, parse
 
 MESSAGES = [{"role": "user", "content": "Why?"}]
 
 
-def parsed(fields: Any = None, *, passthrough: bool = False, deployment: str = "", **more: Any) -> Asked:
+def parsed(fields: Any = None, *, passthrough: bool = False, deployment: str = "", **more: Any) -> CompletionBody:
     body = json.dumps({"messages": MESSAGES, **more} if fields is None else fields).encode()
     return parse(body, max_tokens=4096, passthrough=passthrough, deployment=deployment)
 
