@@ -1,6 +1,6 @@
-"""The container's health check: exit 0 when the sidecar in it answers /health with 200.
+"""Health check of the container: exits with 0 if the sidecar in it answers /health with 200.
 
-It finds address and port where the sidecar does, in the variables and the env file; flags it cannot see.
+Address and port come from the variables and the env file, as in the sidecar; the sidecar's flags are unknown here.
 """
 
 import http.client
@@ -9,13 +9,14 @@ import sys
 from sidecar.config import load
 from sidecar.core.errors import ConfigError
 
-EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what it may listen on, told apart from where to ask
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - from the address listened on to the one to connect to
 
 
 def main() -> int:
     try:
-        here = load.load({}, need_key=False)
-        connection = http.client.HTTPConnection(EVERYWHERE.get(here.host, here.host), here.port, timeout=3)
+        settings = load.load({}, need_key=False)
+        host = LOOPBACK.get(settings.host, settings.host)
+        connection = http.client.HTTPConnection(host, settings.port, timeout=3)
         connection.request("GET", "/health")
         status = connection.getresponse().status
     except (ConfigError, OSError, http.client.HTTPException) as exc:
