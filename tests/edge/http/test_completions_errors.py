@@ -84,7 +84,7 @@ def check(answer: Answer, *, bodiless: bool = False) -> None:
         assert STATUSES[error["code"]] == answer.status
 
 
-def test_every_error_of_the_tree_has_its_shape_at_every_door() -> None:
+def test_every_error_of_the_tree_has_its_shape_at_every_route() -> None:
     """One that is added tomorrow too."""
     for (_, door), kind in itertools.product(ours(), kinds()):
         response = door.refuse(kind())
@@ -132,7 +132,7 @@ def request(name: str, path: str, method: str) -> bytes:
 
 
 @pytest.mark.parametrize("request_name", REQUESTS)
-async def test_whatever_is_asked_of_whichever_route_is_answered_or_refused_in_shape(request_name: str) -> None:
+async def test_any_request_to_any_route_is_answered_or_refused_in_shape(request_name: str) -> None:
     """Every route with every method and every way to be wrong."""
     async with running(MAX_BODY_BYTES="2048") as sidecar:
         for path, method in itertools.product(SAMPLES, METHODS):

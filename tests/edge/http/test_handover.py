@@ -59,7 +59,7 @@ async def test_a_handover_is_healthy_to_the_last() -> None:
             assert (await monitor.hear()).status == 200
 
 
-async def test_kept_connections_end_with_their_answer_and_idle_ones_at_once() -> None:
+async def test_reused_connections_end_with_their_answer_and_idle_ones_at_once() -> None:
     """No request more comes on them, and the handover waits for no timeout of theirs."""
     upstream = HeldUpstream(held=True)
     async with running(upstream) as sidecar, await sidecar.call() as busy, await sidecar.call() as idle:
@@ -77,7 +77,7 @@ async def test_kept_connections_end_with_their_answer_and_idle_ones_at_once() ->
             assert answer.headers["connection"] == "close"
 
 
-async def test_what_a_kept_connection_has_sent_is_answered() -> None:
+async def test_what_a_reused_connection_has_sent_is_answered() -> None:
     """What lies in the kernel when the signal comes was taken on by the connection."""
     async with running() as sidecar, await sidecar.call() as kept:
         await kept.say(GET_HEALTH)

@@ -320,7 +320,7 @@ async def test_wrong_ids_are_said_so(body: object, index: int | None) -> None:
             refused(await doors.post(raw[:STATUS_BODY_BYTES], "/jobs/status"), 400, "invalid_json")
 
 
-async def test_a_thousand_are_asked_for_at_once() -> None:
+async def test_a_thousand_ids_are_one_request() -> None:
     """In the order of the question."""
     async with desk() as doors:
         ids = [job["job_id"] for job in (await doors.post({"jobs": [text(n) for n in range(1000)]})).json["jobs"]]
@@ -390,7 +390,7 @@ ASKED = [("POST", "/jobs"), ("POST", "/jobs/status"), ("GET", f"/jobs/{NO_ID}"),
 
 
 @pytest.mark.parametrize(("method", "path"), ASKED)
-async def test_the_token_is_asked_for_where_there_is_one(method: str, path: str) -> None:
+async def test_the_token_is_required_where_there_is_one(method: str, path: str) -> None:
     """Before anything else; with it the door opens."""
     async with desk(SIDECAR_TOKEN="canary") as doors:
         refused(await doors.say(method, path), 401, "unauthorized")
@@ -443,7 +443,7 @@ async def test_a_redis_that_is_away_is_said_so_in_time(how: str) -> None:
         assert (await doors.say("GET", f"/jobs/{job_id}")).json["status"] == "queued"
 
 
-async def test_draining_takes_no_jobs_and_still_tells_of_them() -> None:
+async def test_draining_takes_no_jobs_and_still_reports_them() -> None:
     """Who collects gets his results while others go; who enqueues goes to the next process."""
     async with desk() as doors:
         job_id = (await doors.post(text())).json["job_id"]

@@ -268,7 +268,7 @@ async def test_a_worker_warns_of_a_redis_that_throws_jobs_away(caplog: pytest.Lo
     assert [record.msg for record in caplog.records] == ["redis_policy"]
 
 
-async def test_a_hundred_at_work_elsewhere_hide_nobody(store: JobStore) -> None:
+async def test_a_hundred_jobs_of_other_workers_hide_none(store: JobStore) -> None:
     """What is at work stays in the queue; who comes behind it is found all the same."""
     jobs = await store.enqueue([lecture(number) for number in range(101)])
     for name in (await store.redis.zrange(store.names.queue("night"), 0, -1))[:100]:

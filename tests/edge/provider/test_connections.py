@@ -111,7 +111,7 @@ async def test_a_connection_is_used_again(adapter: Adapter) -> None:
         assert provider.connections == 2
 
 
-async def test_a_kept_connection_that_the_provider_closed_may_be_tried_again(adapter: Adapter) -> None:
+async def test_a_reused_connection_that_the_provider_closed_may_be_tried_again(adapter: Adapter) -> None:
     """Closed before the first byte of an answer, it most likely crossed our request: asking again costs nothing."""
     async with canned(http(), b"") as provider, opened(adapter, provider.url) as upstream:
         await asking(upstream)
@@ -297,7 +297,7 @@ def _only_ours(provider: Canned) -> None:
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "https://127.0.0.1", "http://", "http://a:b:c"])
-async def test_a_proxy_that_is_not_spoken_stops_the_start(adapter: Adapter, proxy: str) -> None:
+async def test_a_proxy_of_an_unsupported_scheme_stops_the_start(adapter: Adapter, proxy: str) -> None:
     """Better a line at the start than texts that go another way than meant."""
     with pytest.raises(ConfigError, match="http_proxy"):
         adapter(settings_of("http://provider.invalid", http_proxy=proxy))

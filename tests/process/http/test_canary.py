@@ -124,7 +124,7 @@ def completion(trouble: str, *, stream: bool = False) -> bytes:
     return json.dumps(body | {"stream": stream, "metadata": {"canaryTEXT4714": TEXT}}).encode()
 
 
-async def test_the_openai_compatible_door_keeps_every_secret(demo: Demo) -> None:
+async def test_the_openai_compatible_route_keeps_every_secret(demo: Demo) -> None:
     """Whole, streamed and shared, through every trouble and every refusal: neither log nor error nor /status tells."""
     path = "/v1/chat/completions"
     async with served(**environment(demo)) as server:

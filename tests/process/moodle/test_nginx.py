@@ -141,7 +141,7 @@ async def test_a_streams_words_go_out_as_they_come(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path", ["/ai", "/status", "/jobs", "/jobs/1", "/health", "/", "/v1", "/v1/../status", "/v1/%2e%2e/ai"]
 )
-async def test_nothing_that_asks_for_no_token_is_behind_it(tmp_path: Path, path: str) -> None:
+async def test_no_route_without_a_token_is_behind_it(tmp_path: Path, path: str) -> None:
     """To the sidecar a caller through nginx is this machine itself."""
     async with canned(close=True) as sidecar, front(tmp_path, sidecar.port) as nginx:
         answer = await ask(nginx.port, post(BODY, path=path))
@@ -161,7 +161,7 @@ async def test_what_is_no_http_is_a_400_with_a_message(tmp_path: Path) -> None:
             assert (answer.status, error_of(answer)["code"]) == (400, "bad_request")
 
 
-async def test_the_address_is_its_own_beside_a_server_on_every_address(tmp_path: Path) -> None:
+async def test_the_address_is_its_own_next_to_a_server_on_every_address(tmp_path: Path) -> None:
     """Moodle's own site, which nearly everywhere holds the port on all addresses, gets none of these calls."""
     site = "server { listen {port} default_server; location / { return 200 site; } }"
     async with canned(http({"ok": True}), close=True) as sidecar, front(tmp_path, sidecar.port, beside=site) as nginx:

@@ -234,7 +234,7 @@ async def test_who_waits_for_a_slot_goes_in_order() -> None:
 
 
 @pytest.mark.parametrize("granted", [True, False])
-async def test_who_leaves_the_line_takes_no_slot_with_him(granted: bool) -> None:
+async def test_who_leaves_the_line_takes_no_slot_along(granted: bool) -> None:
     """A caller who leaves while he waits, even in the moment of his grant, leaves the slot to the next."""
     slots = Slots(lambda: 1)
     slots.take()

@@ -45,7 +45,7 @@ def test_draining_refuses_with_its_own_word() -> None:
         admission.admit()
 
 
-async def test_waiting_doors_get_places_in_order() -> None:
+async def test_waiting_callers_get_places_in_order() -> None:
     """Backpressure: who waits longest is next, and newcomers at refusing doors do not overtake him."""
     admission = Admission(places=1, size=100)
     got = []
@@ -135,7 +135,7 @@ def test_one_body_may_be_larger_than_the_half() -> None:
     assert admission.pending == 0
 
 
-async def test_who_steps_aside_keeps_his_bytes() -> None:
+async def test_who_steps_aside_keeps_the_bytes() -> None:
     """A joiner's place is free for others, but his text is in memory still."""
     admission = Admission(places=1, size=100)
     place = admission.admit(60)

@@ -156,7 +156,7 @@ async def test_before_the_first_event_it_is_retried_as_any_call() -> None:
 
 
 @in_virtual_time
-async def test_a_kept_connection_that_was_closed_is_tried_once_more() -> None:
+async def test_a_reused_connection_that_was_closed_is_tried_once_more() -> None:
     """The provider had most likely not begun; twice in a row it may have, and a third try could be paid for again."""
     spring, taker = Spring(), Taker()
     completions = over(spring)

@@ -33,7 +33,7 @@ def test_the_table_of_errors_is_read() -> None:
     assert len(sentences()) >= 6
 
 
-def test_every_action_in_its_addresses_is_one_that_the_door_knows() -> None:
+def test_every_action_in_its_addresses_is_one_that_the_route_knows() -> None:
     """An unknown one would silently be a plain completion."""
     actions = set(re.findall(r"\?action=(\w+)", DOC))
     assert actions >= {"generate_text", "summarise_text", "explain_text"}

@@ -38,7 +38,7 @@ def test_a_request_without_a_limit_gets_one() -> None:
     assert parsed(max_completion_tokens=7).call.extra == {"max_completion_tokens": 7}
 
 
-def test_the_asked_model_is_ours_unless_it_is_passed_through() -> None:
+def test_the_requested_model_is_ignored_unless_it_is_passed_through() -> None:
     """Moodle's admin may leave gpt-4o in the form; an Azure client names the model in the address."""
     assert parsed(model="gpt-4o").call.model == ""
     assert parsed(model="gpt-4o", passthrough=True, deployment="d").call.model == "gpt-4o"

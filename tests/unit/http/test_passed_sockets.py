@@ -29,7 +29,7 @@ def test_sockets_count_for_the_process_they_were_meant_for(variables: dict[str, 
 
 
 @pytest.mark.parametrize("pid", [OURS, "1"], ids=["ours", "another"])
-def test_no_child_is_told_of_passed_sockets(pid: str) -> None:
+def test_no_child_learns_of_passed_sockets(pid: str) -> None:
     """Whatever they say, they are gone; everything else stays."""
     environ = {"LISTEN_PID": pid, "LISTEN_FDS": "1", "LISTEN_FDNAMES": "x", "LISTEN_PIDFDID": "1", "PATH": "/bin"}
     take_passed_sockets(environ)

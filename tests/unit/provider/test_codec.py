@@ -89,7 +89,7 @@ def test_a_learned_model_gets_the_newer_limit_and_no_other_does() -> None:
         ("Unsupported parameter: 'max_tokens'", 500, False),
     ],
 )
-def test_a_refusal_of_the_limits_name_is_told_from_one_of_its_value(message: str, status: int, refuses: bool) -> None:
+def test_a_refusal_of_the_limits_name_differs_from_one_of_its_value(message: str, status: int, refuses: bool) -> None:
     """Only the former is cured by the other name."""
     answer = Answer(status, {}, json.dumps({"error": {"message": message}}).encode())
     sent = Dialect("m", {}).fields(ASKED)

@@ -199,7 +199,7 @@ def test_everything_else_is_about_the_provider(status: int) -> None:
 
 
 @pytest.mark.parametrize("nothing", ["", {}, None, False, {"message": "", "type": "", "code": None}])
-def test_an_empty_error_beside_an_answer_is_none(nothing: object) -> None:
+def test_an_empty_error_next_to_an_answer_is_none(nothing: object) -> None:
     """One-api and others send the field in every answer."""
     body = {"error": nothing, "choices": [{"message": {"content": "Blue."}}], "base_resp": {"status_code": 0}}
     assert read(Answer(200, {}, json.dumps(body).encode()), ASKED, ()).text == "Blue."

@@ -128,7 +128,7 @@ async def test_a_named_wait_counts_for_nothing_while_calls_run() -> None:
 
 
 @in_virtual_time
-async def test_a_wait_that_outlasts_the_caller_is_told_at_once() -> None:
+async def test_a_wait_that_outlasts_the_caller_fails_at_once() -> None:
     """Where nothing will be sent before the caller's deadline, the caller hears so now, and for how long."""
     bench = Bench(Script(refusal(retry_after=30.0)))
     started = bench.now()
