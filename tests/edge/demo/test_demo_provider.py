@@ -356,7 +356,7 @@ async def test_no_text_and_no_key_is_logged(caller: Caller, caplog: pytest.LogCa
 
 
 async def test_a_bound_socket_is_taken_over() -> None:
-    """Whoever picks the port beforehand hands in the socket."""
+    """A test that picks the port beforehand hands in the socket."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
         async with serve(sock=sock.dup()) as demo, aiohttp.ClientSession() as session:

@@ -304,7 +304,7 @@ async def test_a_refused_caller_whose_body_is_here_keeps_the_connection() -> Non
 
 
 async def test_bytes_are_reserved_from_the_declared_length() -> None:
-    """QUEUE_BYTES holds before a body is read: who sends nothing yet has his bytes taken all the same."""
+    """QUEUE_BYTES holds before a body is read: its bytes are taken before the caller sends them."""
     async with running(MAX_BODY_BYTES="2048", QUEUE_BYTES="3000") as sidecar, await sidecar.call() as first:
         await first.say(head("Content-Type: application/json", "Content-Length: 2000", "Expect: 100-continue"))
         assert (await first.hear()).status == 100

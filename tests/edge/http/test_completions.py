@@ -198,7 +198,7 @@ async def test_without_a_token_set_whatever_moodle_sends_is_taken() -> None:
 
 
 async def test_leaving_frees_the_slot() -> None:
-    """A caller who closes his connection ends the provider's call."""
+    """A caller who closes the connection ends the provider's call."""
     upstream = HeldUpstream(held=True)
     async with running(upstream) as sidecar:
         caller = await sidecar.call()

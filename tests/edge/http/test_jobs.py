@@ -444,7 +444,7 @@ async def test_a_redis_that_is_away_is_said_so_in_time(how: str) -> None:
 
 
 async def test_draining_takes_no_jobs_and_still_reports_them() -> None:
-    """Who collects gets his results while others go; who enqueues goes to the next process."""
+    """A caller who collects gets the results while others go; one who enqueues goes to the next process."""
     async with desk() as doors:
         job_id = (await doors.post(text())).json["job_id"]
         doors.engine.drain(60)

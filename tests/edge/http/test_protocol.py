@@ -102,7 +102,7 @@ async def test_a_refused_caller_who_goes_on_sending_reads_the_answer() -> None:
 
 
 async def test_what_a_refused_caller_goes_on_sending_is_taken_for_a_while_only() -> None:
-    """After the linger time the connection is closed, whoever still sends."""
+    """After the linger time the connection is closed, even while the caller still sends."""
     async with (
         running(timings={"linger_seconds": 0.05}, MAX_BODY_BYTES="2048") as sidecar,
         await sidecar.call() as caller,

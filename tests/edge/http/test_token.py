@@ -60,7 +60,7 @@ async def test_a_missing_or_wrong_token_is_401(header: str) -> None:
 
 
 async def test_beyond_loopback_the_token_is_required() -> None:
-    """Whoever reaches the port from outside must know it, whatever AI_REQUIRE_TOKEN says."""
+    """A caller from outside must know it, whatever AI_REQUIRE_TOKEN says."""
     async with running(SIDECAR_TOKEN=TOKEN, HOST="0.0.0.0") as sidecar:
         assert (await sidecar.ask(post())).status == 401
         assert (await sidecar.ask(post(b"{}", f"Authorization: Bearer {TOKEN}"))).json["code"] == "invalid_request"

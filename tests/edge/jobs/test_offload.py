@@ -60,7 +60,7 @@ class House:
         self.sidecar = Sidecar(listening, self.engine, self.here)
 
     async def work(self) -> None:
-        """Hire a worker, whom the sidecar knows of from now on."""
+        """Register a worker, so that the sidecar knows of it from now on."""
         await self._stack.enter_async_context(self.worker)
         store = await self.worker.enter_async_context(jobs_of(**self.named))
         benches = job_handlers(settings_of(**self.named), self.there, store)
@@ -163,7 +163,7 @@ async def test_at_the_deadline_the_job_goes_on_and_is_there_for_the_next_try() -
 
 
 async def test_a_joiner_with_less_time_gets_the_job_id() -> None:
-    """His deadline passes and the first one's does not."""
+    """The joiner's deadline passes and the first caller's does not."""
     async with house() as home:
         await home.work()
         home.there.gate.clear()
@@ -264,7 +264,7 @@ async def test_a_redis_that_went_away_unnoticed_costs_nothing_but_moments(how: s
 
 @pytest.mark.parametrize("how", ["stopped", "silent", "no worker"])
 async def test_what_was_enqueued_is_made_here_where_redis_or_the_worker_goes(how: str) -> None:
-    """The caller has his answer before his deadline, not a timeout."""
+    """The caller has the answer before the deadline, not a timeout."""
     async with house(lost=0.5) as home:
         home.offload._limit = 1.0
         await home.work()

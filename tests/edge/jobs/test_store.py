@@ -58,7 +58,7 @@ async def test_the_same_request_is_the_same_job(store: JobStore) -> None:
 
 
 async def test_two_processes_at_once_make_one_job_each(server: Valkey, store: JobStore) -> None:
-    """Whoever comes first enqueues, the other joins, whatever the interleaving."""
+    """The first one enqueues, the other joins, whatever the interleaving."""
     requests = [lecture(number) for number in range(20)]
     async with jobs_of(REDIS_URL=server.url) as other:
         mine, theirs = await asyncio.gather(store.enqueue(requests), other.enqueue(requests[::-1]))
@@ -186,7 +186,7 @@ async def test_only_one_runs_a_job(store: JobStore) -> None:
 
 
 async def test_who_did_not_hear_that_it_began_begins_again(store: JobStore) -> None:
-    """The same owner finds his own lease, and no restart is counted."""
+    """The same owner finds its own lease, and no restart is counted."""
     [job] = await store.enqueue([lecture(1)])
     [name] = await store.redis.zrange(store.names.queue("night"), 0, -1)
     begin = Runs(store, keep_seconds=60).begin

@@ -280,7 +280,7 @@ async def test_a_hundred_jobs_of_other_workers_hide_none(store: JobStore) -> Non
 async def test_an_outage_longer_than_the_lease_loses_nothing(
     server: Valkey, store: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two workers and a Redis that comes back when no lease holds any more: one of them ends the job, whoever it is."""
+    """Two workers and a Redis that comes back when no lease holds any more: either of them ends the job."""
     for module in (runs, handler, arq_consumer):
         monkeypatch.setattr(module, "LEASE_SECONDS", 0.5)
     monkeypatch.setattr(handler, "RENEW_SECONDS", 0.1)

@@ -274,7 +274,7 @@ async def test_a_dripping_answer_ends_at_the_deadline(adapter: Adapter, demo: De
 
 
 async def test_a_cancelled_call_frees_the_provider(adapter: Adapter, demo: Demo) -> None:
-    """Whoever leaves takes the model call along, and the next caller is served."""
+    """A caller who leaves takes the model call along, and the next caller is served."""
     demo.behave(stall=1)
     async with opened(adapter, demo.url) as upstream:
         task = asyncio.create_task(asking(upstream))

@@ -344,7 +344,7 @@ def test_an_old_python3_does_not_hide_a_newer_python(site: Site) -> None:
 
 
 def test_a_named_python_is_the_only_one_tried(site: Site) -> None:
-    """Whoever names one wants to hear that it will not do."""
+    """A named one that will not do is reported."""
     site.python()
     old = site.python("old-python", "3.8.18")
 

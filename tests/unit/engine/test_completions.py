@@ -39,7 +39,7 @@ def code(answer: bytes | SidecarError) -> str:
 
 @in_virtual_time
 async def test_three_hundred_who_may_share_are_one_call() -> None:
-    """Bodies that differ in their user alone; whoever joined has given his place back."""
+    """Bodies that differ in their user alone; a caller that joined has given its place back."""
     upstream = HeldUpstream(text="Já, “ja”.", held=True)
     completions = over(upstream)
     shapes: list[Completion] = []

@@ -88,7 +88,7 @@ async def test_the_last_one_to_leave_ends_the_work() -> None:
 
 
 async def test_a_newcomer_as_the_last_one_leaves_gets_an_answer() -> None:
-    """He starts a flight of his own instead of boarding the one that is being cancelled."""
+    """The caller starts a new flight instead of joining the one that is being cancelled."""
     flights, work = flights_of(), Work()
     leaver = asyncio.create_task(flights.share(b"k", work, deadline=FAR))
     await settle()
@@ -102,7 +102,7 @@ async def test_a_newcomer_as_the_last_one_leaves_gets_an_answer() -> None:
 
 
 async def test_a_flight_has_its_latest_waiters_deadline() -> None:
-    """A joiner with more time gives the work more time; when he leaves it is gone again."""
+    """A joiner with more time gives the work more time; when the joiner leaves, that time is gone again."""
     flights, work = flights_of(), Work()
     early = asyncio.create_task(flights.share(b"k", work, deadline=Deadline(10.0)))
     await settle()
@@ -172,7 +172,7 @@ async def test_the_same_request_after_the_answer_gets_another() -> None:
 
 
 async def test_callers_without_a_name_share_the_cache() -> None:
-    """Who does not say who he is cannot be told from others, so he gets the kept answer."""
+    """A caller without a name looks like every other, and so gets the cached answer."""
     flights, work = flights_of(), Work()
     work.gate.set()
     await flights.share(b"k", work, deadline=FAR)

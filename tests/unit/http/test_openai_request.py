@@ -109,7 +109,7 @@ def test_any_json_is_a_call_or_a_clear_refusal(body: Any) -> None:
 
 
 def test_an_action_says_what_may_be_shared() -> None:
-    """Moodle's own names for the three, in any case; whoever mistypes one has a plain request."""
+    """Moodle's own names for the three, in any case; a mistyped one makes a plain request."""
     assert {name for name, policy in POLICIES.items() if policy.shared} == {
         *("summarize", "summarise", "summarise_text", "explain", "explain_text", "analyze", "analyse")
     }

@@ -42,7 +42,7 @@ def test_extra_body_is_merged_and_a_null_in_it_removes() -> None:
 
 
 def test_a_calls_own_fields_come_over_extra_body() -> None:
-    """A raw completion's caller knows best; his nulls are sent as they are."""
+    """A raw completion's caller knows best; its nulls are sent as they are."""
     merged = fields({"top_p": 0.5, "seed": 1}, extra={"top_p": 1, "stop": None})
     assert merged == {"model": "m", "messages": [], "max_tokens": 7, "top_p": 1, "seed": 1, "stop": None}
 

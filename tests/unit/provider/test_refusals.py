@@ -185,7 +185,7 @@ def test_a_model_that_a_caller_chose_and_may_not_have_is_nobody_elses_matter() -
     [(403, "Blocked: "), (429, "Busy with: "), (400, "Cannot read: ")],
 )
 def test_a_callers_text_is_no_word_of_the_provider(status: int, message: str) -> None:
-    """Who writes of keys and quotas cannot make the sidecar believe that his school's are gone."""
+    """A user who writes of keys and quotas cannot make the sidecar believe that the school's are gone."""
     text = "insufficient quota, the credit balance is too low and my API key is wrong"
     call = Call(messages=[{"role": "user", "content": text}], max_tokens=1)
     assert refused(error(message + text), status, call=call).scope == ("capacity" if status == 429 else "request")

@@ -98,7 +98,7 @@ def test_a_warm_class_within_the_limit_is_never_refused() -> None:
 
 
 class InTrouble(SimulatedProvider):
-    """Refuses one call in ten, whoever sends it."""
+    """Refuses one call in ten, of any caller."""
 
     async def complete(self, call: Call, *, deadline: float) -> Completion:
         if self._random.random() < 0.1:

@@ -63,7 +63,7 @@ async def test_refusals_use_nothing_up() -> None:
 
 @in_virtual_time
 async def test_a_refused_call_keeps_its_turn() -> None:
-    """Whoever was next stays next: the callers behind do not overtake a call that the provider refused."""
+    """The next caller stays next: the callers behind do not overtake a call that the provider refused."""
     bench = Bench(Script(refusal(), OK, seconds=0.1), concurrency=1)
     await asyncio.gather(*bench.asked(3))
     assert bench.script.users == ["user 0", "user 0", "user 1", "user 2"]

@@ -229,7 +229,7 @@ def test_what_one_text_is_to_blame_for_shrinks_nothing(failure: RateLimited | Up
 
 
 def test_a_provider_that_is_down_gets_one_call_at_a_time() -> None:
-    """Whoever is let in finds out whether it still is; a second one waits for that."""
+    """The call that is let in finds out whether it still is; a second one waits for that."""
     provider = Provider()
     for _ in range(5):
         provider.send()
