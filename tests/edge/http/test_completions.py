@@ -1,4 +1,4 @@
-"""Promises of the OpenAI-compatible door: its addresses, what the provider is asked, what is shared, who is asked."""
+"""Promises of the OpenAI-compatible routes: its addresses, what the provider is asked, what is shared, who is asked."""
 
 import asyncio
 import base64

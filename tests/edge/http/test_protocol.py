@@ -243,9 +243,9 @@ async def test_a_fault_in_a_route_is_internal() -> None:
     async def faulty(_request: Arrival) -> web.Response:
         raise ValueError("canary")
 
-    door = Route("faulty", {"GET": faulty})
+    route = Route("faulty", {"GET": faulty})
     async with (
-        serving(application(Routes({"/faulty": door}), engine_of(settings_of(), HeldUpstream()))) as (host, port),
+        serving(application(Routes({"/faulty": route}), engine_of(settings_of(), HeldUpstream()))) as (host, port),
         await Caller.connect(host, port) as caller,
     ):
         for _ in range(2):
