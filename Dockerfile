@@ -1,5 +1,5 @@
 # The sidecar in a small image: built from the lock with its hashes, run without root, nothing written at run time.
-# It holds no secret and sets no variable of the sidecar's: HOST stays 127.0.0.1 unless whoever starts it says more.
+# It holds no secret and sets no variable of the sidecar's: HOST stays 127.0.0.1 unless it is set at the start.
 FROM python:3.13-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/sidecar
@@ -8,7 +8,7 @@ RUN /opt/sidecar/bin/pip install --no-cache-dir --require-hashes --only-binary :
 COPY pyproject.toml README.md LICENSE ./
 COPY sidecar sidecar
 COPY worker worker
-# pip compiles the bytecode. What only builds is not shipped: setuptools' hook would also slow every start.
+# pip compiles the bytecode. Build tools are removed: setuptools' hook would also slow every start.
 RUN /opt/sidecar/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
     && /opt/sidecar/bin/pip uninstall --yes setuptools pip
 COPY deploy/healthcheck.py /opt/sidecar/healthcheck.py

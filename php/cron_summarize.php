@@ -6,13 +6,13 @@
  *   php cron_summarize.php enqueue texts.jsonl > jobs.jsonl
  *   php cron_summarize.php collect jobs.jsonl --wait=3600 > summaries.jsonl
  *
- * texts.jsonl has one JSON object a line: "content", and if you like "action" (summarize), "context", "user_id" and "ref",
- * any word of yours that comes back with the summary. `-` or no file is standard input. jobs.jsonl has
+ * texts.jsonl has one JSON object a line: "content", and optionally "action" (summarize), "context", "user_id" and "ref",
+ * a mark of your own that comes back with the summary. `-` or no file is standard input. jobs.jsonl has
  * {"ref", "job_id", "status"} a line, summaries.jsonl the same with "data" or "error" and "code", in the same order.
  * Running `enqueue` twice is free: the same text is the same job. `collect` waits --wait seconds (0: one look).
  *
- * Where the sidecar is and its token say OPENAI_SIDECAR_HTTP_URL and OPENAI_SIDECAR_TOKEN.
- * Exit code: 0, or 1 where a job failed, is unknown or not ready, or the sidecar refused (stderr says why), or 2 for a wrong call.
+ * OPENAI_SIDECAR_HTTP_URL and OPENAI_SIDECAR_TOKEN have the sidecar's address and token.
+ * Exit code: 0, or 1 if a job failed, is unknown or not ready, or the sidecar refused (stderr says why), or 2 for wrong usage.
  */
 
 declare(strict_types=1);
@@ -26,7 +26,7 @@ require_once __DIR__ . '/sidecar.php';
 if (PHP_SAPI !== 'cli') {
     exit(2);
 }
-// Complaints of PHP's own belong to stderr: stdout holds the lines that are asked for.
+// PHP's own messages go to stderr: stdout holds the resulting lines only.
 ini_set('display_errors', 'stderr');
 exit(main(array_slice($argv, 1)));
 
@@ -50,7 +50,7 @@ function main(array $words): int
     }
     $file = $files[0] ?? '-';
     $lines = @fopen($file === '-' ? 'php://stdin' : $file, 'rb');
-    if ($lines === false || is_dir($file)) { // PHP opens folders too, and reads nothing
+    if ($lines === false || is_dir($file)) { // fopen() succeeds for folders too
         return wrong("{$file} cannot be read");
     }
     $key = $verb === 'enqueue' ? 'content' : 'job_id';
@@ -77,7 +77,7 @@ function enqueue(Communicator $sidecar, array $entries): int
     foreach ($jobs as $number => $job) {
         say(named($entries[$number]) + ['job_id' => $job->id, 'status' => $job->status->value]);
     }
-    return told($jobs, count($entries) - count($jobs), 'not enqueued') ? 0 : 1;
+    return report($jobs, count($entries) - count($jobs), 'not enqueued') ? 0 : 1;
 }
 
 /** @param list<array<string, mixed>> $entries */
@@ -96,7 +96,7 @@ function collect(Communicator $sidecar, array $entries, float $wait): int
         $result = $complete ? ['data' => $job->data] : array_filter(['error' => $job?->error, 'code' => $job?->code]);
         say(named($entry) + ['job_id' => $entry['job_id'], 'status' => ($job?->status ?? JobStatus::Unknown)->value] + $result);
     }
-    return told($jobs, $missing, 'without a summary') ? 0 : 1;
+    return report($jobs, $missing, 'without a summary') ? 0 : 1;
 }
 
 /**
@@ -114,8 +114,8 @@ function say(array $entry): void
     echo json_encode($entry, JSON_INVALID_UTF8_SUBSTITUTE | JSON_UNESCAPED_UNICODE | JSON_UNESCAPED_SLASHES), "\n";
 }
 
-/** Whether all went well; else stderr says what did not. */
-function told(Jobs $jobs, int $missing, string $what): bool
+/** Writes failures to stderr; returns whether there were none. */
+function report(Jobs $jobs, int $missing, string $what): bool
 {
     if ($jobs->failure !== null) {
         fwrite(STDERR, rtrim("{$jobs->code}: {$jobs->error} {$jobs->detail}") . "\n");

@@ -5,24 +5,24 @@ declare(strict_types=1);
 namespace MoodleSidecar;
 
 /**
- * Runs the sidecar's command for one request: no shell, a time limit that works, both outputs drained together.
+ * Runs the sidecar's command for one request, without a shell, within a time limit; reads both outputs together.
  *
- * Secrets travel in the environment: arguments show in the process list.
+ * Secrets travel in the environment: arguments are visible in the process list.
  */
 final class Child
 {
     private const LARGEST_REPLY = 16 * 1024 * 1024;
-    private const STDERR_KEPT = 4096;
+    private const STDERR_BYTES = 4096;
     private const PIECE = 65536;
     /** Seconds that the process may take to end after its reply. */
     private const FAREWELL = 0.5;
-    /** The exit code of a process that could not become the program. */
+    /** Exit code of a process that could not execute the program. */
     private const CANNOT_RUN = 127;
     private const SIGKILL = 9;
 
     /**
      * @param list<string> $command
-     * @param array<string, string> $environment all that the process sees
+     * @param array<string, string> $environment the whole environment of the process
      */
     public function __construct(
         private readonly array $command,
@@ -30,7 +30,7 @@ final class Child
     ) {
     }
 
-    /** @param float $seconds in all; what is not there by then is killed */
+    /** @param float $seconds in all; a process that takes longer is killed */
     public function ask(string $line, float $seconds): Reply
     {
         $missing = $this->missing();
@@ -68,14 +68,14 @@ final class Child
         return Reply::failed(Failure::ProcessFailed, trim("exit code {$code}. {$complaint}"), Via::Process);
     }
 
-    /** Why there is nothing to start; blank where there is. */
+    /** Returns why the program cannot be started; blank if it can. */
     private function missing(): string
     {
         $program = $this->command[0] ?? '';
         if (!function_exists('proc_open')) {
             return 'proc_open is disabled in this PHP';
         }
-        // Under open_basedir PHP may not look, but may start it all the same.
+        // Under open_basedir, is_executable() fails for programs that proc_open() starts all the same.
         if ($program === '' || (!ini_get('open_basedir') && str_contains($program, '/') && !is_executable($program))) {
             return "there is no program {$program} that this user may run";
         }
@@ -83,10 +83,10 @@ final class Child
     }
 
     /**
-     * Sends the line and hears the reply's, with whatever else is said meanwhile.
+     * Sends the line and reads the reply's line and stderr.
      *
      * @param array<int, resource> $pipes closed at the end
-     * @return array{string|null, string} the first line of stdout, null where it did not come in time; and of stderr the start
+     * @return array{string|null, string} the first line of stdout, null if it did not come in time; the start of stderr
      */
     private static function talk(array $pipes, string $line, float $until): array
     {
@@ -109,7 +109,7 @@ final class Child
             foreach ($write as $pipe) {
                 $taken = @fwrite($pipe, substr($line, $sent, self::PIECE));
                 $sent += (int) $taken;
-                if ($taken === false || $sent >= strlen($line)) { // it reads no more, or has all
+                if ($taken === false || $sent >= strlen($line)) { // the process reads no more, or has all
                     fclose($pipe);
                     unset($pipes[0]);
                 }
@@ -120,7 +120,7 @@ final class Child
                     unset($pipes[$pipe === $stdout ? 1 : 2]);
                     $whole = $whole || $pipe === $stdout;
                 } elseif ($pipe === $stderr) {
-                    $complaint .= substr($piece, 0, self::STDERR_KEPT - strlen($complaint));
+                    $complaint .= substr($piece, 0, self::STDERR_BYTES - strlen($complaint));
                 } elseif (!$whole) {
                     $said .= $piece;
                     if (str_contains($piece, "\n")) {
@@ -140,7 +140,7 @@ final class Child
      * Ends the process, by force after $until.
      *
      * @param resource $process
-     * @return int|null the exit code; null where force was needed
+     * @return int|null the exit code; null if force was needed
      */
     private static function end($process, float $until): ?int
     {

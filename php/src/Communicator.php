@@ -5,22 +5,22 @@ declare(strict_types=1);
 namespace MoodleSidecar;
 
 /**
- * Asks the sidecar: over HTTP, or by a process of its own where nothing answers there.
+ * Sends requests to the sidecar over HTTP, or runs it as a one-shot process if no connection can be made.
  *
- * A request that fails is a typed failure, never an exception. The process is started only where no connection came
- * about (refused, no such host, connect timeout). After a reply, whatever it says, and after a request that ran out of
- * time, it is not: else a burst would become as many processes, and one click two bills.
+ * A request that fails is a typed failure, never an exception. The process is started only if there was no connection
+ * (refused, no such host, connect timeout). After any reply or a timeout it stays unused: otherwise a burst would become
+ * as many processes, and one click would be billed twice.
  */
 final class Communicator
 {
     public const URL = 'http://127.0.0.1:8081/ai';
     public const COMMAND = ['/bitnami/moodle/openai-sidecar/openai-moodle-sidecar', '--stdio'];
-    /** The most requests that POST /jobs takes at once, and a size well below what it takes. */
+    /** The most requests that POST /jobs accepts at once, and a size in bytes well below its limit. */
     private const MOST_AT_ONCE = 1000;
     private const BYTES_AT_ONCE = 16 * 1024 * 1024;
     private const LEAST_FOR_PROCESS = 1.0;
     private const JSON = JSON_INVALID_UTF8_SUBSTITUTE | JSON_UNESCAPED_UNICODE | JSON_UNESCAPED_SLASHES;
-    /** What a process is told, where this one was told it. HTTP_MODE is not: a request's header can set it under CGI. */
+    /** Variables passed on to the process, if set. HTTP_MODE is left out: under CGI a request's header can set it. */
     private const PASSED_ON = [
         'PATH', 'LANG', 'OPENAI_API_KEY', 'OPENAI_API_KEY_FILE', 'OPENAI_BASE_URL', 'OPENAI_MODEL', 'MAX_TOKENS',
         'SUMMARIZE_THRESHOLD', 'CONTEXT_TOKENS', 'EXTRA_BODY', 'SEND_USER', 'USER_SECRET', 'USER_SECRET_FILE',
@@ -29,13 +29,13 @@ final class Communicator
     ];
 
     /**
-     * @param string $url the sidecar's /ai; /jobs is looked for beside it
+     * @param string $url the sidecar's /ai; /jobs is next to it
      * @param float $timeout seconds that a request takes at most, the fallback included; enqueue() and status() make one
-     *        for each thousand, collect() one for each look
+     *        request for each thousand, collect() one for each look
      * @param float $connectTimeout seconds of these for connecting
-     * @param string $token the sidecar's SIDECAR_TOKEN, where it asks for one
+     * @param string $token the sidecar's SIDECAR_TOKEN, if it requires one
      * @param list<string>|null $command the fallback and its arguments; null for none
-     * @param array<string, string> $environment the fallback's settings, such as OPENAI_API_KEY, over what is passed on
+     * @param array<string, string> $environment the fallback's settings, such as OPENAI_API_KEY; they override variables passed on
      */
     public function __construct(
         private readonly string $url = self::URL,
@@ -48,7 +48,7 @@ final class Communicator
     }
 
     /**
-     * As the variables say: OPENAI_SIDECAR_HTTP_URL, OPENAI_SIDECAR_HTTP_TIMEOUT, OPENAI_SIDECAR_CONNECT_TIMEOUT,
+     * Configured by the variables OPENAI_SIDECAR_HTTP_URL, OPENAI_SIDECAR_HTTP_TIMEOUT, OPENAI_SIDECAR_CONNECT_TIMEOUT,
      * OPENAI_SIDECAR_TOKEN, and OPENAI_SIDECAR_COMMAND (a path, or `none` for no fallback). Blank means unset.
      *
      * @param array<string, string> $environment as with the constructor
@@ -72,29 +72,29 @@ final class Communicator
         );
     }
 
-    /** An answer to what the user asks; $context is the text that it is about. */
+    /** Answers the user's question; $context is the text that it is about. */
     public function chat(string $content, string $context = '', int|string|null $userId = null): Reply
     {
         return $this->ask(['action' => 'chat', 'content' => $content, 'context' => $context, 'user_id' => $userId]);
     }
 
-    /** A summary of the text. */
+    /** Summarizes the text. */
     public function summarize(string $content, int|string|null $userId = null): Reply
     {
         return $this->ask(['action' => 'summarize', 'content' => $content, 'user_id' => $userId]);
     }
 
-    /** What the text teaches, how difficult it is, and how it could be better. */
+    /** Analyzes the text: what it teaches, its difficulty, and possible improvements. */
     public function analyze(string $content, int|string|null $userId = null): Reply
     {
         return $this->ask(['action' => 'analyze', 'content' => $content, 'user_id' => $userId]);
     }
 
     /**
-     * Leaves requests to be worked on later.
+     * Enqueues requests as jobs.
      *
-     * A thousand go at once, and of these all or none are taken; where a later thousand fails, the jobs of those before
-     * are in the result beside the failure. Enqueuing the same again is free: it gives the same jobs.
+     * A thousand go at once, and of these all or none are accepted; if a later thousand fails, the jobs of those before
+     * are in the result together with the failure. Enqueuing the same again is free: it gives the same jobs.
      *
      * @param iterable<string|array{action?: string, content: string, context?: string|null, user_id?: int|string|null}> $requests
      *        a text is summarized
@@ -116,7 +116,7 @@ final class Communicator
     }
 
     /**
-     * How the jobs are doing, with the results of those that are complete.
+     * Returns the state of the jobs, with the results of those that are complete.
      *
      * @param list<string> $ids
      */
@@ -129,8 +129,8 @@ final class Communicator
                 $known[$job->id] = $job;
             }
             if ($reply !== null) {
-                $told = array_filter($ids, static fn (string $id): bool => isset($known[$id]));
-                return Jobs::stopped(array_map(static fn (string $id): Job => $known[$id], array_values($told)), $reply);
+                $found = array_filter($ids, static fn (string $id): bool => isset($known[$id]));
+                return Jobs::stopped(array_map(static fn (string $id): Job => $known[$id], array_values($found)), $reply);
             }
         }
         return new Jobs(array_map(
@@ -140,7 +140,7 @@ final class Communicator
     }
 
     /**
-     * Waits until every job has ended; after $seconds no look begins. Failures that pass are waited out.
+     * Waits until every job has ended; after $seconds no look begins. Temporary failures are retried.
      *
      * @param list<string> $ids
      * @param float $pause seconds between two looks
@@ -150,8 +150,8 @@ final class Communicator
         $until = self::now() + $seconds;
         $ended = [];
         do {
-            $asked = array_values(array_filter($ids, static fn (string $id): bool => !isset($ended[$id])));
-            $seen = $this->status($asked);
+            $pending = array_values(array_filter($ids, static fn (string $id): bool => !isset($ended[$id])));
+            $seen = $this->status($pending);
             $open = [];
             foreach ($seen as $job) {
                 $job->status->ended() ? $ended[$job->id] = $job : $open[$job->id] = $job;
@@ -163,12 +163,12 @@ final class Communicator
             usleep((int) ($pause * 1e6));
         } while (true);
         $known = $ended + $open;
-        $told = array_values(array_filter($ids, static fn (string $id): bool => isset($known[$id])));
-        $jobs = array_map(static fn (string $id): Job => $known[$id], $told);
+        $found = array_values(array_filter($ids, static fn (string $id): bool => isset($known[$id])));
+        $jobs = array_map(static fn (string $id): Job => $known[$id], $found);
         return new Jobs($jobs, $seen->failure, $seen->error, $seen->code, $seen->detail);
     }
 
-    /** @return array<string, mixed> what may be shown: neither the token nor the environment */
+    /** @return array<string, mixed> the properties without secrets: the token and the environment are left out */
     public function __debugInfo(): array
     {
         return ['timeout' => $this->timeout, 'connectTimeout' => $this->connectTimeout, 'command' => $this->command];
@@ -201,7 +201,7 @@ final class Communicator
                 $found[$name] = $value;
             }
         }
-        // It is to answer before it is killed: what it has paid for by then would be lost.
+        // The process must answer before it is killed: otherwise an answer already paid for would be lost.
         $own = ['REQUEST_TIMEOUT' => number_format(max($left - max(2.0, $left / 5), $left / 2), 3, '.', '')];
         return $own + $this->environment + $found;
     }

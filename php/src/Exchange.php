@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace MoodleSidecar;
 
-/** One HTTP request, and how far it came. */
+/** The outcome of one HTTP request. */
 final class Exchange
 {
     /**
@@ -20,7 +20,7 @@ final class Exchange
     ) {
     }
 
-    /** The reply that this is, whatever the status; a failure of ours where it is none. */
+    /** Returns the sidecar's reply, whatever the status, or a failure if the body is none. */
     public function reply(): Reply
     {
         if (!$this->reached) {

@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace MoodleSidecar;
 
-/** Why there is no answer. The values are the sidecar's codes; those that begin with `sidecar_` are said here, in PHP. */
+/** The kinds of failure. The values are the sidecar's codes; those that begin with `sidecar_` come from PHP itself. */
 enum Failure: string
 {
     case InvalidJson = 'invalid_json';
@@ -25,15 +25,15 @@ enum Failure: string
     case NotFound = 'not_found';
     case JobsUnavailable = 'jobs_unavailable';
 
-    /** Nothing answered: no HTTP, and no process could be started. The request was not sent. */
+    /** No HTTP connection, and no process could be started. The request was not sent. */
     case NotReached = 'sidecar_not_reached';
-    /** It was reached, but did not answer in time or broke off. It may have worked, and may have been paid for. */
+    /** The sidecar was reached, but did not answer in time or broke off. The request may have been billed. */
     case NoReply = 'sidecar_no_reply';
-    /** What answered is not the sidecar, or stands before it. */
+    /** The reply is not the sidecar's; it may come from a proxy in front of it. */
     case BadReply = 'sidecar_bad_reply';
-    /** The process ended without a reply, as it does for settings that make no sense. */
+    /** The process ended without a reply, as it does for invalid settings. */
     case ProcessFailed = 'sidecar_process_failed';
-    /** A code that this version does not know; the reply's `code` has it. */
+    /** A code unknown to this version; the reply's `code` has it. */
     case Other = 'other';
 
     public static function of(string $code): self
@@ -41,7 +41,7 @@ enum Failure: string
         return self::tryFrom($code) ?? self::Other;
     }
 
-    /** Whether the same request may succeed a little later, with nothing changed by anybody. */
+    /** Returns whether the same request may succeed a little later, with nothing changed. */
     public function passing(): bool
     {
         return match ($this) {
@@ -52,7 +52,7 @@ enum Failure: string
         };
     }
 
-    /** What a person may read where the sidecar itself said nothing. */
+    /** Returns a sentence for the user if the sidecar itself sent none. */
     public function sentence(): string
     {
         return match ($this) {

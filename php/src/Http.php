@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace MoodleSidecar;
 
-/** Posts JSON with curl, each time on a connection of its own: a kept one that broke would be a request sent twice. */
+/** Posts JSON with curl, each time on a new connection: curl would send a request again if a reused one broke. */
 final class Http
 {
     private const LARGEST_REPLY = 64 * 1024 * 1024; // the results of many jobs may come at once
@@ -36,7 +36,7 @@ final class Http
             CURLOPT_POSTFIELDS => $body,
             CURLOPT_HTTPHEADER => $sent,
             CURLOPT_FOLLOWLOCATION => false,
-            CURLOPT_NOSIGNAL => true, // without it, times under a second are not kept
+            CURLOPT_NOSIGNAL => true, // without it, curl ignores times under a second
             CURLOPT_CONNECTTIMEOUT_MS => self::milliseconds(min($this->connectTimeout, $seconds)),
             CURLOPT_TIMEOUT_MS => self::milliseconds($seconds),
             CURLOPT_HEADERFUNCTION => static function ($curl, string $line) use (&$headers): int {
@@ -58,12 +58,12 @@ final class Http
         return new Exchange(true, $status, $said, $wait);
     }
 
-    /** Whether curl came as far as a connection. Only where it did not is it sure that nobody works on the request. */
+    /** Returns whether curl made a connection. Only without one is it certain that the request was not sent. */
     private static function reached(\CurlHandle $curl): bool
     {
         return match (curl_errno($curl)) {
             CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_CONNECT => false,
-            // Times out before or after connecting; a scheme can be wrong, or an answer (of HTTP/0.9, as curl takes it).
+            // A timeout can come before or after connecting; the scheme can be wrong, or an answer (as HTTP/0.9 to curl).
             CURLE_OPERATION_TIMEDOUT, CURLE_UNSUPPORTED_PROTOCOL, CURLE_URL_MALFORMAT
                 => curl_getinfo($curl, CURLINFO_CONNECT_TIME_T) > 0,
             default => true,

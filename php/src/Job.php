@@ -4,13 +4,13 @@ declare(strict_types=1);
 
 namespace MoodleSidecar;
 
-/** One job as the sidecar last told of it. */
+/** One job as the sidecar last reported it. */
 final class Job
 {
     /**
      * @param string $data the result, once complete; as with a reply, escape it
-     * @param string $error why it failed, for a person
-     * @param int|null $partsDone how many parts of a long text are summarized, of $partsTotal
+     * @param string $error why the job failed, for the user
+     * @param int|null $partsDone number of parts of a long text that are summarized, of $partsTotal
      */
     public function __construct(
         public readonly string $id,
@@ -24,7 +24,7 @@ final class Job
     }
 
     /**
-     * The job that an entry of a reply tells of; null where it tells of none.
+     * Returns the job in an entry of a reply; null if the entry has none.
      *
      * @param mixed $entry
      */

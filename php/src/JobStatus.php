@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace MoodleSidecar;
 
-/** Where a job is. */
+/** The states of a job. */
 enum JobStatus: string
 {
     case Queued = 'queued';
@@ -12,10 +12,10 @@ enum JobStatus: string
     case Complete = 'complete';
     case Failed = 'failed';
     case Cancelled = 'cancelled';
-    /** The sidecar does not know the id: never enqueued, expired or deleted. Enqueue the text again. */
+    /** The id is unknown to the sidecar: never enqueued, expired or deleted. Enqueue the text again. */
     case Unknown = 'unknown';
 
-    /** Whether asking again later could bring something else. */
+    /** Returns whether the status is final. */
     public function ended(): bool
     {
         return $this !== self::Queued && $this !== self::InProgress;

@@ -5,7 +5,7 @@ declare(strict_types=1);
 namespace MoodleSidecar;
 
 /**
- * What became of a list of jobs: those that the sidecar told of, in the order of the question, and why not all.
+ * The outcome of a list of jobs: those that the sidecar reported, in the order of the request, and the failure if some are missing.
  *
  * @implements \IteratorAggregate<int, Job>
  */
@@ -21,19 +21,19 @@ final class Jobs implements \Countable, \IteratorAggregate
     ) {
     }
 
-    /** @param list<Job> $jobs what was heard before the failure */
+    /** @param list<Job> $jobs the jobs reported before the failure */
     public static function stopped(array $jobs, Reply $reply): self
     {
         return new self($jobs, $reply->failure, $reply->error, $reply->code, $reply->detail);
     }
 
-    /** Whether nothing went wrong and every job has ended, well or not. */
+    /** Returns whether there was no failure and every job has ended, with or without success. */
     public function ended(): bool
     {
         return $this->failure === null && $this->open() === [];
     }
 
-    /** @return list<string> the ids of those that have not ended */
+    /** @return list<string> the ids of jobs that have not ended */
     public function open(): array
     {
         $open = array_filter($this->jobs, static fn (Job $job): bool => !$job->status->ended());

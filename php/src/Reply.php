@@ -4,17 +4,17 @@ declare(strict_types=1);
 
 namespace MoodleSidecar;
 
-/** What became of a request: an answer, or a failure with a code and a sentence. */
+/** The outcome of a request: an answer, or a failure with a code and a sentence. */
 final class Reply
 {
     /**
-     * @param string $data the model's words, as they came: escape them, or pass them through format_text()
-     * @param string $error one sentence that may be shown to a person; blank on success
+     * @param string $data the model's text, as it came: escape it, or pass it through format_text()
+     * @param string $error one sentence that may be shown to the user; blank on success
      * @param string $code the failure's code as it was sent; blank on success
-     * @param Via|null $via the way the reply came; null where nothing replied
-     * @param string|null $jobId the job that goes on where a long summary was not ready in time: ask again, or collect it
-     * @param int|null $retryAfter seconds after which asking again makes sense, where the sidecar said so
-     * @param string $detail for the log, never for a person's screen
+     * @param Via|null $via the transport of the reply; null without a reply
+     * @param string|null $jobId the job that goes on if a long summary was not ready in time: repeat the request, or collect it
+     * @param int|null $retryAfter seconds after which a retry makes sense, if the sidecar sent them
+     * @param string $detail for the log, never for the user's screen
      */
     private function __construct(
         public readonly bool $success,
@@ -29,16 +29,16 @@ final class Reply
     ) {
     }
 
-    /** A failure that is said here, in PHP. */
+    /** Builds a failure that PHP itself detected. */
     public static function failed(Failure $failure, string $detail = '', ?Via $via = null): self
     {
         return new self(false, '', $failure->sentence(), $failure, $failure->value, $via, detail: $detail);
     }
 
     /**
-     * The sidecar's reply.
+     * Builds the reply that the sidecar sent.
      *
-     * @param array<mixed> $said decoded, as {@see Reply::decoded()} gives it
+     * @param array<mixed> $said decoded by {@see Reply::decoded()}
      */
     public static function heard(array $said, Via $via, ?int $retryAfter = null, string $detail = ''): self
     {
@@ -61,7 +61,7 @@ final class Reply
     }
 
     /**
-     * The text as a reply of the sidecar's; null where it is none.
+     * Decodes the sidecar's reply; null if the text is none.
      *
      * @return array<mixed>|null
      */

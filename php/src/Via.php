@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace MoodleSidecar;
 
-/** The way a reply came. */
+/** The transport of a reply. */
 enum Via: string
 {
     case Http = 'http';

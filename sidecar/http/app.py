@@ -1,6 +1,6 @@
-"""From a request to its door, and from whatever goes wrong to a response: one wrapper around every route.
+"""The application: finds the route of each request and turns every error into a response.
 
-What a door does is its own file's; how a connection breaks is protocol.py's.
+The routes have files of their own; errors of the connection are protocol.py's.
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,24 +17,24 @@ from sidecar.http.router import Handler, Route, Routes
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-def application(doors: Routes, engine: Engine) -> Answer:
-    """What answers every request, from the doors by their path."""
+def application(routes: Routes, engine: Engine) -> Answer:
+    """Return the handler of every request, which finds the route by its path."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         assert isinstance(request, Arrival)  # noqa: S101 - Connections makes no other
-        door = doors.find(request.path)
+        route = routes.find(request.path)
         try:
-            response = await _handler(door, request)(request)
+            response = await _handler(route, request)(request)
         except SidecarError as exc:
-            engine.refused(exc, door=door.name, request_id=request.request_id)
-            response = door.refuse(exc)
+            engine.refused(exc, door=route.name, request_id=request.request_id)
+            response = route.refuse(exc)
         except ConnectionError:
             raise  # the caller left in the middle of a stream
         except Exception as exc:
             if request.transport is None:
-                raise  # the caller left, and with him what the handler stood on
+                raise  # the caller has left, and the error is a consequence of that
             events.fault("internal", exc, request_id=request.request_id)
-            response = door.refuse(InternalError())
+            response = route.refuse(InternalError())
         response.headers[REQUEST_ID] = request.request_id
         body = request.content
         if engine.admission.draining or not body.is_eof() or body.exception() is not None:
@@ -44,10 +44,10 @@ def application(doors: Routes, engine: Engine) -> Answer:
     return answer
 
 
-def _handler(door: Route, request: web.BaseRequest) -> Handler:
-    if not door.methods:
+def _handler(route: Route, request: web.BaseRequest) -> Handler:
+    if not route.methods:
         raise NotFound
-    handler = door.methods.get(request.method)
+    handler = route.methods.get(request.method)
     if handler is None:
-        raise WrongMethod(tuple(door.methods))
+        raise WrongMethod(tuple(route.methods))
     return handler

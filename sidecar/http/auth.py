@@ -1,4 +1,4 @@
-"""The token's guard: lets a request pass that carries the sidecar's token. Which routes ask for it, they decide."""
+"""Authentication by the sidecar's token. Each route decides whether it requires one."""
 
 import base64
 import binascii
@@ -14,29 +14,29 @@ API_KEY: Final = "api-key"
 
 
 class Guard:
-    """Knows the token, by its hash."""
+    """Checks requests for the token, of which only the hash stays in memory."""
 
     def __init__(self, token: str) -> None:
-        # Hashes have one length: how long a comparison takes tells nothing of the token.
+        # Hashes have one length: the time that a comparison takes reveals nothing of the token.
         self._expected = _digest(token.encode())
 
     def check(self, request: web.BaseRequest) -> None:
         """Raise `Unauthorized` unless `request` has the token: as Bearer, as the password of Basic, or as `api-key`.
 
-        Basic, because the deployed communicator's curl sends it for a URL with a user and a password in it; `api-key`,
-        because Azure's clients do.
+        The deployed communicator's curl sends Basic for a URL with a user and a password in it; Azure's clients send
+        `api-key`.
         """
-        shown = _shown(request.headers.get(hdrs.AUTHORIZATION, ""))
+        credential = _credential(request.headers.get(hdrs.AUTHORIZATION, ""))
         key = request.headers.get(API_KEY, "").strip().encode("utf-8", "surrogateescape")
-        # Both are looked at, whatever the first one was.
-        if not any([self._fits(shown), self._fits(key)]):
+        # Both are compared in every case, so that the time reveals nothing of the first one.
+        if not any([self._matches(credential), self._matches(key)]):
             raise Unauthorized
 
-    def _fits(self, shown: bytes) -> bool:
-        return hmac.compare_digest(_digest(shown), self._expected)
+    def _matches(self, credential: bytes) -> bool:
+        return hmac.compare_digest(_digest(credential), self._expected)
 
 
-def _shown(header: str) -> bytes:
+def _credential(header: str) -> bytes:
     scheme, _, rest = header.strip().partition(" ")
     text = rest.strip().encode("utf-8", "surrogateescape")
     if scheme.lower() == "bearer":

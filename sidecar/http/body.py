@@ -1,6 +1,6 @@
-"""How a body is read: declared as JSON, within bytes reserved before they are read, by a deadline.
+"""Reading of a body: declared as JSON, within bytes that are reserved first, by a deadline.
 
-What the body says is words' business.
+The schemas parse it.
 """
 
 import asyncio
@@ -14,15 +14,15 @@ from sidecar.engine.engine import Engine
 from sidecar.http.request import Arrival
 
 SILENCE_SECONDS: Final = 10.0
-"""How long a body may stand still; who only holds a connection open holds it no longer than one without headers."""
+"""Longest pause within a body: an idle caller holds a connection no longer than one that sends no headers."""
 STEP: Final = 64 * 1024
-"""Bytes reserved at a time for a body that does not say its length."""
+"""Bytes reserved at a time for a body of undeclared length."""
 
 _UTF8: Final = frozenset({"", "utf-8", "utf8"})
 
 
 def check_type(request: web.BaseRequest) -> None:
-    """Raise `UnsupportedMediaType` unless the body is declared as JSON in UTF-8, and as it is."""
+    """Raise `UnsupportedMediaType` unless the body is declared as JSON in UTF-8, uncompressed."""
     header = request.headers.get(hdrs.CONTENT_TYPE, "")
     if header != "application/json":  # the common case costs nothing
         essence, _, parameters = header.partition(";")
@@ -30,7 +30,7 @@ def check_type(request: web.BaseRequest) -> None:
             raise UnsupportedMediaType
         if _charset(parameters) not in _UTF8:
             raise UnsupportedMediaType("The request must be in UTF-8.")
-    # A small compressed body can unfold to gigabytes, and no caller of ours compresses.
+    # A small compressed body can decompress to gigabytes, and no known caller compresses.
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() != "identity":
         raise UnsupportedMediaType("The request must not be compressed.")
 
@@ -44,7 +44,7 @@ def _charset(parameters: str) -> str:
 
 
 def to_reserve(request: web.BaseRequest, limit: int) -> int:
-    """The bytes to reserve before the body is read; raises `TooLarge` where it says that it is over `limit`."""
+    """Return the bytes to reserve before the body is read; raise `TooLarge` for a declared length over `limit`."""
     try:
         declared = request.content_length
     except ValueError as exc:
@@ -57,10 +57,10 @@ def to_reserve(request: web.BaseRequest, limit: int) -> int:
 
 
 async def read_body(request: Arrival, engine: Engine, place: Place, *, limit: int, deadline: float) -> bytes:
-    """The body, of at most `limit` bytes; `place` then has its size reserved.
+    """Return the body, of at most `limit` bytes; `place` then has its size reserved.
 
-    Raises `TooLarge`, `Overloaded`, `BadHTTP`, `SlowRequest` at `deadline`, or `ShuttingDown` where the time to
-    drain is over.
+    Raises `TooLarge`, `Overloaded`, `BadHTTP`, `SlowRequest` at `deadline`, or `ShuttingDown` once the time to drain
+    is over.
     """
     content = request.content
     if content.is_eof():
@@ -79,10 +79,10 @@ async def read_body(request: Arrival, engine: Engine, place: Place, *, limit: in
 
 
 async def _invite(request: web.BaseRequest) -> None:
-    # Only now that it will be read: a caller who is refused need not send it at all.
+    # Sent only now that the body will be read: a caller that was refused before need not send the body.
     if request.version >= (1, 1) and request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # the final response is still to be sent
+        request.writer.output_size = 0  # an interim response does not count: the final one is still to be sent
 
 
 async def _receive(content: StreamReader, place: Place, limit: int) -> bytes:
@@ -90,7 +90,7 @@ async def _receive(content: StreamReader, place: Place, limit: int) -> bytes:
     _hold(place, len(part), limit)
     if content.at_eof():
         return part
-    # One growing buffer and no list of parts: a body in parts of two bytes must not cost twenty times its size.
+    # One growing buffer: in a list, a body in parts of two bytes would cost twenty times its size.
     body = bytearray(part)
     while part := await _next(content):
         _hold(place, len(body) + len(part), limit)

@@ -1,7 +1,4 @@
-"""A request as it arrived: when, under which id, from whom, and by when it must be answered.
-
-Nothing of a body is read here.
-"""
+"""Request metadata: time of arrival, id, origin and deadline. The body is read in body.py."""
 
 import re
 import secrets
@@ -16,16 +13,16 @@ _SECONDS: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
 
 class Arrival(web.BaseRequest):
-    """The library's request, with what our doors ask of it."""
+    """The library's request, with the metadata that the routes need."""
 
     arrived: float
-    """When the connection was accepted, or on a kept one the first byte came: a point on the monotonic clock."""
+    """Time on the monotonic clock: the connection's accept, or on a reused one the request's first byte."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        asked = self.headers.get(REQUEST_ID, "")
-        self.request_id = asked if _SANE_ID.fullmatch(asked) else secrets.token_hex(8)
-        """The caller's id for this request where it sent a sane one, else one of ours."""
+        proposed = self.headers.get(REQUEST_ID, "")
+        self.request_id = proposed if _SANE_ID.fullmatch(proposed) else secrets.token_hex(8)
+        """The id that the caller sent, if it is a sane one, else a random one."""
 
     @property
     def origin(self) -> str:
@@ -34,24 +31,24 @@ class Arrival(web.BaseRequest):
 
     @property
     def fresh(self) -> bool:
-        """Whether the caller will not have a kept answer."""
+        """The caller's demand for a new answer, not one from the cache."""
         return "no-cache" in self.headers.get(hdrs.CACHE_CONTROL, "").lower()
 
     def deadline(self, timeout: float) -> float:
-        """By when it must be answered, on the monotonic clock: `timeout` seconds from arrival, or sooner.
+        """Return the deadline on the monotonic clock: `timeout` seconds from arrival, or sooner.
 
-        A caller may shorten the time with X-Request-Timeout or ?deadline=, both in seconds from arrival, and
-        never lengthen it; what makes no sense there is ignored.
+        The caller may shorten the time with X-Request-Timeout or ?deadline=, both in seconds from arrival. Longer
+        and malformed values are ignored.
         """
-        return self.arrived + min(timeout, *self._asked_seconds(timeout))
+        return self.arrived + min(timeout, *self._requested_seconds(timeout))
 
-    def _asked_seconds(self, timeout: float) -> tuple[float, float]:
+    def _requested_seconds(self, timeout: float) -> tuple[float, float]:
         header = self.headers.get("X-Request-Timeout")
         query = self.query.get("deadline") if self.query_string else None
         return _seconds(header, timeout), _seconds(query, timeout)
 
 
-def _seconds(text: str | None, otherwise: float) -> float:
+def _seconds(text: str | None, default: float) -> float:
     if text is None or not _SECONDS.fullmatch(text.strip()):
-        return otherwise
-    return float(text) or otherwise
+        return default
+    return float(text) or default

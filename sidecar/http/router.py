@@ -1,4 +1,4 @@
-"""What is behind an address, and how an address is looked up. No handler lives here."""
+"""Routes and their lookup by path."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -15,40 +15,40 @@ Refuse = Callable[[SidecarError], web.Response]
 
 
 def envelope(error: SidecarError) -> web.Response:
-    """The plain refusal: our envelope, with a status that tells the truth."""
+    """Return the sidecar's envelope for `error`, with its strict status."""
     return failure_response(error, strict=True)
 
 
 class Route(NamedTuple):
-    """What is behind one address."""
+    """The handlers of one path, by method."""
 
     name: str
-    """As the log calls it."""
+    """Its name in the log."""
     methods: Mapping[str, Handler]
-    """Nothing here is an address that does not exist, but whose callers expect `refuse`'s shape."""
+    """Empty for a path that does not exist, but whose callers expect `refuse`'s shape."""
     refuse: Refuse = envelope
-    """How this door says no; doors whose callers expect another shape bring their own."""
+    """Builds the response to an error, in the shape that the route's callers expect."""
 
 
-NOWHERE: Final = Route("http", {})
+NOT_FOUND: Final = Route("http", {})
 
 
 class Routes:
-    """Doors by path. In a path `{name}` stands for any text; where several fit, the first one counts."""
+    """Routes by path. In a path `{name}` stands for any text; where several match, the first one counts."""
 
-    def __init__(self, doors: Mapping[str, Route]) -> None:
-        self._doors = doors
-        self._open = [(_pattern(path), door) for path, door in doors.items() if "{" in path]
+    def __init__(self, routes: Mapping[str, Route]) -> None:
+        self._routes = routes
+        self._patterns = [(_pattern(path), route) for path, route in routes.items() if "{" in path]
 
     def __iter__(self) -> Iterator[tuple[str, Route]]:
-        return iter(self._doors.items())
+        return iter(self._routes.items())
 
     def find(self, path: str) -> Route:
-        """The door at `path`, or `NOWHERE`."""
-        door = self._doors.get(path)
-        if door is not None:
-            return door
-        return next((door for pattern, door in self._open if pattern.fullmatch(path)), NOWHERE)
+        """Return the route at `path`, or `NOT_FOUND`."""
+        route = self._routes.get(path)
+        if route is not None:
+            return route
+        return next((route for pattern, route in self._patterns if pattern.fullmatch(path)), NOT_FOUND)
 
 
 def _pattern(path: str) -> re.Pattern[str]:

@@ -26,7 +26,7 @@ class Heard(msgspec.Struct, frozen=True):
 
     @property
     def seconds(self) -> float:
-        """How long he waited."""
+        """The wait in seconds."""
         return self.ended - self.came
 
 
@@ -53,7 +53,7 @@ class Burst(msgspec.Struct, frozen=True):
 
     @property
     def displaced(self) -> int:
-        """Answers by which somebody had his later than his turn: the worst of all."""
+        """Answers by which a caller had one later than its turn: the worst of all."""
         order = sorted(self.answered, key=lambda heard: heard.ended)
         turns = {id(heard): turn for turn, heard in enumerate(self.answered)}
         return max((place - turns[id(heard)] for place, heard in enumerate(order)), default=0)

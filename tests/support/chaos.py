@@ -81,7 +81,7 @@ async def run(seed: int, *, requests: int, seconds: float) -> Report:
             report.broken.append(f"exit code {code}")
         for mark in report.reset:
             # Between the last look into the backlog and the socket's end the kernel still takes callers, and resets
-            # them as it refuses those who come later. Whoever the server heard of, and whoever came before, is owed.
+            # them as it refuses those who come later. Callers the server heard of, and those before them, are owed one.
             if mark in before or mark.encode() in server.raw:
                 report.broken.append(f"{mark} had no answer: reset")
             else:

@@ -1,4 +1,4 @@
-"""The other end of the wire for HTTP tests: a sidecar on a free port, and a caller who says exactly what he is told."""
+"""The other end of the wire for HTTP tests: a sidecar on a free port, and a caller of exact bytes."""
 
 import asyncio
 import json

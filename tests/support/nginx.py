@@ -66,7 +66,7 @@ async def front(folder: Path, sidecar: int, *, beside: str = "", **changed: str)
         pass_fds=[listener.fileno()],
         stderr=PIPE,
     )
-    # It takes over a socket that listens already: whoever calls before it is up waits in the kernel's queue.
+    # It takes over a socket that listens already: a caller before it is up waits in the kernel's queue.
     listener.close()
     try:
         yield Front(port)

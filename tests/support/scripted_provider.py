@@ -99,7 +99,7 @@ class Canned:
         self.heard: list[Heard] = []
         self.connections = 0
         self.left = asyncio.Event()
-        """Set once a caller has closed his connection."""
+        """Set once a caller has closed the connection."""
         self._answers = list(answers)
         self._close = close
 

@@ -1,1 +1,1 @@
-"""A reply to bytes."""
+"""Responses: from a reply, a completion or an error to bytes."""

@@ -1,6 +1,6 @@
-"""How a reply or a failure becomes an HTTP response: the envelope and the headers every response carries.
+"""HTTP responses in the sidecar's JSON envelope, and the headers that every response carries.
 
-Which status a code has is said in statuses.py; what is said, the engine and the error tree decide.
+The status of each code is in statuses.py; the content comes from the engine and the error tree.
 """
 
 from typing import Final
@@ -13,7 +13,7 @@ from sidecar.http.responses.statuses import retry_after, status_of
 
 REQUEST_ID: Final = "X-Request-ID"
 
-# Server is set so that the library does not tell its version and Python's.
+# Server is set so that the library's own, with its version and Python's, is not sent.
 COMMON: Final = {
     hdrs.CONTENT_TYPE: "application/json",
     hdrs.CACHE_CONTROL: "no-store",
@@ -23,12 +23,12 @@ COMMON: Final = {
 
 
 def json_response(body: bytes, status: int = 200) -> web.Response:
-    """A response with `body`, which is JSON already."""
+    """Return a response with `body`, which is JSON already."""
     return web.Response(body=body, status=status, headers=COMMON)
 
 
 def reply_response(reply: Reply, *, strict: bool, wait: float | None = None) -> web.Response:
-    """The response that carries `reply`; `wait` is after how many seconds asking again makes sense."""
+    """Return the response that carries `reply`; `wait` is the seconds after which a retry makes sense."""
     response = json_response(encode_reply(reply), status_of(reply.code, strict=strict))
     if (seconds := retry_after(reply.code, wait)) is not None:
         response.headers[hdrs.RETRY_AFTER] = str(seconds)
@@ -36,14 +36,14 @@ def reply_response(reply: Reply, *, strict: bool, wait: float | None = None) -> 
 
 
 def failure_response(error: SidecarError, *, strict: bool) -> web.Response:
-    """The response that carries `error`."""
+    """Return the response that carries `error`."""
     response = reply_response(failed(error), strict=strict, wait=error.retry_after)
     response.headers.update(headers_of(error))
     return response
 
 
 def headers_of(error: SidecarError) -> dict[str, str]:
-    """What HTTP wants said beside some refusals, whatever their shape."""
+    """Return the headers that HTTP requires with `error`, in the envelope and in OpenAI's shape alike."""
     if isinstance(error, Unauthorized):
         return {hdrs.WWW_AUTHENTICATE: "Bearer"}
     if isinstance(error, WrongMethod):
@@ -52,7 +52,7 @@ def headers_of(error: SidecarError) -> dict[str, str]:
 
 
 class WrongMethod(MethodNotAllowed):
-    """A method that the address does not take, with those that it does."""
+    """A method that the route does not support; `allowed` has those that it does."""
 
     def __init__(self, allowed: tuple[str, ...] = ()) -> None:
         self.allowed = allowed

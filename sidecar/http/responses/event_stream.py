@@ -1,7 +1,7 @@
-"""The caller's end of a stream: server-sent events on his connection, as the provider's come.
+"""Server-sent events to the caller, each sent as the provider's event comes.
 
-When a stream begins and why it ends, the engine decides. A caller who does not read holds the provider back: what
-waits for him is what the library buffers, 64 KiB, and what the kernels do.
+The engine decides when a stream begins and why it ends. A caller that does not read slows the provider down
+(backpressure): at most 64 KiB wait in the library's buffer, besides the kernels' own buffers.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from sidecar.http.responses.openai_errors import shape
 
 DONE: Final = b"[DONE]"
 FAREWELL_SECONDS: Final = 5.0
-"""How long a slow caller has to take the last event."""
+"""Time that a slow caller has to take the last event."""
 
 _HEADERS: Final = {
     **COMMON,
@@ -28,18 +28,18 @@ _HEADERS: Final = {
 
 
 class _Response(web.StreamResponse):
-    _send_headers_immediately = False  # but with the first event, which is here already
+    _send_headers_immediately = False  # they go out with the first event, which is here already
 
 
 class EventStream:
-    """One response of events, which begins with the first one sent."""
+    """A streamed response, which begins with the first event sent."""
 
     def __init__(self, request: Arrival, *, last: bool) -> None:
         self._request = request
         self._last = last
         self._stuck = False
         self.response: web.StreamResponse | None = None
-        """What was begun; None while an ordinary response can still be given."""
+        """The response begun; None while an ordinary response is still possible."""
 
     async def send(self, data: bytes) -> None:
         """Send one event. Raises `ConnectionError` once the caller has left."""
@@ -50,7 +50,7 @@ class EventStream:
         self._stuck = False
 
     async def end(self, response: web.StreamResponse, failure: SidecarError | None) -> None:
-        """Say how it ended. Raises `ConnectionError` where nobody listens any more."""
+        """Send the last event, [DONE] or `failure`. Raises `ConnectionError` if the caller does not take it."""
         last = DONE if failure is None else msgspec.json.encode(shape(failure))
         if not self._stuck:
             with contextlib.suppress(TimeoutError):
@@ -58,7 +58,7 @@ class EventStream:
                     await response.write(_event(last))
                     await response.write_eof()
                     return
-        # What he did not take fills his connection, and would be held for as long as he likes.
+        # Events that the caller has not read fill the connection; without the abort they would stay in memory.
         if self._request.transport is not None:
             self._request.transport.abort()
         raise ConnectionResetError

@@ -1,7 +1,7 @@
-"""An answer as this door sends it: a chat completion with every field that callers store, of a type that they take.
+"""Chat completions in OpenAI's shape, with every field that callers store, of a type that they accept.
 
 Moodle writes model, id, system_fingerprint, finish_reason and the counts into columns (CONTRACT has their sizes) and
-throws where one does not fit, after the call was paid for. Anything else passes as the provider sent it.
+throws for one that does not fit, after the call was paid for. Other fields pass as the provider sent them.
 """
 
 import re
@@ -23,9 +23,9 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 def encode(completion: Completion, *, model: str, fallback_id: str, spaced: bool) -> bytes:
-    """The body of the response; `model` and `fallback_id` stand in where the provider sent none.
+    """Return the body of the response; `model` and `fallback_id` fill in for fields that the provider left out.
 
-    `spaced` puts a space after each `<` of the text. Raises `UpstreamError` for what cannot be sent.
+    `spaced` puts a space after each `<` of the text. Raises `UpstreamError` for a completion that is nested too deeply.
     """
     body = shaped(completion, model=model, fallback_id=fallback_id, spaced=spaced)
     try:
@@ -33,14 +33,14 @@ def encode(completion: Completion, *, model: str, fallback_id: str, spaced: bool
             raw = _encoder.encode(body)
         except UnicodeEncodeError:
             raw = b"\\u0000"
-        # PHP takes neither half a surrogate pair nor a name that begins with NUL, wherever they are.
+        # PHP's json_decode fails on half a surrogate pair and on a name that begins with NUL, at any depth.
         return _encoder.encode(_clean(body)) if b"\\u0000" in raw else raw
     except RecursionError as exc:
         raise UpstreamError("The AI provider's answer is nested too deeply.", status=200) from exc
 
 
 def shaped(completion: Completion, *, model: str, fallback_id: str, spaced: bool) -> dict[str, Any]:
-    """The completion's body with the fields that callers rely on."""
+    """Return the completion's body with the fields that callers rely on."""
     body = completion.body
     created = body.get("created")
     return {
@@ -78,7 +78,7 @@ def _choice(choice: dict[str, Any], number: int, *, spaced: bool) -> dict[str, A
 
 
 def _content(message: Mapping[str, Any], *, spaced: bool) -> str:
-    """The message's text; a refusal's words where there is no other: else Moodle would store a blank answer."""
+    """Return the message's text, or else the refusal's: otherwise Moodle would store a blank answer."""
     content = message.get("content")
     if isinstance(content, list):
         parts = [part.get("text") if isinstance(part, dict) else part for part in content]

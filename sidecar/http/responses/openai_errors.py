@@ -1,7 +1,7 @@
-"""How this door says no: OpenAI's shape, with a status that leads Moodle to its next provider.
+"""Errors in OpenAI's shape, with a status that leads Moodle to its next provider.
 
-Moodle reads `error.message` of whatever is not 200 and breaks where that is missing; it asks its next provider after
-429 and 5xx. SDKs would retry by themselves, were it not for `x-should-retry`.
+Moodle reads `error.message` of every response but 200, breaks if that is missing, and goes to its next provider after
+429 and 5xx. `x-should-retry` keeps SDKs from retrying by themselves.
 """
 
 from typing import Any, Final
@@ -30,7 +30,7 @@ class NoModel(WrongField):
 
 
 def refuse(error: SidecarError) -> web.Response:
-    """The response that carries `error`."""
+    """Return the response that carries `error`."""
     status = _status(error)
     response = json_response(msgspec.json.encode(shape(error)), status)
     response.headers["x-should-retry"] = "false"
@@ -41,7 +41,7 @@ def refuse(error: SidecarError) -> web.Response:
 
 
 def shape(error: SidecarError) -> dict[str, Any]:
-    """`error` as OpenAI would write it."""
+    """Return `error` in OpenAI's shape."""
     status = _status(error)
     return {
         "error": {
@@ -54,5 +54,5 @@ def shape(error: SidecarError) -> dict[str, Any]:
 
 
 def _status(error: SidecarError) -> int:
-    # Where /ai says 503, a caller who goes to another provider had better hear that it is about the load.
+    # Overload is 503 on /ai and 429 here: it shows a caller with several providers that the cause is load.
     return 429 if isinstance(error, Overloaded) else status_of(error.code, strict=True)

@@ -1,7 +1,4 @@
-"""The one table from a failure's code to the HTTP status it travels with (CONTRACT, "POST /ai").
-
-No response is built here.
-"""
+"""The table of HTTP statuses by a failure's code (CONTRACT, "POST /ai")."""
 
 import math
 from collections.abc import Mapping
@@ -9,7 +6,7 @@ from typing import Final, NamedTuple
 
 
 class Status(NamedTuple):
-    """A code's status for callers who take any error status for a dead transport, and for all others."""
+    """A code's status: lenient for callers that take an error status for a dead transport, strict for all others."""
 
     lenient: int
     strict: int
@@ -32,7 +29,7 @@ STATUSES: Final[Mapping[str, Status]] = {
     "shutting_down": Status(200, 503),
     "internal": Status(200, 500),
     "jobs_unavailable": Status(503, 503),
-    # Said by the HTTP layer itself, whatever STRICT_STATUS says.
+    # The HTTP layer's own, which STRICT_STATUS does not change.
     "bad_request": Status(400, 400),
     "not_found": Status(404, 404),
     "method_not_allowed": Status(405, 405),
@@ -40,11 +37,11 @@ STATUSES: Final[Mapping[str, Status]] = {
 }
 
 MAX_RETRY_AFTER: Final = 60
-"""Seconds; a longer wait told to a caller would outlive what we know of the load."""
+"""Seconds; a longer wait would outlast what is known of the load."""
 
 
 def status_of(code: str | None, *, strict: bool) -> int:
-    """The status of a reply with `code`; None is success. An unknown code is a fault of ours."""
+    """Return the status of a reply with `code`; None is success. An unknown code counts as internal."""
     if code is None:
         return 200
     status = STATUSES.get(code, STATUSES["internal"])
@@ -52,7 +49,7 @@ def status_of(code: str | None, *, strict: bool) -> int:
 
 
 def retry_after(code: str | None, seconds: float | None) -> int | None:
-    """What the header Retry-After says, in whole seconds from 1 to 60; None where it says nothing."""
+    """Return the value of Retry-After, in whole seconds from 1 to 60; None for no header."""
     if seconds is None:
         return 1 if code == "overloaded" else None
     return max(1, math.ceil(min(seconds, MAX_RETRY_AFTER)))

@@ -1,1 +1,1 @@
-"""One file an address."""
+"""Routes: one file for each group of addresses."""

@@ -1,4 +1,4 @@
-"""The door POST /ai: bytes to a request, the engine's reply to bytes."""
+"""The route POST /ai: bytes to a request, the engine's reply to bytes."""
 
 from functools import partial
 
@@ -18,7 +18,7 @@ NAME = "ai"
 
 
 def ai_route(engine: Engine, settings: Settings, guard: Guard | None) -> Route:
-    """The door; `guard` is who asks for a token, None where nobody does."""
+    """Return the route; `guard` checks the token, None for no check."""
 
     async def post(request: Arrival) -> web.Response:
         return await _answer(request, engine, settings, guard)
@@ -33,8 +33,8 @@ async def _answer(request: Arrival, engine: Engine, settings: Settings, guard: G
     limit = settings.max_body_bytes
     with engine.admission.admit(to_reserve(request, limit), pending=not request.content.is_eof()) as place:
         deadline = request.deadline(settings.request_timeout)
-        # No name is bound to the raw body: it must not live on while the engine works.
-        ask = ActionRequest(
+        # No name is bound to the raw body, so that its memory is free while the engine works.
+        action = ActionRequest(
             request=parse_request(await read_body(request, engine, place, limit=limit, deadline=deadline)),
             deadline=deadline,
             request_id=request.request_id,
@@ -45,7 +45,7 @@ async def _answer(request: Arrival, engine: Engine, settings: Settings, guard: G
             fresh=request.fresh,
         )
         if engine.clock() >= deadline:
-            # Late by itself, not for want of a place: the engine's estimate would call it overloaded.
+            # The request itself was late; the engine's estimate of the wait would call that overloaded.
             raise DeadlineExceeded
-        outcome = await engine.answer(ask)
+        outcome = await engine.answer(action)
     return reply_response(outcome.reply, strict=settings.strict_status, wait=outcome.retry_after)

@@ -1,6 +1,6 @@
-"""The doors of this package: chat completions at their three addresses, the models, and what is not there.
+"""The OpenAI-compatible routes: chat completions at their three addresses, the models, and unknown paths near them.
 
-Bytes to a raw completion, the engine's answer to bytes; every no in OpenAI's shape.
+Bytes to a raw completion, the engine's answer to bytes; every error in OpenAI's shape.
 """
 
 from collections.abc import Mapping
@@ -30,12 +30,12 @@ _CHAT: Final = "/chat/completions"
 
 
 def openai_routes(completions: Completions, settings: Settings, guard: Guard | None) -> Mapping[str, Route]:
-    """The doors by path; `guard` is who asks for a token, None where nobody does."""
-    chat = _door({"POST": _Chat(completions, settings, guard).post})
+    """Return the routes by path; `guard` checks the token, None for no check."""
+    chat = _route({"POST": _Chat(completions, settings, guard).post})
     listed = partial(_models, settings, guard)
     named = partial(_model, settings, guard)
-    models, model = (_door({"GET": handler, "HEAD": handler}) for handler in (listed, named))
-    nothing = _door({})
+    models, model = (_route({"GET": handler, "HEAD": handler}) for handler in (listed, named))
+    nothing = _route({})
     return {
         "/v1/chat/completions": chat,
         "/chat/completions": chat,
@@ -44,26 +44,26 @@ def openai_routes(completions: Completions, settings: Settings, guard: Guard | N
         "/v1/models/{id}": model,
         "/models": models,
         "/models/{id}": model,
-        # Whoever mistypes one of them expects his refusal in the same shape.
+        # Mistyped paths: their callers expect the error in the same shape.
         "/v1": nothing,
         "/v1/{rest}": nothing,
         "/chat": nothing,
         "/chat/{rest}": nothing,
         "/openai": nothing,
         "/openai/{rest}": nothing,
-        # With a slash too many they pass nginx as they are.
+        # Paths with a slash too many pass nginx unchanged.
         "//v1/{rest}": nothing,
         "//chat/{rest}": nothing,
         "//openai/{rest}": nothing,
     }
 
 
-def _door(methods: Mapping[str, Handler]) -> Route:
+def _route(methods: Mapping[str, Handler]) -> Route:
     return Route(NAME, methods, refuse)
 
 
 class _Chat:
-    """The door of chat completions."""
+    """Handler of chat completions."""
 
     def __init__(self, completions: Completions, settings: Settings, guard: Guard | None) -> None:
         self._completions = completions
@@ -78,21 +78,21 @@ class _Chat:
         limit = settings.max_body_bytes
         with engine.admission.admit(to_reserve(request, limit)) as place:
             deadline = request.deadline(settings.request_timeout)
-            # No name is bound to the raw body: it must not live on while the engine works.
-            asked = parse(
+            # No name is bound to the raw body, so that its memory is free while the engine works.
+            parsed = parse(
                 await read_body(request, engine, place, limit=limit, deadline=deadline),
                 max_tokens=settings.completion_max_tokens,
                 passthrough=settings.model_passthrough,
                 deployment=_deployment(request.path),
             )
             if engine.clock() >= deadline:
-                # Late by itself, not for want of a place: the engine's estimate would call it overloaded.
+                # The request itself was late; the engine's estimate of the wait would call that overloaded.
                 raise DeadlineExceeded
             policy = policy_of(request.query.get("action", "")) if request.query_string else PLAIN
-            user = engine.pseudonym(asked.user)
+            user = engine.pseudonym(parsed.user)
             completing = CompletionRequest(
-                call=msgspec.structs.replace(asked.call, user=user) if user else asked.call,
-                asker=asked.user,
+                call=msgspec.structs.replace(parsed.call, user=user) if user else parsed.call,
+                asker=parsed.user,
                 action=policy.action,
                 shared=policy.shared,
                 background=policy.background,
@@ -104,7 +104,7 @@ class _Chat:
                 place=place,
                 fresh=request.fresh,
             )
-            if asked.stream:
+            if parsed.stream:
                 return await self._stream(completing, request)
             return await self._whole(completing, policy)
 
@@ -134,7 +134,7 @@ def _deployment(path: str) -> str:
 async def _models(settings: Settings, guard: Guard | None, request: Arrival) -> web.Response:
     if guard is not None:
         guard.check(request)
-    return json_response(msgspec.json.encode({"object": "list", "data": [_card(settings)]}))
+    return json_response(msgspec.json.encode({"object": "list", "data": [_model_object(settings)]}))
 
 
 async def _model(settings: Settings, guard: Guard | None, request: Arrival) -> web.Response:
@@ -142,8 +142,8 @@ async def _model(settings: Settings, guard: Guard | None, request: Arrival) -> w
         guard.check(request)
     if request.path.partition("/models/")[2] != settings.openai_model:
         raise NoModel(settings.openai_model)
-    return json_response(msgspec.json.encode(_card(settings)))
+    return json_response(msgspec.json.encode(_model_object(settings)))
 
 
-def _card(settings: Settings) -> dict[str, object]:
+def _model_object(settings: Settings) -> dict[str, object]:
     return {"id": settings.openai_model, "object": "model", "created": 0, "owned_by": "openai-moodle-sidecar"}

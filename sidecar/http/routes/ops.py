@@ -1,6 +1,6 @@
-"""The doors for operators: GET /health, which does no work and never asks for a token, and GET /status.
+"""The routes for operators: GET /health, which does no work and needs no token, and GET /status.
 
-/status tells numbers only; it is for this machine, and for others with the token.
+/status has numbers only; it is open to this machine, and to others with the token.
 """
 
 import ipaddress
@@ -23,7 +23,7 @@ DRAINING: Final = b'{"status": "draining", "service": "openai-moodle-sidecar"}'
 
 
 def health_route(engine: Engine) -> Route:
-    """Healthy for as long as requests are taken."""
+    """Return the route /health: 200 while requests are accepted, 503 while draining."""
 
     async def get(_request: Arrival) -> web.Response:
         return json_response(DRAINING, 503) if engine.admission.draining else json_response(HEALTHY)
@@ -37,9 +37,9 @@ def status_route(
     local: Callable[[str], bool] | None = None,
     jobs: Callable[[], object] | None = None,
 ) -> Route:
-    """What the engine is doing; `token` is the sidecar's, blank where it has none.
+    """Return the route /status, the engine's numbers; `token` is the sidecar's, blank for none.
 
-    `local` says of an address whether it is this machine's, `jobs` what is to be told of jobs, where there are any.
+    `local` tests whether an address is this machine's; `jobs` returns the numbers of jobs, None without jobs.
     """
     trusted = local or is_local
     guard = Guard(token) if token else None
@@ -58,7 +58,7 @@ def status_route(
 
 
 def is_local(address: str) -> bool:
-    """Whether only this machine has the address."""
+    """Return whether only this machine has the address."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
         return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback

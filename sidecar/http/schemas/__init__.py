@@ -1,1 +1,1 @@
-"""Bytes to a checked request."""
+"""Schemas: bytes to a checked request."""

@@ -1,6 +1,6 @@
-"""What an address's `?action=` says of its requests: their class, and whether the same asked by many may be one call.
+"""Policies by `?action=` of an address: the class of its requests, and whether identical ones may share a call.
 
-It never changes what the provider is asked.
+A policy leaves the request to the provider unchanged.
 """
 
 from collections.abc import Mapping
@@ -10,20 +10,20 @@ import msgspec
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """How requests of one kind are treated."""
+    """Treatment of the requests of one action."""
 
     action: str
-    """As the log calls it."""
+    """Its name in the log."""
     shared: bool = False
-    """Whether identical requests of several users may have one answer."""
+    """Identical requests of several users may share an answer."""
     background: bool = False
-    """Whether it gives way to people who wait."""
+    """Interactive requests go first."""
     spaced: bool = False
-    """Whether a space goes after each `<` of the answer: Moodle refuses a generated text that looks like markup."""
+    """A space goes after each `<` of the answer: Moodle refuses a generated text that looks like markup."""
 
 
 PLAIN: Final = Policy(action="completion")
-"""Without an action, and with one that is not known."""
+"""Policy without an action, or with an unknown one."""
 
 _SUMMARIZE: Final = Policy(action="summarize", shared=True)
 _EXPLAIN: Final = Policy(action="explain", shared=True)
@@ -45,5 +45,5 @@ POLICIES: Final[Mapping[str, Policy]] = {
 
 
 def policy_of(action: str) -> Policy:
-    """The policy that `?action=` names."""
+    """Return the policy that `?action=` names."""
     return POLICIES.get(action.strip().lower(), PLAIN)

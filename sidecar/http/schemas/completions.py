@@ -1,6 +1,6 @@
-"""From a body in OpenAI's shape to a provider call. What this door does not know, it passes on as it came.
+"""From a body in OpenAI's shape to a provider call.
 
-Which fields exist is the provider's business: only what the sidecar itself acts on is looked at.
+Only the fields that the sidecar itself acts on are checked; all others pass to the provider as they came.
 """
 
 import codecs
@@ -25,20 +25,20 @@ class WrongField(InvalidRequest):
         super().__init__(sentence)
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a body asks for."""
+class CompletionBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A checked body."""
 
     call: Call
-    """Without a user: what the provider may know of him is not the body's to say."""
+    """The provider call without a user: settings decide what the provider learns of the user."""
     user: str
-    """Who asks; blank where nobody is named."""
+    """The user's name; blank for none."""
     stream: bool
 
 
-def parse(body: bytes, *, max_tokens: int, passthrough: bool, deployment: str = "") -> Asked:
-    """What `body` asks for. `max_tokens` is the limit of a request that brings none.
+def parse(body: bytes, *, max_tokens: int, passthrough: bool, deployment: str = "") -> CompletionBody:
+    """Parse `body`. `max_tokens` is the limit of a request that brings none.
 
-    With `passthrough` the provider is asked for the model that the caller names, in the body or as `deployment`.
+    With `passthrough` the call has the model that the caller names, in the body or as `deployment`.
     Raises `InvalidJSON` or `WrongField`.
     """
     fields = _decode(body)
@@ -52,10 +52,10 @@ def parse(body: bytes, *, max_tokens: int, passthrough: bool, deployment: str = 
     if stream is not None and not isinstance(stream, bool):
         raise WrongField("stream", "The field stream must be true or false.")
     user = _user(fields.pop("user", None))
-    for name in LIMITS:  # null is how some clients say that there is none
+    for name in LIMITS:  # some clients send null for no limit
         if fields.get(name, 0) is None:
             del fields[name]
-    return Asked(
+    return CompletionBody(
         call=Call(messages=messages, max_tokens=max_tokens, model=model if passthrough else "", extra=fields),
         user=user,
         stream=bool(stream),

@@ -1,4 +1,4 @@
-"""What a body sent to the jobs' doors asks for: one request, a list of them, or ids. No store and no response here."""
+"""Bodies of the jobs' routes: one request, a list of requests, or ids."""
 
 import asyncio
 import codecs
@@ -12,11 +12,11 @@ from sidecar.core.errors import InvalidJSON, InvalidRequest, SidecarError
 from sidecar.core.jobs import MOST_AT_ONCE
 
 THREAD_BYTES: Final = 512 * 1024
-"""A body as large as this is parsed off the event loop, which 20 MB of it would hold up for 30 ms."""
+"""Bodies from this size on are parsed in a thread: 20 MB would block the event loop for 30 ms."""
 _ID: Final = re.compile(r"[!-~]{1,128}")
 
-# A structure of so many places, since it refuses one more where it begins; a list would first be built whole, and
-# 64 MiB of JSON can be gigabytes of objects. Each entry stays as it is until its turn, so that a thread lets go often.
+# A structure of so many fields refuses one entry more at its first byte; a list would first be built whole, and
+# 64 MiB of JSON can be gigabytes of objects. Each entry is parsed by itself, so that a thread releases the GIL often.
 _Entries: Final = msgspec.defstruct(
     "_Entries",
     [(f"e{number}", msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for number in range(MOST_AT_ONCE)],
@@ -26,16 +26,16 @@ _Entries: Final = msgspec.defstruct(
 _Body: Final = msgspec.defstruct("_Body", [("jobs", _Entries | msgspec.UnsetType, msgspec.UNSET)])
 
 
-class _Question(msgspec.Struct):
+class _StatusBody(msgspec.Struct):
     job_ids: Any = msgspec.UNSET
 
 
 _decoder: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(_Body)
-_question: Final = msgspec.json.Decoder(_Question)
+_status_decoder: Final = msgspec.json.Decoder(_StatusBody)
 
 
 class WrongEntry(InvalidRequest):
-    """One entry of a list is wrong, and so is the list: which one, and its own fault."""
+    """A list with a wrong entry: its index and its own error."""
 
     def __init__(self, index: int = 0, fault: SidecarError | None = None, *, of: str = "jobs") -> None:
         self.index = index
@@ -44,17 +44,17 @@ class WrongEntry(InvalidRequest):
         super().__init__(f"{of}[{index}]: {self.fault}")
 
 
-async def asked_for(body: bytes) -> Request | list[Request]:
-    """The request in `body`, or those of its list, of which there is at least one.
+async def requests_in(body: bytes) -> Request | list[Request]:
+    """Return the request in `body`, or those of its list, at least one.
 
     Raises `InvalidJSON`, `InvalidRequest`, `UnknownAction` or `WrongEntry`.
     """
     if len(body) < THREAD_BYTES:
-        return _asked_for(body)
-    return await asyncio.to_thread(_asked_for, body)
+        return _requests_in(body)
+    return await asyncio.to_thread(_requests_in, body)
 
 
-def _asked_for(body: bytes) -> Request | list[Request]:
+def _requests_in(body: bytes) -> Request | list[Request]:
     entries = _entries(body.removeprefix(codecs.BOM_UTF8))
     if entries is None:
         return parse_request(body)
@@ -89,9 +89,9 @@ def _entry(index: int, body: bytes) -> Request:
 
 
 def ids_in(body: bytes) -> list[str]:
-    """The ids that `body` asks about, at least one; raises `InvalidJSON`, `InvalidRequest` or `WrongEntry`."""
+    """Return the ids in `body`, at least one; raise `InvalidJSON`, `InvalidRequest` or `WrongEntry`."""
     try:
-        ids = _question.decode(body.removeprefix(codecs.BOM_UTF8)).job_ids
+        ids = _status_decoder.decode(body.removeprefix(codecs.BOM_UTF8)).job_ids
     except RecursionError as exc:
         raise InvalidJSON("The request is nested too deeply.") from exc
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:

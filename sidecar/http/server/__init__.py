@@ -1,1 +1,1 @@
-"""Sockets, connections and the HTTP protocol under the routes."""
+"""The server under the routes: sockets, connections and the HTTP protocol."""

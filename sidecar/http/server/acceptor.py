@@ -1,7 +1,7 @@
-"""Accepting: connections are taken from the listening socket as long as there is room for them.
+"""Acceptor: takes connections from the listening socket up to a limit.
 
-Written out because the loops' own servers lose callers where it matters: asyncio's forgets whom it took in the turn
-in which it is closed, uvloop's resets whom it has no descriptor for. What waits in the kernel's backlog loses nothing.
+The event loops' own servers lose connections: asyncio's loses those accepted in the turn in which it is closed, and
+uvloop's resets those for which no descriptor is free. Connections in the kernel's backlog are safe.
 """
 
 import asyncio
@@ -13,20 +13,20 @@ from sidecar.http.server.connections import Connections
 from sidecar.http.server.protocol import Protocol
 
 AT_ONCE: Final = 64
-"""Connections taken in one turn of the loop: those that are here go on in between."""
+"""Most connections accepted in one turn of the loop, so that open ones are served in between."""
 RETRY_SECONDS: Final = 1.0
-"""The wait after the kernel would not give a connection: no ending of ours need tell when it will again."""
+"""Wait after accept(2) failed: descriptors and memory may become free without the end of a connection here."""
 
 
 class Acceptor:
-    """Takes connections from `sock`, which it owns, until `most` are open; goes on when an eighth of them has ended."""
+    """Accepts connections from `sock`, which it owns, until `most` are open; resumes when an eighth has ended."""
 
     def __init__(self, sock: socket.socket, connections: Connections, *, most: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._connections = connections
         self._most = most
-        # Apart from `most`, lest it pauses and goes on with every single caller.
+        # Below `most`: otherwise the acceptor would pause and resume with every single connection.
         self._resume_at = most - max(1, most // 8)
         self._paused = False
         self._retry: asyncio.TimerHandle | None = None
@@ -35,10 +35,10 @@ class Acceptor:
         self._loop.add_reader(sock, self._ready)
 
     def stop(self, *, last: bool) -> None:
-        """Take nobody from now on: who comes is the business of others with the same socket, if there are any.
+        """Accept no more connections; new ones are left to other processes with the same socket.
 
-        With `last` there are none: who waits in the backlog is taken first, for the kernel would reset him. Whom
-        there is no room for it does reset, and who connects between that look and the close, a few microseconds.
+        With `last` there is no other process: the backlog, which the kernel would reset, is accepted first. Reset are
+        connections beyond the limit, and those made in the few microseconds between the last accept and the close.
         """
         if self._sock.fileno() < 0:
             return
@@ -51,7 +51,7 @@ class Acceptor:
             self._retry.cancel()
 
     async def settled(self) -> None:
-        """Return once everyone who was taken has his connection."""
+        """Return once every accepted connection has its transport."""
         while self._opening:
             await asyncio.wait(self._opening)
 
@@ -60,12 +60,12 @@ class Acceptor:
         if free <= 0:
             self._pause()
         if (failure := self._take(min(free, AT_ONCE))) is not None:
-            # No descriptor left in the whole machine, or no memory: the caller stays in the backlog.
+            # The whole machine has no descriptor left, or no memory: the connection stays in the backlog.
             self._pause(failure.strerror)
             self._retry = self._loop.call_later(RETRY_SECONDS, self._resume)
 
     def _take(self, most: int) -> OSError | None:
-        """Take who is in the backlog; why the kernel would not give the next one, where it would not."""
+        """Accept at most `most` connections from the backlog; return the error of accept(2), None without one."""
         for _ in range(most):
             try:
                 sock, _ = self._sock.accept()
@@ -93,7 +93,7 @@ class Acceptor:
         self._paused = True
         self._loop.remove_reader(self._sock)
         events.warning("accepting_paused", connections=len(self._connections.open), reason=reason or "descriptors")
-        self._connections.keep_none()
+        self._connections.disable_keep_alive()
 
     def _ended(self) -> None:
         if self._paused and self._retry is None and len(self._connections.open) <= self._resume_at:

@@ -1,7 +1,7 @@
-"""All connections of one server: who is here, whom an answer is owed, and how they end together.
+"""All connections of one server: which are open, which still need an answer, and how they end together.
 
-What happens on one of them is protocol.py's; how they are accepted, acceptor.py's. Written out because aiohttp's server
-knows one ending for all its connections, and keeps no list of those that are owed an answer.
+One connection is protocol.py's; accepting is acceptor.py's. Written out because aiohttp's server knows one ending for
+all its connections, and keeps no list of those that still need an answer.
 """
 
 import asyncio
@@ -29,22 +29,22 @@ class Connections(web.Server):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.open: set[Protocol] = set()
-        """Those that hold a descriptor."""
+        """Connections that hold a descriptor."""
         self.on_end: Callable[[], None] | None = None
-        """Called when one of them gave its descriptor back."""
-        self._owed: set[Protocol] = set()
-        """Those that were asked something, or may still be; not those that only wait for the caller to close."""
+        """Called when the descriptor of a connection is free again."""
+        self._unanswered: set[Protocol] = set()
+        """Connections with a request, or that may still bring one; excludes those that wait for the caller to close."""
         self._concluded: asyncio.Event | None = None
 
     def __call__(self) -> Protocol:
         protocol = Protocol(self, loop=self._loop, over=self._over, **({"refusal": _plain} | self._kwargs))
         self.open.add(protocol)
-        self._owed.add(protocol)
+        self._unanswered.add(protocol)
         return protocol
 
     def _over(self, protocol: Protocol) -> None:
-        self._owed.discard(protocol)
-        if not self._owed and self._concluded is not None:
+        self._unanswered.discard(protocol)
+        if not self._unanswered and self._concluded is not None:
             self._concluded.set()
             self._concluded = None
 
@@ -55,30 +55,30 @@ class Connections(web.Server):
             self._loop.call_soon(self.forget, handler)
 
     def forget(self, protocol: Protocol) -> None:
-        """Count it no longer: its descriptor is free."""
+        """Remove `protocol`, whose descriptor is free."""
         self._over(protocol)
         self.open.discard(protocol)
         if self.on_end is not None:
             self.on_end()
 
-    def keep_none(self) -> None:
-        """Let everyone who is here go after the answer he waits for; idle connections end at once."""
+    def disable_keep_alive(self) -> None:
+        """Close every open connection after its answer, and idle ones at once."""
         for protocol in list(self.open):
-            protocol.keep_no_longer()
+            protocol.disable_keep_alive()
 
     async def conclude(self, seconds: float) -> None:
-        """Answer everyone who is here and end; who has asked nothing yet has `seconds` to do so."""
+        """Answer and close every open connection; one without a request yet has `seconds` to send it."""
         for protocol in list(self.open):
             protocol.conclude(seconds)
-        while self._owed:
+        while self._unanswered:
             self._concluded = self._concluded or asyncio.Event()
             await self._concluded.wait()
 
-    async def hear(self, seconds: float) -> None:
-        """Let who has asked nothing yet do so, `seconds` at most; return when there is nobody left of that kind."""
+    async def first_requests(self, seconds: float) -> None:
+        """Wait until every open connection has sent its first request, `seconds` at most."""
         for protocol in list(self.open):
             protocol.conclude(seconds)
-        await asyncio.gather(*(protocol.heard() for protocol in self.open))
+        await asyncio.gather(*(protocol.first_request() for protocol in self.open))
 
     def _make_request(
         self,

@@ -1,7 +1,4 @@
-"""The listening socket: bound with a backlog for a burst, and descriptors enough for what it accepts.
-
-What is served on it, server.py says.
-"""
+"""The listening socket, with a backlog for a burst, and the descriptors for the connections it accepts."""
 
 import errno
 import ipaddress
@@ -14,24 +11,24 @@ from sidecar.core.errors import ConfigError
 BACKLOG: Final = 4096
 """Connections the kernel holds until they are accepted; its own limit is net.core.somaxconn."""
 DESCRIPTORS: Final = 65_536
-"""The most open files asked for: a caller and a provider call are one each."""
+"""The most open files requested: a caller and a provider call are one each."""
 CALL_DESCRIPTORS: Final = 2
-"""What a provider call may hold: two addresses tried at once, or the demo upstream's end too."""
+"""Descriptors of one provider call: two addresses tried at once, or also the demo upstream's end."""
 OTHER_DESCRIPTORS: Final = 64
-"""What the loop, the log, name look-ups and the like may hold."""
+"""Descriptors of the loop, the log, name look-ups and the like."""
 FEWEST: Final = 16
-"""Callers at once below which serving makes no sense."""
+"""Connections below which serving makes no sense."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on `host` and `port`; raises `ConfigError` where that cannot be."""
+    """Return a socket that listens on `host` and `port`; raise `ConfigError` if binding fails."""
     address = "127.0.0.1" if host == "localhost" else host
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if address == "::":
-            # "Everywhere" means IPv4 too, whatever the machine's default.
+            # :: includes IPv4 too, whatever the machine's default.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         sock.bind((address, port))
         sock.listen(BACKLOG)
@@ -55,14 +52,14 @@ def _fault(exc: OSError, host: str, port: int) -> str:
 
 
 def local_only(sock: socket.socket) -> bool:
-    """Whether only this machine reaches the socket."""
+    """Return whether only this machine reaches the socket."""
     if sock.family not in {socket.AF_INET, socket.AF_INET6}:
         return True
     return ipaddress.ip_address(sock.getsockname()[0].partition("%")[0]).is_loopback
 
 
 def raise_descriptor_limit() -> int:
-    """Allow as many open files as the administrator's hard limit lets us, up to `DESCRIPTORS`; how many that is."""
+    """Raise the limit of open files up to the hard limit, at most `DESCRIPTORS`; return the new limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     if soft == resource.RLIM_INFINITY:
@@ -73,15 +70,15 @@ def raise_descriptor_limit() -> int:
     return wanted
 
 
-def room(limit: int, concurrency: int) -> int:
-    """How many callers may be connected at once: `limit` open files less those kept for `concurrency` provider calls.
+def connection_limit(limit: int, concurrency: int) -> int:
+    """Return the most connections at once: `limit` open files less those reserved for `concurrency` provider calls.
 
-    Raises `ConfigError` where too few are left.
+    Raises `ConfigError` if fewer than `FEWEST` are left.
     """
-    kept = OTHER_DESCRIPTORS + CALL_DESCRIPTORS * concurrency
-    if limit - kept >= FEWEST:
-        return limit - kept
+    reserved = OTHER_DESCRIPTORS + CALL_DESCRIPTORS * concurrency
+    if limit - reserved >= FEWEST:
+        return limit - reserved
     fits = (limit - OTHER_DESCRIPTORS - FEWEST) // CALL_DESCRIPTORS
     remedy = f", or set CONCURRENCY to {fits} or less" if fits > 0 else ""
-    needs = f"needs {kept + FEWEST} open files and this process may have {limit}"
+    needs = f"needs {reserved + FEWEST} open files and this process may have {limit}"
     raise ConfigError([f"CONCURRENCY={concurrency}: {needs}; allow more (ulimit -n, LimitNOFILE=){remedy}"])

@@ -1,7 +1,7 @@
-"""One connection: arrival stamps, the time to send headers, protocol errors in our envelope, and a gentle close.
+"""One connection: arrival times, the time to send headers, protocol errors in the envelope, and a gentle close.
 
-It fills in what the library leaves open; what a request means is for app.py and the doors. Written out because
-no setting of aiohttp's does it: half-sent headers are held for ever, and its own protocol errors are plain text.
+This adds to the library's protocol; the meaning of a request is for app.py and the routes. Written out because no
+setting of aiohttp's does it: half-sent headers are held for ever, and its own protocol errors are plain text.
 """
 
 import asyncio
@@ -23,29 +23,29 @@ from sidecar.http.router import Refuse
 HEADER_SECONDS: Final = 10.0
 """The time a connection has to send complete headers (CONTRACT, "POST /ai")."""
 IDLE_SECONDS: Final = 75.0
-"""How long a kept connection may stay idle; longer than the proxies before us keep theirs."""
+"""Longest idle time of a reused connection; longer than that of proxies in front of the sidecar."""
 LINGER_SECONDS: Final = 10.0
-"""How long what a refused caller still sends is thrown away, so that it reads its answer and no reset."""
+"""Time in which bytes of a refused caller are discarded, so that the caller reads its answer and no reset."""
 LINE_SEEN: Final = 128
-"""Bytes of a request looked at for its path, where the rest of it cannot be read."""
+"""First bytes of a request that are searched for its path if the request cannot be parsed."""
 READ_BUFFER: Final = 64 * 1024
 """Bytes; twice as much of a body waits in memory before the sender is paused."""
 
 Refusal = Callable[[str], Refuse]
-"""How the door at a path says no."""
+"""Returns, for a path, the builder of its error responses."""
 
 
 class Protocol(RequestHandler):
-    """The library's connection, with our bounds."""
+    """The library's connection, with bounds of its own."""
 
     __slots__ = (
         "_arrived",
         "_begun",
         "_busy",
         "_discarding",
+        "_first_request",
         "_header_seconds",
         "_header_timer",
-        "_hearing",
         "_last",
         "_last_body",
         "_line",
@@ -67,27 +67,27 @@ class Protocol(RequestHandler):
     ) -> None:
         super().__init__(manager, **options)
         self._over = over
-        """Told once nobody waits for an answer here and nobody will."""
+        """Called once no answer is due here any more."""
         self._refusal = refusal
         self._line = b""
-        """How the last request began whose headers were looked for."""
+        """First bytes of the last request whose headers began to arrive."""
         self._header_seconds = header_seconds
         self._linger_seconds = linger_seconds
         self._header_timer: asyncio.TimerHandle | None = None
         self._arrived: float | None = None
-        """When the request that is to come began to arrive; None where nothing of it was seen."""
+        """Arrival time of the next request's first byte; None before it."""
         self._begun = False
-        """Whether a part of its headers is here."""
+        """True once a part of the next request's headers has arrived."""
         self._busy = False
-        """Whether a request is being answered."""
+        """True while a request is being answered."""
         self._last = False
-        """Whether nothing is taken after what is here already."""
+        """True if the connection ends after the requests that have arrived already."""
         self._last_body: StreamReader = EMPTY_PAYLOAD
         """The body of the last request whose headers were complete."""
         self._discarding = False
-        """Whether what still comes is thrown away unread."""
+        """True if further bytes are discarded unread."""
         self._lingering: asyncio.Future[None] | None = None
-        self._hearing: asyncio.Future[None] | None = None
+        self._first_request: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._arrived = time.monotonic()
@@ -103,7 +103,7 @@ class Protocol(RequestHandler):
         if self._discarding:
             return
         known, previous = self._request_count, self._last_body
-        # Where the last body is complete, what comes is of the next request; line ends between two are nothing.
+        # After the last body is complete, bytes belong to the next request; line ends between two requests are ignored.
         header = previous.is_eof() and bool(data.lstrip(b"\r\n"))
         if header:
             self._line = (self._line + data if self._begun else data.lstrip(b"\r\n"))[:LINE_SEEN]
@@ -121,62 +121,62 @@ class Protocol(RequestHandler):
         if isinstance(message, _ErrInfo):
             self._discarding = True
             if not previous.is_eof():
-                # Who reads that body would wait for bytes that nobody can parse any more.
+                # A reader of that body would wait for bytes that cannot be parsed any more.
                 previous.set_exception(BadHTTP("The request's body is not valid HTTP."))
 
     @property
     def _idle(self) -> bool:
         return not self._busy and not self._messages
 
-    async def heard(self) -> None:
-        """Return once the first request is here, or can come no more."""
+    async def first_request(self) -> None:
+        """Return once the first request is here, or its time to arrive is over."""
         if not self._request_count and self._header_timer is not None:
-            self._hearing = self._loop.create_future()
-            await self._hearing
+            self._first_request = self._loop.create_future()
+            await self._first_request
 
-    def keep_no_longer(self) -> None:
-        """Close after the answer to what is asked or will be; at once where the last answer is out."""
+    def disable_keep_alive(self) -> None:
+        """Close after the answer to the current or first request; an idle connection after an answer closes at once."""
         self._last = True
-        kept = self._request_count > 0 and self._header_timer is None
-        if kept and self._idle and self._lingering is None:
+        reused = self._request_count > 0 and self._header_timer is None
+        if reused and self._idle and self._lingering is None:
             self.force_close()
 
     def conclude(self, seconds: float) -> None:
-        """Answer what was asked, and what is asked within `seconds` where nothing was; then close."""
-        self.keep_no_longer()
+        """Answer the requests that have arrived, or else a first one within `seconds`; then close."""
+        self.disable_keep_alive()
         if self._header_timer is not None:
             when = min(self._header_timer.when(), self._loop.time() + seconds)
             self._header_timer.cancel()
             self._header_timer = self._loop.call_at(when, self._headers_late)
 
     def _close_after(self, response: web.StreamResponse) -> None:
-        # What came behind the request in one go is answered too.
+        # Pipelined requests that arrived behind this one are answered too.
         if self._last and not self._messages:
             response.force_close()
 
     def _begin(self) -> None:
         if self._arrived is None:
             self._arrived = time.monotonic()
-            # From here on the limit is the headers', not that of an idle connection.
+            # From here on the time limit for headers applies, not the one for idle connections.
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
 
     def _await_headers(self) -> None:
         self._header_timer = self._loop.call_later(self._header_seconds, self._headers_late)
 
-    def _heard(self) -> None:
-        if self._hearing is not None and not self._hearing.done():
-            self._hearing.set_result(None)
+    def _end_first_request(self) -> None:
+        if self._first_request is not None and not self._first_request.done():
+            self._first_request.set_result(None)
 
     def _headers_over(self) -> None:
         self._begun = False
-        self._heard()
+        self._end_first_request()
         if self._header_timer is not None:
             self._header_timer.cancel()
             self._header_timer = None
 
     def _headers_late(self) -> None:
         self._header_timer = None
-        self._heard()
+        self._end_first_request()
         waiter = self._waiter
         if not self._begun or waiter is None or waiter.done():
             self.force_close()
@@ -186,7 +186,7 @@ class Protocol(RequestHandler):
         waiter.set_result(None)
 
     def arrival(self) -> float:
-        """When the request whose turn it is arrived: its first byte, or now where it waited behind another."""
+        """Return the arrival time of the current request: its first byte, or now if it waited behind another."""
         self._busy = True
         arrived, self._arrived = self._arrived, None
         return time.monotonic() if arrived is None else arrived
@@ -199,18 +199,18 @@ class Protocol(RequestHandler):
         self._busy = False
         if reset:
             return response, reset
-        self._close_after(response)  # that it is the last may have come up meanwhile
+        self._close_after(response)  # `_last` may have been set meanwhile
         if not response.keep_alive:
             if self._discarding or self._messages or not request.content.is_eof():
                 await self._linger(request.content)
         elif self._begun and self._idle and self._header_timer is None:
-            # The next request began to arrive behind this one: its turn comes now.
+            # The next request began to arrive behind this one: it is now the current one.
             self._begin()
             self._await_headers()
         return response, reset
 
     async def _linger(self, body: StreamReader) -> None:
-        """Say that no more will be said, and throw away what still comes until the caller has closed.
+        """Half-close, then discard further bytes until the caller has closed.
 
         Closing with bytes unread would reset the connection, and the reset can overtake the answer.
         """
@@ -245,9 +245,9 @@ class Protocol(RequestHandler):
         request: web.BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - the library's words quote the request
+        message: str | None = None,  # noqa: ARG002 - the library's message quotes the request
     ) -> web.StreamResponse:
-        """Answer what the library refused, or what escaped the doors, in our envelope."""
+        """Answer errors of the library's parser, and those that escaped the routes, in the shape of the path."""
         if request.writer.output_size > 0 or request.transport is None:
             raise ConnectionResetError
         request_id = request.request_id if isinstance(request, Arrival) else ""
@@ -266,16 +266,16 @@ class Protocol(RequestHandler):
         return response
 
     def log_exception(self, *_args: Any, **info: Any) -> None:
-        """Report a fault by its type and places: the library's words would quote the request."""
+        """Report a fault by its type and places: the library's message would quote the request."""
         exc = info.get("exc_info")
         if isinstance(exc, BaseException):
             events.fault("internal", exc)
 
 
 def _path(line: bytes) -> str:
-    """The path in how a request begins."""
-    words = line.partition(b"\r\n")[0].split(b" ", 2)
-    return words[1].partition(b"?")[0].decode("latin-1") if len(words) > 1 else ""
+    """Return the path in the first bytes of a request."""
+    parts = line.partition(b"\r\n")[0].split(b" ", 2)
+    return parts[1].partition(b"?")[0].decode("latin-1") if len(parts) > 1 else ""
 
 
 def _too_long(exc: BaseException | None) -> bool:

@@ -1,4 +1,4 @@
-"""Serving HTTP: the doors on a socket, and the way they close. Signals and exit codes are the wiring's."""
+"""The HTTP server: the routes on a socket, and its shutdown. Signals and exit codes are the wiring's."""
 
 import asyncio
 import contextlib
@@ -20,19 +20,19 @@ from sidecar.http.routes.jobs import Jobs, jobs_routes
 from sidecar.http.routes.ops import health_route, status_route
 from sidecar.http.server.acceptor import Acceptor
 from sidecar.http.server.connections import Connections
-from sidecar.http.server.listener import BACKLOG, listen, local_only, raise_descriptor_limit, room
+from sidecar.http.server.listener import BACKLOG, connection_limit, listen, local_only, raise_descriptor_limit
 from sidecar.http.server.protocol import HEADER_SECONDS, IDLE_SECONDS, LINGER_SECONDS, READ_BUFFER
 
 FLUSH_SECONDS: Final = 0.5
-"""How long closing waits for responses under way; the library waits that long twice."""
+"""Wait for responses in flight at the close; the library waits that long twice."""
 FIRST_REQUEST_SECONDS: Final = 2.0
-"""How long a handover waits for the first request of a connection that was accepted."""
+"""Wait of a handover for the first request of an accepted connection."""
 LAST_REQUEST_SECONDS: Final = 0.5
-"""The same where the server ends: who connected just before still hears that it does."""
+"""The same wait at the server's end, so that a caller that connected just before gets a reply."""
 
 
 class Listening:
-    """A server at work, with the verbs for stopping it gently: drain or hand over, then leave the `serve` block."""
+    """A running server. For a gentle stop: `drain` or `hand_over`, then leave the `serve` block."""
 
     def __init__(
         self,
@@ -41,40 +41,40 @@ class Listening:
         connections: Connections,
         address: tuple[str, int],
         *,
-        ours: bool,
+        exclusive: bool,
     ) -> None:
         self._engine = engine
-        self._ours = ours
+        self._exclusive = exclusive
         self._acceptor = acceptor
         self._connections = connections
         self.host, self.port = address
 
     @property
     def url(self) -> str:
-        """The address to call, without a path; for a unix socket as nginx's proxy_pass writes it."""
+        """The server's URL without a path; for a unix socket in the notation of nginx's proxy_pass."""
         if not self.port:
             return f"http://unix:{self.host}:"
         return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
 
     async def drain(self, grace: float) -> None:
-        """Refuse new work but go on answering; return when what was accepted has ended, `grace` seconds at most."""
+        """Refuse new work and finish accepted requests; return when they have ended, after `grace` seconds at most."""
         self._engine.drain(grace)
-        # A little over the grace: what ends then still says so to its caller.
+        # A little over the grace: a request that ends with it can still be answered.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace + FLUSH_SECONDS):
                 await self._engine.emptied()
 
     async def hand_over(self, grace: float) -> None:
-        """Leave newcomers to whoever else holds the socket; return when everyone who was accepted has his answer.
+        """Leave new connections to the other holders of the socket; return when all accepted requests are answered.
 
-        After `grace` seconds at most: who then still waits hears `shutting_down`. A connection on which nothing was
-        asked yet has `FIRST_REQUEST_SECONDS` for it; kept ones end, idle ones at once.
+        Requests unanswered after `grace` seconds fail with `shutting_down`. A connection without a request yet has
+        `FIRST_REQUEST_SECONDS` for it; reused ones end after their answer, idle ones at once.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + grace
         self.stop_accepting()
         await self._acceptor.settled()
-        # What kept connections have sent already is read first: the loop looks at them once between two turns.
+        # Requests that reused connections have already sent are read first: the loop polls once between two turns.
         for _ in range(2):
             await asyncio.sleep(0)
         with contextlib.suppress(TimeoutError):
@@ -83,15 +83,15 @@ class Listening:
         await self.drain(max(0.0, until - loop.time()))
 
     def stop_accepting(self) -> None:
-        """Take no new connection; those that are open go on."""
-        self._acceptor.stop(last=self._ours)
+        """Accept no new connections; open ones go on."""
+        self._acceptor.stop(last=self._exclusive)
 
     async def close(self) -> None:
-        """Take no new connection, let responses under way out, end every other connection."""
+        """Accept no new connections, send the responses in flight, end every other connection."""
         self.stop_accepting()
-        # Who was accepted last gets to start, and to ask.
+        # The connections accepted last get time to start, and to send a request.
         await self._acceptor.settled()
-        await self._connections.hear(LAST_REQUEST_SECONDS)
+        await self._connections.first_requests(LAST_REQUEST_SECONDS)
         for _ in range(2):
             await asyncio.sleep(0)
         self._connections.pre_shutdown()
@@ -113,7 +113,7 @@ def routes_of(
     jobs: Jobs | None = None,
     jobs_status: Callable[[], object] | None = None,
 ) -> Routes:
-    """Every address there is; `guard` is /ai's, `jobs` is where jobs are kept and `jobs_status` what /status tells."""
+    """Return all routes; `guard` is /ai's, `jobs` the store of jobs and `jobs_status` their numbers for /status."""
     engine, token = completions.engine, settings.sidecar_token
     guarded = Guard(token) if token else None
     return Routes(
@@ -143,25 +143,25 @@ async def serve(
 ) -> AsyncIterator[Listening]:
     """Serve `engine` over HTTP on HOST and PORT, or on `sock`, which listens already and is closed at the end.
 
-    `jobs` is where jobs are kept, None where there are none, and `jobs_status` what /status tells of them.
-    `header_seconds` is the time to send complete headers, `idle_seconds` how long a kept connection may be idle,
-    `linger_seconds` how long what a refused caller still sends is thrown away, `silent_seconds` how long a stream may
-    stand still, `descriptors` how many open files the process may have (as many as it can get). Leaving the block
-    closes within two seconds; `Listening.drain` and `Listening.hand_over` first let what was accepted end. Raises
-    `ConfigError` where it cannot listen.
+    `jobs` is the store of jobs, None without jobs, and `jobs_status` returns their numbers for /status.
+    `header_seconds` is the time to send complete headers, `idle_seconds` the longest idle time of a reused connection,
+    `linger_seconds` the time in which bytes of a refused caller are discarded, `silent_seconds` the longest pause
+    within a stream, `descriptors` the most open files of the process (None: as many as it can get). Leaving the block
+    closes within two seconds; `Listening.drain` and `Listening.hand_over` finish accepted requests before. Raises
+    `ConfigError` if listening fails.
     """
     limit = raise_descriptor_limit()
-    ours = sock is None
+    exclusive = sock is None
     sock = sock or listen(settings.host, settings.port)
     try:
-        most = room(descriptors or limit, settings.concurrency)
+        most = connection_limit(descriptors or limit, settings.concurrency)
         guard = _guard(settings, local=local_only(sock))
 
         completions = Completions(engine, silent_seconds=silent_seconds)
-        doors = routes_of(completions, settings, guard, jobs=jobs, jobs_status=jobs_status)
+        routes = routes_of(completions, settings, guard, jobs=jobs, jobs_status=jobs_status)
         connections = Connections(
-            application(doors, engine),
-            refusal=lambda path: doors.find(path).refuse,
+            application(routes, engine),
+            refusal=lambda path: routes.find(path).refuse,
             handler_cancellation=True,
             access_log=None,
             auto_decompress=False,
@@ -172,13 +172,13 @@ async def serve(
             linger_seconds=linger_seconds,
         )
         sock.setblocking(False)
-        sock.listen(BACKLOG)  # whoever opened an inherited one may have thought of fewer
+        sock.listen(BACKLOG)  # an inherited socket may have a smaller backlog
         address = _bound(sock)
         acceptor = Acceptor(sock, connections, most=most)
     except BaseException:
         sock.close()
         raise
-    listening = Listening(engine, acceptor, connections, address, ours=ours)
+    listening = Listening(engine, acceptor, connections, address, exclusive=exclusive)
     try:
         yield listening
     finally:
@@ -186,7 +186,7 @@ async def serve(
 
 
 def _guard(settings: Settings, *, local: bool) -> Guard | None:
-    # Decided by the socket and not by HOST: an inherited one may be open to others.
+    # The socket decides, whatever HOST says: an inherited one may be open to other machines.
     if settings.sidecar_token:
         return Guard(settings.sidecar_token) if settings.ai_require_token or not local else None
     if local or settings.allow_unauthenticated:

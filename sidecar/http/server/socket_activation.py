@@ -1,6 +1,6 @@
-"""The listening socket that another process opened and passed on: systemd's protocol, sd_listen_fds(3).
+"""A listening socket that another process opened and passed on: systemd's protocol, sd_listen_fds(3).
 
-What was passed, settings says; here it becomes a socket or a clear fault.
+The settings have the number of descriptors passed; here they become a socket or a `ConfigError`.
 """
 
 import os
@@ -16,9 +16,9 @@ FIRST: Final = 3
 
 
 def inherited(count: int, first: int = FIRST) -> socket.socket | None:
-    """The socket at the descriptor `first`, where `count` were passed on; None where none was.
+    """Return the socket at the descriptor `first` of `count` passed on; None for a count of 0.
 
-    Raises `ConfigError` for more than one, and for what does not listen.
+    Raises `ConfigError` for more than one, and for a descriptor that is no listening stream socket.
     """
     if count == 0:
         return None

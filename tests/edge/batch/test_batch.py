@@ -250,7 +250,7 @@ async def test_a_refused_key_ends_it(folder: Folder) -> None:
     assert sorted(provider.asked) == sorted(names)
 
 
-async def test_a_limit_of_the_provider_is_kept_to(folder: Folder) -> None:
+async def test_a_limit_of_the_provider_is_respected(folder: Folder) -> None:
     """A line that the provider refuses for want of room is sent again until it is answered; no try is used up."""
     names = [f"q{number}" for number in range(12)]
     folder.questions(*names)

@@ -65,7 +65,7 @@ def test_what_somebody_else_changed_is_no_answer(tmp_path: Path) -> None:
 
 
 def test_a_name_that_was_given_away_is_taken_anew(tmp_path: Path) -> None:
-    """Whoever opened it just before its owner removed it gets a file that has that name."""
+    """A process that opened it just before its owner removed it gets a file that has that name."""
     with journal(tmp_path):
         with pytest.raises(JournalError, match="Another batch"), journal(tmp_path):
             raise AssertionError

@@ -46,7 +46,7 @@ def test_lines_are_numbered_as_editors_do() -> None:
 
 
 def test_what_is_appended_later_does_not_belong(tmp_path: Path) -> None:
-    """Whoever still writes to the file makes no difference between two readings."""
+    """A process that still writes to the file makes no difference between two readings."""
     path = tmp_path / "in"
     path.write_bytes(b"a\nb")
     with opened(str(path), 10) as source:

@@ -63,7 +63,7 @@ async def test_a_call_gets_a_completion(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "/v1", "/a/b/c", "/openai/deployments/gpt-x"])
-async def test_any_prefix_leads_to_the_same_door(caller: Caller, prefix: str) -> None:
+async def test_any_prefix_leads_to_the_same_route(caller: Caller, prefix: str) -> None:
     """Base URLs differ; a deployment's name stands in for the model."""
     body: dict[str, Any] = {"messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]}
     if "deployments" not in prefix:
@@ -182,7 +182,7 @@ async def test_a_queueing_provider_makes_callers_wait(caller: Caller) -> None:
     assert (demo.stats.in_flight, demo.stats.peak_in_flight, demo.stats.cancelled) == (0, 1, 2)
 
 
-async def test_a_caller_who_leaves_is_counted_and_frees_his_slot(caller: Caller) -> None:
+async def test_a_caller_who_leaves_is_counted_and_frees_the_slot(caller: Caller) -> None:
     """A closed connection ends the call's work at once, in the middle of its latency."""
     ask = asyncio.create_task(caller.ask("[demo latency=600]", user="u1"))
     await caller.demo.until(lambda stats: stats.in_flight == 1)
@@ -356,7 +356,7 @@ async def test_no_text_and_no_key_is_logged(caller: Caller, caplog: pytest.LogCa
 
 
 async def test_a_bound_socket_is_taken_over() -> None:
-    """Whoever picks the port beforehand hands in the socket."""
+    """A test that picks the port beforehand hands in the socket."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
         async with serve(sock=sock.dup()) as demo, aiohttp.ClientSession() as session:
@@ -417,7 +417,7 @@ async def test_the_queue_voice_makes_callers_wait(caller: Caller) -> None:
     assert (await second)[0] == 200
 
 
-async def test_a_used_up_day_is_told_inside_the_body(caller: Caller) -> None:
+async def test_a_used_up_day_is_named_inside_the_body(caller: Caller) -> None:
     """OpenRouter's way: no header names the wait, the body's metadata does."""
     caller.demo.behave(day=1, voice="openrouter")
     assert (await caller.ask())[0] == 200

@@ -100,10 +100,8 @@ async def test_stopping_while_newcomers_wait_outside_is_clean() -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ECONNABORTED])
-async def test_what_the_kernel_will_not_give_now_is_asked_for_again(
-    number: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No descriptor left in the whole machine, or a caller who left while he waited: the next is served."""
+async def test_what_the_kernel_will_not_give_now_is_retried(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No descriptor left in the whole machine, or a caller who left while waiting: the next is served."""
     monkeypatch.setattr(acceptor, "RETRY_SECONDS", 0.001)
     async with (
         moody(OSError(number, os.strerror(number))) as listening,

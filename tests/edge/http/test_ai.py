@@ -271,7 +271,7 @@ async def test_curl_with_four_megabytes_is_served() -> None:
             assert (await curl(sidecar, sized(4_000_000), *options))[2]["success"] is True
 
 
-async def test_a_caller_who_asks_first_is_told_to_go_on_once_he_has_a_place() -> None:
+async def test_expect_continue_is_answered_once_the_request_has_a_place() -> None:
     """`100 Continue` comes before the body, the answer after it."""
     async with running() as sidecar, await sidecar.call() as caller:
         await caller.say(head("Content-Type: application/json", f"Content-Length: {len(CHAT)}", "Expect: 100-continue"))
@@ -293,7 +293,7 @@ async def test_a_full_queue_refuses_at_once_without_the_body(strict: bool) -> No
     assert (answer.headers["retry-after"], answer.headers["connection"]) == ("1", "close")
 
 
-async def test_a_refused_caller_whose_body_is_here_keeps_his_connection() -> None:
+async def test_a_refused_caller_whose_body_is_here_keeps_the_connection() -> None:
     """A burst of refusals costs no new connections."""
     async with running(QUEUE_SIZE="1") as sidecar, await sidecar.call() as caller:
         with sidecar.engine.admission.admit():
@@ -304,7 +304,7 @@ async def test_a_refused_caller_whose_body_is_here_keeps_his_connection() -> Non
 
 
 async def test_bytes_are_reserved_from_the_declared_length() -> None:
-    """QUEUE_BYTES holds before a body is read: who sends nothing yet has his bytes taken all the same."""
+    """QUEUE_BYTES holds before a body is read: its bytes are taken before the caller sends them."""
     async with running(MAX_BODY_BYTES="2048", QUEUE_BYTES="3000") as sidecar, await sidecar.call() as first:
         await first.say(head("Content-Type: application/json", "Content-Length: 2000", "Expect: 100-continue"))
         assert (await first.hear()).status == 100
@@ -345,7 +345,7 @@ async def test_a_caller_who_leaves_frees_slot_and_place() -> None:
         assert (upstream.running, sidecar.engine.admission.held_bytes) == (0, 0)
 
 
-async def test_a_caller_who_leaves_while_sending_frees_his_place() -> None:
+async def test_a_caller_who_leaves_while_sending_frees_the_place() -> None:
     """Half a body holds nothing once its sender is gone."""
     async with running() as sidecar:
         async with await sidecar.call() as caller:
@@ -417,7 +417,7 @@ async def test_a_body_that_does_not_come_in_time_is_408(strict: bool) -> None:
     assert (answer.status, answer.json["code"]) == (408, "request_timeout")
 
 
-async def test_bad_chunks_are_told_at_once() -> None:
+async def test_bad_chunks_are_refused_at_once() -> None:
     """A body that nobody can parse any more is not waited for."""
     async with running() as sidecar, await sidecar.call() as caller:
         await caller.say(head("Content-Type: application/json", "Transfer-Encoding: chunked", "Expect: 100-continue"))

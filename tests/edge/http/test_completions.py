@@ -1,4 +1,4 @@
-"""Promises of the OpenAI-compatible door: its addresses, what the provider is asked, what is shared, who is asked."""
+"""Promises of the OpenAI-compatible routes: its addresses, what the provider is asked, what is shared, who is asked."""
 
 import asyncio
 import base64
@@ -39,7 +39,7 @@ async def test_the_id_fits_its_column_whatever_the_request_is_called() -> None:
     assert answer.json["id"] == f"chatcmpl-{'x' * 119}"
 
 
-async def test_the_provider_is_asked_what_the_caller_asked() -> None:
+async def test_the_provider_gets_what_the_caller_sent() -> None:
     """But for the model and the user; a request without a limit gets one."""
     tools = [{"type": "function", "function": {"name": "f"}}]
     async with running(COMPLETION_MAX_TOKENS="99") as sidecar:
@@ -130,7 +130,7 @@ async def test_generated_text_survives_moodles_tag_stripper() -> None:
     [("/v1/chat/completions?deadline=0.2", ()), ("/v1/chat/completions", ("X-Request-Timeout: 0.2",))],
     ids=["query", "header"],
 )
-async def test_a_caller_may_shorten_his_time(path: str, headers: tuple[str, ...]) -> None:
+async def test_a_caller_may_shorten_the_deadline(path: str, headers: tuple[str, ...]) -> None:
     """504 then, and the provider's call is over."""
     upstream = HeldUpstream(held=True)
     async with running(upstream) as sidecar:
@@ -138,7 +138,7 @@ async def test_a_caller_may_shorten_his_time(path: str, headers: tuple[str, ...]
         assert upstream.left.is_set()
 
 
-async def test_a_caller_may_not_lengthen_his_time() -> None:
+async def test_a_caller_may_not_lengthen_the_deadline() -> None:
     """REQUEST_TIMEOUT holds."""
     async with running(HeldUpstream(held=True), REQUEST_TIMEOUT="0.2") as sidecar:
         assert (await sidecar.ask(ask(path="/v1/chat/completions?deadline=999"))).status == 504
@@ -177,7 +177,7 @@ BASIC = "Authorization: Basic " + base64.b64encode(f"moodle:{TOKEN}".encode()).d
 
 
 @pytest.mark.parametrize("header", [f"Authorization: Bearer {TOKEN}", BASIC, f"api-key: {TOKEN}"], ids=str)
-async def test_the_token_is_asked_for_on_loopback_too(header: str) -> None:
+async def test_the_token_is_required_on_loopback_too(header: str) -> None:
     """Whatever a Moodle user can make Moodle fetch could reach it."""
     async with running(SIDECAR_TOKEN=TOKEN) as sidecar:
         for path in PATHS:
@@ -198,7 +198,7 @@ async def test_without_a_token_set_whatever_moodle_sends_is_taken() -> None:
 
 
 async def test_leaving_frees_the_slot() -> None:
-    """A caller who closes his connection ends the provider's call."""
+    """A caller who closes the connection ends the provider's call."""
     upstream = HeldUpstream(held=True)
     async with running(upstream) as sidecar:
         caller = await sidecar.call()

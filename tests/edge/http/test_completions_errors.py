@@ -43,14 +43,14 @@ STATUSES = {
 }
 
 
-def doors() -> Routes:
+def routes() -> Routes:
     settings = settings_of()
     return routes_of(Completions(engine_of(settings, HeldUpstream())), settings, None)
 
 
 def ours() -> list[tuple[str, Route]]:
-    """The doors whose callers expect OpenAI's shape."""
-    return [(path, door) for path, door in doors() if door.refuse is refuse]
+    """The routes whose callers expect OpenAI's shape."""
+    return [(path, route) for path, route in routes() if route.refuse is refuse]
 
 
 SAMPLES = [path.replace("{", "a").replace("}", "z") for path, _ in ours()]
@@ -84,10 +84,10 @@ def check(answer: Answer, *, bodiless: bool = False) -> None:
         assert STATUSES[error["code"]] == answer.status
 
 
-def test_every_error_of_the_tree_has_its_shape_at_every_door() -> None:
+def test_every_error_of_the_tree_has_its_shape_at_every_route() -> None:
     """One that is added tomorrow too."""
-    for (_, door), kind in itertools.product(ours(), kinds()):
-        response = door.refuse(kind())
+    for (_, route), kind in itertools.product(ours(), kinds()):
+        response = route.refuse(kind())
         headers = {name.lower(): value for name, value in response.headers.items()}
         assert isinstance(response.body, bytes)
         check(Answer("", response.status, headers | {"x-request-id": "r"}, response.body))
@@ -132,7 +132,7 @@ def request(name: str, path: str, method: str) -> bytes:
 
 
 @pytest.mark.parametrize("request_name", REQUESTS)
-async def test_whatever_is_asked_of_whichever_route_is_answered_or_refused_in_shape(request_name: str) -> None:
+async def test_any_request_to_any_route_is_answered_or_refused_in_shape(request_name: str) -> None:
     """Every route with every method and every way to be wrong."""
     async with running(MAX_BODY_BYTES="2048") as sidecar:
         for path, method in itertools.product(SAMPLES, METHODS):

@@ -159,7 +159,7 @@ class Flood(HeldUpstream):
 
 
 async def test_a_caller_who_does_not_read_holds_the_provider_back_and_is_left() -> None:
-    """Little waits for him in memory; after the time of silence his slot is another's and his connection gone."""
+    """Little waits in memory; after the time of silence the slot is another's and the connection gone."""
     flood = Flood()
     async with running(flood, timings={"silent_seconds": 0.3}) as sidecar:
         with socket.socket() as sock:
@@ -176,12 +176,12 @@ async def test_a_caller_who_does_not_read_holds_the_provider_back_and_is_left() 
             with suppress(ConnectionError):
                 while part := await asyncio.wait_for(loop.sock_recv(sock, 65_536), PATIENCE):
                     said += part
-        assert not said.endswith(b"\r\n0\r\n\r\n")  # cut off, and he can tell
+        assert not said.endswith(b"\r\n0\r\n\r\n")  # cut off, which the caller can see
         assert sidecar.engine.answers == {"timeout": 1}
 
 
 async def test_a_slow_reader_gets_everything() -> None:
-    """Slower than the provider is well: it waits for him."""
+    """A caller slower than the provider is well: the provider waits."""
     events = [delta(f"{number} " + "x" * 20_000) for number in range(200)]
     spring = Spring()
     for item in (*events, None):
@@ -234,7 +234,7 @@ async def test_an_old_client_gets_its_stream_without_chunks() -> None:
 
 
 async def test_streams_are_never_shared() -> None:
-    """Whatever the address allows: each caller has his own."""
+    """Whatever the address allows: each caller has a stream of its own."""
     spring = Spring()
     async with running(spring) as sidecar:
         request = ask(path=f"{PATH}?action=summarize", stream=True)

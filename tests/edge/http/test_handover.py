@@ -34,10 +34,10 @@ async def on(sock: socket.socket, upstream: HeldUpstream) -> AsyncIterator[Liste
 
 
 async def test_who_was_accepted_and_said_nothing_yet_is_answered() -> None:
-    """His request is on its way: it is served and not refused, and the connection ends with it."""
+    """The caller's request is on its way: it is served and not refused, and the connection ends with it."""
     async with running() as sidecar, await sidecar.call() as fresh, await sidecar.call() as half:
         await half.say(post()[:20])
-        await sidecar.ask(GET_HEALTH)  # once he is answered, those before him were accepted
+        await sidecar.ask(GET_HEALTH)  # once this one is answered, those before it were accepted
         async with asyncio.TaskGroup() as group:
             group.create_task(sidecar.listening.hand_over(PATIENCE))
             await asyncio.sleep(0)
@@ -59,7 +59,7 @@ async def test_a_handover_is_healthy_to_the_last() -> None:
             assert (await monitor.hear()).status == 200
 
 
-async def test_kept_connections_end_with_their_answer_and_idle_ones_at_once() -> None:
+async def test_reused_connections_end_with_their_answer_and_idle_ones_at_once() -> None:
     """No request more comes on them, and the handover waits for no timeout of theirs."""
     upstream = HeldUpstream(held=True)
     async with running(upstream) as sidecar, await sidecar.call() as busy, await sidecar.call() as idle:
@@ -77,7 +77,7 @@ async def test_kept_connections_end_with_their_answer_and_idle_ones_at_once() ->
             assert answer.headers["connection"] == "close"
 
 
-async def test_what_a_kept_connection_has_sent_is_answered() -> None:
+async def test_what_a_reused_connection_has_sent_is_answered() -> None:
     """What lies in the kernel when the signal comes was taken on by the connection."""
     async with running() as sidecar, await sidecar.call() as kept:
         await kept.say(GET_HEALTH)
@@ -114,7 +114,7 @@ async def test_a_silent_connection_holds_up_the_end_for_a_stated_time(monkeypatc
 
 
 async def test_a_refused_caller_who_stays_does_not_hold_up_the_end() -> None:
-    """He has his answer; that he does not close is his affair."""
+    """The caller has the answer; the end does not wait for the caller's close."""
     async with running(MAX_BODY_BYTES="2048") as sidecar, await sidecar.call() as refused:
         await refused.say(head("Content-Type: application/json", "Content-Length: 5000"))
         assert (await refused.hear()).status == 413

@@ -13,7 +13,7 @@ async def test_health_is_exactly_what_the_contract_says() -> None:
     assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_health_asks_for_no_token() -> None:
+async def test_health_needs_no_token() -> None:
     """Load balancers have none."""
     async with running(SIDECAR_TOKEN="canary-token", AI_REQUIRE_TOKEN="true") as sidecar:
         assert (await sidecar.ask(head(path="/health", method="GET"))).status == 200

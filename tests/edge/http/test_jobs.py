@@ -11,7 +11,7 @@ import pytest
 
 from sidecar.core.errors import UpstreamError
 from sidecar.engine.engine import Engine
-from sidecar.http.routes.jobs import QUESTION_BYTES
+from sidecar.http.routes.jobs import STATUS_BODY_BYTES
 from sidecar.http.server.server import serve
 from sidecar.jobs.store import JobStore
 from sidecar.jobs.worker.lease import Run, Runs
@@ -58,7 +58,7 @@ class Desk(NamedTuple):
 
 @asynccontextmanager
 async def opened(server: Valkey, **named: str) -> AsyncIterator[Desk]:
-    """The doors over `server`."""
+    """The routes over `server`."""
     settings = settings_of(REDIS_URL=server.url, **named)
     upstream = HeldUpstream()
     engine = engine_of(settings, upstream)
@@ -68,9 +68,9 @@ async def opened(server: Valkey, **named: str) -> AsyncIterator[Desk]:
 
 @asynccontextmanager
 async def desk(**named: str) -> AsyncIterator[Desk]:
-    """The doors over a Valkey of their own."""
-    async with valkey() as server, opened(server, **named) as doors:
-        yield doors
+    """The routes over a Valkey of their own."""
+    async with valkey() as server, opened(server, **named) as routes:
+        yield routes
 
 
 def text(number: int = 1, **more: object) -> dict[str, object]:
@@ -90,39 +90,39 @@ def refused(answer: Answer, status: int, code: str) -> str:
 
 async def test_one_request_is_one_job() -> None:
     """202 with its id and where it is; there it can be asked for."""
-    async with desk() as doors:
-        answer = await doors.post(text())
+    async with desk() as routes:
+        answer = await routes.post(text())
         assert answer.status == 202
         job_id = answer.json["job_id"]
         assert answer.json == {"success": True, "job_id": job_id, "status": "queued"}
         assert answer.headers["location"] == f"/jobs/{job_id}"
-        seen = await doors.say("GET", answer.headers["location"])
+        seen = await routes.say("GET", answer.headers["location"])
         state = {"job_id": job_id, "status": "queued", "parts_done": 0, "parts_total": 0}
         assert (seen.status, seen.json) == (200, {"success": True} | state)
 
 
 async def test_a_list_is_answered_in_its_order() -> None:
     """One id for each entry; the same text is the same job, now and the second time; no Location."""
-    async with desk() as doors:
+    async with desk() as routes:
         entries = [text(1), text(2, user_id=7), text(1), {"action": "chat", "content": "Why?", "user_id": 7}]
-        answer = await doors.post({"jobs": entries})
+        answer = await routes.post({"jobs": entries})
         assert answer.status == 202
         assert set(answer.json) == {"success", "jobs"}
         ids = [job["job_id"] for job in answer.json["jobs"]]
         assert (len(ids), ids[0], len(set(ids))) == (4, ids[2], 3)
         assert "location" not in answer.headers
-        assert (await doors.post({"jobs": entries})).json == answer.json
-        assert (await doors.post(text(1))).json["job_id"] == ids[0]
-        assert await doors.held() == 3
+        assert (await routes.post({"jobs": entries})).json == answer.json
+        assert (await routes.post(text(1))).json["job_id"] == ids[0]
+        assert await routes.held() == 3
 
 
 async def test_a_thousand_fit_and_one_more_does_not() -> None:
     """Nor are the first thousand taken then."""
-    async with desk() as doors:
-        assert len((await doors.post({"jobs": [text(n) for n in range(1000)]})).json["jobs"]) == 1000
-        answer = await doors.post({"jobs": [text(n) for n in range(1000, 2001)]})
+    async with desk() as routes:
+        assert len((await routes.post({"jobs": [text(n) for n in range(1000)]})).json["jobs"]) == 1000
+        answer = await routes.post({"jobs": [text(n) for n in range(1000, 2001)]})
         assert "more than 1000" in refused(answer, 400, "invalid_request")
-        assert await doors.held() == 1000
+        assert await routes.held() == 1000
 
 
 @pytest.mark.parametrize(
@@ -139,13 +139,13 @@ async def test_a_thousand_fit_and_one_more_does_not() -> None:
 )
 async def test_one_wrong_entry_refuses_the_list(entry: object, code: str, says: str) -> None:
     """It is named by its index, in the sentence and in a field; nothing is enqueued."""
-    async with desk() as doors:
-        answer = await doors.post({"jobs": [text(1), text(2), entry, text(3)]})
+    async with desk() as routes:
+        answer = await routes.post({"jobs": [text(1), text(2), entry, text(3)]})
         sentence = refused(answer, 400, code)
         assert sentence.startswith("jobs[2]: ")
         assert says in sentence
         assert answer.json["index"] == 2
-        assert await doors.held() == 0
+        assert await routes.held() == 0
 
 
 DEEP = b"[" * 200_000
@@ -178,65 +178,65 @@ DEEP = b"[" * 200_000
 )
 async def test_what_makes_no_sense_is_said_so(body: bytes, code: str) -> None:
     """Every sort of it, with the status that tells the truth."""
-    async with desk() as doors:
-        refused(await doors.post(body), 400, code)
-        assert await doors.held() == 0
+    async with desk() as routes:
+        refused(await routes.post(body), 400, code)
+        assert await routes.held() == 0
 
 
 async def test_a_body_that_would_unfold_to_gigabytes_is_refused_where_it_begins() -> None:
     """Millions of entries, or of lists where a text belongs, are not built."""
-    async with desk() as doors:
+    async with desk() as routes:
         many = b'{"jobs": [' + b"{}," * 5_000_000 + b"{}]}"
-        assert "more than 1000" in refused(await doors.post(many), 400, "invalid_request")
+        assert "more than 1000" in refused(await routes.post(many), 400, "invalid_request")
         lists = b'{"jobs": [{"action": "chat", "content": [' + b"[]," * 5_000_000 + b"[]]}]}"
-        assert "content must be a string" in refused(await doors.post(lists), 400, "invalid_request")
+        assert "content must be a string" in refused(await routes.post(lists), 400, "invalid_request")
 
 
 async def test_a_text_keeps_its_characters() -> None:
     """NUL too; what is stored is what was sent."""
-    async with desk() as doors:
-        job_id = (await doors.post(text(1, content="a\x00b Ä 😀"))).json["job_id"]
-        assert (await doors.run(job_id)).request.content == "a\x00b Ä 😀"
+    async with desk() as routes:
+        job_id = (await routes.post(text(1, content="a\x00b Ä 😀"))).json["job_id"]
+        assert (await routes.run(job_id)).request.content == "a\x00b Ä 😀"
 
 
 async def test_sizes_have_their_limit() -> None:
     """JOBS_MAX_BODY_BYTES and not /ai's, declared or not."""
-    async with desk(MAX_BODY_BYTES="2000", JOBS_MAX_BODY_BYTES="20000") as doors:
-        assert (await doors.post(text(1, content="x" * 15_000))).status == 202
+    async with desk(MAX_BODY_BYTES="2000", JOBS_MAX_BODY_BYTES="20000") as routes:
+        assert (await routes.post(text(1, content="x" * 15_000))).status == 202
         large = json.dumps(text(2, content="x" * 20_000)).encode()
-        refused(await doors.post(large), 413, "too_large")
+        refused(await routes.post(large), 413, "too_large")
         raw = head("Content-Type: application/json", "Transfer-Encoding: chunked", path="/jobs") + chunks(large)
-        refused(await doors.sidecar.ask(raw), 413, "too_large")
-        refused(await doors.post(b"x" * (QUESTION_BYTES + 1), "/jobs/status"), 413, "too_large")
-        answer = await doors.sidecar.ask(post(b"{}", path="/jobs", kind="text/plain"))
+        refused(await routes.sidecar.ask(raw), 413, "too_large")
+        refused(await routes.post(b"x" * (STATUS_BODY_BYTES + 1), "/jobs/status"), 413, "too_large")
+        answer = await routes.sidecar.ask(post(b"{}", path="/jobs", kind="text/plain"))
         refused(answer, 415, "unsupported_media_type")
-        assert doors.engine.admission.held_bytes == 0
+        assert routes.engine.admission.held_bytes == 0
 
 
 async def test_lists_leave_half_of_the_bytes_to_people() -> None:
     """A second large list waits its turn while the first one arrives; a question to /ai does not."""
-    async with desk(QUEUE_BYTES="100000", JOBS_MAX_BODY_BYTES="60000", MAX_BODY_BYTES="40000") as doors:
+    async with desk(QUEUE_BYTES="100000", JOBS_MAX_BODY_BYTES="60000", MAX_BODY_BYTES="40000") as routes:
         body = json.dumps(text(1, content="x" * 50_000)).encode()
         raw = post(body, path="/jobs")
-        async with await doors.sidecar.call() as slow:
+        async with await routes.sidecar.call() as slow:
             await slow.say(raw[:-1])
-            while not doors.engine.admission.held:  # noqa: ASYNC110 - the wire says nothing of it
+            while not routes.engine.admission.held:  # noqa: ASYNC110 - the wire says nothing of it
                 await asyncio.sleep(0)
-            refused(await doors.post(text(2, content="y" * 10_000)), 503, "overloaded")
-            assert (await doors.sidecar.ask(post(json.dumps(text(3)).encode()))).json["success"]
+            refused(await routes.post(text(2, content="y" * 10_000)), 503, "overloaded")
+            assert (await routes.sidecar.ask(post(json.dumps(text(3)).encode()))).json["success"]
             await slow.say(raw[-1:])
             assert (await slow.hear()).status == 202
-        assert (await doors.post(text(2, content="y" * 10_000))).status == 202
+        assert (await routes.post(text(2, content="y" * 10_000))).status == 202
 
 
 async def test_the_loop_goes_on_while_a_large_list_is_taken() -> None:
     """10 MB of a thousand texts: a look at /health in between is answered before they are enqueued."""
-    async with desk() as doors:
+    async with desk() as routes:
         entries = [text(n, content=f"{n} " + "Flüsse fließen ins Meer. " * 400) for n in range(1000)]
-        enqueued = asyncio.create_task(doors.post({"jobs": entries}))
+        enqueued = asyncio.create_task(routes.post({"jobs": entries}))
         looks = 0
         while not enqueued.done():
-            assert (await doors.say("GET", "/health")).status == 200
+            assert (await routes.say("GET", "/health")).status == 200
             looks += not enqueued.done()
         assert looks
         assert (await enqueued).status == 202
@@ -244,24 +244,24 @@ async def test_the_loop_goes_on_while_a_large_list_is_taken() -> None:
 
 async def test_a_full_queue_refuses_the_whole_list() -> None:
     """503, with when to come back."""
-    async with desk(JOB_QUEUE_SIZE="10") as doors:
-        assert (await doors.post({"jobs": [text(n) for n in range(8)]})).status == 202
-        answer = await doors.post({"jobs": [text(n) for n in range(5, 15)]})
+    async with desk(JOB_QUEUE_SIZE="10") as routes:
+        assert (await routes.post({"jobs": [text(n) for n in range(8)]})).status == 202
+        answer = await routes.post({"jobs": [text(n) for n in range(5, 15)]})
         refused(answer, 503, "overloaded")
         assert int(answer.headers["retry-after"]) > 0
-        assert await doors.held() == 8
+        assert await routes.held() == 8
 
 
 async def test_a_job_is_shown_as_it_is() -> None:
     """At work with its progress, complete with its data, failed with why, and the same in a list."""
-    async with desk() as doors:
-        ids = [job["job_id"] for job in (await doors.post({"jobs": [text(1), text(2)]})).json["jobs"]]
-        run = await doors.run(ids[0])
+    async with desk() as routes:
+        ids = [job["job_id"] for job in (await routes.post({"jobs": [text(1), text(2)]})).json["jobs"]]
+        run = await routes.run(ids[0])
         await run.keep(b"one", "Part.", done=1, total=3)
         working = {"job_id": ids[0], "status": "in_progress", "parts_done": 1, "parts_total": 3}
-        assert (await doors.say("GET", f"/jobs/{ids[0]}")).json == {"success": True} | working
+        assert (await routes.say("GET", f"/jobs/{ids[0]}")).json == {"success": True} | working
         await run.complete("a<b & Ä")
-        await (await doors.run(ids[1])).fail(UpstreamError("The provider <fell> over."))
+        await (await routes.run(ids[1])).fail(UpstreamError("The provider <fell> over."))
         complete = working | {"status": "complete", "data": "a<b & Ä"}
         failed = {
             "job_id": ids[1],
@@ -271,23 +271,23 @@ async def test_a_job_is_shown_as_it_is() -> None:
             "parts_done": 0,
             "parts_total": 0,
         }
-        assert (await doors.say("GET", f"/jobs/{ids[0]}")).json == {"success": True} | complete
-        assert (await doors.say("GET", f"/jobs/{ids[1]}")).json == {"success": True} | failed
+        assert (await routes.say("GET", f"/jobs/{ids[0]}")).json == {"success": True} | complete
+        assert (await routes.say("GET", f"/jobs/{ids[1]}")).json == {"success": True} | failed
         unknown = [{"job_id": name, "status": "unknown"} for name in (NO_ID, "x", NO_ID)]
-        assert (await doors.states(ids[1], NO_ID, "x", ids[0], NO_ID)) == {
+        assert (await routes.states(ids[1], NO_ID, "x", ids[0], NO_ID)) == {
             "success": True,
             "jobs": [failed, unknown[0], unknown[1], complete, unknown[2]],
         }
-        assert (await doors.post(text(1))).json["status"] == "complete"
+        assert (await routes.post(text(1))).json["status"] == "complete"
 
 
 async def test_html_safe_holds_for_results() -> None:
     """A space after each <, in both ways to read them."""
-    async with desk(HTML_SAFE="true") as doors:
-        job_id = (await doors.post(text())).json["job_id"]
-        await (await doors.run(job_id)).complete("a<b")
-        assert (await doors.say("GET", f"/jobs/{job_id}")).json["data"] == "a< b"
-        assert (await doors.states(job_id))["jobs"][0]["data"] == "a< b"
+    async with desk(HTML_SAFE="true") as routes:
+        job_id = (await routes.post(text())).json["job_id"]
+        await (await routes.run(job_id)).complete("a<b")
+        assert (await routes.say("GET", f"/jobs/{job_id}")).json["data"] == "a< b"
+        assert (await routes.states(job_id))["jobs"][0]["data"] == "a< b"
 
 
 @pytest.mark.parametrize(
@@ -312,19 +312,19 @@ async def test_html_safe_holds_for_results() -> None:
 )
 async def test_wrong_ids_are_said_so(body: object, index: int | None) -> None:
     """Which of them, where one is wrong."""
-    async with desk() as doors:
-        answer = await doors.post(body, "/jobs/status")
+    async with desk() as routes:
+        answer = await routes.post(body, "/jobs/status")
         refused(answer, 400, "invalid_request")
         assert answer.json.get("index") == index
         for raw in (b"", b"[]", b"nonsense", b'{"job_ids": ' + DEEP, b'{"job_ids": ["\\ud800"]}'):
-            refused(await doors.post(raw[:QUESTION_BYTES], "/jobs/status"), 400, "invalid_json")
+            refused(await routes.post(raw[:STATUS_BODY_BYTES], "/jobs/status"), 400, "invalid_json")
 
 
-async def test_a_thousand_are_asked_for_at_once() -> None:
+async def test_a_thousand_ids_are_one_request() -> None:
     """In the order of the question."""
-    async with desk() as doors:
-        ids = [job["job_id"] for job in (await doors.post({"jobs": [text(n) for n in range(1000)]})).json["jobs"]]
-        told = await doors.states(*ids[::-1])
+    async with desk() as routes:
+        ids = [job["job_id"] for job in (await routes.post({"jobs": [text(n) for n in range(1000)]})).json["jobs"]]
+        told = await routes.states(*ids[::-1])
         assert [job["job_id"] for job in told["jobs"]] == ids[::-1]
         assert {job["status"] for job in told["jobs"]} == {"queued"}
 
@@ -333,33 +333,33 @@ async def test_a_thousand_are_asked_for_at_once() -> None:
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 async def test_a_job_that_is_not_known_is_404(method: str, name: str) -> None:
     """Whatever its id looks like."""
-    async with desk() as doors:
-        refused(await doors.say(method, f"/jobs/{name}"), 404, "not_found")
+    async with desk() as routes:
+        refused(await routes.say(method, f"/jobs/{name}"), 404, "not_found")
 
 
 async def test_the_last_submitter_cancels() -> None:
     """Each takes himself away; with the last one the job is cancelled and starts anew when it is asked for again."""
-    async with desk() as doors:
-        job_id = (await doors.post({"jobs": [text(1, user_id=n) for n in (7, "8")]})).json["jobs"][0]["job_id"]
-        assert (await doors.say("DELETE", f"/jobs/{job_id}?user_id=7")).json["status"] == "queued"
-        assert (await doors.say("DELETE", f"/jobs/{job_id}?user_id=7")).json["status"] == "queued"
-        answer = await doors.say("DELETE", f"/jobs/{job_id}?user_id=8")
+    async with desk() as routes:
+        job_id = (await routes.post({"jobs": [text(1, user_id=n) for n in (7, "8")]})).json["jobs"][0]["job_id"]
+        assert (await routes.say("DELETE", f"/jobs/{job_id}?user_id=7")).json["status"] == "queued"
+        assert (await routes.say("DELETE", f"/jobs/{job_id}?user_id=7")).json["status"] == "queued"
+        answer = await routes.say("DELETE", f"/jobs/{job_id}?user_id=8")
         assert (answer.status, answer.json["status"]) == (200, "cancelled")
         assert "data" not in answer.json
-        assert await doors.held() == 0
-        assert (await doors.say("GET", f"/jobs/{job_id}")).json["status"] == "cancelled"
-        assert (await doors.post(text(1))).json == {"success": True, "job_id": job_id, "status": "queued"}
-        refused(await doors.say("DELETE", f"/jobs/{job_id}?user_id={'x' * 256}"), 400, "invalid_request")
+        assert await routes.held() == 0
+        assert (await routes.say("GET", f"/jobs/{job_id}")).json["status"] == "cancelled"
+        assert (await routes.post(text(1))).json == {"success": True, "job_id": job_id, "status": "queued"}
+        refused(await routes.say("DELETE", f"/jobs/{job_id}?user_id={'x' * 256}"), 400, "invalid_request")
 
 
 async def test_a_finished_job_is_forgotten_with_its_result() -> None:
     """DELETE deletes what was found, too."""
-    async with desk() as doors:
-        job_id = (await doors.post(text())).json["job_id"]
-        await (await doors.run(job_id)).complete("Rivers.")
-        answer = await doors.say("DELETE", f"/jobs/{job_id}")
+    async with desk() as routes:
+        job_id = (await routes.post(text())).json["job_id"]
+        await (await routes.run(job_id)).complete("Rivers.")
+        answer = await routes.say("DELETE", f"/jobs/{job_id}")
         assert answer.json["status"] == "cancelled"
-        assert "Rivers." not in (await doors.say("GET", f"/jobs/{job_id}")).body.decode()
+        assert "Rivers." not in (await routes.say("GET", f"/jobs/{job_id}")).body.decode()
 
 
 PATHS = {"/jobs": "POST", "/jobs/status": "POST", f"/jobs/{NO_ID}": "GET, DELETE"}
@@ -367,7 +367,7 @@ PATHS = {"/jobs": "POST", "/jobs/status": "POST", f"/jobs/{NO_ID}": "GET, DELETE
 
 async def test_other_addresses_and_methods_are_refused() -> None:
     """404 below /jobs for what is not there, 405 with Allow for what is, in the envelope."""
-    async with desk() as doors:
+    async with desk() as routes:
         for path in (
             "/jobs/",
             "/jobs//",
@@ -378,10 +378,10 @@ async def test_other_addresses_and_methods_are_refused() -> None:
             "/job",
         ):
             for method in ("GET", "POST", "PUT", "DELETE", "PATCH", "PROPFIND"):
-                refused(await doors.say(method, path), 404, "not_found")
+                refused(await routes.say(method, path), 404, "not_found")
         for path, allowed in PATHS.items():
             for method in {"GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "PROPFIND"} - set(allowed.split(", ")):
-                answer = await doors.say(method, path)
+                answer = await routes.say(method, path)
                 refused(answer, 405, "method_not_allowed")
                 assert answer.headers["allow"] == allowed
 
@@ -390,11 +390,11 @@ ASKED = [("POST", "/jobs"), ("POST", "/jobs/status"), ("GET", f"/jobs/{NO_ID}"),
 
 
 @pytest.mark.parametrize(("method", "path"), ASKED)
-async def test_the_token_is_asked_for_where_there_is_one(method: str, path: str) -> None:
-    """Before anything else; with it the door opens."""
-    async with desk(SIDECAR_TOKEN="canary") as doors:
-        refused(await doors.say(method, path), 401, "unauthorized")
-        answer = await doors.sidecar.ask(head("Authorization: Bearer canary", path=path, method=method))
+async def test_the_token_is_required_where_there_is_one(method: str, path: str) -> None:
+    """Before anything else; with it the route answers."""
+    async with desk(SIDECAR_TOKEN="canary") as routes:
+        refused(await routes.say(method, path), 401, "unauthorized")
+        answer = await routes.sidecar.ask(head("Authorization: Bearer canary", path=path, method=method))
         assert answer.status in {404, 415}
 
 
@@ -407,14 +407,14 @@ async def test_without_redis_there_are_no_jobs(method: str, path: str) -> None:
         assert (await sidecar.ask(post())).json["success"]
 
 
-async def every(doors: Desk, job_id: str) -> list[Answer]:
+async def every(routes: Desk, job_id: str) -> list[Answer]:
     """One answer of each route."""
     return list(
         await asyncio.gather(
-            doors.post(text(99)),
-            doors.post({"job_ids": [job_id]}, "/jobs/status"),
-            doors.say("GET", f"/jobs/{job_id}"),
-            doors.say("DELETE", f"/jobs/{job_id}?user_id=nobody"),
+            routes.post(text(99)),
+            routes.post({"job_ids": [job_id]}, "/jobs/status"),
+            routes.say("GET", f"/jobs/{job_id}"),
+            routes.say("DELETE", f"/jobs/{job_id}?user_id=nobody"),
         )
     )
 
@@ -422,36 +422,36 @@ async def every(doors: Desk, job_id: str) -> list[Answer]:
 @pytest.mark.parametrize("how", ["stopped", "killed", "silent"])
 async def test_a_redis_that_is_away_is_said_so_in_time(how: str) -> None:
     """Every route answers 503 with why, /ai does not notice, and all is well once Redis is back, without a restart."""
-    async with desk(REQUEST_TIMEOUT="1") as doors:
-        job_id = (await doors.post(text())).json["job_id"]
+    async with desk(REQUEST_TIMEOUT="1") as routes:
+        job_id = (await routes.post(text())).json["job_id"]
         if how == "silent":
-            doors.server.pause()
+            routes.server.pause()
         else:
-            await (doors.server.stop() if how == "stopped" else doors.server.kill())
+            await (routes.server.stop() if how == "stopped" else routes.server.kill())
         started = time.monotonic()
-        asked = asyncio.create_task(every(doors, job_id))
-        assert (await doors.sidecar.ask(post(json.dumps(text()).encode()))).json["success"]
+        asked = asyncio.create_task(every(routes, job_id))
+        assert (await routes.sidecar.ask(post(json.dumps(text()).encode()))).json["success"]
         for answer in await asked:
             assert "Redis" in refused(answer, 503, "jobs_unavailable")
         assert time.monotonic() - started < 30
         if how == "silent":
-            doors.server.resume()
+            routes.server.resume()
         else:
-            await doors.server.start()
-        for answer in await every(doors, job_id):
+            await routes.server.start()
+        for answer in await every(routes, job_id):
             assert answer.status in {200, 202}, answer
-        assert (await doors.say("GET", f"/jobs/{job_id}")).json["status"] == "queued"
+        assert (await routes.say("GET", f"/jobs/{job_id}")).json["status"] == "queued"
 
 
-async def test_draining_takes_no_jobs_and_still_tells_of_them() -> None:
-    """Who collects gets his results while others go; who enqueues goes to the next process."""
-    async with desk() as doors:
-        job_id = (await doors.post(text())).json["job_id"]
-        doors.engine.drain(60)
-        refused(await doors.post(text(2)), 503, "shutting_down")
-        assert (await doors.say("GET", f"/jobs/{job_id}")).json["status"] == "queued"
-        assert (await doors.states(job_id))["jobs"][0]["status"] == "queued"
-        assert (await doors.say("DELETE", f"/jobs/{job_id}")).json["status"] == "cancelled"
+async def test_draining_takes_no_jobs_and_still_reports_them() -> None:
+    """A caller who collects gets the results while others go; one who enqueues goes to the next process."""
+    async with desk() as routes:
+        job_id = (await routes.post(text())).json["job_id"]
+        routes.engine.drain(60)
+        refused(await routes.post(text(2)), 503, "shutting_down")
+        assert (await routes.say("GET", f"/jobs/{job_id}")).json["status"] == "queued"
+        assert (await routes.states(job_id))["jobs"][0]["status"] == "queued"
+        assert (await routes.say("DELETE", f"/jobs/{job_id}")).json["status"] == "cancelled"
 
 
 @pytest.mark.parametrize(
@@ -461,12 +461,12 @@ async def test_draining_takes_no_jobs_and_still_tells_of_them() -> None:
 )
 async def test_a_redis_in_trouble_is_said_so(setting: str, wrong: str, right: str, words: str) -> None:
     """The reply names the trouble, /ai does not notice, and the same server goes on once it is mended."""
-    async with desk() as doors, doors.server.client() as admin:
+    async with desk() as routes, routes.server.client() as admin:
         await admin.config_set(setting, wrong)
         if setting == "requirepass":
             # Who is in stays in: so that the next word is on a new connection.
-            await doors.store.redis.connection_pool.disconnect()
-        assert words in refused(await doors.post(text()), 503, "jobs_unavailable")
-        assert (await doors.sidecar.ask(post(json.dumps(text()).encode()))).json["success"]
+            await routes.store.redis.connection_pool.disconnect()
+        assert words in refused(await routes.post(text()), 503, "jobs_unavailable")
+        assert (await routes.sidecar.ask(post(json.dumps(text()).encode()))).json["success"]
         await admin.config_set(setting, right)
-        assert (await doors.post(text())).status == 202
+        assert (await routes.post(text())).status == 202

@@ -93,7 +93,7 @@ async def test_a_protocol_error_behind_a_request_is_answered_after_it() -> None:
         assert await caller.rest() == b""
 
 
-async def test_a_refused_caller_who_goes_on_sending_reads_his_answer() -> None:
+async def test_a_refused_caller_who_goes_on_sending_reads_the_answer() -> None:
     """Megabytes behind a bad request are thrown away: the answer is not lost in a reset."""
     async with running() as sidecar, await sidecar.call() as caller:
         await caller.say(b"nonsense\r\n\r\n" + b"x" * 8_000_000)
@@ -102,7 +102,7 @@ async def test_a_refused_caller_who_goes_on_sending_reads_his_answer() -> None:
 
 
 async def test_what_a_refused_caller_goes_on_sending_is_taken_for_a_while_only() -> None:
-    """After the linger time the connection is closed, whoever still sends."""
+    """After the linger time the connection is closed, even while the caller still sends."""
     async with (
         running(timings={"linger_seconds": 0.05}, MAX_BODY_BYTES="2048") as sidecar,
         await sidecar.call() as caller,
@@ -121,7 +121,7 @@ async def test_half_sent_headers_are_408() -> None:
         assert await caller.rest() == b""
 
 
-async def test_half_sent_headers_on_a_kept_connection_are_408() -> None:
+async def test_half_sent_headers_on_a_reused_connection_are_408() -> None:
     """The time counts from the first byte of each request."""
     async with running(timings={"header_seconds": 0.05}) as sidecar, await sidecar.call() as caller:
         await caller.say(GET_HEALTH)
@@ -164,7 +164,7 @@ async def test_a_connection_that_says_nothing_is_closed_without_a_word() -> None
         assert await caller.rest() == b""
 
 
-async def test_an_idle_kept_connection_is_closed_without_a_word() -> None:
+async def test_an_idle_reused_connection_is_closed_without_a_word() -> None:
     """A reply that nobody asked for would be taken for the next request's."""
     async with running(timings={"idle_seconds": 0.05}) as sidecar, await sidecar.call() as caller:
         await caller.say(GET_HEALTH)
@@ -237,15 +237,15 @@ async def test_line_ends_between_requests_start_no_clock() -> None:
     assert stamps[1] >= asked
 
 
-async def test_a_fault_in_a_door_is_internal() -> None:
+async def test_a_fault_in_a_route_is_internal() -> None:
     """What nobody foresaw is answered, with its id and without its words; the connection goes on."""
 
     async def faulty(_request: Arrival) -> web.Response:
         raise ValueError("canary")
 
-    door = Route("faulty", {"GET": faulty})
+    route = Route("faulty", {"GET": faulty})
     async with (
-        serving(application(Routes({"/faulty": door}), engine_of(settings_of(), HeldUpstream()))) as (host, port),
+        serving(application(Routes({"/faulty": route}), engine_of(settings_of(), HeldUpstream()))) as (host, port),
         await Caller.connect(host, port) as caller,
     ):
         for _ in range(2):
@@ -256,7 +256,7 @@ async def test_a_fault_in_a_door_is_internal() -> None:
             assert b"canary" not in answer.body
 
 
-async def test_a_fault_outside_the_doors_is_internal_too() -> None:
+async def test_a_fault_outside_the_routes_is_internal_too() -> None:
     """Even a broken wrapper speaks our JSON."""
 
     async def broken(_request: web.BaseRequest) -> web.StreamResponse:

@@ -69,8 +69,8 @@ async def test_every_key_is_explained() -> None:
 async def test_strangers_need_the_token(token: str, header: tuple[str, ...], code: int) -> None:
     """From another machine it takes the token; without one set nobody there sees it."""
     engine = engine_of(settings_of(), HeldUpstream())
-    doors = Routes({"/status": status_route(engine, token, local=lambda _: False)})
-    async with serving(application(doors, engine)) as (host, port), await Caller.connect(host, port) as caller:
+    routes = Routes({"/status": status_route(engine, token, local=lambda _: False)})
+    async with serving(application(routes, engine)) as (host, port), await Caller.connect(host, port) as caller:
         await caller.say(get(*header))
         assert (await caller.hear()).status == code
 

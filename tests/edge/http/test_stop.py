@@ -27,7 +27,7 @@ def ipv6() -> bool:
 
 
 async def test_draining_refuses_new_work_and_finishes_what_was_accepted() -> None:
-    """The caller who waits gets his answer; the next is told to come back; monitors see it."""
+    """The caller who waits gets the answer; the next is told to come back; monitors see it."""
     upstream = HeldUpstream(held=True)
     async with running(upstream) as sidecar, await sidecar.call() as accepted:
         await accepted.say(post())
@@ -74,7 +74,7 @@ async def test_a_half_sent_body_does_not_hold_up_the_stop() -> None:
 
 
 async def test_a_body_that_comes_while_draining_is_still_answered() -> None:
-    """Who has a place may finish his sentence."""
+    """A caller with a place may finish sending the request."""
     async with running() as sidecar, await sidecar.call() as caller:
         await caller.say(head("Content-Type: application/json", f"Content-Length: {len(CHAT)}", "Expect: 100-continue"))
         assert (await caller.hear()).status == 100
@@ -107,7 +107,7 @@ async def test_who_connected_just_before_the_end_is_answered(*, asked_first: boo
 
 
 async def test_the_backlog_of_a_shared_socket_is_left_to_the_others() -> None:
-    """Who waits there when the server ends is served by whoever else has the socket."""
+    """A caller who waits there when the server ends is served by the other process with the socket."""
     sock = socket.create_server(("127.0.0.1", 0))
     async with running() as sidecar:
         async with serve(sidecar.engine, settings_of(), sock=sock.dup()) as listening:
@@ -121,7 +121,7 @@ async def test_the_backlog_of_a_shared_socket_is_left_to_the_others() -> None:
 
 
 async def test_leaving_ends_idle_and_half_sent_connections_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asked nothing keeps nobody waiting: not idle ones, not silent ones, not half-sent or refused ones."""
+    """Connections without a request delay nothing: idle, silent, half-sent and refused ones."""
     # So that waiting for any of them would be seen.
     monkeypatch.setattr(server, "FLUSH_SECONDS", PATIENCE)
     monkeypatch.setattr(server, "LAST_REQUEST_SECONDS", 0.01)

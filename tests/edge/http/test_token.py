@@ -16,7 +16,7 @@ def basic(password: str) -> str:
     return "Authorization: Basic " + base64.b64encode(f"moodle:{password}".encode()).decode()
 
 
-async def test_loopback_asks_for_no_token() -> None:
+async def test_loopback_needs_no_token() -> None:
     """The deployed communicator sends none, and a 401 would start a process a click."""
     async with running(SIDECAR_TOKEN=TOKEN) as sidecar:
         assert (await sidecar.ask(post())).status == 200
@@ -59,14 +59,14 @@ async def test_a_missing_or_wrong_token_is_401(header: str) -> None:
     assert b"canary" not in answer.body
 
 
-async def test_beyond_loopback_the_token_is_asked_for() -> None:
-    """Whoever reaches the port from outside must know it, whatever AI_REQUIRE_TOKEN says."""
+async def test_beyond_loopback_the_token_is_required() -> None:
+    """A caller from outside must know it, whatever AI_REQUIRE_TOKEN says."""
     async with running(SIDECAR_TOKEN=TOKEN, HOST="0.0.0.0") as sidecar:
         assert (await sidecar.ask(post())).status == 401
         assert (await sidecar.ask(post(b"{}", f"Authorization: Bearer {TOKEN}"))).json["code"] == "invalid_request"
 
 
-async def test_an_open_sidecar_asks_nobody_where_that_was_allowed() -> None:
+async def test_an_open_sidecar_needs_no_token_where_that_was_allowed() -> None:
     """ALLOW_UNAUTHENTICATED=true is for a firewall or a private network in front."""
     async with running(HOST="0.0.0.0", ALLOW_UNAUTHENTICATED="true") as sidecar:
         assert (await sidecar.ask(post())).status == 200

@@ -25,7 +25,7 @@ async def hire(store: JobStore) -> None:
     await redis.zadd(store.names.workers, {"someone": 2**52})
 
 
-async def test_it_knows_who_is_there_and_tells_changes_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_it_knows_who_is_there_and_logs_changes_once(caplog: pytest.LogCaptureFixture) -> None:
     """No worker, a worker, no Redis, and both again; a look that finds the same says nothing."""
     caplog.set_level(logging.INFO, "sidecar")
     async with valkey() as server, jobs_of(REDIS_URL=server.url) as store:

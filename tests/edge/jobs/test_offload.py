@@ -60,7 +60,7 @@ class House:
         self.sidecar = Sidecar(listening, self.engine, self.here)
 
     async def work(self) -> None:
-        """Hire a worker, whom the sidecar knows of from now on."""
+        """Register a worker, so that the sidecar knows of it from now on."""
         await self._stack.enter_async_context(self.worker)
         store = await self.worker.enter_async_context(jobs_of(**self.named))
         benches = job_handlers(settings_of(**self.named), self.there, store)
@@ -114,7 +114,7 @@ async def test_a_long_summary_is_made_by_a_worker() -> None:
         assert len(home.there.calls) == 1
 
 
-async def test_who_had_it_and_asks_again_gets_another() -> None:
+async def test_who_had_it_and_repeats_the_request_gets_another() -> None:
     """As with every summary: a second press wants another answer, and a finished job is the same one."""
     async with house() as home:
         await home.work()
@@ -162,8 +162,8 @@ async def test_at_the_deadline_the_job_goes_on_and_is_there_for_the_next_try() -
         assert (len(home.there.calls), len(home.here.calls)) == (1, 0)
 
 
-async def test_a_joiner_with_less_time_is_told_of_the_job() -> None:
-    """His deadline passes and the first one's does not."""
+async def test_a_joiner_with_less_time_gets_the_job_id() -> None:
+    """The joiner's deadline passes and the first caller's does not."""
     async with house() as home:
         await home.work()
         home.there.gate.clear()
@@ -205,7 +205,7 @@ async def test_what_fails_the_job_is_said_to_the_caller() -> None:
         assert not home.here.calls
 
 
-async def test_an_answer_asked_for_anew_is_made_here() -> None:
+async def test_a_new_answer_on_request_is_made_here() -> None:
     """With Cache-Control: no-cache the finished job will not do."""
     async with house() as home:
         await home.work()
@@ -264,7 +264,7 @@ async def test_a_redis_that_went_away_unnoticed_costs_nothing_but_moments(how: s
 
 @pytest.mark.parametrize("how", ["stopped", "silent", "no worker"])
 async def test_what_was_enqueued_is_made_here_where_redis_or_the_worker_goes(how: str) -> None:
-    """The caller has his answer before his deadline, not a timeout."""
+    """The caller has the answer before the deadline, not a timeout."""
     async with house(lost=0.5) as home:
         home.offload._limit = 1.0
         await home.work()
@@ -280,7 +280,7 @@ async def test_what_was_enqueued_is_made_here_where_redis_or_the_worker_goes(how
         assert (await asked).json["data"] == "Made here."
 
 
-async def test_where_no_time_is_left_here_the_caller_is_told_of_the_job() -> None:
+async def test_where_no_time_is_left_here_the_caller_gets_the_job_id() -> None:
     """Better than a second bill for an answer that comes too late."""
     async with house(lost=0.2) as home:
         home.offload._limit = 1.0

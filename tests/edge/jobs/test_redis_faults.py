@@ -269,7 +269,7 @@ async def test_tls(tmp_path: Path) -> None:
 
 
 async def test_a_certificate_of_another_host(tmp_path: Path) -> None:
-    """Whoever has one of the same CA, for a name of his own, hears no password and no text."""
+    """A server with one of the same CA, for another name, gets no password and no text."""
     ca, heard = trustme.CA(), bytearray()
     ca.cert_pem.write_to_path(tmp_path / "ca.pem")
 

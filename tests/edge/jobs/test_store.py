@@ -58,7 +58,7 @@ async def test_the_same_request_is_the_same_job(store: JobStore) -> None:
 
 
 async def test_two_processes_at_once_make_one_job_each(server: Valkey, store: JobStore) -> None:
-    """Whoever comes first enqueues, the other joins, whatever the interleaving."""
+    """The first one enqueues, the other joins, whatever the interleaving."""
     requests = [lecture(number) for number in range(20)]
     async with jobs_of(REDIS_URL=server.url) as other:
         mine, theirs = await asyncio.gather(store.enqueue(requests), other.enqueue(requests[::-1]))
@@ -66,7 +66,7 @@ async def test_two_processes_at_once_make_one_job_each(server: Valkey, store: Jo
     assert len(await queued(store)) == 20
 
 
-async def test_who_asks_is_part_of_a_chat_and_of_nothing_else(store: JobStore) -> None:
+async def test_the_user_is_part_of_a_chat_and_of_nothing_else(store: JobStore) -> None:
     """Two pupils' chats are two; a text's summary is everybody's; a chat of nobody is always a new one."""
 
     def ids(action: Action, *users: str) -> set[str]:
@@ -186,7 +186,7 @@ async def test_only_one_runs_a_job(store: JobStore) -> None:
 
 
 async def test_who_did_not_hear_that_it_began_begins_again(store: JobStore) -> None:
-    """The same owner finds his own lease, and no restart is counted."""
+    """The same owner finds its own lease, and no restart is counted."""
     [job] = await store.enqueue([lecture(1)])
     [name] = await store.redis.zrange(store.names.queue("night"), 0, -1)
     begin = Runs(store, keep_seconds=60).begin
@@ -197,7 +197,7 @@ async def test_who_did_not_hear_that_it_began_begins_again(store: JobStore) -> N
     assert (await one(store, job.job_id)).status == "in_progress"
 
 
-async def test_a_failure_told_late_is_still_one(store: JobStore) -> None:
+async def test_a_failure_reported_late_is_still_one(store: JobStore) -> None:
     """Redis was away for longer than a lease: nobody else is at the job, and nobody would end it."""
     jobs = await store.enqueue([lecture(1), lecture(2)])
     failing, trying = [await run_of(store, job.job_id) for job in jobs]
@@ -270,7 +270,7 @@ async def test_everything_has_a_lifetime_and_the_prefix(server: Valkey, store: J
                 assert 0 < await client.pttl(key) <= 26 * 3600 * 1000, key
 
 
-async def test_arq_is_told_no_text(server: Valkey, store: JobStore) -> None:
+async def test_arq_gets_no_text(server: Valkey, store: JobStore) -> None:
     """Its arguments are in its logs; they hold nothing."""
     await store.enqueue([lecture(77)])
     async with server.client() as client:

@@ -268,7 +268,7 @@ async def test_a_worker_warns_of_a_redis_that_throws_jobs_away(caplog: pytest.Lo
     assert [record.msg for record in caplog.records] == ["redis_policy"]
 
 
-async def test_a_hundred_at_work_elsewhere_hide_nobody(store: JobStore) -> None:
+async def test_a_hundred_jobs_of_other_workers_hide_none(store: JobStore) -> None:
     """What is at work stays in the queue; who comes behind it is found all the same."""
     jobs = await store.enqueue([lecture(number) for number in range(101)])
     for name in (await store.redis.zrange(store.names.queue("night"), 0, -1))[:100]:
@@ -280,7 +280,7 @@ async def test_a_hundred_at_work_elsewhere_hide_nobody(store: JobStore) -> None:
 async def test_an_outage_longer_than_the_lease_loses_nothing(
     server: Valkey, store: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two workers and a Redis that comes back when no lease holds any more: one of them ends the job, whoever it is."""
+    """Two workers and a Redis that comes back when no lease holds any more: either of them ends the job."""
     for module in (runs, handler, arq_consumer):
         monkeypatch.setattr(module, "LEASE_SECONDS", 0.5)
     monkeypatch.setattr(handler, "RENEW_SECONDS", 0.1)

@@ -151,7 +151,7 @@ async def test_after_the_first_event_the_deadline_is_over(adapter: Adapter, demo
 
 
 async def test_closing_a_stream_frees_the_provider(adapter: Adapter, demo: Demo) -> None:
-    """Whoever has read enough closes the iterator, and the connection closes at once."""
+    """A reader who has read enough closes the iterator, and the connection closes at once."""
     demo.behave(stream_chunk_delay=30)
     async with opened(adapter, demo.url) as upstream:
         stream = upstream.stream(call(), deadline=soon())

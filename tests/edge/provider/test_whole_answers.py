@@ -55,7 +55,7 @@ async def test_an_answer_comes_with_its_text_counts_and_body(adapter: Adapter, d
     assert demo.stats.by_user == {"somebody": 1}
 
 
-async def test_the_request_tells_the_provider_what_it_needs_and_no_more(adapter: Adapter) -> None:
+async def test_the_request_has_what_the_provider_needs_and_no_more(adapter: Adapter) -> None:
     """The key goes as a bearer token, the program by its name, and nothing about this machine."""
     async with canned() as provider, opened(adapter, provider.url) as upstream:
         await asking(upstream)
@@ -72,7 +72,7 @@ async def test_the_request_tells_the_provider_what_it_needs_and_no_more(adapter:
     }
 
 
-async def test_the_query_string_of_the_base_url_is_kept(adapter: Adapter) -> None:
+async def test_the_query_string_of_the_base_url_is_preserved(adapter: Adapter) -> None:
     """Gateways take versions and keys there."""
     async with canned() as provider, opened(adapter, f"{provider.url}/?api-version=2%2F1&x=%41") as upstream:
         await asking(upstream)
@@ -274,7 +274,7 @@ async def test_a_dripping_answer_ends_at_the_deadline(adapter: Adapter, demo: De
 
 
 async def test_a_cancelled_call_frees_the_provider(adapter: Adapter, demo: Demo) -> None:
-    """Whoever leaves takes the model call along, and the next caller is served."""
+    """A caller who leaves takes the model call along, and the next caller is served."""
     demo.behave(stall=1)
     async with opened(adapter, demo.url) as upstream:
         task = asyncio.create_task(asking(upstream))

@@ -48,7 +48,7 @@ def said(started: subprocess.Popen[str]) -> str:
 
 
 class Waiter:
-    """A thread that waits for a place and remembers who got his in which order."""
+    """A thread that waits for a place and remembers in which order places were given."""
 
     def __init__(self, who: str, order: list[str], name: str, *, limit: int = 1, wait: float = PATIENCE) -> None:
         self.place: Place | None = None
@@ -188,7 +188,7 @@ def test_many_processes_take_turns(name: str) -> None:
 
 
 def test_where_there_are_no_such_names_everyone_works() -> None:
-    """A limit that cannot be kept costs nobody his answer."""
+    """A limit that cannot be applied costs no answer."""
     too_long = "x" * 200
     places = [hold_place(1, 0, name=too_long) for _ in range(3)]
     assert None not in places

@@ -176,7 +176,7 @@ async def test_the_deadline_is_a_reply() -> None:
 
 
 async def test_the_wait_for_a_process_counts_against_the_first_line_alone() -> None:
-    """Who waited for his place has that much less time; who comes later has all of it."""
+    """A line that waited for its place has that much less time; a later one has all of it."""
     async with session(waited=3600.0) as wire:
         wire.say(chat("slow one"), chat("two"))
         wire.finish()
@@ -243,7 +243,7 @@ async def test_a_socket_is_both_ways() -> None:
 
 
 async def test_a_pipe_that_does_not_block_loses_nothing() -> None:
-    """Whoever made the other end non-blocking gets every byte, however slowly he reads."""
+    """A caller who made the other end non-blocking gets every byte, however slow the reading."""
     settings = settings_of()
     source, say = os.pipe()
     hear, sink = os.pipe()

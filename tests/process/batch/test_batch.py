@@ -236,7 +236,7 @@ async def test_it_needs_neither_key_nor_provider_for_a_rehearsal(folder: Folder)
     assert all(reply["success"] for reply in folder.replies)
 
 
-async def test_it_tells_no_secret(folder: Folder) -> None:
+async def test_it_reveals_no_secret(folder: Folder) -> None:
     """Through wrong lines and troubles of the provider: neither key nor a word of a request on stderr or in errors."""
     troubles = ["status=400", "status=404", "garbage=html", "garbage=nocontent", "cut=body"]
     contents = [f"{TEXT} [demo {trouble}]" for trouble in troubles]

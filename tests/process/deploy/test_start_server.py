@@ -343,8 +343,8 @@ def test_an_old_python3_does_not_hide_a_newer_python(site: Site) -> None:
     assert told(site.start())
 
 
-def test_a_named_python_is_the_only_one_asked(site: Site) -> None:
-    """Whoever names one wants to hear that it will not do."""
+def test_a_named_python_is_the_only_one_tried(site: Site) -> None:
+    """A named one that will not do is reported."""
     site.python()
     old = site.python("old-python", "3.8.18")
 
@@ -354,7 +354,7 @@ def test_a_named_python_is_the_only_one_asked(site: Site) -> None:
     assert "old-python is Python 3.8" in result.stderr
 
 
-def test_a_python_without_venv_is_told_from_an_old_one(site: Site) -> None:
+def test_a_python_without_venv_is_distinguished_from_an_old_one(site: Site) -> None:
     """Debian ships Python without it; the message names the package."""
     site.python(venv=False)
 

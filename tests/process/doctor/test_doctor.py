@@ -119,7 +119,7 @@ async def test_key_and_model_are_looked_at_without_paying(
         ({"no_max_tokens": True}, "ok", "tokens"),
     ],
 )
-async def test_a_call_is_made_only_when_asked_for(demo: Demo, ways: dict[str, object], state: str, words: str) -> None:
+async def test_a_call_is_made_only_on_request(demo: Demo, ways: dict[str, object], state: str, words: str) -> None:
     """One tiny question, and the code that users would meet."""
     demo.behave(**ways)
     said = await report(*at(demo, "--call", "--request-timeout=2"))
@@ -140,7 +140,7 @@ async def test_a_call_is_made_only_when_asked_for(demo: Demo, ways: dict[str, ob
         (b"", "HTTP", "failed"),
     ],
 )
-async def test_what_is_no_api_is_told_apart(answer: bytes, check: str, state: str) -> None:
+async def test_what_is_no_api_is_recognised(answer: bytes, check: str, state: str) -> None:
     """A web site, a foreign service, a key that may not list: each with its own advice."""
     async with canned(answer, close=True) as provider:
         said = await report(f"--base-url={provider.url}", f"--api-key={KEY}", "--model=demo")

@@ -79,7 +79,7 @@ async def test_a_command_that_may_not_be_run_is_said(demo: Demo, tmp_path: Path)
 
 
 async def test_phps_user_may_see_less(demo: Demo, tmp_path: Path) -> None:
-    """Root tries the command as him; who is not root says that only root can."""
+    """Root tries the command as that user; another user says that only root can."""
     path = script(tmp_path / "some", "print('hello')")  # in a folder of the tests' user only
     said = await report(*at(demo), f"--php-command={path}", "--php-user=nobody")
     first = next(finding for finding in said.json["findings"] if finding["check"] == "plugin's command")

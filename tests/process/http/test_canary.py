@@ -97,7 +97,7 @@ async def everything(server: Served, raw: bytes) -> bytes:
 
 
 async def test_the_server_keeps_every_secret(demo: Demo) -> None:
-    """Through every trouble of the provider, every refusal at the door, a drain and a kill."""
+    """Through every trouble of the provider, every refusal at the routes, a drain and a kill."""
     async with served(**environment(demo)) as server:
         bearer = f"Authorization: Bearer {TOKEN}"
         said = b""
@@ -137,13 +137,13 @@ async def test_the_server_keeps_every_secret(demo: Demo) -> None:
 
 
 def completion(trouble: str, *, stream: bool = False) -> bytes:
-    """The same text as a body of the OpenAI-compatible door, with a secret in every place a client may put one."""
+    """The same text as a body of the OpenAI-compatible route, with a secret in every place a client may put one."""
     content = f"{TEXT} [demo {trouble}]" if trouble else TEXT
     body = {"model": "canaryTEXT4714", "messages": [{"role": "user", "content": content}], "user": USER}
     return json.dumps(body | {"stream": stream, "metadata": {"canaryTEXT4714": TEXT}}).encode()
 
 
-async def test_the_openai_compatible_door_keeps_every_secret(demo: Demo) -> None:
+async def test_the_openai_compatible_route_keeps_every_secret(demo: Demo) -> None:
     """Whole, streamed and shared, through every trouble and every refusal: neither log nor error nor /status tells."""
     path = "/v1/chat/completions"
     async with served(**environment(demo)) as server:

@@ -1,4 +1,4 @@
-"""Promises of a restart on a shared listening socket: whoever calls meanwhile notices nothing."""
+"""Promises of a restart on a shared listening socket: callers notice nothing meanwhile."""
 
 import asyncio
 import signal

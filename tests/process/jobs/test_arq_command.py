@@ -64,7 +64,7 @@ async def test_its_check_knows_the_worker(server: Valkey) -> None:
         assert (await arq("--check", **env))[0] == 0
 
 
-def test_its_check_asks_redis_for_its_own_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_check_verifies_the_certificate_of_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the worker does, and by the same CA."""
     for name, value in (("OPENAI_API_KEY", "k"), ("REDIS_URL", "rediss://there"), ("SSL_CERT_FILE", "/ca.pem")):
         monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""Promises of REDIS_URL=embedded: one command has jobs, whoever of it is killed, and leaves nothing behind."""
+"""Promises of REDIS_URL=embedded: one command has jobs, whichever process is killed, and leaves nothing behind."""
 
 import asyncio
 import os

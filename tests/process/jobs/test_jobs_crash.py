@@ -18,7 +18,7 @@ async def test_a_stopped_redis_loses_nothing() -> None:
 
 
 async def test_a_silent_redis_does_not_hold_up_the_end() -> None:
-    """SIGTERM ends a worker within its grace and some seconds, whoever does not answer."""
+    """SIGTERM ends a worker within its grace and some seconds, even if nothing answers."""
     async with valkey() as server, till() as provider, jobs_of(REDIS_URL=server.url) as store:
         provider.latency = 600.0
         env = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": provider.url, "REDIS_URL": server.url, "SHUTDOWN_GRACE": "1"}

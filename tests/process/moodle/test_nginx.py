@@ -84,7 +84,7 @@ async def test_a_sidecar_that_dies_at_work_is_a_503(tmp_path: Path, said: bytes)
 
 
 async def test_a_body_too_large_is_a_413_with_a_message(tmp_path: Path) -> None:
-    """Said to the caller before he sent it, and the sidecar is not asked."""
+    """The refusal comes before the caller sent it, and the sidecar is not called."""
     async with canned(close=True) as sidecar, front(tmp_path, sidecar.port) as nginx:
         async with await nginx.call() as caller:
             await caller.say(head(f"Content-Length: {5 * 2**20}", "Content-Type: application/json", path=PATH))
@@ -141,7 +141,7 @@ async def test_a_streams_words_go_out_as_they_come(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path", ["/ai", "/status", "/jobs", "/jobs/1", "/health", "/", "/v1", "/v1/../status", "/v1/%2e%2e/ai"]
 )
-async def test_nothing_that_asks_for_no_token_is_behind_it(tmp_path: Path, path: str) -> None:
+async def test_no_route_without_a_token_is_behind_it(tmp_path: Path, path: str) -> None:
     """To the sidecar a caller through nginx is this machine itself."""
     async with canned(close=True) as sidecar, front(tmp_path, sidecar.port) as nginx:
         answer = await ask(nginx.port, post(BODY, path=path))
@@ -161,7 +161,7 @@ async def test_what_is_no_http_is_a_400_with_a_message(tmp_path: Path) -> None:
             assert (answer.status, error_of(answer)["code"]) == (400, "bad_request")
 
 
-async def test_the_address_is_its_own_beside_a_server_on_every_address(tmp_path: Path) -> None:
+async def test_the_address_is_its_own_next_to_a_server_on_every_address(tmp_path: Path) -> None:
     """Moodle's own site, which nearly everywhere holds the port on all addresses, gets none of these calls."""
     site = "server { listen {port} default_server; location / { return 200 site; } }"
     async with canned(http({"ok": True}), close=True) as sidecar, front(tmp_path, sidecar.port, beside=site) as nginx:
@@ -205,7 +205,7 @@ def snippet(kind: str, first: str) -> str:
     ],
 )
 async def test_the_documented_routing_sends_ai_calls_to_their_own_pool(tmp_path: Path, target: str, pool: str) -> None:
-    """A quiz attempt and a summary never ask for the same worker. (Who answers here says his name.)"""
+    """A quiz attempt and a summary never ask for the same worker. (Each worker answers here with its name.)"""
     pools = snippet("nginx", "moodle-pools.conf").replace("/run/php/php8.3-", f"{tmp_path}/")
     site = "server { listen {port} default_server; location / { fastcgi_pass $moodle_pool; } }"
     # A record of FastCGI: version 1, STDOUT (6), request 1, length, no padding; then the end of the request (3).

@@ -142,7 +142,7 @@ async def test_a_draining_server_is_an_answer(server: Served, demo: Demo, never:
     await asyncio.gather(slow, return_exceptions=True)
 
 
-async def test_a_stalling_server_is_not_asked_twice(never: list[str]) -> None:
+async def test_a_stalling_server_is_not_called_twice(never: list[str]) -> None:
     """It may be working on the request: the time runs out, and that is all."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/ai"

@@ -185,7 +185,7 @@ async def test_php_without_curl_uses_the_command(tmp_path: Path) -> None:
     assert (reply["success"], reply["via"]) == (True, "process")
 
 
-async def test_bad_settings_are_told_to_the_log_without_the_key(tmp_path: Path) -> None:
+async def test_bad_settings_are_logged_without_the_key(tmp_path: Path) -> None:
     """The command's own complaint is in `detail`; what a person sees names nothing internal."""
     path = command(tmp_path / "sidecar", "--max-tokens=none")
     env = {"OPENAI_API_KEY": "canary-canary", "OPENAI_BASE_URL": "canary-canary"}

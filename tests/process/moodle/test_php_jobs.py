@@ -104,7 +104,7 @@ async def test_texts_become_jobs_in_their_order() -> None:
 
 
 @pytest.mark.parametrize("where", ["/ai", "/ai/", "/", "", "/ai?x=1", "/base/ai"])
-async def test_the_jobs_are_beside_ai(where: str) -> None:
+async def test_the_jobs_are_next_to_ai(where: str) -> None:
     """One URL to configure, in whatever form it was written."""
     async with canned(queued("a"), close=True) as server:
         url = f"http://127.0.0.1:{server.port}{where}"
@@ -215,7 +215,7 @@ async def test_a_long_summary_that_takes_too_long_is_collected_later() -> None:
         assert [(job["status"], job["data"]) for job in came["jobs"]] == [("complete", f"Summary of Lecture{number}x.")]
 
 
-async def test_collecting_asks_until_all_have_ended() -> None:
+async def test_collecting_polls_until_all_have_ended() -> None:
     """What has ended is not asked for again; a restart of the sidecar is waited out."""
     answers = (
         jobs(complete("a"), {"job_id": "b", "status": "queued"}),
@@ -278,7 +278,7 @@ async def test_cron_says_by_its_exit_code_that_something_is_missing() -> None:
     assert (lines[1]["code"], code, err) == ("upstream_auth", 1, "2 without a summary\n")
 
 
-async def test_cron_tells_what_was_not_enqueued() -> None:
+async def test_cron_reports_what_was_not_enqueued() -> None:
     """A refusal is one line on stderr and exit code 1, no half file that looks whole."""
     async with site(REDIS_URL="") as moodle:
         code, out, err = await php(CRON, "enqueue", text='{"content": "x"}', env=moodle.env)

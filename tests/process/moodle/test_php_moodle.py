@@ -88,11 +88,11 @@ async def test_whatever_the_provider_does_leads_to_the_next_one(server: Served) 
     assert {one["status"] for one in came} == {429, 502, 504}
 
 
-async def test_whatever_it_asks_of_whichever_route_can_be_shown(server: Served) -> None:
+async def test_any_reply_of_any_route_can_be_shown(server: Served) -> None:
     """A wrong token, an address that is none, a body that is none or too large: a status and a sentence."""
     settings = settings_of()
-    doors = routes_of(Completions(engine_of(settings, HeldUpstream())), settings, None)
-    paths = [path.replace("{", "a").replace("}", "z") for path, door in doors if door.name == NAME]
+    routes = routes_of(Completions(engine_of(settings, HeldUpstream())), settings, None)
+    paths = [path.replace("{", "a").replace("}", "z") for path, route in routes if route.name == NAME]
     bodies = ["", "{", "[]", "{}", '{"messages": "Hello"}', "x" * 3000]
     came = await ask((at(server, path), body) for path in paths for body in bodies)
     came += await ask(((at(server, path), chat("Hello")) for path in paths), key="guess")

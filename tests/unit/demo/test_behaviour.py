@@ -234,8 +234,8 @@ async def test_who_waits_for_a_slot_goes_in_order() -> None:
 
 
 @pytest.mark.parametrize("granted", [True, False])
-async def test_who_leaves_the_line_takes_no_slot_with_him(granted: bool) -> None:
-    """A caller who leaves while he waits, even in the moment of his grant, leaves the slot to the next."""
+async def test_who_leaves_the_line_takes_no_slot_along(granted: bool) -> None:
+    """A caller who leaves while waiting, even in the moment of the grant, leaves the slot to the next."""
     slots = Slots(lambda: 1)
     slots.take()
     leaver = asyncio.create_task(slots.wait())
@@ -252,7 +252,7 @@ async def test_who_leaves_the_line_takes_no_slot_with_him(granted: bool) -> None
 
 
 async def test_a_raised_limit_lets_the_line_in() -> None:
-    """Whoever waits goes on when there is more room, not only when somebody leaves."""
+    """A waiting caller goes on when there is more room, not only when another one leaves."""
     room = 1
     slots = Slots(lambda: room)
     slots.take()

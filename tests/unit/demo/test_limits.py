@@ -74,7 +74,7 @@ def test_a_call_over_the_burst_of_tokens_never_fits() -> None:
     assert (denial.which, denial.wait) == ("tokens", None)
 
 
-def test_refused_calls_count_where_they_are_told_to() -> None:
+def test_refused_calls_count_where_they_are_set_to() -> None:
     """A caller who asks again too soon pushes its own turn away; the wait that is named is the true one."""
     clock, options = Clock(), Options(rpm=6, count_refused=True)
     rates = Rates(clock)
@@ -147,7 +147,7 @@ def test_a_last_turn_without_seconds_stays() -> None:
     assert turns.now("16:5,2") == Turn(2, math.inf)
 
 
-def test_slots_come_and_go_beside_a_bucket() -> None:
+def test_slots_come_and_go_next_to_a_bucket() -> None:
     """A turn of 0 slots refuses everything; when it is over, the bucket still holds what it held."""
     gate = Gate(Options(slots_by_turns="2:3,0:3", rpm=3))
     assert [gate.enter() for _ in range(3)] == ["in", "in", "slots"]

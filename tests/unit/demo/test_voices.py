@@ -87,7 +87,7 @@ def test_openai_sounds_for_slots_as_for_requests() -> None:
     assert told("openai", SLOTS, rpm=60)[1]["x-ratelimit-limit-requests"] == "60"
 
 
-def test_openai_tells_a_call_that_never_fits() -> None:
+def test_openai_names_a_call_that_never_fits() -> None:
     """No wait helps, so none is named."""
     _, headers, body = told("openai", TOO_LARGE)
     assert headers == {}
@@ -147,7 +147,7 @@ def test_gemini_hides_the_wait_in_a_list(denial: Denial, option: float | None, d
     assert quota["quotaValue"] == str(denial.limit)
 
 
-def test_openrouter_tells_the_day_inside_the_body() -> None:
+def test_openrouter_names_the_day_inside_the_body() -> None:
     """Remaining 0 and the reset in milliseconds since 1970 stand under the error's metadata, not among the headers."""
     _, headers, body = told("openrouter", DAY)
     assert headers == {}
@@ -188,7 +188,7 @@ def test_long_names_twenty_seconds_whatever_is_true(denial: Denial) -> None:
         (SLOTS, 0.4, {"x-ratelimit-reset-requests": "400ms"}),
     ],
 )
-def test_reset_tells_only_when_all_is_back(denial: Denial, option: float | None, expected: dict[str, str]) -> None:
+def test_reset_names_only_when_all_is_back(denial: Denial, option: float | None, expected: dict[str, str]) -> None:
     """No Retry-After and no sentence to go by: one header, in OpenAI's spans."""
     _, headers, body = told("reset", denial, retry_after=option)
     assert headers == expected
@@ -205,7 +205,7 @@ def test_an_ordered_429_speaks_in_the_voice() -> None:
         assert isinstance(json.loads(refusal.body()[1]), found)
 
 
-def test_402_says_what_is_asked_and_what_can_be_paid() -> None:
+def test_402_says_what_is_requested_and_what_can_be_paid() -> None:
     """Fewer tokens than the call asked for, whatever that is."""
     for fields, asked, afforded in (({}, 4096, 2048), ({"max_tokens": 9000}, 9000, 2666), ({"max_tokens": 8}, 8, 4)):
         error = error_of(402, **fields)

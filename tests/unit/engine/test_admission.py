@@ -45,8 +45,8 @@ def test_draining_refuses_with_its_own_word() -> None:
         admission.admit()
 
 
-async def test_waiting_doors_get_places_in_order() -> None:
-    """Backpressure: who waits longest is next, and newcomers at refusing doors do not overtake him."""
+async def test_waiting_callers_get_places_in_order() -> None:
+    """Backpressure: the longest waiting caller is next, and newcomers at refusing routes do not overtake it."""
     admission = Admission(places=1, size=100)
     got = []
 
@@ -65,7 +65,7 @@ async def test_waiting_doors_get_places_in_order() -> None:
 
 
 async def test_a_waiter_who_leaves_holds_nothing() -> None:
-    """Cancelling a waiter lets the next one in, also in the very moment of his turn."""
+    """Cancelling a waiter lets the next one in, also in the very moment of its turn."""
     admission = Admission(places=1, size=100)
     place = admission.admit()
     first = asyncio.create_task(admission.wait())
@@ -135,8 +135,8 @@ def test_one_body_may_be_larger_than_the_half() -> None:
     assert admission.pending == 0
 
 
-async def test_who_steps_aside_keeps_his_bytes() -> None:
-    """A joiner's place is free for others, but his text is in memory still."""
+async def test_who_steps_aside_keeps_the_bytes() -> None:
+    """A joiner's place is free for others, but its text is in memory still."""
     admission = Admission(places=1, size=100)
     place = admission.admit(60)
     admission.step_aside(place)

@@ -103,7 +103,7 @@ async def test_a_provider_that_falls_silent_is_left() -> None:
 
 @in_virtual_time
 async def test_a_caller_who_takes_nothing_is_left() -> None:
-    """He holds a slot that others wait for."""
+    """Such a caller holds a slot that others wait for."""
     spring, taker = Spring(), Taker()
     completions = over(spring, silent=0.05)
     taker.open.clear()
@@ -156,7 +156,7 @@ async def test_before_the_first_event_it_is_retried_as_any_call() -> None:
 
 
 @in_virtual_time
-async def test_a_kept_connection_that_was_closed_is_tried_once_more() -> None:
+async def test_a_reused_connection_that_was_closed_is_tried_once_more() -> None:
     """The provider had most likely not begun; twice in a row it may have, and a third try could be paid for again."""
     spring, taker = Spring(), Taker()
     completions = over(spring)
@@ -188,7 +188,7 @@ async def test_a_stream_of_nothing_is_an_empty_answer() -> None:
 
 @in_virtual_time
 async def test_a_caller_who_leaves_ends_the_providers_call() -> None:
-    """While waiting for the provider, and while he was being sent to."""
+    """While waiting for the provider, and while receiving."""
     spring, taker = Spring(), Taker()
     completions = over(spring)
     task = asyncio.create_task(completions.stream(asked(), taker))

@@ -39,7 +39,7 @@ def code(answer: bytes | SidecarError) -> str:
 
 @in_virtual_time
 async def test_three_hundred_who_may_share_are_one_call() -> None:
-    """Bodies that differ in their user alone; whoever joined has given his place back."""
+    """Bodies that differ in their user alone; a caller that joined has given its place back."""
     upstream = HeldUpstream(text="Já, “ja”.", held=True)
     completions = over(upstream)
     shapes: list[Completion] = []
@@ -102,7 +102,7 @@ async def test_a_second_press_is_a_new_call_for_that_user_alone() -> None:
 
 
 @in_virtual_time
-async def test_a_failure_is_the_answer_and_not_kept() -> None:
+async def test_a_failure_is_the_answer_and_not_cached() -> None:
     """It is counted and logged as what it is, and the next one asks anew."""
     upstream = HeldUpstream()
     upstream.failure = UpstreamError("It broke.", status=500)
@@ -155,7 +155,7 @@ async def test_what_cannot_be_done_in_time_is_refused_at_once() -> None:
 
 
 @in_virtual_time
-async def test_a_provider_that_is_down_is_not_asked() -> None:
+async def test_a_provider_that_is_down_is_not_called() -> None:
     """The code is that of what opened the breaker."""
     upstream = HeldUpstream()
     upstream.failure = UpstreamAuth(status=401)
@@ -184,7 +184,7 @@ async def test_users_take_turns_and_the_background_waits() -> None:
 
 
 @in_virtual_time
-async def test_a_caller_who_leaves_frees_his_slot() -> None:
+async def test_a_caller_who_leaves_frees_the_slot() -> None:
     """And is counted as one who left."""
     upstream = HeldUpstream(held=True)
     completions = over(upstream)

@@ -84,7 +84,7 @@ async def test_a_context_summary_is_shared_by_chats() -> None:
     assert len(upstream.calls) == 1 + 10
 
 
-async def test_asking_again_makes_a_new_answer_for_that_user_alone() -> None:
+async def test_a_repeated_request_makes_a_new_answer_for_that_user_alone() -> None:
     """Moodle's button "Regenerate" is a new call; other users have the kept answer."""
     upstream = HeldUpstream()
     engine = engine_over(upstream)
@@ -103,7 +103,7 @@ async def test_no_cache_makes_a_new_answer() -> None:
     assert (await engine.answer(ask_of("A page.", "summarize", user="cleo"))).reply.data == "new"
 
 
-async def test_a_joiner_gives_his_place_back() -> None:
+async def test_a_joiner_gives_the_place_back() -> None:
     """Who waits for work that is under way takes no place in the queue."""
     upstream = HeldUpstream(held=True)
     engine = engine_over(upstream)
@@ -147,7 +147,7 @@ async def test_one_waiters_deadline_fails_no_other() -> None:
     assert len(upstream.calls) == 1
 
 
-async def test_a_kept_context_gives_nobody_a_better_turn() -> None:
+async def test_a_cached_context_gives_nobody_a_better_turn() -> None:
     """A chat whose context was summarized for others before waits in line like everybody."""
     upstream = HeldUpstream()
     engine = engine_over(upstream, concurrency=1)

@@ -24,7 +24,7 @@ async def test_the_deadline_ends_a_silent_provider() -> None:
 
 
 @in_virtual_time
-async def test_a_caller_who_leaves_ends_his_call() -> None:
+async def test_a_caller_who_leaves_ends_the_call() -> None:
     """Cancelling the request's task cancels the provider's call and frees the slot."""
     upstream = HeldUpstream(held=True)
     engine = engine_over(upstream)
@@ -95,7 +95,7 @@ async def test_what_cannot_be_done_in_time_is_refused_at_once() -> None:
 
 
 @in_virtual_time
-async def test_a_provider_that_is_down_is_not_asked() -> None:
+async def test_a_provider_that_is_down_is_not_called() -> None:
     """Callers hear the code of what opened the breaker, without a call."""
     upstream = HeldUpstream()
     upstream.failure = UpstreamAuth(status=401)
@@ -187,7 +187,7 @@ async def test_a_further_call_does_not_wait_for_what_comes_too_late() -> None:
 
 
 @in_virtual_time
-async def test_a_full_house_tells_how_long_its_work_will_take() -> None:
+async def test_a_full_queue_names_the_wait_for_its_work() -> None:
     """Retry-After comes from what is held and the measured rate of answers; where all came at once, of all slots."""
     engine = engine_over(HeldUpstream())
     places = [engine.admission.admit() for _ in range(8)]

@@ -13,7 +13,7 @@ class Clock:
         return self.now
 
 
-def test_a_steady_rate_is_told() -> None:
+def test_a_steady_rate_is_measured() -> None:
     """Three a second are three a second."""
     clock = Clock()
     rate = Rate(clock)
@@ -34,7 +34,7 @@ def test_what_was_long_ago_is_forgotten() -> None:
 
 
 @given(st.lists(st.floats(0, 30), max_size=50))
-def test_it_never_tells_more_than_happened(gaps: list[float]) -> None:
+def test_it_never_reports_more_than_happened(gaps: list[float]) -> None:
     """Whatever the gaps, the window's sum is at most what was counted in it."""
     clock = Clock()
     rate = Rate(clock)

@@ -88,7 +88,7 @@ async def test_the_last_one_to_leave_ends_the_work() -> None:
 
 
 async def test_a_newcomer_as_the_last_one_leaves_gets_an_answer() -> None:
-    """He starts a flight of his own instead of boarding the one that is being cancelled."""
+    """The caller starts a new flight instead of joining the one that is being cancelled."""
     flights, work = flights_of(), Work()
     leaver = asyncio.create_task(flights.share(b"k", work, deadline=FAR))
     await settle()
@@ -102,7 +102,7 @@ async def test_a_newcomer_as_the_last_one_leaves_gets_an_answer() -> None:
 
 
 async def test_a_flight_has_its_latest_waiters_deadline() -> None:
-    """A joiner with more time gives the work more time; when he leaves it is gone again."""
+    """A joiner with more time gives the work more time; when the joiner leaves, that time is gone again."""
     flights, work = flights_of(), Work()
     early = asyncio.create_task(flights.share(b"k", work, deadline=Deadline(10.0)))
     await settle()
@@ -117,7 +117,7 @@ async def test_a_flight_has_its_latest_waiters_deadline() -> None:
     await early
 
 
-async def test_a_failure_reaches_everybody_and_is_not_kept() -> None:
+async def test_a_failure_reaches_everybody_and_is_not_cached() -> None:
     """Each waiter hears why; the next one tries anew."""
     flights, work = flights_of(), Work()
     work.error = UpstreamError()
@@ -150,7 +150,7 @@ async def test_a_failure_nobody_waits_for_is_silent() -> None:
     assert complaints == []
 
 
-async def test_a_finished_answer_is_kept_for_others() -> None:
+async def test_a_finished_answer_is_cached_for_others() -> None:
     """The next user who asks pays nothing."""
     flights, work = flights_of(), Work()
     work.gate.set()
@@ -159,7 +159,7 @@ async def test_a_finished_answer_is_kept_for_others() -> None:
     assert flights.hits == 1
 
 
-async def test_asking_again_after_the_answer_asks_for_another() -> None:
+async def test_the_same_request_after_the_answer_gets_another() -> None:
     """Moodle's button "Regenerate": who had the answer, made or kept, gets a new one, which replaces it."""
     flights, work = flights_of(), Work()
     work.gate.set()
@@ -171,15 +171,15 @@ async def test_asking_again_after_the_answer_asks_for_another() -> None:
     assert flights.find(b"k", "ben") == "answer 2"
 
 
-async def test_callers_without_a_name_share_what_is_kept() -> None:
-    """Who does not say who he is cannot be told from others, so he gets the kept answer."""
+async def test_callers_without_a_name_share_the_cache() -> None:
+    """A caller without a name looks like every other, and so gets the cached answer."""
     flights, work = flights_of(), Work()
     work.gate.set()
     await flights.share(b"k", work, deadline=FAR)
     assert flights.find(b"k") == flights.find(b"k") == "answer 1"
 
 
-def test_what_is_kept_ends() -> None:
+def test_what_is_cached_expires() -> None:
     """After its time an answer is gone."""
     now = 0.0
     kept = AnswerCache(ttl=10.0, size=10_000, clock=lambda: now)
@@ -191,7 +191,7 @@ def test_what_is_kept_ends() -> None:
     assert (len(kept), kept.held) == (0, 0)
 
 
-def test_what_is_kept_is_bounded() -> None:
+def test_what_is_cached_is_bounded() -> None:
     """The least recently used answers make room; one that is larger than everything is not kept."""
     kept = AnswerCache(ttl=10.0, size=4 * 1512, clock=lambda: 0.0)
     for name in (b"a", b"b", b"c", b"d"):
@@ -226,7 +226,7 @@ def test_who_read_what_is_bounded_and_counted() -> None:
     assert kept.held == before
 
 
-async def test_each_waiter_has_a_failure_of_his_own() -> None:
+async def test_each_waiter_has_a_failure_of_its_own() -> None:
     """One exception raised in three hundred tasks would drag all their traces along."""
     flights, work = flights_of(), Work()
     work.error = UpstreamError("Odd.")

@@ -49,7 +49,7 @@ def service(name: str) -> str:
     ids=["compose", "systemd", "worker"],
 )
 def test_a_stop_leaves_time_to_finish_what_was_accepted(stop_time: str) -> None:
-    """Whoever stops the sidecar waits longer than the sidecar drains, with room for its own closing."""
+    """Each supervisor of the sidecar waits longer than the sidecar drains, with room for its own closing."""
     assert float(stop_time) >= BY_FIELD["shutdown_grace"].default + 10
 
 

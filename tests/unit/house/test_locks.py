@@ -59,7 +59,7 @@ def test_a_lock_names_no_place_to_download_from(lock: str) -> None:
 
 
 @pytest.mark.parametrize(("lock", "groups"), [(RUN, ["build"]), (DEV, ["build", "dev"])])
-def test_a_lock_satisfies_what_pyproject_asks_for(lock: str, groups: list[str]) -> None:
+def test_a_lock_satisfies_what_pyproject_requires(lock: str, groups: list[str]) -> None:
     """A range that was changed without `make lock` is found here, not on a user's machine."""
     locked = pins(lock)
 

@@ -23,7 +23,7 @@ def sentences() -> list[str]:
 
 @pytest.mark.parametrize("sentence", sentences())
 def test_the_errors_that_it_explains_are_the_ones_that_are_said(sentence: str) -> None:
-    """A person searches for the words on his screen."""
+    """A person searches for the words on the screen."""
     said = [kind.sentence for kind in vars(errors).values() if hasattr(kind, "sentence")]
     assert any(one.startswith(sentence) for one in said) or sentence in BLOCK
 
@@ -33,7 +33,7 @@ def test_the_table_of_errors_is_read() -> None:
     assert len(sentences()) >= 6
 
 
-def test_every_action_in_its_addresses_is_one_that_the_door_knows() -> None:
+def test_every_action_in_its_addresses_is_one_that_the_route_knows() -> None:
     """An unknown one would silently be a plain completion."""
     actions = set(re.findall(r"\?action=(\w+)", DOC))
     assert actions >= {"generate_text", "summarise_text", "explain_text"}
@@ -41,7 +41,7 @@ def test_every_action_in_its_addresses_is_one_that_the_door_knows() -> None:
 
 
 def test_the_time_limits_are_in_order() -> None:
-    """Whoever copies the table gets layers of which the inner one speaks first."""
+    """An administrator who copies the table gets layers of which the inner one speaks first."""
     table = DOC[DOC.index("| limit | where") : DOC.index("Moodle's AI subsystem sets no limit")]
     seconds = [float(row) for row in re.findall(r"\| (\d+)[^|]*\|$", table, re.MULTILINE)]
     assert len(seconds) == 5
@@ -51,7 +51,7 @@ def test_the_time_limits_are_in_order() -> None:
 
 
 def test_the_narrow_list_blocks_all_but_the_blocks_own_network() -> None:
-    """What an administrator pastes closes what he wanted closed, and not the sidecar's address."""
+    """The pasted rules close what the administrator wanted closed, and not the sidecar's address."""
     [lines] = re.findall(r"```\n(127\.[^`]+)```", DOC)
     blocked = [ipaddress.IPv4Network(line) for line in lines.split()]
     own = ipaddress.IPv4Network("127.77.0.0/16")

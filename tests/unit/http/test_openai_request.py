@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from sidecar.core.errors import InvalidJSON, InvalidRequest
 from sidecar.http.schemas.completion_policy import PLAIN, POLICIES, policy_of
-from sidecar.http.schemas.completions import Asked, WrongField, parse
+from sidecar.http.schemas.completions import CompletionBody, WrongField, parse
 
 MESSAGES = [{"role": "user", "content": "Why?"}]
 
 
-def parsed(fields: Any = None, *, passthrough: bool = False, deployment: str = "", **more: Any) -> Asked:
+def parsed(fields: Any = None, *, passthrough: bool = False, deployment: str = "", **more: Any) -> CompletionBody:
     body = json.dumps({"messages": MESSAGES, **more} if fields is None else fields).encode()
     return parse(body, max_tokens=4096, passthrough=passthrough, deployment=deployment)
 
@@ -38,7 +38,7 @@ def test_a_request_without_a_limit_gets_one() -> None:
     assert parsed(max_completion_tokens=7).call.extra == {"max_completion_tokens": 7}
 
 
-def test_the_asked_model_is_ours_unless_it_is_passed_through() -> None:
+def test_the_requested_model_is_ignored_unless_it_is_passed_through() -> None:
     """Moodle's admin may leave gpt-4o in the form; an Azure client names the model in the address."""
     assert parsed(model="gpt-4o").call.model == ""
     assert parsed(model="gpt-4o", passthrough=True, deployment="d").call.model == "gpt-4o"
@@ -109,7 +109,7 @@ def test_any_json_is_a_call_or_a_clear_refusal(body: Any) -> None:
 
 
 def test_an_action_says_what_may_be_shared() -> None:
-    """Moodle's own names for the three, in any case; whoever mistypes one has a plain request."""
+    """Moodle's own names for the three, in any case; a mistyped one makes a plain request."""
     assert {name for name, policy in POLICIES.items() if policy.shared} == {
         *("summarize", "summarise", "summarise_text", "explain", "explain_text", "analyze", "analyse")
     }

@@ -19,7 +19,7 @@ CALL = Call(messages=[{"role": "user", "content": "Why?"}], max_tokens=7)
 
 
 def sent(body: Any, *, spaced: bool = False) -> Any:
-    """What this door makes of a provider's body."""
+    """What this route makes of a provider's body."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     completion = read(Answer(200, {}, raw), CALL, ())
     out = encode(completion, model="m", fallback_id="chatcmpl-1", spaced=spaced)

@@ -6,7 +6,7 @@ import pytest
 
 from sidecar.config.load import take_passed_sockets
 from sidecar.core.errors import ConfigError
-from sidecar.http.server.listener import room
+from sidecar.http.server.listener import connection_limit
 
 OURS = str(os.getpid())
 
@@ -29,7 +29,7 @@ def test_sockets_count_for_the_process_they_were_meant_for(variables: dict[str, 
 
 
 @pytest.mark.parametrize("pid", [OURS, "1"], ids=["ours", "another"])
-def test_no_child_is_told_of_passed_sockets(pid: str) -> None:
+def test_no_child_learns_of_passed_sockets(pid: str) -> None:
     """Whatever they say, they are gone; everything else stays."""
     environ = {"LISTEN_PID": pid, "LISTEN_FDS": "1", "LISTEN_FDNAMES": "x", "LISTEN_PIDFDID": "1", "PATH": "/bin"}
     take_passed_sockets(environ)
@@ -46,7 +46,7 @@ def test_a_count_that_is_none_is_a_clear_fault() -> None:
 def test_provider_calls_have_descriptors_whatever_callers_hold(concurrency: int) -> None:
     """Two for each that may run, and some for the process itself, are never given to callers."""
     limit = 65_536
-    assert room(limit, concurrency) + 2 * concurrency + 64 == limit
+    assert connection_limit(limit, concurrency) + 2 * concurrency + 64 == limit
 
 
 def test_too_few_open_files_are_a_clear_fault() -> None:
@@ -54,11 +54,11 @@ def test_too_few_open_files_are_a_clear_fault() -> None:
     with pytest.raises(
         ConfigError, match=r"CONCURRENCY=64: needs 208 open files and this process may have 128.* 24 or"
     ):
-        room(128, 64)
-    assert room(208, 64) == room(128, 24) == 16
+        connection_limit(128, 64)
+    assert connection_limit(208, 64) == connection_limit(128, 24) == 16
 
 
 def test_no_concurrency_is_advised_where_none_would_do() -> None:
     """At 70 open files nothing helps but more of them."""
     with pytest.raises(ConfigError, match=r"\(ulimit -n, LimitNOFILE=\)$"):
-        room(70, 1)
+        connection_limit(70, 1)

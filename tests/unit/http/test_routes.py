@@ -1,10 +1,10 @@
-"""Which door an address leads to."""
+"""The route that an address leads to."""
 
 import pytest
 
-from sidecar.http.router import NOWHERE, Route, Routes
+from sidecar.http.router import NOT_FOUND, Route, Routes
 
-DOORS = Routes({path: Route(path, {}) for path in ("/a", "/a/{id}", "/{any}/end", "/a+{x}")})
+ROUTES = Routes({path: Route(path, {}) for path in ("/a", "/a/{id}", "/{any}/end", "/a+{x}")})
 
 
 @pytest.mark.parametrize(
@@ -13,14 +13,14 @@ DOORS = Routes({path: Route(path, {}) for path in ("/a", "/a/{id}", "/{any}/end"
         *(("/a", "/a"), ("/a/b", "/a/{id}"), ("/a/", "/a/{id}"), ("/a/b/c\n", "/a/{id}"), ("/a/end", "/a/{id}")),
         *(("/b/end", "/{any}/end"), ("/b/c/end", "/{any}/end"), ("/a+1", "/a+{x}")),
         *(
-            ("", NOWHERE.name),
-            ("/", NOWHERE.name),
-            ("/A", NOWHERE.name),
-            ("/b/ends", NOWHERE.name),
-            ("/aa", NOWHERE.name),
+            ("", NOT_FOUND.name),
+            ("/", NOT_FOUND.name),
+            ("/A", NOT_FOUND.name),
+            ("/b/ends", NOT_FOUND.name),
+            ("/aa", NOT_FOUND.name),
         ),
     ],
 )
-def test_an_address_leads_to_the_first_door_that_fits(path: str, name: str) -> None:
+def test_an_address_leads_to_the_first_route_that_matches(path: str, name: str) -> None:
     """A whole path, or one with a name in it that stands for any text."""
-    assert DOORS.find(path).name == name
+    assert ROUTES.find(path).name == name

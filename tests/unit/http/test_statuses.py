@@ -13,7 +13,7 @@ def codes(error: type[SidecarError]) -> Iterator[str]:
 
 
 def test_every_code_has_its_row() -> None:
-    """A failure added to the tree is not forgotten at the door."""
+    """A failure added to the tree is not forgotten in the table of statuses."""
     assert set(codes(SidecarError)) <= set(STATUSES)
 
 

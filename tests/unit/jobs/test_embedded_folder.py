@@ -21,7 +21,7 @@ def test_without_the_wheel_it_is_said_what_to_install(monkeypatch: pytest.Monkey
 
 
 def test_the_folder_is_one_servers_at_a_time(tmp_path: Path) -> None:
-    """Whoever has it has it until he lets go, or dies; nobody listens there yet."""
+    """Its owner has it until release or death; nobody listens there yet."""
     settings = settings_of(REDIS_URL="embedded", STATE_DIR=str(tmp_path / "new" / "state"))
     check_folder(settings)
     held = taken(settings)

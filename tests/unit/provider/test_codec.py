@@ -42,7 +42,7 @@ def test_extra_body_is_merged_and_a_null_in_it_removes() -> None:
 
 
 def test_a_calls_own_fields_come_over_extra_body() -> None:
-    """A raw completion's caller knows best; his nulls are sent as they are."""
+    """A raw completion's caller knows best; its nulls are sent as they are."""
     merged = fields({"top_p": 0.5, "seed": 1}, extra={"top_p": 1, "stop": None})
     assert merged == {"model": "m", "messages": [], "max_tokens": 7, "top_p": 1, "seed": 1, "stop": None}
 
@@ -89,7 +89,7 @@ def test_a_learned_model_gets_the_newer_limit_and_no_other_does() -> None:
         ("Unsupported parameter: 'max_tokens'", 500, False),
     ],
 )
-def test_a_refusal_of_the_limits_name_is_told_from_one_of_its_value(message: str, status: int, refuses: bool) -> None:
+def test_a_refusal_of_the_limits_name_differs_from_one_of_its_value(message: str, status: int, refuses: bool) -> None:
     """Only the former is cured by the other name."""
     answer = Answer(status, {}, json.dumps({"error": {"message": message}}).encode())
     sent = Dialect("m", {}).fields(ASKED)

@@ -48,7 +48,7 @@ def test_the_proxy_of_the_scheme_comes_before_the_one_for_all() -> None:
     assert proxy_for(endpoint("http://h"), {}) is None
 
 
-def test_a_proxys_credentials_are_decoded_and_kept_out_of_its_names() -> None:
+def test_a_proxys_credentials_are_decoded_and_absent_from_its_names() -> None:
     """They travel in one header and are shown nowhere."""
     proxy = proxy_for(endpoint("http://h"), {"http": "http://anna:p%3Ass@[::1]:8080"})
     assert proxy
@@ -57,7 +57,7 @@ def test_a_proxys_credentials_are_decoded_and_kept_out_of_its_names() -> None:
 
 
 @pytest.mark.parametrize("address", ["socks5://h:1", "https://h", "http://", "http://h:x", "http://[::1"])
-def test_a_proxy_that_is_not_spoken_is_a_fault_of_configuration(address: str) -> None:
+def test_a_proxy_of_an_unsupported_scheme_is_a_fault_of_configuration(address: str) -> None:
     """The line names the variable, and not the address, which may hold a password."""
     with pytest.raises(ConfigError, match="https_proxy") as caught:
         proxy_for(endpoint("https://provider.example"), {"https": address})

@@ -185,7 +185,7 @@ def test_a_model_that_a_caller_chose_and_may_not_have_is_nobody_elses_matter() -
     [(403, "Blocked: "), (429, "Busy with: "), (400, "Cannot read: ")],
 )
 def test_a_callers_text_is_no_word_of_the_provider(status: int, message: str) -> None:
-    """Who writes of keys and quotas cannot make the sidecar believe that his school's are gone."""
+    """A user who writes of keys and quotas cannot make the sidecar believe that the school's are gone."""
     text = "insufficient quota, the credit balance is too low and my API key is wrong"
     call = Call(messages=[{"role": "user", "content": text}], max_tokens=1)
     assert refused(error(message + text), status, call=call).scope == ("capacity" if status == 429 else "request")
@@ -199,7 +199,7 @@ def test_everything_else_is_about_the_provider(status: int) -> None:
 
 
 @pytest.mark.parametrize("nothing", ["", {}, None, False, {"message": "", "type": "", "code": None}])
-def test_an_empty_error_beside_an_answer_is_none(nothing: object) -> None:
+def test_an_empty_error_next_to_an_answer_is_none(nothing: object) -> None:
     """One-api and others send the field in every answer."""
     body = {"error": nothing, "choices": [{"message": {"content": "Blue."}}], "base_resp": {"status_code": 0}}
     assert read(Answer(200, {}, json.dumps(body).encode()), ASKED, ()).text == "Blue."

@@ -75,12 +75,12 @@ def test_our_own_words_stay_under_their_allowance(prompt: Prompt) -> None:
 
 
 @pytest.mark.parametrize(("tokens", "said"), [(1, "at most 1 word,"), (500, "at most 250 words,")])
-def test_the_length_asked_for_fits_the_limit(tokens: int, said: str) -> None:
+def test_the_requested_length_fits_the_limit(tokens: int, said: str) -> None:
     """Half a word for each token, so that most languages end before the limit does."""
     assert said in prompts.summary(TEXT, tokens).system
 
 
-def test_the_analysis_asks_for_its_three_headings() -> None:
+def test_the_analysis_requests_its_three_headings() -> None:
     """Learning objectives, difficulty level and suggestions for improvement, named in the text's language."""
     for heading in ("learning objectives", "difficulty level", "suggestions for improvement", "text's own language"):
         assert heading in ANALYSIS.system

@@ -75,7 +75,7 @@ async def test_summaries_that_are_too_long_are_summarized_again() -> None:
     assert "these are number" not in partner.asked[-1].system
 
 
-async def test_at_most_eight_parts_are_asked_for_at_once() -> None:
+async def test_at_most_eight_parts_are_in_flight_at_once() -> None:
     """Parts go side by side, and no text has more than eight of them queued."""
     partner = Scripted(lambda _: "ok")
     await summarize(request(words(300 * 30), action="summarize"), partner, SMALL)
@@ -127,7 +127,7 @@ async def test_a_caller_who_leaves_ends_every_part() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(count=st.integers(1, 20_000), max_tokens=st.integers(1, 3000), context_tokens=st.integers(200, 4000))
-async def test_a_partner_that_keeps_to_its_limits_is_done_in_few_rounds(
+async def test_a_model_that_keeps_to_its_limits_is_done_in_few_rounds(
     count: int, max_tokens: int, context_tokens: int
 ) -> None:
     """Summaries as long as allowed shrink the text at least to a half each round, and nothing has to be cut."""
@@ -150,7 +150,7 @@ def at_letters(text: str, fits: int, tokens: int) -> list[str]:
     splitting=st.sampled_from([at_words, at_letters]),
     context_tokens=st.integers(1, 40),
 )
-async def test_the_reduction_ends_whatever_the_partner_says(
+async def test_the_reduction_ends_whatever_the_model_says(
     text: str, answer: str, splitting: Any, context_tokens: int
 ) -> None:
     """Summaries longer than what they summarize are cut; every round gains, and the last call is always reached."""

@@ -180,7 +180,7 @@ def test_an_account_that_is_used_up_until_a_named_end_is_believed_at_once() -> N
     assert breaker.refusal(idle=True) is None
 
 
-def test_what_a_provider_said_to_one_is_not_told_to_others() -> None:
+def test_what_a_provider_said_to_one_is_not_shown_to_others() -> None:
     """Its words may be about somebody's text, unless two calls were told the same."""
     breaker, clock = breaker_of()
     for number in range(FAILURES_TO_OPEN[UpstreamError]):
@@ -188,7 +188,7 @@ def test_what_a_provider_said_to_one_is_not_told_to_others() -> None:
     assert "Bob" not in str(breaker.refusal(idle=False))
 
 
-def test_what_it_told_everybody_is_told_to_everybody() -> None:
+def test_what_concerns_everybody_is_shown_to_everybody() -> None:
     """What opened it keeps its words: "maintenance until six" is worth more than a sentence of ours."""
     breaker, clock = breaker_of()
     said = UpstreamError("The AI provider said: maintenance until six.", status=500)

@@ -53,7 +53,7 @@ def test_who_cannot_be_in_time_hears_so_within_two_seconds() -> None:
     assert hear_early(second, 0.01) >= 0.8
 
 
-def test_who_comes_again_when_told_is_answered() -> None:
+def test_who_retries_after_the_named_wait_is_answered() -> None:
     """`Retry-After` is true for all of them together, each a little later than the one before."""
 
     async def scene() -> tuple[list[float], list[str]]:
@@ -98,7 +98,7 @@ def test_a_warm_class_within_the_limit_is_never_refused() -> None:
 
 
 class InTrouble(SimulatedProvider):
-    """Refuses one call in ten, whoever sends it."""
+    """Refuses one call in ten, of any caller."""
 
     async def complete(self, call: Call, *, deadline: float) -> Completion:
         if self._random.random() < 0.1:
@@ -125,7 +125,7 @@ class OneText(SimulatedProvider):
         return await super().complete(call, deadline=deadline)
 
 
-def test_one_persons_refused_text_stays_his_own() -> None:
+def test_one_persons_refused_text_affects_no_other() -> None:
     """Forty callers whose texts the provider forbids: the other 360 are answered."""
     world = World(name="", slots=((16, FOREVER),), hold=0.3)
     (told,) = classes(world, 1, provider=OneText)

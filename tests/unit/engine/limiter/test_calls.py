@@ -63,7 +63,7 @@ async def test_refusals_use_nothing_up() -> None:
 
 @in_virtual_time
 async def test_a_refused_call_keeps_its_turn() -> None:
-    """Whoever was next stays next: the callers behind do not overtake a call that the provider refused."""
+    """The next caller stays next: the callers behind do not overtake a call that the provider refused."""
     bench = Bench(Script(refusal(), OK, seconds=0.1), concurrency=1)
     await asyncio.gather(*bench.asked(3))
     assert bench.script.users == ["user 0", "user 0", "user 1", "user 2"]
@@ -128,7 +128,7 @@ async def test_a_named_wait_counts_for_nothing_while_calls_run() -> None:
 
 
 @in_virtual_time
-async def test_a_wait_that_outlasts_the_caller_is_told_at_once() -> None:
+async def test_a_wait_that_outlasts_the_caller_fails_at_once() -> None:
     """Where nothing will be sent before the caller's deadline, the caller hears so now, and for how long."""
     bench = Bench(Script(refusal(retry_after=30.0)))
     started = bench.now()

@@ -131,7 +131,7 @@ async def cut_off(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_calls_cut_off_with_no_answer_beside_them_are_silence() -> None:
+async def test_calls_cut_off_while_none_is_answered_are_silence() -> None:
     """Nothing is known of a queue then: the limit stays, and it is one sign that the provider is down."""
     bench = Bench(Script(OK), concurrency=8)
     await bench.ask()
@@ -159,7 +159,7 @@ async def test_a_caller_who_leaves_teaches_nothing() -> None:
 
 
 @in_virtual_time
-async def test_the_wait_is_told_from_what_was_measured() -> None:
+async def test_the_wait_is_estimated_from_what_was_measured() -> None:
     """Waiting calls times the measured time of a call over the slots; nothing before the first measurement."""
     bench = Bench(Script(OK, seconds=0.5), concurrency=2)
     assert bench.calls.expected_wait("anna") == 0.0

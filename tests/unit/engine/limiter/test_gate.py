@@ -1,4 +1,4 @@
-"""The gate: as many calls at once as it has slots, none lost by whoever leaves whenever."""
+"""The gate: as many calls at once as it has slots, none lost by a caller who leaves at any moment."""
 
 import asyncio
 import time
@@ -43,7 +43,7 @@ async def test_no_more_calls_than_slots() -> None:
 
 
 async def test_a_cancelled_waiter_is_gone() -> None:
-    """Who leaves while waiting frees his place in the queue."""
+    """A caller who leaves while waiting frees the place in the queue."""
     gate, until = Gate(Limit(ceiling=1)), asyncio.Event()
     running = asyncio.create_task(hold(gate, "a", until))
     await settle()
@@ -123,7 +123,7 @@ async def test_more_slots_are_used_at_once() -> None:
 
 
 async def test_waiting_calls_can_be_refused_together() -> None:
-    """When the provider is plainly down, nobody waits for his deadline to hear it."""
+    """When the provider is plainly down, no caller waits for the deadline to hear it."""
     gate, until = Gate(Limit(ceiling=1)), asyncio.Event()
     running = asyncio.create_task(hold(gate, "a", until))
     await settle()
@@ -139,7 +139,7 @@ async def test_waiting_calls_can_be_refused_together() -> None:
 
 
 async def test_who_cannot_be_served_in_time_is_refused_and_the_others_wait_on() -> None:
-    """While nothing is granted: whose deadline comes sooner hears it now, unless he is patient."""
+    """While nothing is granted: a caller whose deadline comes sooner hears it now, unless marked as patient."""
     gate, until = Gate(Limit(ceiling=1, clock=lambda: 0.0), clock=lambda: 0.0), asyncio.Event()
     running = asyncio.create_task(hold(gate, "a", until, deadline=5.0))
     await settle()
@@ -158,7 +158,7 @@ async def test_who_cannot_be_served_in_time_is_refused_and_the_others_wait_on() 
 
 
 async def test_who_waits_in_vain_hears_it_and_the_others_move_up() -> None:
-    """A call a second and two seconds each: who would be answered beyond his deadline is told so, nobody else."""
+    """A call a second and two seconds each: a caller a caller too late for the deadline is told so, nobody else."""
     gate, until = Gate(Limit(ceiling=1, clock=lambda: 0.0), clock=lambda: 0.0), asyncio.Event()
     running = asyncio.create_task(hold(gate, "a", until))
     await settle()

@@ -42,14 +42,14 @@ def test_one_late_call_in_fifty_is_a_hiccup() -> None:
     assert samples.queue(64, DEADLINE) is None
 
 
-def test_silence_tells_nothing_of_room() -> None:
+def test_silence_is_no_evidence_of_room() -> None:
     """A provider that answered nobody is the breaker's business."""
     samples = LatencySamples()
     samples.late = 64
     assert samples.queue(64, DEADLINE) is None
 
 
-def test_few_answers_beside_few_late_calls_tell_nothing_yet() -> None:
+def test_few_answers_among_few_late_calls_prove_nothing_yet() -> None:
     """Three answers and two late calls may be anything."""
     samples = LatencySamples()
     for _ in range(3):

@@ -200,7 +200,7 @@ def test_what_refusals_taught_is_forgotten() -> None:
     assert (provider.limit.found, provider.limit.gap, provider.limit.why) == (64, 0.0, "quiet")
 
 
-def test_what_deadlines_taught_is_kept() -> None:
+def test_what_deadlines_taught_is_remembered() -> None:
     """A server that queues behind its door says so with answers that come too late, and those were somebody's."""
     provider = Provider()
     provider.send(12)
@@ -229,7 +229,7 @@ def test_what_one_text_is_to_blame_for_shrinks_nothing(failure: RateLimited | Up
 
 
 def test_a_provider_that_is_down_gets_one_call_at_a_time() -> None:
-    """Whoever is let in finds out whether it still is; a second one waits for that."""
+    """The call that is let in finds out whether it still is; a second one waits for that."""
     provider = Provider()
     for _ in range(5):
         provider.send()
@@ -272,7 +272,7 @@ def test_a_refusal_shows_that_it_is_up() -> None:
     assert provider.limit.breaker.state == "closed"
 
 
-def test_a_refusal_that_was_held_back_for_long_tells_nothing_new() -> None:
+def test_a_refusal_that_was_held_back_for_long_is_no_new_evidence() -> None:
     """One call of the burst that fell already is refused seconds later, while nothing runs: that was known."""
     provider = fallen(33)
     odd = provider.calls.pop()
@@ -349,7 +349,7 @@ def test_a_refusal_ends_a_try_of_more_at_a_queue() -> None:
     assert provider.limit.expected <= max(1.0, provider.limit.found)
 
 
-def test_a_probe_that_tells_nothing_is_not_followed_by_a_flood() -> None:
+def test_a_probe_without_a_result_is_not_followed_by_a_flood() -> None:
     """Its caller left, or its text was at fault: the next one waits as long as after any other."""
     provider, probes = fallen(4), 0
     end = provider.clock.now + 10.0

@@ -17,7 +17,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, dict[str, object]
     return [(record.getMessage(), vars(record)["fields"]) for record in caplog.records if record.msg in kinds]
 
 
-def test_a_fall_is_told_with_its_numbers(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_fall_is_logged_with_its_numbers(caplog: pytest.LogCaptureFixture) -> None:
     """From what, to what, by what, and after how many refused calls."""
     clock = Clock()
     limit = Limit(ceiling=64, clock=clock)
@@ -34,7 +34,7 @@ def test_a_fall_is_told_with_its_numbers(caplog: pytest.LogCaptureFixture) -> No
     assert (second[1]["before"], second[1]["limit"], second[1]["refused"]) == (48, 29, 34)
 
 
-def test_a_silence_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_silence_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """How long nothing is sent, once for each silence and second."""
     clock = Clock()
     limit = Limit(ceiling=64, clock=clock)
