@@ -1,7 +1,7 @@
-"""A class clicks at once: answered, refused, when the last one had its answer, and what it cost.
+"""A class clicks at once: callers answered, calls refused, time of the last answer, CPU and memory.
 
-Runs the sidecar and the demo upstream as processes. Beside each: the ideal, which is what the provider's slots
-allow, and a bare relay (aiohttp in, one bounded aiohttp client out, nothing else) doing the same in the same run.
+Runs the sidecar and the demo upstream as processes. Two measures go with each number: the ideal that the provider's
+slots allow, and a bare relay (aiohttp in, one bounded aiohttp client out) under the same load in the same run.
 Usage: bench_burst.py [absorb discover fairness sharing silence crowd]
 """
 
@@ -31,7 +31,7 @@ def relay(upstream: str, slots: int) -> Iterator[str]:
 
 
 def last(answers: list[Answer]) -> float:
-    return max(answer.had for answer in answers)
+    return max(answer.received for answer in answers)
 
 
 def refused(upstream: str) -> int:
@@ -39,7 +39,7 @@ def refused(upstream: str) -> int:
 
 
 def absorb(count: int, slots: int, *, concurrency: int, factor: float, most_refused: int) -> None:
-    """All succeed, the last one within `factor` of the ideal, few calls refused."""
+    """Check that all succeed, the last within `factor` of the ideal, with at most `most_refused` refused calls."""
     latency = 0.3
     ideal = count / slots * latency
     bodies = chats(count)
@@ -69,21 +69,21 @@ def absorb(count: int, slots: int, *, concurrency: int, factor: float, most_refu
 
 
 def fairness() -> None:
-    """300 users behind one user's backlog wait no longer than twice what they would without him."""
+    """Check that 300 users behind one user's backlog wait at most twice as long as without that backlog."""
     print("\n300 users behind one user's 600; 64 slots of 0.3 s")
     greedy = [json.dumps({"action": "chat", "content": f"g{n}", "user_id": "greedy"}).encode() for n in range(600)]
     waits = {}
-    for name, bodies in (("without him", chats(300)), ("behind him", greedy + chats(300))):
+    for name, bodies in (("without backlog", chats(300)), ("behind backlog", greedy + chats(300))):
         with demo_upstream("--latency", "0.3", "--slots", "64") as upstream, sidecar(upstream) as (url, _):
             answers = run_burst(url, bodies)[-300:]
             waits[name] = sum(answer.seconds for answer in answers) / 300
             line(f"the others' wait {name}", f"mean {waits[name]:.2f} s, {spread([a.seconds for a in answers])}")
-    ratio = waits["behind him"] / waits["without him"]
+    ratio = waits["behind backlog"] / waits["without backlog"]
     line("ratio", f"{ratio:.2f}", ratio <= 2)
 
 
 def sharing() -> None:
-    """300 identical summaries are one provider call."""
+    """Check that 300 identical summaries are one provider call."""
     print("\n300 identical summaries by 300 users in 1 s")
     text = "The moon causes the tides. The sun does its part. " * 40
     bodies = [json.dumps({"action": "summarize", "content": text, "user_id": n}).encode() for n in range(300)]
@@ -95,7 +95,7 @@ def sharing() -> None:
 
 
 def silence() -> None:
-    """A silent provider: everybody hears within 0.3 s after the deadline, and nothing is left behind."""
+    """Check that callers of a silent provider are answered within 0.3 s after the deadline, and calls end."""
     print("\n300 callers, a provider that never answers; REQUEST_TIMEOUT=5")
     with demo_upstream("--stall", "1") as upstream, sidecar(upstream, "--request-timeout", "5") as (url, _):
         answers = run_burst(url, chats(300))
@@ -107,7 +107,7 @@ def silence() -> None:
 
 
 def crowd() -> None:
-    """5,000 callers waiting at once cost little memory, and waves do not add up."""
+    """Check that 5,000 waiting callers cost little memory, and that later waves reuse it."""
     print("\nwaves of 5,000 callers waiting at once, 1 KB bodies, QUEUE_SIZE=6000")
     bodies = chats(5000, size=1000)
     words = ("--queue-size", "6000", "--request-timeout", "60")

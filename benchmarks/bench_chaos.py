@@ -1,4 +1,4 @@
-"""Run tests/support/chaos.py with many seeds, each a mix of faults, cancellations and signals; count what was lost.
+"""Run tests/support/chaos.py with many seeds, each a mix of faults, cancellations and signals; count the losses.
 
 Usage: bench_chaos.py [RUNS] [REQUESTS] [FIRST SEED]
 """

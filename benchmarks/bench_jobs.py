@@ -1,6 +1,6 @@
-"""Jobs: what kill -9 and a stopped Redis cost, requests enqueued twice, a job's own cost, the day beside the night.
+"""Jobs: the cost of kill -9 and of a stopped Redis, requests enqueued twice, a job's own cost, jobs under a burst.
 
-Usage: bench_jobs.py [crash twice rate beside enqueue]
+Usage: bench_jobs.py [crash twice rate background enqueue]
 """
 
 import asyncio
@@ -32,7 +32,7 @@ EMPTY = Path(__file__).with_name("empty_worker.py")
 
 
 def texts(count: int, size: int = 2000) -> list[Request]:
-    """Distinct texts to summarize of about `size` characters."""
+    """Return distinct texts to summarize of about `size` characters."""
     body = "The tide comes in twice a day and the moon is why. " * (size // 50)
     return [Request(action="summarize", content=f"{number}: {body}") for number in range(count)]
 
@@ -63,18 +63,18 @@ def empty_worker(kind: str, server: Valkey) -> Iterator[None]:
 
 
 async def crash() -> None:
-    """Nothing lost, nothing that was stored paid twice."""
+    """Check that no job is lost and no stored part is paid twice."""
     print("\n500 jobs, every fifth of many parts; a real Valkey, two workers")
     began = time.perf_counter()
-    toll = await killed_workers(500, kills=12)
-    line(f"12 x kill -9 of a worker, {time.perf_counter() - began:.0f} s", str(toll), not toll.broken)
+    report = await killed_workers(500, kills=12)
+    line(f"12 x kill -9 of a worker, {time.perf_counter() - began:.0f} s", str(report), not report.broken)
     began = time.perf_counter()
-    toll = await stopped_redis(500, stops=4)
-    line(f"4 x Redis stopped and started, {time.perf_counter() - began:.0f} s", str(toll), not toll.broken)
+    report = await stopped_redis(500, stops=4)
+    line(f"4 x Redis stopped and started, {time.perf_counter() - began:.0f} s", str(report), not report.broken)
 
 
 async def twice() -> None:
-    """The same jobs from two processes at once, and again, are as many jobs."""
+    """Check that the same requests from two processes at once, and once more, make one job each."""
     print("\nthe same 500 requests from two processes at once, and once more")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "night.jsonl")
@@ -90,7 +90,7 @@ async def twice() -> None:
 
 
 async def done(store: JobStore, count: int) -> float:
-    """Enqueue `count` jobs; the seconds until the queue is empty."""
+    """Enqueue `count` jobs; return the seconds until the queue is empty."""
     await store.enqueue(texts(count))
     began = time.perf_counter()
     while await store.redis.zcard(store.names.queue("night")):
@@ -99,7 +99,7 @@ async def done(store: JobStore, count: int) -> float:
 
 
 async def rate(count: int = 1000) -> None:
-    """With a provider that answers at once, jobs run at 0.3 or more of the rate of empty ones."""
+    """Check that with a provider that answers at once jobs run at 0.3 or more of the rate of empty jobs."""
     print(f"\n{count} short jobs, a provider that answers at once, WORKER_CONCURRENCY=4, beside empty jobs")
     rates: dict[str, float] = {}
     for kind in ("arq", "house"):
@@ -119,17 +119,17 @@ async def rate(count: int = 1000) -> None:
     line("jobs a second", f"{rates['jobs']:.0f} = {ratio:.2f} x empty ones", ratio >= 0.3)
 
 
-async def beside(count: int = 600) -> None:
-    """A burst on /ai beside a full queue keeps its latency."""
+async def background(count: int = 600) -> None:
+    """Check that a burst on /ai has at most 1.3 times its latency while a worker runs a full queue."""
     print(f"\n{count} chats in 1 s on /ai, 64 slots of 0.3 s; the same beside 5,000 waiting jobs and a worker")
     waits: dict[str, float] = {}
-    for name in ("alone", "beside", "alone", "beside"):
+    for name in ("alone", "with jobs", "alone", "with jobs"):
         words = ("--latency", "0.3", "--slots", "64")
         async with valkey() as server, jobs_of(REDIS_URL=server.url) as store:
             with contextlib.ExitStack() as stack:
                 upstream = stack.enter_context(demo_upstream(*words))
                 url, _ = stack.enter_context(sidecar(upstream, REDIS_URL=server.url))
-                if name == "beside":
+                if name == "with jobs":
                     await store.enqueue(texts(5000))
                     stack.enter_context(worker(upstream, server))
                 await call(url, chats(1)[0], start=time.perf_counter())
@@ -137,12 +137,12 @@ async def beside(count: int = 600) -> None:
         mean = sum(answer.seconds for answer in answers) / len(answers)
         waits[name] = min(mean, waits.get(name, mean))
         line(name, f"mean {mean:.2f} s, {spread([a.seconds for a in answers])}; {tally(answers)}")
-    ratio = waits["beside"] / waits["alone"]
-    line("beside jobs", f"{ratio:.2f} x alone", ratio <= 1.3)
+    ratio = waits["with jobs"] / waits["alone"]
+    line("with jobs", f"{ratio:.2f} x alone", ratio <= 1.3)
 
 
 async def enqueue(count: int = 1000) -> None:
-    """A cron's POST /jobs beside as many bare enqueues of arq."""
+    """Compare a cron's POST /jobs with as many bare enqueues of arq."""
     print(f"\nPOST /jobs with {count} texts of 2,000 characters, beside {count} bare arq enqueues of the same")
     posted, bare = [], []
     jobs = [{"action": text.action, "content": text.content} for text in texts(count)]
@@ -166,7 +166,7 @@ async def enqueue(count: int = 1000) -> None:
     line("seconds", f"{min(posted):.2f}, bare {min(bare):.2f}: {ratio:.2f} x", ratio <= 1.5)
 
 
-SCENES = {"crash": crash, "twice": twice, "rate": rate, "beside": beside, "enqueue": enqueue}
+SCENES = {"crash": crash, "twice": twice, "rate": rate, "background": background, "enqueue": enqueue}
 
 
 def main() -> None:

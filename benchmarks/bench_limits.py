@@ -1,11 +1,11 @@
-"""400 callers in a second, 25 s each, at a provider whose limit nobody told us: who is answered, when, at what cost.
+"""400 callers in a second, 25 s each, at a provider whose limit is unknown: callers answered, time, and cost.
 
-Four candidates, one after the other, each at a fresh demo upstream: ours at CONCURRENCY 64; a bare relay with
-retries, the usual thing (relay_retrying.py); the same relay told the true limit; and revision 7404111 of ours, the
-last whose limit did not come from refusals alone. Columns: callers answered, last answer as a multiple of the ideal,
-refused calls and their share of the answers. The ideal is the time of the last answer where calls cost no more than
-the provider's work and are sent the moment it admits them: `ideal` in tests/support/worlds.py, computed.
-Usage: bench_limits.py [SCENE ...] [--runs N] [--only ours|relay|told|before] [--json FILE]; `cpu` is a scene too.
+Four candidates run one after the other, each at a fresh demo upstream: ours at CONCURRENCY 64; a bare relay with
+retries (relay_retrying.py); the same relay with the true limit given; and revision 7404111 of ours, the last whose
+limit did not come from refusals alone. Columns: callers answered, last answer as a multiple of the ideal, refused
+calls and their share of the answers. The ideal is the time of the last answer where calls cost only the provider's
+work and are sent the moment the provider admits them: computed by `ideal` in tests/support/worlds.py.
+Usage: bench_limits.py [SCENE ...] [--runs N] [--only ours|relay|informed|before] [--json FILE]; `cpu` is a scene too.
 All of it takes half an hour, ours alone six minutes.
 """
 
@@ -27,13 +27,13 @@ from tests.support.worlds import World, ideal
 
 BEFORE = "7404111"
 RELAY = str(Path(__file__).with_name("relay_retrying.py"))
-CANDIDATES = {"ours": "ours", "relay": "relay, 10 retries", "told": "relay told the limit", "before": BEFORE}
+CANDIDATES = {"ours": "ours", "relay": "relay, 10 retries", "informed": "relay told the limit", "before": BEFORE}
 CPU_SCENE = Scene(World(name="64 slots, 2,000 callers", slots=((64, FOREVER),), hold=0.3, callers=2000))
 CPU_RUNS = 3
 
 
 class Result(NamedTuple):
-    """What became of one burst; medians where it ran more than once."""
+    """Measurements of one burst, or the medians of several runs."""
 
     answered: float
     last: float
@@ -42,7 +42,7 @@ class Result(NamedTuple):
     cpu: float
     """Microseconds of the candidate's CPU a caller."""
 
-    def told(self, best: float) -> str:
+    def summary(self, best: float) -> str:
         share = self.refused / self.answered if self.answered else 0.0
         return f"{self.answered:.0f}  {self.last / best:.2f}  {self.refused:.0f} ({share:.0%})"
 
@@ -56,7 +56,7 @@ class Result(NamedTuple):
 
 @contextlib.contextmanager
 def revision(name: str) -> Iterator[dict[str, str]]:
-    """The code of another revision, as an environment that runs it."""
+    """Check out another revision; yield the environment that runs its code."""
     with tempfile.TemporaryDirectory() as folder:
         tree = f"{folder}/tree"
         subprocess.run(["git", "worktree", "add", "--quiet", "--detach", tree, name], cwd=ROOT, check=True)
@@ -68,7 +68,7 @@ def revision(name: str) -> Iterator[dict[str, str]]:
 
 
 def shares(world: World) -> list[World]:
-    """The world as each of its sidecars sees it that is told a fair share of the slots."""
+    """Return one world for each sidecar, with a fair share of the slots."""
     count = world.sidecars
     return [
         msgspec.structs.replace(
@@ -83,7 +83,7 @@ class Bench:
         self._before = before
 
     def run(self, candidate: str, scene: Scene) -> Result:
-        """One burst at a fresh provider."""
+        """Run one burst at a fresh provider."""
         with contextlib.ExitStack() as stack:
             upstream = stack.enter_context(demo_upstream(*scene.demo_words()))
             started = [stack.enter_context(self._started(candidate, upstream, world)) for world in shares(scene.world)]
@@ -93,7 +93,7 @@ class Bench:
             used = sum(command.cpu() for _, command in started)
             answers = run_burst(urls, scene.bodies())
             used = sum(command.cpu() for _, command in started) - used
-            ends = [answer.had for answer in answers if answer.code == "ok"]
+            ends = [answer.received for answer in answers if answer.code == "ok"]
             refused = get(f"{upstream}/demo/stats")["refused"]
             return Result(len(ends), max(ends, default=0.0), refused, used / scene.world.callers * 1e6)
 
@@ -104,8 +104,8 @@ class Bench:
             with ours(upstream, **env) as started:
                 yield started
             return
-        told = (msgspec.json.encode(world).decode(),) if candidate == "told" else ()
-        command = Command(upstream, *told, program=(RELAY,), ready="http://")
+        known = (msgspec.json.encode(world).decode(),) if candidate == "informed" else ()
+        command = Command(upstream, *known, program=(RELAY,), ready="http://")
         try:
             yield command.log[-1].strip(), command
         finally:
@@ -129,20 +129,20 @@ def table(bench: Bench, names: list[str], candidates: list[str], runs: int) -> l
         print(f"  {scene.world.name:<32}{best:>6.1f} s", end="", flush=True)
         for one in candidates:
             result = median([bench.run(one, scene) for _ in range(runs)])
-            print(f"{result.told(best):>25}", end="", flush=True)
+            print(f"{result.summary(best):>25}", end="", flush=True)
             rows.append({"scene": name, "name": scene.world.name, "candidate": one, "ideal": best} | result._asdict())
             if one == "ours" and not result.holds(scene, best):
-                missed.append((scene.world.name, result.told(best)))
+                missed.append((scene.world.name, result.summary(best)))
         print(flush=True)
     if "ours" in candidates:
         line("scenes in which ours answers all, in time, few refused", f"{len(names) - len(missed)} of {len(names)}")
-        for name, said in missed:
-            line(name, said, verdict=False)
+        for name, summary in missed:
+            line(name, summary, verdict=False)
     return rows
 
 
 def cpu(bench: Bench, candidates: list[str]) -> list[dict[str, object]]:
-    """CPU a request where nothing is refused, the candidates in turn."""
+    """Print the CPU a request where no call is refused, the candidates in turn."""
     best = ideal(CPU_SCENE.world).last
     print(f"\n2,000 distinct chats in 1 s; 64 slots of 0.3 s; ideal {best:.1f} s; median of {CPU_RUNS}")
     found: dict[str, list[Result]] = {one: [] for one in candidates}
@@ -152,7 +152,7 @@ def cpu(bench: Bench, candidates: list[str]) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for one, results in found.items():
         result = median(results)
-        line(f"{CANDIDATES[one]}: CPU a request", f"{result.cpu:.0f} us; {result.told(best)}")
+        line(f"{CANDIDATES[one]}: CPU a request", f"{result.cpu:.0f} us; {result.summary(best)}")
         rows.append({"scene": "cpu", "name": CPU_SCENE.world.name, "candidate": one, "ideal": best} | result._asdict())
     return rows
 
@@ -163,20 +163,20 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=1, help="bursts of each candidate; medians are shown")
     parser.add_argument("--only", action="append", choices=CANDIDATES, help="one candidate; may be given again")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the numbers go too")
-    asked = parser.parse_args()
-    if unknown := set(asked.scenes) - {*SCENES, "cpu"}:
+    options = parser.parse_args()
+    if unknown := set(options.scenes) - {*SCENES, "cpu"}:
         parser.error(f"no such scene: {', '.join(sorted(unknown))}")
-    names = asked.scenes or [*SCENES, "cpu"]
-    candidates = asked.only or list(CANDIDATES)
+    names = options.scenes or [*SCENES, "cpu"]
+    candidates = options.only or list(CANDIDATES)
     with contextlib.ExitStack() as stack:
         bench = Bench(stack.enter_context(revision(BEFORE)) if "before" in candidates else {})
         rows: list[dict[str, object]] = []
         if by_table := [name for name in names if name != "cpu"]:
-            rows += table(bench, by_table, candidates, asked.runs)
+            rows += table(bench, by_table, candidates, options.runs)
         if "cpu" in names:
             rows += cpu(bench, [one for one in candidates if one != "relay"])
-    if asked.json:
-        asked.json.write_text(json.dumps(rows, indent=1) + "\n")
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Restarts under load: how many requests fail, and how long callers wait meanwhile.
+"""Restarts under load: the requests that fail, and the seconds that callers wait meanwhile.
 
     python benchmarks/bench_restart.py [--restarts 20] [--callers 64] [--latency 0.3]
 
@@ -15,15 +15,15 @@ from functools import partial
 
 from rig import Answer, Command, call, chats, demo_upstream, line, spread, tally
 
-HEIR = 'export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@" 3<&0 0</dev/null'
+SUCCESSOR = 'export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@" 3<&0 0</dev/null'
 FLAGS = ("--http-mode", "--api-key", "sk-bench", "--log-format", "json")
 Start = Callable[[], Command]
 Restarted = tuple[list[float], Command]
-"""How many seconds each restart took, and the process that serves in the end."""
+"""Seconds of each restart, and the process that serves in the end."""
 
 
 async def load(url: str, callers: int, restarting: "asyncio.Future[Restarted]") -> list[Answer]:
-    """So many callers, each with one request after the other, until the restarts are over and a second longer."""
+    """Run `callers` callers, each with one request after the other, until a second after the last restart."""
     start = time.perf_counter()
     bodies = chats(callers)
     answers: list[Answer] = []
@@ -84,19 +84,19 @@ async def main() -> None:
     parser.add_argument("--restarts", type=int, default=20)
     parser.add_argument("--callers", type=int, default=64)
     parser.add_argument("--latency", type=float, default=0.3)
-    asked = parser.parse_args()
-    with demo_upstream("--latency", str(asked.latency)) as upstream:
+    options = parser.parse_args()
+    with demo_upstream("--latency", str(options.latency)) as upstream:
         start = partial(Command, *FLAGS, "--base-url", f"{upstream}/v1", ready='"listening"')
         for name, order in (("successor first", successor_first), ("stopped first", stopped_first)):
             with socket.create_server(("127.0.0.1", 0), backlog=4096) as sock:
-                heir = partial(start, shell=HEIR, stdin=sock)
-                restart = partial(order, heir, asked.restarts)
-                await scene(f"a shared socket, {name}", at(sock), restart, asked.callers, must=True)
+                successor = partial(start, shell=SUCCESSOR, stdin=sock)
+                restart = partial(order, successor, options.restarts)
+                await scene(f"a shared socket, {name}", at(sock), restart, options.callers, must=True)
         with socket.create_server(("127.0.0.1", 0)) as sock:
             url = at(sock)
         alone = partial(start, "--port", url.rpartition(":")[2])
-        restart = partial(stopped_first, alone, asked.restarts)
-        await scene("a port of its own, stopped first (baseline)", url, restart, asked.callers, must=False)
+        restart = partial(stopped_first, alone, options.restarts)
+        await scene("a port of its own, stopped first (baseline)", url, restart, options.callers, must=False)
 
 
 def at(sock: socket.socket) -> str:

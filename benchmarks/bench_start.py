@@ -29,7 +29,7 @@ async def main():
 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
     runner.run(main())
 """
-ASK = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
 def free_port() -> int:
@@ -39,7 +39,7 @@ def free_port() -> int:
 
 
 def first_answer(*words: str) -> float:
-    """Milliseconds from starting `words` to its first /health answer."""
+    """Return the milliseconds from the start of `words` to its first /health answer."""
     port = free_port()
     started = time.perf_counter()
     process = subprocess.Popen(
@@ -52,7 +52,7 @@ def first_answer(*words: str) -> float:
         while True:
             try:
                 with socket.create_connection(("127.0.0.1", port), 1) as caller:
-                    caller.sendall(ASK)
+                    caller.sendall(HEALTH)
                     if caller.recv(4096).startswith(b"HTTP/1.1 200"):
                         return (time.perf_counter() - started) * 1000
             except OSError:
@@ -69,7 +69,7 @@ def main() -> None:
     for _ in range(rounds + 1):
         bare.append(first_answer("-c", BARE, "PORT"))
         ours.append(first_answer(*command))
-    # The first round compiled what had no bytecode yet.
+    # The first round is left out: it also compiles modules without bytecode.
     base, mine = statistics.median(bare[1:]), statistics.median(ours[1:])
     print(f"\nprocess start to first /health answer, median of {rounds}")
     line("bare aiohttp under uvloop", f"{base:.0f} ms")

@@ -1,4 +1,4 @@
-"""What a one-shot process costs beside a bare Python, and what 200 of them at once do.
+"""One-shot processes: the cost of one against a bare Python, and 200 at once.
 
     python benchmarks/bench_stdio.py [--runs 30] [--processes 200] [--latency 0.3]
 
@@ -22,25 +22,25 @@ Cost = tuple[float, float, float]
 
 
 def run(words: list[str], text: bytes) -> tuple[Cost, bytes]:
-    """Start the process, write `text`, read to the end: what PHP does."""
+    """Start the process, write `text` and read to the end, as PHP does."""
     started = time.perf_counter()
     process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment())
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(text)
     process.stdin.close()
-    said = process.stdout.read()
+    reply = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
     process.stdout.close()
     if process.returncode:
         raise SystemExit(f"{words} ended with {process.returncode}")
-    return (wall * 1000, (usage.ru_utime + usage.ru_stime) * 1000, usage.ru_maxrss / 1024), said
+    return (wall * 1000, (usage.ru_utime + usage.ru_stime) * 1000, usage.ru_maxrss / 1024), reply
 
 
 def command(url: str, *more: str) -> list[str]:
-    """The command with the flags that PHP gives it."""
+    """Return the command with the flags that PHP gives it."""
     flags = ("--api-key=sk-bench", f"--base-url={url}/v1", "--model=demo", "--max-tokens=500")
     return [sys.executable, "-m", "sidecar", *flags, *more]
 
@@ -53,8 +53,8 @@ def one_at_a_time(url: str, runs: int) -> None:
     ours: list[Cost] = []
     for number in range(runs + 2):
         cost, _ = run(baseline, b"")
-        mine, said = run(command(url), request)
-        assert json.loads(said)["success"], said
+        mine, reply = run(command(url), request)
+        assert json.loads(reply)["success"], reply
         if number >= 2:  # the first ones write the bytecode and fill the page cache
             bare.append(cost)
             ours.append(mine)
@@ -109,10 +109,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--processes", type=int, default=200)
     parser.add_argument("--latency", type=float, default=0.3)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with demo_upstream() as url:
-        one_at_a_time(url, asked.runs)
-        many_at_once(url, asked.processes, limit=16, latency=asked.latency)
+        one_at_a_time(url, options.runs)
+        many_at_once(url, options.processes, limit=16, latency=options.latency)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The baseline of bench_jobs.py: arq's worker on jobs that are nothing. REDIS_URL names the Redis.
+"""The baseline of bench_jobs.py: a worker on jobs that do nothing. REDIS_URL names the Redis.
 
-`house` runs it as the sidecar's worker does, with as many jobs at once; `arq` with arq's own settings but JSON and
-500 at once, so that its pause between two looks at the queue costs nothing.
+`house` runs the sidecar's own consumer with as many jobs at once as the sidecar's worker; `arq` runs arq's worker
+with JSON and 500 jobs at once, so that its pause between two polls of the queue costs nothing.
 """
 
 import asyncio

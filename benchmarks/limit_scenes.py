@@ -1,6 +1,6 @@
-"""The scenes of bench_limits.py: what a provider admits, the demo upstream's options that make it so, and the callers.
+"""Scenes of bench_limits.py: the provider's limits, the demo upstream's options for them, and the callers.
 
-A scene's `World` is that of the tests in virtual time, so that both speak of the same limits.
+A scene's `World` is that of the tests in virtual time, so that both have the same limits.
 """
 
 import contextlib
@@ -23,11 +23,11 @@ FOREVER = 1e9
 MAX_TOKENS = 100
 """The most tokens of an answer, in every candidate: a call costs at least as many."""
 TEXTS = (50, 200, 1500, 100, 300)
-"""Tokens of the callers' texts, by turns, where tokens are what is limited."""
+"""Tokens of the callers' texts, by turns, where tokens are limited."""
 
 
 class Scene(NamedTuple):
-    """One provider, and the words in which it refuses."""
+    """One provider, and the voice in which it refuses."""
 
     world: World
     voice: Voice = "openai"
@@ -38,16 +38,16 @@ class Scene(NamedTuple):
 
     @property
     def slowest(self) -> float:
-        """The last answer comes within so many times the ideal."""
+        """Bound on the last answer, as a multiple of the ideal."""
         return 1.6 if self.by_turns else 1.25
 
     @property
     def most_refused(self) -> float:
-        """Calls refused for one answered, at most."""
+        """Bound on the refused calls for one answered call."""
         return 0.3 if self.by_turns else 0.2
 
     def demo_words(self) -> list[str]:
-        """The demo upstream's options."""
+        """Return the demo upstream's options."""
         world = self.world
         words = ["--voice", self.voice, "--latency", str(world.hold)]
         if self.by_turns:
@@ -60,7 +60,7 @@ class Scene(NamedTuple):
         return [*words, *(["--count-refused"] if world.counts_refused else [])]
 
     def bodies(self) -> list[bytes]:
-        """The callers' chats, each of a user of its own."""
+        """Return the callers' chats, each of another user."""
         return [
             json.dumps({"action": "chat", "content": content(number, self.world), "user_id": number}).encode()
             for number in range(self.world.callers)
@@ -69,7 +69,7 @@ class Scene(NamedTuple):
 
 @contextlib.contextmanager
 def ours(upstream: str, **env: str) -> Iterator[tuple[str, Command]]:
-    """The sidecar as the scenes have it, with one answer behind it: a class does not come with the start."""
+    """Run the sidecar with the scenes' settings and answer one request first, so that the SDK is loaded."""
     words = ("--concurrency", "64", "--request-timeout", "25", "--max-tokens", str(MAX_TOKENS))
     with sidecar(upstream, *words, **env) as (url, command):
         post(f"{url}/ai", {"action": "chat", "content": f"Is the SDK of {url} loaded?"})
@@ -77,20 +77,20 @@ def ours(upstream: str, **env: str) -> Iterator[tuple[str, Command]]:
 
 
 def content(number: int, world: World) -> str:
-    """A caller's text: no two are alike."""
+    """Return a caller's text, distinct for each number."""
     size = 4 * TEXTS[number % len(TEXTS)] if world.tokens else 200
     start = f"{number:04}: "
     return start + ("Why does the moon look larger near the horizon? " * (size // 48 + 1))[: size - len(start)]
 
 
 def messages(text: str) -> list[dict[str, str]]:
-    """What the sidecar sends to the provider for a chat."""
+    """Return the messages that the sidecar sends to the provider for a chat."""
     prompt = prompts.chat(text, None, MAX_TOKENS)
     return [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
 
 
 def cost(text: str) -> int:
-    """Tokens that the demo upstream counts for a chat."""
+    """Return the tokens that the demo upstream counts for a chat."""
     return max(MAX_TOKENS, sum(4 + tokens(message["content"]) for message in messages(text)))
 
 

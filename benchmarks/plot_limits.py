@@ -1,4 +1,4 @@
-"""Draw how the limit is found: one burst at 16 slots and one at 32 and 6 by turns, watched every 50 ms.
+"""Draw the search for the limit: one burst at 16 slots and one at 32 and 6 by turns, sampled every 50 ms.
 
 Runs both over real sockets, takes the limit found and the calls under way from GET /status and the refused calls from
 the demo upstream's /demo/stats, and writes the picture. Remake it with
@@ -19,7 +19,7 @@ from rig import ROOT, demo_upstream, get, post, run_burst
 from tests.support.worlds import Capacity
 
 EVERY = 0.05
-"""Seconds between two looks."""
+"""Seconds between two samples."""
 CEILING = 64
 TITLES = {"openai": "16 slots", "turns": "32 and 6 slots by turns of 3 s"}
 
@@ -27,14 +27,14 @@ WIDTH, LEFT, RIGHT = 820, 60, 60
 TOP, PANEL, GAP, BOTTOM = 72, 190, 62, 56
 """Pixels above the first panel, of a panel, between two, and below the last."""
 INTERVALS = 4
-"""Of both scales, so that they share their lines."""
+"""Intervals of both scales, so that the scales share their lines."""
 FOUND, TRUE, REFUSED, RUNNING, INK, GRID = "#1259b8", "#111111", "#c2410c", "#cfe0f3", "#333333", "#e4e4e4"
 
 Points = list[tuple[float, float]]
 
 
 class Sample(NamedTuple):
-    """One look."""
+    """State at one moment."""
 
     at: float
     found: int
@@ -43,7 +43,7 @@ class Sample(NamedTuple):
 
 
 class Film(NamedTuple):
-    """One burst, watched."""
+    """Samples of one burst."""
 
     title: str
     samples: list[Sample]
@@ -53,7 +53,7 @@ class Film(NamedTuple):
 
 
 class Watch(threading.Thread):
-    """Looks at the sidecar and the demo upstream until it is told to end."""
+    """Samples the sidecar and the demo upstream until `over` is set."""
 
     def __init__(self, url: str, upstream: str) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class Watch(threading.Thread):
 
 
 def film(name: str, scene: Scene) -> Film:
-    """Run the scene's burst."""
+    """Run the scene's burst and sample it."""
     with demo_upstream(*scene.demo_words()) as upstream, ours(upstream) as (url, _):
         post(f"{upstream}/demo/reset")
         watch = Watch(url, upstream)
@@ -80,7 +80,7 @@ def film(name: str, scene: Scene) -> Film:
         finally:
             watch.over.set()
             watch.join()
-    end = max(answer.had for answer in answers)
+    end = max(answer.received for answer in answers)
     answered = sum(answer.code == "ok" for answer in answers)
     samples = [Sample(0.0, CEILING, 0, 0), *(sample for sample in watch.samples if sample.at <= end)]
     title = f"{TITLES[name]}: {answered} of {len(answers)} answered in {end:.1f} s, {samples[-1].refused} calls refused"
@@ -94,16 +94,16 @@ def true_limit(scene: Scene, end: float) -> Points:
 
 
 def changes(points: Iterable[tuple[float, float]]) -> Points:
-    """Only the points at which the value changes."""
-    kept: Points = []
+    """Return only the points at which the value changes."""
+    found: Points = []
     for at, value in points:
-        if not kept or kept[-1][1] != value:
-            kept.append((at, value))
-    return kept
+        if not found or found[-1][1] != value:
+            found.append((at, value))
+    return found
 
 
 class Panel:
-    """One set of axes; gives pieces of SVG."""
+    """One set of axes and its curves, drawn as pieces of SVG."""
 
     def __init__(self, shown: Film, top: float, seconds: float) -> None:
         self._film = shown
@@ -145,7 +145,7 @@ class Panel:
         return parts
 
     def _path(self, points: Points, y: Callable[[float], float]) -> str:
-        """Steps up to the burst's end."""
+        """Return a path of steps up to the burst's end."""
         first, *rest = points
         steps = "".join(f"H{self._x(at):.1f}V{y(value):.1f}" for at, value in rest)
         return f"M{self._x(first[0]):.1f} {y(first[1]):.1f}{steps}H{self._x(self._film.end):.1f}"
@@ -184,7 +184,7 @@ def text(
 
 
 def legend() -> list[str]:
-    """One row above both panels."""
+    """Return the row above both panels."""
     parts, x, y = [], LEFT, 24
     entries = (
         (line(f"M{{x}} {y}h28", FOUND, 2.2), "limit found"),

@@ -1,4 +1,4 @@
-"""The baseline: aiohttp in, a bounded number of aiohttp calls out, and nothing else: no fairness, deadline or cache.
+"""The baseline: aiohttp in, a bounded number of aiohttp calls out, without fairness, deadlines or a cache.
 
 Usage: relay.py UPSTREAM SLOTS; prints its address on stdout.
 """
@@ -18,17 +18,17 @@ async def main(upstream: str, slots: int) -> None:
     async with aiohttp.ClientSession(connector=connector) as session:
 
         async def answer(request: web.Request) -> web.Response:
-            asked = json.loads(await request.read())
-            body = {"model": "demo", "max_tokens": 1000, "messages": [{"role": "user", "content": asked["content"]}]}
+            chat = json.loads(await request.read())
+            body = {"model": "demo", "max_tokens": 1000, "messages": [{"role": "user", "content": chat["content"]}]}
             async with gate, session.post(f"{upstream}/v1/chat/completions", json=body) as response:
-                said = json.loads(await response.read())
-            text = said["choices"][0]["message"]["content"] if response.status == 200 else None
+                completion = json.loads(await response.read())
+            text = completion["choices"][0]["message"]["content"] if response.status == 200 else None
             return web.json_response({"success": text is not None, "data": text})
 
         async def stream(request: web.Request) -> web.StreamResponse:
-            asked = await request.read()
+            body = await request.read()
             headers = {"Content-Type": "application/json"}
-            async with gate, session.post(f"{upstream}/v1/chat/completions", data=asked, headers=headers) as response:
+            async with gate, session.post(f"{upstream}/v1/chat/completions", data=body, headers=headers) as response:
                 relayed = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
                 await relayed.prepare(request)
                 async for chunk in response.content.iter_any():

@@ -1,7 +1,7 @@
-"""The usual thing: aiohttp in, a client of 64 connections out, a refused call sleeps and is tried again ten times.
+"""The usual relay: aiohttp in, a client of 64 connections out, and up to ten retries of a refused call.
 
-Sleeps as long as Retry-After says, else for a time that doubles from 0.5 to 8 s, a quarter of it by chance, as the
-official SDK does; the SDK would heed retry-after-ms first, which at a bucket wears ten retries out within a second.
+A retry waits as long as Retry-After says, else for a time that doubles from 0.5 to 8 s, a quarter of it by chance, as
+in the official SDK; the SDK obeys retry-after-ms first, which at a bucket uses up ten retries within a second.
 Given a `World` as JSON, the relay knows the provider's limit and keeps within it from the start.
 Usage: relay_retrying.py UPSTREAM [WORLD]; prints its address on stderr.
 """
@@ -27,14 +27,14 @@ RETRIES = 10
 DEADLINE = 25.0
 """Seconds from arrival to answer."""
 TURN_LOOK = 0.02
-"""Seconds between two looks at slots that come by themselves."""
+"""Seconds between two checks of slots that change with time."""
 
 
-class Told:
-    """Lets calls go as the provider admits them, first come first served."""
+class KnownLimit:
+    """Lets calls go as the provider admits them, first come first served, from the provider's own limit."""
 
     def __init__(self, world: World) -> None:
-        # Calls overtake one another on their way: room for one is left.
+        # Calls overtake one another on the network, so room for one is left.
         self._world = msgspec.structs.replace(
             world, requests=_less(world.requests, 1), tokens=_less(world.tokens, max(world.sizes))
         )
@@ -67,10 +67,10 @@ def _less(bucket: Bucket | None, amount: float) -> Bucket | None:
 
 
 class Relay:
-    def __init__(self, upstream: str, session: aiohttp.ClientSession, told: Told | None) -> None:
+    def __init__(self, upstream: str, session: aiohttp.ClientSession, known: KnownLimit | None) -> None:
         self._url = f"{upstream}/v1/chat/completions"
         self._session = session
-        self._told = told
+        self._known = known
 
     async def answer(self, request: web.Request) -> web.Response:
         try:
@@ -83,11 +83,11 @@ class Relay:
     async def _complete(self, content: str) -> str | None:
         body = {"model": "demo", "max_tokens": MAX_TOKENS, "messages": messages(content)}
         for tried in range(RETRIES + 1):
-            async with self._told.call(content) if self._told else contextlib.nullcontext():
+            async with self._known.call(content) if self._known else contextlib.nullcontext():
                 status, headers, raw = await self._post(body)
             if status == 200:
-                said: str = json.loads(raw)["choices"][0]["message"]["content"]
-                return said
+                text: str = json.loads(raw)["choices"][0]["message"]["content"]
+                return text
             if status not in (0, 408, 409, 429) and status < 500:
                 return None
             if tried < RETRIES:
@@ -103,7 +103,7 @@ class Relay:
 
 
 def pause(headers: Mapping[str, str], tried: int) -> float:
-    """Seconds to sleep after attempt number `tried`, counted from 0."""
+    """Return the seconds to sleep after attempt number `tried`, counted from 0."""
     with contextlib.suppress(KeyError, ValueError):
         return float(headers["Retry-After"])
     return min(8.0, 0.5 * 2.0**tried) * (1 - 0.25 * random.random())
@@ -113,7 +113,7 @@ async def main(upstream: str, world: World | None) -> None:
     connector = aiohttp.TCPConnector(limit=CONNECTIONS)
     async with aiohttp.ClientSession(connector=connector) as session:
         app = web.Application()
-        app.router.add_post("/ai", Relay(upstream, session, Told(world) if world else None).answer)
+        app.router.add_post("/ai", Relay(upstream, session, KnownLimit(world) if world else None).answer)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096).start()
@@ -123,6 +123,6 @@ async def main(upstream: str, world: World | None) -> None:
 
 
 if __name__ == "__main__":
-    told = msgspec.json.decode(sys.argv[2], type=World) if len(sys.argv) > 2 else None
+    known = msgspec.json.decode(sys.argv[2], type=World) if len(sys.argv) > 2 else None
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
-        loop.run(main(sys.argv[1], told))
+        loop.run(main(sys.argv[1], known))

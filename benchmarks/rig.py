@@ -1,6 +1,6 @@
-"""What the benchmarks share: the real commands as processes, a caller as cheap as can be, and plain numbers.
+"""Shared code of the benchmarks: the real commands as processes, a cheap caller, and plain numbers.
 
-Every result is printed beside a baseline from the same run, since machines differ and so do their moods.
+Every result is printed with a baseline from the same run, since machines differ and so does their load.
 """
 
 import asyncio
@@ -21,15 +21,15 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """An environment without our settings, in which Python keeps its bytecode."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return kept | {"PYTHONPATH": str(ROOT)} | more
+    """Return an environment without our settings, in which Python still finds and writes its bytecode."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return inherited | {"PYTHONPATH": str(ROOT)} | more
 
 
 class Command:
-    """One of our commands as a process, once it serves; `shell` is what a shell does that starts it as `"$@"`.
+    """One of our commands as a process that serves.
 
-    `program` is what Python runs in its place.
+    `shell` is the script of the shell that starts the command as `"$@"`; `program` runs in place of the sidecar.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Command:
                 break
         else:
             raise SystemExit(f"{words} did not start:\n{''.join(self.log)}")
-        # What it logs from here on is read and dropped, so that it never blocks.
+        # Later log lines are read and dropped, so that the process never blocks on a full pipe.
         self._drop = subprocess.Popen(["cat"], stdin=self.process.stderr, stdout=subprocess.DEVNULL)
         self.started_with = self.cpu()
 
@@ -65,12 +65,12 @@ class Command:
         return self.process.pid
 
     def cpu(self) -> float:
-        """Seconds of CPU it has used."""
+        """Return the seconds of CPU that the process has used."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory(self, which: str = "VmRSS") -> float:
-        """MiB resident now, or at its peak (`VmHWM`)."""
+        """Return the MiB resident now, or at the peak (`VmHWM`)."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith(which):
                 return int(line.split()[1]) / 1024
@@ -85,7 +85,7 @@ class Command:
 
 @contextlib.contextmanager
 def demo_upstream(*words: str) -> Iterator[str]:
-    """The demo upstream as a process; gives its address."""
+    """Run the demo upstream as a process; yield its address."""
     command = Command("demo-upstream", "--port", "0", *words, ready="demo upstream on")
     url = next(word for word in command.log[-1].split() if word.startswith("http://")).removesuffix("/v1")
     try:
@@ -96,7 +96,7 @@ def demo_upstream(*words: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def sidecar(upstream: str, *words: str, **env: str) -> Iterator[tuple[str, Command]]:
-    """The sidecar as a process over `upstream`; gives its address and the process."""
+    """Run the sidecar as a process over `upstream`; yield its address and the process."""
     flags = (
         "--http-mode",
         "--port",
@@ -130,23 +130,23 @@ def post(url: str, value: object = None) -> dict[str, Any]:
 
 
 class Answer:
-    """One reply, and when it was asked for and had, in seconds after the run's start."""
+    """One reply, with the times of its request and its end in seconds after the run's start."""
 
-    __slots__ = ("asked", "body", "had", "status")
+    __slots__ = ("body", "received", "sent", "status")
 
-    def __init__(self, asked: float, had: float, status: int, body: bytes) -> None:
-        self.asked = asked
-        self.had = had
+    def __init__(self, sent: float, received: float, status: int, body: bytes) -> None:
+        self.sent = sent
+        self.received = received
         self.status = status
         self.body = body
 
     @property
     def seconds(self) -> float:
-        return self.had - self.asked
+        return self.received - self.sent
 
     @property
     def code(self) -> str:
-        """`ok`, or the reply's code; `lost` where there was none."""
+        """`ok`, or the reply's code; `lost` without a reply."""
         if self.status == 0:
             return "lost"
         with contextlib.suppress(ValueError):
@@ -157,9 +157,9 @@ class Answer:
 
 
 async def call(url: str, body: bytes, *, start: float, timeout: float = 30.0, path: str = "/ai") -> Answer:
-    """One POST on a connection of its own, as PHP makes it."""
+    """Send one POST on a new connection, as PHP does."""
     host, _, port = url.removeprefix("http://").partition(":")
-    asked = time.perf_counter() - start
+    sent = time.perf_counter() - start
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
     raw = b""
     try:
@@ -174,13 +174,13 @@ async def call(url: str, body: bytes, *, start: float, timeout: float = 30.0, pa
         raw = b""
     head_bytes, _, rest = raw.partition(b"\r\n\r\n")
     status = int(head_bytes.split(b" ", 2)[1]) if head_bytes.startswith(b"HTTP/1.") else 0
-    return Answer(asked, time.perf_counter() - start, status, rest)
+    return Answer(sent, time.perf_counter() - start, status, rest)
 
 
 async def burst(
     url: str | list[str], bodies: list[bytes], *, within: float = 1.0, timeout: float = 30.0, path: str = "/ai"
 ) -> list[Answer]:
-    """All `bodies`, spread evenly over `within` seconds, to the addresses in turn."""
+    """Send all `bodies`, spread evenly over `within` seconds, to the addresses in turn."""
     urls = [url] if isinstance(url, str) else url
     start = time.perf_counter()
 
@@ -201,23 +201,23 @@ def run_burst(*args: Any, **kwargs: Any) -> list[Answer]:
 
 
 def completions(count: int, *, size: int = 200, **fields: Any) -> list[bytes]:
-    """The same questions as `chats`, as bodies of the OpenAI-compatible door."""
-    questions = [json.loads(body) for body in chats(count, size=size)]
+    """Return the requests of `chats` as bodies for the OpenAI-compatible route."""
+    requests = [json.loads(body) for body in chats(count, size=size)]
     return [
         json.dumps(
             {
                 "model": "gpt-4o",
-                "user": str(question["user_id"]),
-                "messages": [{"role": "user", "content": question["content"]}],
+                "user": str(request["user_id"]),
+                "messages": [{"role": "user", "content": request["content"]}],
             }
             | fields
         ).encode()
-        for question in questions
+        for request in requests
     ]
 
 
 def chats(count: int, *, size: int = 200, users: int = 0) -> list[bytes]:
-    """Distinct chat requests of about `size` bytes."""
+    """Return distinct chat requests of about `size` bytes."""
     text = "Why does the moon look larger near the horizon? " * (size // 48 + 1)
     return [
         json.dumps({"action": "chat", "content": f"{n}: {text[:size]}", "user_id": n % users if users else n}).encode()
@@ -233,7 +233,7 @@ def tally(answers: list[Answer]) -> dict[str, int]:
 
 
 def spread(values: list[float]) -> str:
-    """Median, 99th percentile and maximum."""
+    """Return the median, 99th percentile and maximum as text."""
     ordered = sorted(values)
     return (
         f"p50 {statistics.median(ordered):.2f}  p99 {ordered[int(len(ordered) * 0.99) - 1]:.2f}  max {ordered[-1]:.2f}"

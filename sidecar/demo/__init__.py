@@ -1,1 +1,1 @@
-"""A provider to rehearse with: a real HTTP server in OpenAI's shapes whose answers are canned, not a model's."""
+"""Provider to rehearse with: a real HTTP server in OpenAI's shapes that gives canned answers instead of a model's."""

@@ -1,6 +1,6 @@
-"""What lets a call in: the day, the minute's buckets and the slots, looked at in that order. No I/O.
+"""Admission of calls: the day's limit, the minute's buckets and the slots, checked in that order. No I/O.
 
-A call takes from all of them or, unless refused calls count, from none.
+A call takes from all of them or from none; with `count_refused` a refused call takes from the buckets too.
 """
 
 import asyncio
@@ -17,18 +17,18 @@ from sidecar.demo.slots import UNLIMITED, Limit, Slots
 
 
 class Admission:
-    """All limits of one demo upstream; `options` are everybody's, a call may come with its own."""
+    """All limits of one demo upstream; `options` are the common ones, and a call may come with its own."""
 
     def __init__(self, options: Options, clock: Callable[[], float]) -> None:
         self._options = options
         self._rates = Rates(clock)
         self._turns = Turns(clock)
         self._awaited: set[str] = set()
-        """Turns whose end is awaited for the sake of the line."""
+        """Turns at whose end the queue of calls is checked again."""
         self.slots = Slots(lambda: self._allowed(self._options))
 
     def change(self, options: Options, *, restart: bool) -> None:
-        """Hold other limits from now on; `restart` begins with the first turn."""
+        """Apply other limits from now on; `restart` begins with the first turn."""
         self._options = options
         if restart:
             self._turns.start()
@@ -42,11 +42,11 @@ class Admission:
         self.change(options, restart=True)
 
     def headers(self, options: Options) -> dict[str, str]:
-        """Return what every answer tells of the minute's limits, in a voice that does."""
+        """Return the headers that every answer carries about the minute's limits; none in a voice without them."""
         return self._rates.headers(options) if options.voice in voices.RATED else {}
 
     def enter(self, call: Call) -> bool:
-        """Take what the call needs; False where it has to wait for its slot.
+        """Take what the call needs; return False where the call has to wait for its slot.
 
         Raises:
             RefusedError: a limit is reached.
@@ -55,7 +55,7 @@ class Admission:
         options = call.options
         if options.quota:
             raise RefusedError(errors.no_quota())
-        # OpenAI counts the larger of the answer's limit and what the prompt is estimated at.
+        # OpenAI counts the larger of the answer's limit and the prompt's estimated tokens.
         tokens = max(call.prompt_tokens, call.limit or 0)
         denial = self._rates.take(options, tokens)
         if denial is None:
@@ -69,13 +69,13 @@ class Admission:
         raise RefusedError(voices.refusal(denial, call.model, options, time.time()))
 
     async def wait(self, call: Call) -> None:
-        """Stand in line for a slot; on return it is taken."""
+        """Wait in the queue for a slot; on return the slot is taken."""
         waiting = self.slots.wait(self._own(call))
         asyncio.get_running_loop().call_soon(self._await_turn, call.options.slots_by_turns)
         await waiting
 
     def _own(self, call: Call) -> Limit | None:
-        if "slots" in call.asked or "slots_by_turns" in call.asked:
+        if "slots" in call.overrides or "slots_by_turns" in call.overrides:
             return functools.partial(self._allowed, call.options)
         return None
 

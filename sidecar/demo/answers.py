@@ -1,6 +1,6 @@
-"""What the demo upstream says: useful texts made of the caller's own words, and how long they are in tokens.
+"""Answers of the demo upstream: useful texts made of the caller's own words, and their length in tokens.
 
-Deterministic: the same question gets the same answer. No model, no dice, no I/O; nothing here keeps a text.
+The same question gets the same answer: there is no model, no chance, no I/O and no store of texts here.
 """
 
 import re
@@ -14,7 +14,7 @@ _SENTENCE_END: Final = re.compile(r"(?<=[.!?…])[\"'”»)]*\s+|(?<=[。！？]
 _WORD: Final = re.compile(r"[^\W\d_]{4,}")
 _MARKER: Final = re.compile(r'\s*(?:</?[A-Za-z][^<>]*>|<{3,}[^<>]*(?:>{3,})?|[^<>]*>{3,}|"{3})\s*')
 _SAMPLE: Final = 8_000
-"""Characters looked at; of a longer text four pieces from its whole length, so that a call stays cheap."""
+"""Characters read of a text; a longer one is sampled in four pieces over its length, so that a call stays cheap."""
 _INSTRUCTION: Final = 600
 """Characters of the system message in which its task must be named."""
 _COMMON: Final = frozenset(
@@ -26,7 +26,7 @@ _COMMON: Final = frozenset(
     your
     """.split()  # noqa: SIM905 - a list of words reads best as words
 )
-"""English words that say nothing about a topic."""
+"""English words that no topic is made of."""
 
 
 class Answer(NamedTuple):
@@ -38,29 +38,29 @@ class Answer(NamedTuple):
 
 
 def tokens(text: str) -> int:
-    """About how many tokens a text has: four UTF-8 bytes each, which holds for English and is near for others."""
+    """Estimate a text's tokens: four UTF-8 bytes each, which holds for English and is near for other languages."""
     size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
     return (size + 3) // 4
 
 
 def answer(system: str, text: str, limit: int | None, *, earlier: str = "") -> Answer:
-    """The answer to `text` under the instruction `system`, in at most `limit` tokens.
+    """Return the answer to `text` under the instruction `system`, in at most `limit` tokens.
 
-    `earlier` is what was said before; a chat quotes from it, and from what the instruction sets apart by markers.
+    `earlier` is the conversation before `text`; a chat quotes from `earlier` and from the instruction's marked blocks.
     """
     parts = blocks(text)
     kind = kind_of(system, parts[-1] if parts else "")
     if kind == "summary":
-        said = summary("\n\n".join(parts), limit)
+        reply = summary("\n\n".join(parts), limit)
     elif kind == "analysis":
-        said = analysis("\n\n".join(parts))
+        reply = analysis("\n\n".join(parts))
     else:
-        said = chat([*blocks(system, whole=False), *blocks(earlier), *parts])
-    return _cut(said, limit)
+        reply = chat([*blocks(system, whole=False), *blocks(earlier), *parts])
+    return _cut(reply, limit)
 
 
 def kind_of(system: str, question: str = "") -> Kind:
-    """What is wanted, by the first task that the instruction names; without one, by the question's opening."""
+    """Return the kind of answer by the first task that the instruction names, or else by the question's opening."""
     opening = (system[:_INSTRUCTION] or question[:40]).lower()
     found = {"summary": opening.find("summar"), "analysis": opening.find("analy")}
     named = {kind: place for kind, place in found.items() if place >= 0}
@@ -70,9 +70,9 @@ def kind_of(system: str, question: str = "") -> Kind:
 
 
 def blocks(text: str, *, whole: bool = True) -> list[str]:
-    """The parts of a message that lines like `<text>` or `<<<TEXT` set apart; without such lines the `whole`.
+    """Return the parts of a message between marker lines like `<text>` or `<<<TEXT`; without markers, the `whole`.
 
-    Words before the first marker are instructions and left out; words after the last one are the question.
+    Words before the first marker are instructions and are left out; words after the last marker are the question.
     """
     if "<" not in text and '"""' not in text and ">>>" not in text:
         return [text.strip()] if whole and text.strip() else []
@@ -90,42 +90,42 @@ def blocks(text: str, *, whole: bool = True) -> list[str]:
 
 
 def summary(text: str, limit: int | None = None) -> str:
-    """The text's first sentence and its most telling ones, in their order, about a third of its length."""
-    said = sentences(text)
-    if not said:
+    """Return the text's first sentence and its weightiest ones, in their order: about a third of the text's length."""
+    sentences = split_sentences(text)
+    if not sentences:
         return "There is no text to summarize."
     most = min(120, max(30, len(text.split(None, 360)) // 3))
     if limit is not None:
         most = min(most, limit * 3 // 4)
-    counts = _weights(said)
-    chosen, words = {0}, len(said[0].split())
-    for place in sorted(range(1, len(said)), key=lambda place: (-_weight(said[place], counts), place)):
-        size = len(said[place].split())
-        if words + size <= most and said[place] not in (said[other] for other in chosen):
+    counts = _weights(sentences)
+    chosen, words = {0}, len(sentences[0].split())
+    for place in sorted(range(1, len(sentences)), key=lambda place: (-_weight(sentences[place], counts), place)):
+        size = len(sentences[place].split())
+        if words + size <= most and sentences[place] not in (sentences[other] for other in chosen):
             chosen.add(place)
             words += size
-    return " ".join(said[place] for place in sorted(chosen))
+    return " ".join(sentences[place] for place in sorted(chosen))
 
 
 def analysis(text: str) -> str:
-    """Learning objectives, a difficulty level and suggestions, from the text's own words and measures."""
-    said = sentences(text)
-    if not said:
+    """Return learning objectives, a difficulty level and suggestions, from the text's own words and measures."""
+    sentences = split_sentences(text)
+    if not sentences:
         return "There is no text to analyze."
-    words = [word for sentence in said for word in sentence.split()]
-    per_sentence = len(words) / len(said)
+    words = [word for sentence in sentences for word in sentence.split()]
+    per_sentence = len(words) / len(sentences)
     letters = sum(len(word) for word in words) / len(words)
     level = "Beginner" if per_sentence < 12 and letters < 6 else "Intermediate"
     if per_sentence > 22 or letters > 7:
         level = "Advanced"
-    topics = [f"**{word}**" for word in _topics(said, 4)] or ["**the text**"]
-    longest = max(said, key=lambda sentence: len(sentence.split()))
+    topics = [f"**{word}**" for word in _topics(sentences, 4)] or ["**the text**"]
+    longest = max(sentences, key=lambda sentence: len(sentence.split()))
     return "\n".join(
         (
             "## Learning objectives",
             f"- Explain {_listed(topics[:2])} in your own words.",
             f"- Say how {_listed(topics)} belong together.",
-            f"- Retell the opening thought: {said[0]}",
+            f"- Retell the opening thought: {sentences[0]}",
             "",
             "## Difficulty level",
             f"{level}: about {per_sentence:.0f} words a sentence and {letters:.1f} letters a word.",
@@ -139,12 +139,12 @@ def analysis(text: str) -> str:
 
 
 def chat(parts: Sequence[str]) -> str:
-    """An answer that quotes the question's opening words and what the material says nearest to them."""
+    """Return an answer that quotes the question's opening words and the sentence of the material nearest to them."""
     if not parts:
         return "Ask a question about your course, and I will help you to work it out."
     question, material = parts[-1], "\n\n".join(parts[:-1])
-    asked = {word for word in _words(question) if word not in _COMMON}
-    near = max(sentences(material), key=lambda said: len(asked & set(_words(said))), default="")
+    query = {word for word in _words(question) if word not in _COMMON}
+    near = max(split_sentences(material), key=lambda sentence: len(query & set(_words(sentence))), default="")
     lines = [f"You asked: “{opening(question, 12)}”"]
     if near:
         lines += ["", f"Your course material says: {near}"]
@@ -156,8 +156,8 @@ def chat(parts: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def sentences(text: str) -> list[str]:
-    """The sentences of a text, white space made plain; of a long text those of four pieces of it."""
+def split_sentences(text: str) -> list[str]:
+    """Return a text's sentences with white space made plain; of a long text, the sentences of four pieces."""
     if len(text) <= _SAMPLE:
         pieces = [text]
     else:
@@ -166,15 +166,15 @@ def sentences(text: str) -> list[str]:
         pieces = [text[start : start + size] for start in starts]
     found: list[str] = []
     for number, piece in enumerate(pieces):
-        said = [plain for part in _SENTENCE_END.split(piece) if (plain := " ".join(part.split()))]
-        if len(pieces) > 1 and len(said) > 2:  # a piece's edges are rarely the edges of sentences
-            said = said[1 if number else 0 : -1]
-        found += said
+        inside = [plain for part in _SENTENCE_END.split(piece) if (plain := " ".join(part.split()))]
+        if len(pieces) > 1 and len(inside) > 2:  # a piece's edges are rarely the edges of sentences
+            inside = inside[1 if number else 0 : -1]
+        found += inside
     return found
 
 
 def opening(text: str, words: int) -> str:
-    """The first words of a text, at most 160 characters of them."""
+    """Return the first `words` words of a text, at most 160 characters."""
     first = text.split(None, words)
     quoted = " ".join(first[:words])
     return f"{quoted[:160]}…" if len(first) > words or len(quoted) > 160 else quoted
@@ -184,8 +184,8 @@ def _words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-def _weights(said: Sequence[str]) -> Counter[str]:
-    return Counter(word for sentence in said for word in _words(sentence) if word not in _COMMON)
+def _weights(sentences: Sequence[str]) -> Counter[str]:
+    return Counter(word for sentence in sentences for word in _words(sentence) if word not in _COMMON)
 
 
 def _weight(sentence: str, counts: Counter[str]) -> float:
@@ -193,8 +193,8 @@ def _weight(sentence: str, counts: Counter[str]) -> float:
     return sum(counts[word] for word in words) / (len(words) + 3) if words else 0.0
 
 
-def _topics(said: Sequence[str], most: int) -> list[str]:
-    counts = _weights(said)
+def _topics(sentences: Sequence[str], most: int) -> list[str]:
+    counts = _weights(sentences)
     return sorted(counts, key=lambda word: (-counts[word], -len(word), word))[:most]
 
 
@@ -206,7 +206,7 @@ def _cut(text: str, limit: int | None) -> Answer:
     size = tokens(text)
     if limit is None or size <= limit:
         return Answer(text, "stop", size)
-    kept = text.encode("utf-8", "replace")[: limit * 4].decode("utf-8", "ignore")
-    at_word = kept.rpartition(" ")[0].rstrip()
-    kept = at_word or kept  # a first word longer than the limit, or writing without spaces
-    return Answer(kept, "length", tokens(kept))
+    shortened = text.encode("utf-8", "replace")[: limit * 4].decode("utf-8", "ignore")
+    at_word = shortened.rpartition(" ")[0].rstrip()
+    shortened = at_word or shortened  # a first word longer than the limit, or writing without spaces
+    return Answer(shortened, "length", tokens(shortened))

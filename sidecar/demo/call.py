@@ -1,4 +1,4 @@
-"""One call to the demo upstream: the body it takes, who asks, and what this very request wants changed. No I/O."""
+"""One call to the demo upstream: its body, its key, and the options that it overrides. No I/O."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ _DEPLOYMENTS = "/deployments/"
 
 
 class RefusedError(Exception):
-    """The call ends with this refusal."""
+    """End of a call by this refusal."""
 
     def __init__(self, refusal: errors.Refusal) -> None:
         super().__init__(refusal.message)
@@ -26,7 +26,7 @@ class _Part(msgspec.Struct):
 
 
 class Message(msgspec.Struct):
-    """One message of the conversation; parts that are no text count as nothing."""
+    """One message of the conversation; only its text parts count."""
 
     role: str
     content: str | list[_Part] | None = None
@@ -42,7 +42,7 @@ class _StreamOptions(msgspec.Struct):
 
 
 class Body(msgspec.Struct):
-    """What the demo reads of a chat completion's body; everything else is taken and ignored."""
+    """Fields that the demo reads of a chat completion's body; other fields are accepted and ignored."""
 
     messages: list[Message]
     model: str = ""
@@ -57,12 +57,12 @@ _decoder = msgspec.json.Decoder(Body)
 
 
 class Call(msgspec.Struct):
-    """A call that was understood."""
+    """A call whose body and options are valid."""
 
     body: Body
     options: Options
-    asked: dict[str, object]
-    """The option changes that came with this request."""
+    overrides: dict[str, object]
+    """Option changes that came with this request alone."""
     model: str
     limit: int | None
     """Most tokens of the answer."""
@@ -70,12 +70,12 @@ class Call(msgspec.Struct):
     text: str
     """The last message without its directives."""
     earlier: str
-    """What user and assistant said before that."""
+    """Messages of user and assistant before the last one."""
     prompt_tokens: int
 
 
-def authorized(headers: Mapping[str, str], options: Options) -> None:
-    """Hold the key against `api_key`, if that is set.
+def check_key(headers: Mapping[str, str], options: Options) -> None:
+    """Compare the caller's key with `api_key`, if that option is set.
 
     Raises:
         RefusedError: no key, or another one.
@@ -89,8 +89,8 @@ def authorized(headers: Mapping[str, str], options: Options) -> None:
         raise RefusedError(errors.bad_key(given))
 
 
-def understood(raw: bytes, path: str, header: str | None, options: Options) -> Call:
-    """Read a call's body and the changes it asks for.
+def parse_call(raw: bytes, path: str, header: str | None, options: Options) -> Call:
+    """Read a call's body and the option changes in its header and text.
 
     Raises:
         RefusedError: the body is no chat completion's, or a demo option is wrong.
@@ -101,19 +101,19 @@ def understood(raw: bytes, path: str, header: str | None, options: Options) -> C
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         message = f"We could not parse the JSON body of your request: {exc}"
         raise RefusedError(errors.invalid(message)) from exc
-    system, earlier, text = _spoken(body)
+    system, earlier, text = _conversation(body)
     try:
-        asked: dict[str, object] = behaviour.from_header(header) if header else {}
+        overrides: dict[str, object] = behaviour.from_header(header) if header else {}
         text, more = behaviour.from_text(text)
-        asked |= more
-        if asked:
-            options = behaviour.changed(options, asked)
+        overrides |= more
+        if overrides:
+            options = behaviour.changed(options, overrides)
     except behaviour.BadOptionError as exc:
         raise RefusedError(errors.invalid(str(exc), code="unknown_demo_option")) from exc
     call = Call(
         body=body,
         options=options,
-        asked=asked,
+        overrides=overrides,
         model=body.model or _deployment(path),
         limit=body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens,
         system=system,
@@ -125,7 +125,7 @@ def understood(raw: bytes, path: str, header: str | None, options: Options) -> C
     return call
 
 
-def _spoken(body: Body) -> tuple[str, str, str]:
+def _conversation(body: Body) -> tuple[str, str, str]:
     system: list[str] = []
     before: list[str] = []
     text = ""

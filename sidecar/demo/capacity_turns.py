@@ -1,6 +1,6 @@
-"""Slots that come and go: `32:3,6:3` is 32 slots for 3 seconds, then 6 for 3 seconds, then 32 again.
+"""Slots that change by turns: `32:3,6:3` is 32 slots for 3 seconds, then 6 for 3 seconds, then 32 again.
 
-A last entry without seconds holds for ever. Plain arithmetic; the clock is handed in.
+A last entry without seconds lasts for ever. The clock is a parameter.
 """
 
 import functools
@@ -14,7 +14,7 @@ _MOST_ENTRIES: Final = 1000
 
 
 class Turn(NamedTuple):
-    """So many slots for so long."""
+    """Number of slots for a length of time."""
 
     slots: int
     seconds: float
@@ -44,7 +44,7 @@ def _turn(entry: str) -> Turn:
 
 
 class Turns:
-    """Tells which turn it is. The time starts with the first question, and anew with `start`."""
+    """Clock over the listed turns. The time starts with the first `now`, and anew with `start`."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""OpenAI's shapes as bytes: completions, stream events, and the broken ones that `garbage` asks for. No I/O."""
+"""OpenAI's shapes as bytes: completions, stream events, and the broken ones that `garbage` names. No I/O."""
 
 import json
 import re
@@ -14,7 +14,7 @@ Shape = Literal["message", "delta"]
 
 DONE: Final = b"data: [DONE]\n\n"
 HUGE_BYTES: Final = 64 * 2**20
-"""How long the `huge` answer gets before it ends unfinished."""
+"""Bytes of the `huge` answer before it ends unfinished."""
 BLOCK: Final = b"endless " * 8192
 FINGERPRINT: Final = "fp_demo"
 _PIECE: Final = re.compile(r"\S+\s*(?:\S+\s*){0,3}")
@@ -28,8 +28,8 @@ _WHOLE_BODY: Final[dict[str, tuple[str, bytes]]] = {
 }
 
 
-class Said(msgspec.Struct, frozen=True):
-    """One answer with all that its wire forms need."""
+class Reply(msgspec.Struct, frozen=True):
+    """One answer with every value that its wire forms need."""
 
     id: str
     created: int
@@ -47,40 +47,40 @@ class Said(msgspec.Struct, frozen=True):
         }
 
 
-def completion(said: Said) -> dict[str, Any]:
-    """A `chat.completion`."""
-    message: dict[str, Any] = {"role": "assistant", "content": said.answer.text, "refusal": None, "annotations": []}
+def completion(reply: Reply) -> dict[str, Any]:
+    """Return a `chat.completion`."""
+    message: dict[str, Any] = {"role": "assistant", "content": reply.answer.text, "refusal": None, "annotations": []}
     choice = {
         "index": 0,
         "message": message,
         "logprobs": None,
-        "finish_reason": said.answer.finish_reason,
+        "finish_reason": reply.answer.finish_reason,
     }
     return {
-        "id": said.id,
+        "id": reply.id,
         "object": "chat.completion",
-        "created": said.created,
-        "model": said.model,
+        "created": reply.created,
+        "model": reply.model,
         "choices": [choice],
-        "usage": said.usage(),
+        "usage": reply.usage(),
         "service_tier": "default",
         "system_fingerprint": FINGERPRINT,
     }
 
 
-def events(said: Said, *, usage: bool, garbage: Garbage | None = None) -> Iterator[bytes]:
-    """The server-sent events of a streamed answer: role, text in pieces, the finish, usage if asked for, `[DONE]`.
+def events(reply: Reply, *, usage: bool, garbage: Garbage | None = None) -> Iterator[bytes]:
+    """Yield the server-sent events of a streamed answer: role, text in pieces, the finish, usage, `[DONE]`.
 
-    With `usage` every earlier event carries `"usage": null`, as OpenAI's do.
+    The usage event comes only with `usage`; every earlier event then carries `"usage": null`, as OpenAI's do.
     """
 
     def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
         head: dict[str, Any] = {
-            "id": said.id,
+            "id": reply.id,
             "object": "chat.completion.chunk",
-            "created": said.created,
-            "model": said.model,
+            "created": reply.created,
+            "model": reply.model,
             "service_tier": "default",
             "system_fingerprint": FINGERPRINT,
             "choices": [choice],
@@ -89,35 +89,35 @@ def events(said: Said, *, usage: bool, garbage: Garbage | None = None) -> Iterat
 
     yield event(chunk({"role": "assistant", "content": "", "refusal": None}))
     if garbage:
-        yield b"data: " + garbled(garbage, chunk({"content": said.answer.text}), "delta") + b"\n\n"
+        yield b"data: " + garbled(garbage, chunk({"content": reply.answer.text}), "delta") + b"\n\n"
     else:
-        for piece in pieces(said.answer.text):
+        for piece in pieces(reply.answer.text):
             yield event(chunk({"content": piece}))
-    yield event(chunk({}, said.answer.finish_reason))
+    yield event(chunk({}, reply.answer.finish_reason))
     if usage:
-        yield event({**chunk({}), "choices": [], "usage": said.usage()})
+        yield event({**chunk({}), "choices": [], "usage": reply.usage()})
     yield DONE
 
 
 def event(content: Any) -> bytes:
-    """One server-sent event."""
+    """Return one server-sent event."""
     return b"data: " + msgspec.json.encode(content) + b"\n\n"
 
 
 def pieces(text: str) -> list[str]:
-    """A text in deltas of a few words; joined they are the text again."""
+    """Split a text into deltas of a few words; the deltas joined are the text again."""
     found = _PIECE.findall(text)
     lost = len(text) - sum(map(len, found))  # white space before the first word
     return [text[:lost], *found] if lost else found
 
 
 def whole_body(garbage: Garbage | None) -> tuple[str, bytes] | None:
-    """Content type and bytes of the kinds of garbage that are no completion at all, at any status."""
+    """Return content type and bytes of a kind of garbage that is no completion at all; None for other kinds."""
     return _WHOLE_BODY.get(garbage) if garbage else None
 
 
 def garbled(garbage: Garbage, body: dict[str, Any], shape: Shape) -> bytes:
-    """A completion, or one chunk of a stream, spoilt the way `garbage` names."""
+    """Return a completion, or one chunk of a stream, spoilt the way `garbage` names."""
     part = body["choices"][0][shape]
     text = part["content"]
     if garbage == "nocontent":

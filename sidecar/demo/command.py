@@ -21,7 +21,7 @@ GET /demo/stats counts what happened; POST /demo/reset starts anew.
 
 
 def main(argv: list[str]) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code: 0, or 2 for flags that make no sense or an address in use."""
+    """Serve until SIGTERM or SIGINT; return 0, or 2 for flags that make no sense or an address in use."""
     try:
         flags = vars(_parser().parse_args(argv))
     except SystemExit as exc:  # argparse has written its line, or the help
@@ -34,13 +34,13 @@ def main(argv: list[str]) -> int:
     _raise_descriptor_limit()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve_until_told(options, host, port))
+            runner.run(_serve_until_stopped(options, host, port))
     except OSError as exc:
         return _wrong(f"cannot listen on {host}:{port}: {exc.strerror or exc}")
     return 0
 
 
-async def _serve_until_told(options: Options, host: str, port: int) -> None:
+async def _serve_until_stopped(options: Options, host: str, port: int) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -53,7 +53,7 @@ async def _serve_until_told(options: Options, host: str, port: int) -> None:
 
 
 class _OneLineParser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage before it."""
+    """Parser that reports an error in one line, without the usage before it."""
 
     def error(self, message: str) -> Any:
         self.exit(2, f"{self.prog}: {message}\n")

@@ -1,4 +1,4 @@
-"""How an answer of the demo upstream goes out: whole, streamed, dripping, cut or spoilt. Only the writing is here."""
+"""Delivery of an answer: whole, streamed, dripping, cut or spoilt. Only the writing is here."""
 
 import asyncio
 import time
@@ -19,17 +19,17 @@ _SSE: Final = "text/event-stream; charset=utf-8"
 
 
 async def deliver(
-    request: web.BaseRequest, call: Call, fate: Fate, said: codec.Said, headers: dict[str, str]
+    request: web.BaseRequest, call: Call, fate: Fate, reply: codec.Reply, headers: dict[str, str]
 ) -> Ending:
-    """Send the answer the way its fate says; what is returned has been sent or is left to aiohttp to send."""
+    """Send the answer the way `fate` says; a returned response that is not prepared yet is left to aiohttp to send."""
     if fate.cut == "before":
         return _close(request)
     if fate.garbage == "huge":
         return await _huge(request, call, headers)
     spoilt = codec.whole_body(fate.garbage)
     if call.body.stream and spoilt is None:
-        return await _stream(request, call, fate, said, headers)
-    kind, body = spoilt or ("application/json", _completion(fate, said))
+        return await _stream(request, call, fate, reply, headers)
+    kind, body = spoilt or ("application/json", _completion(fate, reply))
     if fate.cut:
         return await _cut(request, call, body, headers, half=fate.cut == "body")
     if call.options.drip:
@@ -38,31 +38,31 @@ async def deliver(
     return outcome, whole((kind, body), headers)
 
 
-def _completion(fate: Fate, said: codec.Said) -> bytes:
-    completion = codec.completion(said)
+def _completion(fate: Fate, reply: codec.Reply) -> bytes:
+    completion = codec.completion(reply)
     return codec.garbled(fate.garbage, completion, "message") if fate.garbage else msgspec.json.encode(completion)
 
 
 def whole(content: tuple[str, bytes], headers: Mapping[str, str], *, status: int = 200) -> web.Response:
-    """A body in one piece, with its content type."""
+    """Return a response with its body in one piece; `content` is the content type and the body."""
     return web.Response(body=content[1], status=status, content_type=content[0], headers=headers)
 
 
 def refused(
     refusal: errors.Refusal, options: Options | None = None, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Return an error as it goes out; with `options` it says when to come back."""
+    """Return an error as a response; with `options` the response says when to come back."""
     again = errors.retry_after(refusal, options, time.time()) if options else {}
     usual = {} if refusal.nameless else headers or {}
     return whole(refusal.body(), {**usual, **refusal.headers, **again}, status=refusal.status)
 
 
 async def _stream(
-    request: web.BaseRequest, call: Call, fate: Fate, said: codec.Said, headers: dict[str, str]
+    request: web.BaseRequest, call: Call, fate: Fate, reply: codec.Reply, headers: dict[str, str]
 ) -> Ending:
     options = call.options
     usage = call.body.stream_options is not None and bool(call.body.stream_options.include_usage)
-    events = list(codec.events(said, usage=usage, garbage=fate.garbage))
+    events = list(codec.events(reply, usage=usage, garbage=fate.garbage))
     cut = fate.cut or ("body" if options.stream_cut else None)
     if cut:
         events = events[: len(events) // 2] if cut == "body" else []
@@ -121,7 +121,7 @@ async def _begin(
 
 
 def _close(request: web.BaseRequest) -> Ending:
-    """Close after what was written; the response is for aiohttp, which finds nobody to send it to."""
+    """Close after the bytes already written; aiohttp gets a response that it cannot send any more."""
     if request.transport is not None:
         request.transport.close()
     return "cut", web.Response()

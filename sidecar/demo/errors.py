@@ -1,4 +1,4 @@
-"""The demo upstream's errors in OpenAI's shape: status, type, code, sentence and headers. Limits speak in voices.py.
+"""The demo upstream's errors in OpenAI's shape: status, type, code, sentence and headers. Limits are in voices.py.
 
 Source of types and codes: OpenAI's guide to error codes and answers of its API; the sentences are ours, except
 where clients are known to look for a phrase. No I/O here.
@@ -29,7 +29,7 @@ _BY_STATUS: Final[dict[int, tuple[str, str | None, str]]] = {
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """One error answer, and under which name it is counted."""
+    """One error answer, and the name that it is counted under."""
 
     outcome: str
     status: int
@@ -41,9 +41,9 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds after which it may be worth another try; None where no `Retry-After` belongs."""
     headers: dict[str, str] = {}
     content: tuple[str, bytes] | None = None
-    """Content type and body, where they are not OpenAI's."""
+    """Content type and body where they differ from OpenAI's."""
     nameless: bool = False
-    """Not even the request's id goes with it."""
+    """True for an answer without even the request's id among its headers."""
 
     def body(self) -> tuple[str, bytes]:
         """Return content type and body."""
@@ -52,21 +52,21 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def failed(status: int, options: Options) -> Refusal:
-    """A failure that was ordered by `fail`, `status` or `fail_first`."""
+    """Return a failure that was ordered by `fail`, `status` or `fail_first`."""
     kind, code, message = _BY_STATUS.get(status, ("server_error", None, f"The demo was told to say {status}."))
     wait = None if options.retry_after is None else 1.0
     return Refusal(outcome="failed", status=status, type=kind, code=code, message=message, wait=wait)
 
 
 def invalid(message: str, *, status: int = 400, code: str | None = None, param: str | None = None) -> Refusal:
-    """A request nobody could serve."""
+    """Return the refusal of a request that breaks the API's rules."""
     return Refusal(
         outcome="invalid", status=status, type="invalid_request_error", message=message, code=code, param=param
     )
 
 
 def bad_key(given: str) -> Refusal:
-    """No key, or another one. Quotes both ends of a long key, as OpenAI does: whoever logs it must cut it."""
+    """Return the refusal of a missing or wrong key, quoting a long key's ends as OpenAI does: logs must redact it."""
     if not given:
         message = "You didn't provide an API key in an Authorization header: Authorization: Bearer YOUR_KEY."
         code = None
@@ -77,13 +77,13 @@ def bad_key(given: str) -> Refusal:
 
 
 def no_model(model: str) -> Refusal:
-    """A model that is not served here."""
+    """Return the refusal of a model that is not served here."""
     message = f"The model `{model[:80]}` does not exist or you do not have access to it."
     return invalid(message, status=404, code="model_not_found")
 
 
 def unsupported_max_tokens() -> Refusal:
-    """What newer models say to the older parameter; clients look for exactly these words."""
+    """Return the refusal of newer models for the older parameter; clients look for exactly these words."""
     message = (
         "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
     )
@@ -91,16 +91,16 @@ def unsupported_max_tokens() -> Refusal:
 
 
 def no_quota() -> Refusal:
-    """The account is out of money; trying again cannot help."""
+    """Return the refusal of an account without credit; a retry cannot help."""
     message = "You exceeded your current quota, please check your plan and billing details."
     return Refusal(outcome="quota", status=429, type="insufficient_quota", code="insufficient_quota", message=message)
 
 
 def retry_after(refusal: Refusal, options: Options, wall: float) -> dict[str, str]:
-    """The headers that say when to come back; `wall` is the time of day in seconds since 1970.
+    """Return the headers that say when to come back; `wall` is the time of day in seconds since 1970.
 
-    Whole seconds, rounded up (RFC 9110, 10.2.3), and OpenAI's own `retry-after-ms` beside them. An HTTP-date is
-    rounded up as well, so that it never lies in the past.
+    `Retry-After` holds whole seconds, rounded up (RFC 9110, 10.2.3), and OpenAI's own `retry-after-ms` goes with it.
+    An HTTP-date is rounded up as well, so that the date never lies in the past.
     """
     how = options.retry_after
     if refusal.wait is None or how == "off":

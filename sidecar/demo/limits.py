@@ -1,6 +1,6 @@
-"""What the demo upstream holds over time: requests and tokens a minute, calls a day.
+"""Rate limits of the demo upstream: requests and tokens a minute, calls a day.
 
-Plain state changes without await, so that nothing can come between looking and taking. The clock is handed in.
+State changes have no `await`, so that check and take are one step. The clock is a parameter.
 """
 
 import math
@@ -19,34 +19,34 @@ DAY: Final = 86_400.0
 
 
 class Denial(msgspec.Struct, frozen=True, kw_only=True):
-    """Which limit a call ran into, and what it would have taken."""
+    """Limit that a call ran into, and the amount that the call would have taken."""
 
     which: Which
     limit: int
     used: int
-    asked: int = 1
+    requested: int = 1
     wait: float | None = None
-    """Seconds until the call would fit; None where nobody knows (slots) or where it never will."""
+    """Seconds until the call would fit; None where that is unknown (slots) or never."""
     back: float = 0.0
     """Seconds until the whole limit is back."""
 
 
 class Want(NamedTuple):
-    """What a call takes from one bucket."""
+    """Amount that a call takes from one bucket."""
 
     which: Kind
     limit: int
-    """A minute's worth, and so the speed at which the bucket fills again."""
+    """Amount a minute, and so the speed at which the bucket fills again."""
     size: int
-    """Most that the bucket holds."""
+    """Largest amount that the bucket holds."""
     amount: int
 
 
 class Bucket:
-    """A token bucket: what was used flows off evenly, a whole limit in 60 seconds.
+    """A token bucket that refills evenly, by a whole limit in 60 seconds.
 
-    OpenAI names neither the algorithm nor its burst; the headers it sends (remaining, and the time until all is
-    back) are those of a bucket, so that is what this is.
+    OpenAI names neither the algorithm nor its burst; the headers that OpenAI sends (remaining, and the time until all
+    is back) are those of a token bucket.
     """
 
     def __init__(self) -> None:
@@ -54,13 +54,13 @@ class Bucket:
         self._seen = 0.0
 
     def used(self, want: Want, now: float) -> float:
-        """Return what is gone from the bucket at `now`."""
+        """Return the amount missing from the bucket at `now`."""
         self._used = max(0.0, min(self._used, want.size) - (now - self._seen) * want.limit / 60)
         self._seen = now
         return self._used
 
     def take(self, want: Want) -> None:
-        """Take the amount, as far as it is there."""
+        """Take the amount, or as much of it as the bucket holds."""
         self._used = min(want.size, self._used + want.amount)
 
     def put_back(self, want: Want) -> None:
@@ -82,7 +82,7 @@ class Rates:
         self._calls_today = 0
 
     def take(self, options: Options, tokens: int) -> Denial | None:
-        """Take one request and `tokens` from what is left, or say what is missing."""
+        """Take one request and `tokens`, or return the limit that denies them."""
         now = self._clock()
         denial = self._take_day(options.day, now)
         if denial is not None:
@@ -95,7 +95,7 @@ class Rates:
         return self._denial(short, now) if short else None
 
     def put_back(self, options: Options, tokens: int) -> None:
-        """Undo a `take` of this moment, since something else refused the call; the day counts it all the same."""
+        """Undo a `take` of this moment for a call refused by another limit; the day's count stays."""
         for want in _wants(options, tokens):
             self._buckets[want.which].put_back(want)
 
@@ -122,7 +122,7 @@ class Rates:
             which=want.which,
             limit=want.limit,
             used=max(0, math.ceil(want.limit - want.size + used)),
-            asked=want.amount,
+            requested=want.amount,
             wait=None if want.amount > want.size else (used + want.amount - want.size) * 60 / want.limit,
             back=used * 60 / want.limit,
         )

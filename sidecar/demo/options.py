@@ -1,6 +1,6 @@
-"""How the demo upstream is told to behave: its options, and reading them from flags, JSON, headers and texts.
+"""Options of the demo upstream, and their readers for flags, JSON, headers and texts. No I/O and no clock here.
 
-No I/O and no clock here. What the options decide for one call is in fate.py, what is held over time in limits.py.
+The effect on one call is decided in outcome.py; the limits over time are in limits.py.
 """
 
 import re
@@ -28,11 +28,11 @@ _DIRECTIVE: Final = re.compile(r"\[demo((?:\s+[A-Za-z_]+=[^\s\]]*)+)\s*\]")
 
 
 class BadOptionError(ValueError):
-    """An option that does not exist or a value it cannot take; the message is one line for a person."""
+    """An unknown option or a value outside its range; the message is one line for a person."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything the demo upstream can be told; the defaults are a provider that is quick and never fails."""
+    """All options; the defaults make a provider that is quick and never fails."""
 
     latency: Annotated[Seconds, Meta(description="mean seconds before an answer")] = 0.0
     jitter: Annotated[Seconds, Meta(description="most seconds an answer comes earlier or later")] = 0.0
@@ -89,14 +89,14 @@ MEANINGS: Final[dict[str, str]] = {
     name: next(extra.description or "" for extra in hint.__metadata__[::-1] if isinstance(extra, Meta))
     for name, hint in get_type_hints(Options, include_extras=True).items()
 }
-"""What each option means, in one line."""
+"""Meaning of each option, in one line."""
 
 
 def changed(options: Options, changes: Mapping[str, object]) -> Options:
-    """`options` with `changes` put on top; numbers and booleans may come as text.
+    """Return `options` with `changes` applied; numbers and booleans may come as text.
 
     Raises:
-        BadOptionError: a name that is no option, or a value outside what it takes.
+        BadOptionError: a name that is no option, or a value outside the option's range.
 
     """
     for name in changes:
@@ -105,7 +105,7 @@ def changed(options: Options, changes: Mapping[str, object]) -> Options:
     merged = {**msgspec.structs.asdict(options), **changes}
     if isinstance(changes.get("voice"), int):  # JSON's 503 means the voice "503"
         merged["voice"] = str(changes["voice"])
-    if "retry_after" in changes:  # msgspec leaves text alone where text is allowed beside a number
+    if "retry_after" in changes:  # msgspec leaves text alone where a field takes text and numbers
         merged["retry_after"] = _number(changes["retry_after"])
     try:
         return msgspec.convert(merged, Options, strict=False)
@@ -125,7 +125,7 @@ def _number(value: object) -> object:
 
 
 def from_header(text: str) -> dict[str, object]:
-    """Changes out of `latency=0.3;status=429`.
+    """Return the changes in a header such as `latency=0.3;status=429`.
 
     Raises:
         BadOptionError: a part without `=`.
@@ -135,9 +135,9 @@ def from_header(text: str) -> dict[str, object]:
 
 
 def from_text(text: str) -> tuple[str, dict[str, object]]:
-    """The text without its `[demo latency=2 fail=0.5]` directives, and the changes they ask for.
+    """Return the text without its `[demo latency=2 fail=0.5]` directives, and the changes that the directives name.
 
-    A way in that needs no header, so that a call can be driven straight through a sidecar.
+    A directive in the text needs no header, so that it passes through a sidecar.
     """
     if "[demo" not in text:
         return text, {}

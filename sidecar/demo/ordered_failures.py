@@ -14,23 +14,23 @@ from sidecar.demo.call import Call
 from sidecar.demo.errors import Refusal, failed
 
 _AFFORDED: Final = 2666
-"""Most tokens that the account can still pay for, where a call asks for more."""
+"""Most tokens that the account can still pay for, where a call requests more."""
 _ASSUMED_TOKENS: Final = 4096
-"""Tokens asked for by a call that names no limit."""
+"""Tokens that a call without a limit counts as requesting."""
 
 
 def failure(status: int, call: Call) -> Refusal:
     """Return the failure that was ordered for this call."""
-    said = voices.ordered(call.model, call.options, time.time()) if status == 429 else None
-    if said is not None:
-        return said
-    said = failed(status, call.options)
+    refusal = voices.ordered(call.model, call.options, time.time()) if status == 429 else None
+    if refusal is not None:
+        return refusal
+    refusal = failed(status, call.options)
     shape = _SHAPES.get(status)
-    if status == 403 and "status" not in call.asked:  # everybody's 403 is the region, one request's its text
+    if status == 403 and "status" not in call.overrides:  # only one request's own 403 is about its text
         shape = None
     if shape is None:
-        return said
-    return msgspec.structs.replace(said, content=("application/json", msgspec.json.encode(shape(call))))
+        return refusal
+    return msgspec.structs.replace(refusal, content=("application/json", msgspec.json.encode(shape(call))))
 
 
 def _flagged(call: Call) -> dict[str, Any]:
@@ -50,11 +50,11 @@ def _flagged(call: Call) -> dict[str, Any]:
 
 
 def _credits(call: Call) -> dict[str, Any]:
-    asked = call.limit or _ASSUMED_TOKENS
-    afforded = min(_AFFORDED, asked // 2)
+    most = call.limit or _ASSUMED_TOKENS
+    afforded = min(_AFFORDED, most // 2)
     message = (
         "This request requires more credits, or fewer max_tokens. You requested up to "
-        f"{asked} tokens, but can only afford {afforded}. To increase, visit https://openrouter.ai/settings/credits "
+        f"{most} tokens, but can only afford {afforded}. To increase, visit https://openrouter.ai/settings/credits "
         "and upgrade to a paid account"
     )
     return {"error": {"message": message, "code": 402, "metadata": {"provider_name": None}}}

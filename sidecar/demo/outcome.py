@@ -1,4 +1,4 @@
-"""What one call that found a place will meet: its delay, and which trouble. No I/O and no clock here."""
+"""Outcome of one admitted call: its delay, and the fault injected into it. No I/O and no clock here."""
 
 import random
 from collections import OrderedDict
@@ -8,15 +8,15 @@ import msgspec
 
 from sidecar.demo.options import Cut, Garbage, Options
 
-_FIRST_CALLS_KEPT: Final = 4096
-"""How many distinct texts `fail_first` counts for at once; the oldest is forgotten beyond."""
+_FIRST_CALLS_REMEMBERED: Final = 4096
+"""Most distinct texts that `fail_first` counts calls of; beyond that the oldest is forgotten."""
 
 
 class Fate(msgspec.Struct, frozen=True):
-    """What one call that found a place will meet."""
+    """Delay of one admitted call, and the fault injected into it."""
 
     delay: float
-    """Seconds before anything happens."""
+    """Seconds before the answer or the fault."""
     status: int | None = None
     stall: bool = False
     cut: Cut | None = None
@@ -24,18 +24,18 @@ class Fate(msgspec.Struct, frozen=True):
 
 
 class Dice:
-    """Decides fates. The same seed and the same order of calls give the same fates."""
+    """Random source of fates. The same seed and the same order of calls give the same fates."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self._random = random.Random(seed)  # noqa: S311 - rehearsals must repeat, nothing is kept secret
+        self._random = random.Random(seed)  # noqa: S311 - rehearsals must repeat, and no secret depends on it
         self._failed_calls = 0
         self._failed_texts: OrderedDict[int, int] = OrderedDict()
 
     def fate(self, options: Options, *, text: str | None = None) -> Fate:
-        """Decide for one call; `text` is given where this very request asked for `fail_first`."""
+        """Return the fate of one call; `text` is given where the request itself came with `fail_first`."""
         dice = self._random
-        if options.seed != self.seed:  # only this request asked for it: it gets dice of its own
+        if options.seed != self.seed:  # a seed from one request must not disturb the common dice
             dice = random.Random(options.seed)  # noqa: S311
         delay = options.latency
         if options.jitter:
@@ -65,6 +65,6 @@ class Dice:
         key = hash(text)
         count = self._failed_texts.pop(key, 0) + 1
         self._failed_texts[key] = count
-        if len(self._failed_texts) > _FIRST_CALLS_KEPT:
+        if len(self._failed_texts) > _FIRST_CALLS_REMEMBERED:
             self._failed_texts.popitem(last=False)
         return count <= limit

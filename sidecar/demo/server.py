@@ -1,4 +1,4 @@
-"""The demo upstream's HTTP server: routes, start and stop. What happens to a call is in provider.py."""
+"""The demo upstream's HTTP server: routes, start and stop. provider.py serves the calls."""
 
 import asyncio
 import contextlib
@@ -11,14 +11,14 @@ import msgspec
 from aiohttp import web
 
 from sidecar.demo import delivery, errors
-from sidecar.demo.call import RefusedError, authorized
+from sidecar.demo.call import RefusedError, check_key
 from sidecar.demo.options import BadOptionError, Options
 from sidecar.demo.provider import MAX_BODY_BYTES, Demo, read_body
 
 __all__ = ["BACKLOG", "Demo", "serve"]
 
 BACKLOG: Final = 4096
-"""Connections the kernel holds until they are accepted: a burst must not meet a refused connection here."""
+"""Connections that the kernel holds until they are accepted: a burst must not be refused here."""
 _CHAT: Final = "/chat/completions"
 _MODELS: Final = "/models"
 _Handler = Callable[[Demo, web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -26,7 +26,7 @@ _Handler = Callable[[Demo, web.BaseRequest], Awaitable[web.StreamResponse]]
 
 async def _models(demo: Demo, request: web.BaseRequest) -> web.StreamResponse:
     try:
-        authorized(request.headers, demo.options)
+        check_key(request.headers, demo.options)
     except RefusedError as exc:
         return delivery.refused(exc.refusal)
     names = [name.strip() for name in demo.options.models.split(",") if name.strip()] or ["demo"]
@@ -68,7 +68,7 @@ _ROUTES: Final[dict[str, tuple[str, _Handler]]] = {
 
 
 async def _answer(demo: Demo, request: web.BaseRequest) -> web.StreamResponse:
-    # What comes before OpenAI's own paths does not matter: base URLs differ.
+    # Base URLs differ, so only the end of the path counts.
     path = request.path
     if path.endswith(_CHAT):
         path = _CHAT
@@ -99,11 +99,11 @@ async def serve(
 ) -> AsyncIterator[Demo]:
     """Run a demo upstream on `host` and `port` (0 picks one), or on a socket that is bound already.
 
-    `keep` calls are remembered in `.heard`; `clock` (seconds, monotonic) drives the rate windows. Leaving the block
-    ends every connection at once: whoever waits here sees a provider that went away.
+    The last `keep` calls are stored in `.received`; `clock` (seconds, monotonic) drives the rate windows. Leaving the
+    block ends every connection at once: a waiting caller sees a provider that went away.
 
     Raises:
-        OSError: the address cannot be had.
+        OSError: the address cannot be bound.
 
     """
     demo = Demo(options or Options(), keep=keep, clock=clock)
@@ -115,8 +115,8 @@ async def serve(
         loop = asyncio.get_running_loop()
         return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY_BYTES)
 
-    # The low-level server spares each call the router; handler_cancellation so that a caller who leaves frees
-    # his slot; no access log, because it would cost more than the answer.
+    # The low-level server spares each call the router. handler_cancellation frees the slot of a caller who leaves.
+    # There is no access log because a log line would cost more than the answer.
     server = web.Server(answer, request_factory=make_request, handler_cancellation=True, access_log=None)
     runner = web.ServerRunner(server, shutdown_timeout=1.0)
     await runner.setup()

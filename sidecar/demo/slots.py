@@ -1,6 +1,6 @@
-"""Calls at once: slots, and the line of those that wait for one.
+"""Calls at once: slots, and the queue of calls that wait for one.
 
-Plain state changes without await, so that nothing can come between looking and taking.
+State changes have no `await`, so that check and take are one step.
 """
 
 import asyncio
@@ -10,15 +10,15 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 Limit: TypeAlias = Callable[[], int]
-"""Says how many calls at once are allowed now."""
+"""Returns how many calls at once are allowed now."""
 UNLIMITED: Final = sys.maxsize
 
 
 class Slots:
-    """Calls at work at once; every slot taken is given back exactly once.
+    """Slots in use; every slot taken is released exactly once.
 
-    Limits are looked up whenever they matter, since they may change by themselves. One call may come with a limit of
-    its own instead of the common one.
+    A limit may change with time, so it is read at every check. One call may come with a limit of its own instead of
+    the common one.
     """
 
     def __init__(self, limit: Limit) -> None:
@@ -29,7 +29,7 @@ class Slots:
         self._line: deque[tuple[Limit, asyncio.Future[None]]] = deque()
 
     def take(self, own: Limit | None = None) -> bool:
-        """Take a slot if one is free and nobody waits for it."""
+        """Take a slot if one is free and the queue is empty."""
         limit = (own or self._limit)()
         if limit != UNLIMITED and (self.in_use >= limit or self.waiting):
             return False
@@ -37,7 +37,7 @@ class Slots:
         return True
 
     async def wait(self, own: Limit | None = None) -> None:
-        """Stand in line for a slot; on return it is taken."""
+        """Wait in the queue for a slot; on return the slot is taken."""
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._line.append((own or self._limit, place))
         self.waiting += 1
@@ -46,18 +46,18 @@ class Slots:
         except asyncio.CancelledError:
             if place.cancelled():
                 self.waiting -= 1
-                self.wake()  # with a limit of its own it may have stood before calls that could go
+                self.wake()  # a call with a limit of its own may have held up calls behind it
             else:
-                self.give()  # granted in the very moment the caller left: the next in line has it
+                self.release()  # granted in the very moment the caller left: the next call gets the slot
             raise
 
-    def give(self) -> None:
-        """Give a slot back; the next in line gets it."""
+    def release(self) -> None:
+        """Release a slot to the next call in the queue."""
         self.in_use -= 1
         self.wake()
 
     def wake(self) -> None:
-        """Let in from the line as many as the limit allows now."""
+        """Admit as many calls from the queue as the limit allows now."""
         while self._line:
             limit, place = self._line[0]
             if place.done():

@@ -1,4 +1,4 @@
-"""What the demo upstream has counted, and waiting for a count to be reached. No I/O."""
+"""Counters of the demo upstream, and waiting for a count to be reached. No I/O."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,7 +20,7 @@ class Stats(msgspec.Struct, kw_only=True):
     answered: int = 0
     """Whole answers, streams included."""
     refused: int = 0
-    """Calls turned away before any work: key, limits, quota, bad requests."""
+    """Calls refused before any work: key, limits, quota, bad requests."""
     failed: int = 0
     """Failures that were ordered."""
     cancelled: int = 0
@@ -29,9 +29,9 @@ class Stats(msgspec.Struct, kw_only=True):
     """Calls that hold a slot now."""
     peak_in_flight: int = 0
     waiting: int = 0
-    """Calls in line for a slot now (`queue`)."""
+    """Calls in the queue for a slot now (option `queue`)."""
     stalled: int = 0
-    """Calls that were left without an answer, gone or not."""
+    """Calls that were left without an answer, whether or not their caller has gone."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     by_outcome: dict[str, int] = {}
@@ -50,21 +50,21 @@ class Stats(msgspec.Struct, kw_only=True):
         self.by_status[status] = self.by_status.get(status, 0) + 1
 
     def clear(self) -> None:
-        """Start counting anew, in place; what is going on now stays counted as such."""
+        """Reset the counters in place; calls in flight and waiting stay counted as such."""
         fresh = Stats(in_flight=self.in_flight, peak_in_flight=self.in_flight, waiting=self.waiting)
         for name in self.__struct_fields__:
             setattr(self, name, getattr(fresh, name))
 
 
 class Watch:
-    """Wakes whoever waits for the stats to look a certain way; costs nothing while nobody does."""
+    """Wakes tasks that wait for a condition on the stats; costs nothing while there is none."""
 
     def __init__(self, stats: Stats) -> None:
         self._stats = stats
         self._waits: list[tuple[Callable[[Stats], bool], asyncio.Future[None]]] = []
 
-    def look(self) -> None:
-        """To be called after each change."""
+    def notify(self) -> None:
+        """Wake the tasks whose condition holds; the owner of the stats calls this after each change."""
         if self._waits:
             self._waits = [wait for wait in self._waits if not self._met(*wait)]
 
@@ -77,7 +77,7 @@ class Watch:
         """Return once `wanted(stats)` holds.
 
         Raises:
-            TimeoutError: it did not within `within` seconds; the message shows the stats.
+            TimeoutError: `within` seconds have passed; the message shows the stats.
 
         """
         if wanted(self._stats):

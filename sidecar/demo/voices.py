@@ -1,7 +1,7 @@
-"""The voices in which a limit refuses: what OpenAI, Azure, Gemini, OpenRouter, Anthropic and bare gateways really send.
+"""Voices: the refusals that OpenAI, Azure, Gemini, OpenRouter, Anthropic and bare gateways really send at a limit.
 
 Sources: OpenAI's guide to rate limits and answers quoted in public reports (openai-node#1108, litellm#9035,
-ruby_llm#850, dirge#718). No provider has a word for calls at once: a refusal by slots sounds like one by requests.
+ruby_llm#850, dirge#718). No provider has a word for calls at once: a refusal by slots reads like one by requests.
 """
 
 import math
@@ -30,7 +30,7 @@ _OPENROUTER_DAY: Final = (
 
 
 class Case(NamedTuple):
-    """One refusal to be put into words."""
+    """One refusal before it gets a voice."""
 
     denial: Denial
     model: str
@@ -40,7 +40,7 @@ class Case(NamedTuple):
 
     @property
     def outcome(self) -> str:
-        """The name under which the refusal is counted."""
+        """Name that the refusal is counted under."""
         return _OUTCOMES[self.denial.which]
 
     @property
@@ -49,29 +49,29 @@ class Case(NamedTuple):
         return "tokens" if self.denial.which == "tokens" else "requests"
 
     def wait(self, unknown: float) -> float | None:
-        """Return the seconds to name: RETRY_AFTER's, else the true ones; `unknown` for slots. None: never fits."""
+        """Return RETRY_AFTER's seconds or the true ones; `unknown` for slots, None for a call that never fits."""
         if self.denial.which != "slots" and self.denial.wait is None:
             return None
         if isinstance(self.options.retry_after, (int, float)):
             return self.options.retry_after
         return unknown if self.denial.wait is None else self.denial.wait
 
-    def only_if_told(self) -> float | None:
-        """Return the seconds to name in a voice that names none by itself."""
+    def wait_if_set(self) -> float | None:
+        """Return the seconds to name in a voice that names some only where RETRY_AFTER is set."""
         return None if self.options.retry_after is None else self.wait(1.0)
 
 
 def refusal(denial: Denial, model: str, options: Options, now: float) -> Refusal:
-    """Return what the provider says to a call that ran into a limit; `now` in seconds since 1970."""
+    """Return the provider's refusal of a call that ran into a limit; `now` is in seconds since 1970."""
     return _VOICES[options.voice](Case(denial, model[:80], options, now))
 
 
 def ordered(model: str, options: Options, now: float) -> Refusal | None:
-    """Return a refusal that STATUS=429 ordered, in the words of a voice that has some of its own."""
+    """Return a refusal that STATUS=429 ordered, in the words of its voice; None for a voice that has OpenAI's."""
     if options.voice in ("openai", "queue", "503", "529"):
         return None
-    said = refusal(Denial(which="slots", limit=0, used=0), model, options, now)
-    return msgspec.structs.replace(said, outcome="failed")
+    answer = refusal(Denial(which="slots", limit=0, used=0), model, options, now)
+    return msgspec.structs.replace(answer, outcome="failed")
 
 
 def _openai(case: Case) -> Refusal:
@@ -79,22 +79,22 @@ def _openai(case: Case) -> Refusal:
 
 
 def _long(case: Case) -> Refusal:
-    told = case.options.retry_after
-    return _in_openais_words(case, told if isinstance(told, (int, float)) else 20.0)
+    configured = case.options.retry_after
+    return _in_openais_words(case, configured if isinstance(configured, (int, float)) else 20.0)
 
 
 def _in_openais_words(case: Case, wait: float | None) -> Refusal:
     denial = case.denial
     limit, used = denial.limit, denial.used
     headers: dict[str, str] = {}
-    if denial.which in ("slots", "day"):  # of the buckets every answer tells
+    if denial.which in ("slots", "day"):  # the buckets' headers are in every answer already
         limit = used = denial.limit if denial.which == "day" else case.options.rpm or denial.limit
         headers = {
             "x-ratelimit-limit-requests": str(limit),
             "x-ratelimit-remaining-requests": "0",
             "x-ratelimit-reset-requests": span(denial.wait or 1.0),
         }
-    numbers = f"{case.model} on {_NAMES[denial.which]}: Limit {limit}, Used {used}, Requested {denial.asked}"
+    numbers = f"{case.model} on {_NAMES[denial.which]}: Limit {limit}, Used {used}, Requested {denial.requested}"
     if wait is None:
         message = f"Request too large for {numbers}. It must be made smaller."
     else:
@@ -111,10 +111,10 @@ def _in_openais_words(case: Case, wait: float | None) -> Refusal:
 
 
 def _reset(case: Case) -> Refusal:
-    # OpenAI's word for the time until the whole limit is back, and nothing else to go by.
-    told = case.options.retry_after
+    # The only hint is OpenAI's header with the time until the whole limit is back.
+    configured = case.options.retry_after
     known = 360.0 if case.denial.which == "slots" else case.denial.back
-    back = span(told if isinstance(told, (int, float)) else known)
+    back = span(configured if isinstance(configured, (int, float)) else known)
     headers = {f"x-ratelimit-reset-{case.kind}": back}
     return msgspec.structs.replace(_in_openais_words(case, None), message=_TOO_MANY, headers=headers)
 
@@ -142,20 +142,20 @@ def _bare(case: Case) -> Refusal:
         status=429,
         type="",
         message="",
-        wait=case.only_if_told(),
+        wait=case.wait_if_set(),
         content=("text/plain", b"Too Many Requests"),
         nameless=True,
     )
 
 
 def _unavailable(case: Case) -> Refusal:
-    said = failed(503, case.options)
-    return msgspec.structs.replace(said, outcome=case.outcome, wait=case.only_if_told())
+    answer = failed(503, case.options)
+    return msgspec.structs.replace(answer, outcome=case.outcome, wait=case.wait_if_set())
 
 
 def _overloaded(case: Case) -> Refusal:
     error = {"type": "overloaded_error", "message": "Overloaded"}
-    return _shaped(case, {"type": "error", "error": error}, status=529, message="Overloaded", wait=case.only_if_told())
+    return _shaped(case, {"type": "error", "error": error}, status=529, message="Overloaded", wait=case.wait_if_set())
 
 
 def _gemini(case: Case) -> Refusal:
@@ -196,7 +196,7 @@ def _openrouter(case: Case) -> Refusal:
     message = "Provider returned error"
     metadata = {"raw": raw, "provider_name": "Demo"}
     error = {"message": message, "code": 429, "metadata": metadata}
-    return _shaped(case, {"error": error}, message=message, wait=case.only_if_told())
+    return _shaped(case, {"error": error}, message=message, wait=case.wait_if_set())
 
 
 def _openrouter_day(case: Case) -> Refusal:

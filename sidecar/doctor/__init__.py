@@ -1,1 +1,1 @@
-"""`openai-moodle-sidecar doctor`: looks at everything that can be looked at, and says what to do. Changes nothing."""
+"""`openai-moodle-sidecar doctor`: checks of the whole installation, each with its remedy. Changes nothing."""

@@ -14,21 +14,21 @@ from sidecar.doctor.findings import Finding, Report, report
 
 _PROGRAM: Final = "openai-moodle-sidecar doctor"
 HOOKS: Final = {"redis_url": "sidecar.doctor.jobs"}
-"""A setting that belongs to an optional part → the module whose `async check(settings)` gives a list of findings."""
+"""Setting of an optional part → the module whose `async check(settings)` returns a list of findings."""
 
 
 def main(argv: list[str]) -> int:
-    """Look, report; the exit code: 0, 1 where a check failed, 2 for flags that make no sense."""
+    """Run the checks and print the report; return 0, 1 where a check failed, or 2 for flags that make no sense."""
     try:
-        asked = _parser().read(argv)
+        flags = _parser().read(argv)
     except SystemExit as exc:  # argparse has written its line, or the help
         return int(exc.code or 0)
     options = {
-        name: asked.pop(name) for name in ("json", "all", "call", "env_file", "php_url", "php_command", "php_user")
+        name: flags.pop(name) for name in ("json", "all", "call", "env_file", "php_url", "php_command", "php_user")
     }
-    if asked.pop("jobs") and not value_of("REDIS_URL", asked, options["env_file"]):
-        asked["redis_url"] = "embedded"
-    found = asyncio.run(examine(asked, **{name: options[name] for name in options if name not in ("json", "all")}))
+    if flags.pop("jobs") and not value_of("REDIS_URL", flags, options["env_file"]):
+        flags["redis_url"] = "embedded"
+    found = asyncio.run(examine(flags, **{name: options[name] for name in options if name not in ("json", "all")}))
     sys.stdout.write(f"{found.as_json()}\n" if options["json"] else found.as_text(every=options["all"]))
     return 0 if found.ok else 1
 
@@ -42,12 +42,12 @@ async def examine(
     php_command: str | None = None,
     php_user: str = "",
 ) -> Report:
-    """Every check, in the order in which one would mend things."""
+    """Run every check, in the order in which an administrator would repair things."""
     findings = list(configuration.env_file(env_file))
     settings, more = configuration.loaded(flags, env_file)
     findings += more
     if settings is not None:
-        findings += configuration.together(settings, flags, env_file)
+        findings += configuration.conflicts(settings, flags, env_file)
         findings += [finding async for finding in provider.check(settings, call=call)]
         findings.append(await machine.port(settings))
         findings += machine.limits(settings)

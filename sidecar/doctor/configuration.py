@@ -1,4 +1,4 @@
-"""The checks of what was configured: the env file, every setting, and settings that do not go together."""
+"""Checks of the configuration: the env file, every setting, and conflicts between settings."""
 
 import os
 import stat
@@ -13,14 +13,14 @@ from sidecar.core.errors import ConfigError
 from sidecar.doctor.findings import Finding
 
 _PLUGIN_WAITS: Final = 30.0
-"""Seconds that the deployed plugin waits where it is told nothing else (CONTRACT, "Who calls")."""
+"""Seconds that the deployed plugin waits by default (CONTRACT, "Who calls")."""
 SERVICE_KEY: Final = "/etc/openai-moodle-sidecar/openai-api-key"
-"""Where the service's own key is, which systemd hands to nobody else (deploy/)."""
+"""Path of the service's own key, which systemd gives to the service alone (deploy/)."""
 Flags = Mapping[str, str | None]
 
 
 def loaded(flags: Flags, env_file: str | None) -> tuple[Settings | None, list[Finding]]:
-    """The settings, as far as they make sense, and what is wrong with them."""
+    """Return the settings, or None where they make no sense even without a key, and the findings about them."""
     try:
         return load(flags, env_file), [Finding("settings", "ok", "all make sense")]
     except ConfigError as exc:
@@ -43,7 +43,7 @@ def _cure(fault: str) -> str:
 
 
 def env_file(path: str | None) -> Iterator[Finding]:
-    """The file that one-shot processes depend on: PHP hands them no variables."""
+    """Check the file that one-shot processes depend on, since PHP starts them without variables."""
     file = Path(path or ENV_FILE)
     try:
         mode = file.stat().st_mode
@@ -67,8 +67,8 @@ def _readable(file: Path) -> str:
     return f"chown root:www-data {file} && chmod 640 {file} (the group is PHP's)"
 
 
-def together(settings: Settings, flags: Flags, path: str | None) -> Iterator[Finding]:
-    """What is right by itself and wrong beside something else."""
+def conflicts(settings: Settings, flags: Flags, path: str | None) -> Iterator[Finding]:
+    """Check settings that are each valid and conflict with one another."""
     try:
         settings.check_listening()
     except ConfigError as exc:

@@ -1,4 +1,4 @@
-"""What the doctor found, and how it is said: lines for people, JSON for programs, never a secret."""
+"""Findings and the report of them: lines for people, JSON for programs, and no secret in either."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -12,23 +12,23 @@ from sidecar.config.provenance import DEFAULT, Origin
 State = Literal["ok", "note", "warning", "failed"]
 _MARKS: Final[dict[State, str]] = {"ok": "ok", "note": "note", "warning": "WARN", "failed": "FAIL"}
 _LONGEST: Final = 600
-_TELLING: Final = 8
-"""Characters from which on a secret is cleared wherever it stands; a shorter one, such as `x`, where it is a word."""
+_DISTINCTIVE: Final = 8
+"""Characters from which on a secret is removed everywhere; a shorter one, such as `x`, only where it is a word."""
 _UNPRINTABLE: Final = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]+")
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing looked at. `failed` is what keeps the sidecar from working, `warning` what will hurt some day."""
+    """Result of one check: `failed` keeps the sidecar from working, `warning` is a risk."""
 
     check: str
     state: State
     what: str
     do: str = ""
-    """What mends it; blank where nothing is to be done."""
+    """Remedy; blank where none is needed."""
 
 
 class Report(msgspec.Struct, frozen=True):
-    """All of it."""
+    """All settings with their origins, all findings, and the verdict."""
 
     settings: Sequence[Origin]
     findings: Sequence[Finding]
@@ -39,12 +39,12 @@ class Report(msgspec.Struct, frozen=True):
         return msgspec.json.format(msgspec.json.encode(self)).decode()
 
     def as_text(self, *, every: bool = False) -> str:
-        """Lines for people; `every` also shows the settings that nobody set."""
-        told = [origin for origin in self.settings if every or origin.source != DEFAULT]
+        """Return lines for people; `every` also shows the settings at their defaults."""
+        shown = [origin for origin in self.settings if every or origin.source != DEFAULT]
         lines = ["Settings (a flag beats a variable beats the env file beats the default)"]
-        lines += [f"  {origin.name} = {origin.value}  ({origin.source})" for origin in told]
-        if silent := len(self.settings) - len(told):
-            lines.append(f"  {silent} more at their defaults (--all shows them)")
+        lines += [f"  {origin.name} = {origin.value}  ({origin.source})" for origin in shown]
+        if hidden := len(self.settings) - len(shown):
+            lines.append(f"  {hidden} more at their defaults (--all shows them)")
         lines.append("")
         for finding in self.findings:
             lines.append(f"{_MARKS[finding.state]:<5} {finding.check}: {finding.what}")
@@ -57,8 +57,8 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def report(settings: Sequence[Origin], findings: Iterable[Finding], secrets: Sequence[str]) -> Report:
-    """The report, with every text made printable and cleared of `secrets`: whoever spoke may have quoted one."""
-    hidden = [_as_found(secret) for secret in secrets]
+    """Return the report with every text made printable and free of `secrets`, which a server may have quoted."""
+    hidden = [_secret_pattern(secret) for secret in secrets]
 
     def clean(text: str) -> str:
         for secret in hidden:
@@ -69,6 +69,6 @@ def report(settings: Sequence[Origin], findings: Iterable[Finding], secrets: Seq
     return Report(settings, cleared, ok=not any(finding.state == "failed" for finding in cleared))
 
 
-def _as_found(secret: str) -> re.Pattern[str]:
+def _secret_pattern(secret: str) -> re.Pattern[str]:
     literal = re.escape(secret)
-    return re.compile(literal if len(secret) >= _TELLING else rf"(?<!\w){literal}(?!\w)")
+    return re.compile(literal if len(secret) >= _DISTINCTIVE else rf"(?<!\w){literal}(?!\w)")

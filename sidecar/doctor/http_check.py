@@ -1,4 +1,4 @@
-"""One plain HTTP question to a server near by, for the checks of the port and of the plugin's address."""
+"""One plain HTTP request to a server near by, for the checks of the port and of the plugin's address."""
 
 import asyncio
 import base64
@@ -10,19 +10,19 @@ import msgspec
 from sidecar.provider.stdlib.http1 import Connection, Headers, ProtocolError
 
 SECONDS: Final = 5.0
-NOBODY: Final = "nothing listens there"
+NOT_LISTENING: Final = "nothing listens there"
 _LARGEST: Final = 2**20
 
 
-class Heard(NamedTuple):
-    """A response."""
+class Response(NamedTuple):
+    """Status and body of a response."""
 
     status: int
     body: bytes
 
     @property
     def json(self) -> dict[str, Any]:
-        """The body as a JSON object; empty where it is none."""
+        """Body as a JSON object; empty where the body is no JSON object."""
         try:
             found = msgspec.json.decode(self.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -30,8 +30,8 @@ class Heard(NamedTuple):
         return found if isinstance(found, dict) else {}
 
 
-async def ask(url: str, *, body: bytes | None = None) -> Heard | str:
-    """The response to GET, or to POST of `body`; where there is none, why, in a few words."""
+async def fetch(url: str, *, body: bytes | None = None) -> Response | str:
+    """Return the response to GET, or to POST of `body`; without a response, return the cause in a few words."""
     parts = urlsplit(url)
     try:
         async with asyncio.timeout(SECONDS):
@@ -43,14 +43,14 @@ async def ask(url: str, *, body: bytes | None = None) -> Heard | str:
             connection = Connection(reader, writer)
             try:
                 method = "GET" if body is None else "POST"
-                status, _ = await connection.ask(method, _target(parts), _headers(parts, body), body or b"")
-                return Heard(status, await read(connection))
+                status, _ = await connection.request(method, _target(parts), _headers(parts, body), body or b"")
+                return Response(status, await read(connection))
             finally:
                 connection.abort()
     except TimeoutError:
         return f"it does not answer within {SECONDS:.0f} seconds"
     except ConnectionRefusedError:
-        return NOBODY
+        return NOT_LISTENING
     except (OSError, EOFError) as exc:
         return f"no answer ({(exc.strerror if isinstance(exc, OSError) else None) or 'the connection was closed'})"
     except (ProtocolError, UnicodeError):
@@ -58,7 +58,7 @@ async def ask(url: str, *, body: bytes | None = None) -> Heard | str:
 
 
 async def read(connection: Connection) -> bytes:
-    """The body, as far as a checker needs it."""
+    """Return the body, at most about 1 MiB, which is enough for a check."""
     body = bytearray()
     async for chunk in connection.chunks():
         body += chunk

@@ -1,4 +1,4 @@
-"""The checks of jobs: their Redis, whether it keeps what it is given, its clock, the workers, the embedded Valkey."""
+"""Checks of jobs: their Redis with its memory, persistence and clock, the workers, and the embedded Valkey."""
 
 import time
 from typing import Any, Final
@@ -14,25 +14,25 @@ from sidecar.jobs.redis import SOCKET, Redis, connect, redis_address, spoken
 _SECONDS: Final = 5.0
 _OLDEST: Final = (6, 2)
 _CLOCKS_APART: Final = 2.0
-"""Seconds; signs of life and expiries are compared over machines."""
+"""Seconds; heartbeats and expiries are compared across machines."""
 _ROOM: Final = 0.9
-"""Of maxmemory; what is used beyond is said."""
+"""Share of maxmemory from which on the use of memory is a warning."""
 
 
 async def check(settings: Settings) -> list[Finding]:
-    """Everything there is to be seen of jobs. Changes nothing in Redis."""
+    """Check the embedded Valkey's installation, Redis and the workers; Redis is only read."""
     findings = _embedded(settings) if settings.redis_url == "embedded" else []
     if any(finding.state == "failed" for finding in findings):
         return findings
     redis = connect(settings)
     try:
-        findings += await _looked_at(redis, settings)
+        findings += await _redis_findings(redis, settings)
     finally:
         await redis.aclose(close_connection_pool=True)
     return findings
 
 
-async def _looked_at(redis: Redis, settings: Settings) -> list[Finding]:
+async def _redis_findings(redis: Redis, settings: Settings) -> list[Finding]:
     where = f"{settings.state_dir}/{SOCKET}" if settings.redis_url == "embedded" else shown_url(redis_address(settings))
     try:
         async with spoken(_SECONDS):
@@ -60,7 +60,7 @@ async def _looked_at(redis: Redis, settings: Settings) -> list[Finding]:
 
 
 def _version(version: str) -> Finding:
-    # Valkey tells here the Redis it can stand in for.
+    # Valkey reports here the version of Redis that it is compatible with.
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
     if len(numbers) < 2:
         return Finding("redis version", "note", "it does not tell its version")

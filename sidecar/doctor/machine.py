@@ -1,4 +1,4 @@
-"""The checks of this machine: the port, the descriptors that a burst takes, and the kernel's queue before them."""
+"""Checks of this machine: the port, the descriptors that a burst takes, and the kernel's queue of connections."""
 
 import resource
 from collections.abc import Iterator
@@ -8,30 +8,31 @@ from typing import Final
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError
 from sidecar.doctor.findings import Finding
-from sidecar.doctor.http_check import NOBODY, Heard, ask
+from sidecar.doctor.http_check import NOT_LISTENING, Response, fetch
 from sidecar.http.server.listener import BACKLOG, listen
 
 SERVICE: Final = "openai-moodle-sidecar"
 _SPARE: Final = 100
-_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where it may listen, told apart from where to ask
+"""Descriptors for everything but callers and provider calls."""
+_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - addresses to listen on, and those to call
 _QUEUE_LIMIT: Final = Path("/proc/sys/net/core/somaxconn")
 
 
 async def port(settings: Settings) -> Finding:
-    """Whether the port is free, or ours."""
+    """Check that the port is free or serves a sidecar."""
     if settings.port == 0:
         return Finding("port", "note", "PORT=0 takes a free one at each start; Moodle needs one that stays")
     host = _EVERYWHERE.get(settings.host, settings.host)
     where = f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
-    heard = await ask(f"http://{where}/health")
-    if isinstance(heard, Heard):
-        if heard.json.get("service") != SERVICE:
-            return Finding("port", "failed", f"something else answers on {where}", _who(settings.port))
-        if heard.status == 200:
+    response = await fetch(f"http://{where}/health")
+    if isinstance(response, Response):
+        if response.json.get("service") != SERVICE:
+            return Finding("port", "failed", f"something else answers on {where}", _find_listener(settings.port))
+        if response.status == 200:
             return Finding("port", "ok", f"the sidecar answers on {where}")
         return Finding("port", "warning", f"the sidecar on {where} is draining", "wait for the restart")
-    if heard != NOBODY:
-        return Finding("port", "failed", f"{where}: {heard}", _who(settings.port))
+    if response != NOT_LISTENING:
+        return Finding("port", "failed", f"{where}: {response}", _find_listener(settings.port))
     return _free(settings, where)
 
 
@@ -44,12 +45,12 @@ def _free(settings: Settings, where: str) -> Finding:
     return Finding("port", "note", f"{where} is free: no sidecar runs there", how)
 
 
-def _who(number: int) -> str:
+def _find_listener(number: int) -> str:
     return f"ss -ltnp | grep {number} shows who listens; stop it, or set another PORT"
 
 
 def limits(settings: Settings) -> Iterator[Finding]:
-    """What a burst needs of the kernel."""
+    """Check the kernel's limits that a burst runs into."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = settings.queue_size + settings.concurrency + _SPARE
     enough = hard == resource.RLIM_INFINITY or hard >= wanted

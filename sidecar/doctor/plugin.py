@@ -1,4 +1,4 @@
-"""The checks from PHP's side: the address that the plugin calls, and the command it starts where nobody answers."""
+"""Checks from PHP's side: the address that the plugin calls, and the command that it starts without an answer."""
 
 import asyncio
 import os
@@ -13,10 +13,10 @@ from sidecar import __version__
 from sidecar.config import types
 from sidecar.config.provenance import shown_url
 from sidecar.doctor.findings import Finding, State
-from sidecar.doctor.http_check import Heard, ask
+from sidecar.doctor.http_check import Response, fetch
 
 URL: Final = "http://127.0.0.1:8081/ai"
-"""Where the deployed communicator calls when it is told nothing else (CONTRACT, "Who calls")."""
+"""Address that the deployed communicator calls by default (CONTRACT, "Who calls")."""
 COMMAND: Final = "/bitnami/moodle/openai-sidecar/openai-moodle-sidecar"
 _SECONDS: Final = 20.0
 _URL: Final = "plugin's URL"
@@ -25,34 +25,34 @@ _LINK: Final = "link the installed command there (docs/moodle.md, The plugin, st
 
 
 async def address(url: str, source: str) -> Finding:
-    """Whether the plugin would be understood there. The request is one that costs nothing."""
+    """Check that the server at `url` understands the plugin, by an invalid request that costs nothing."""
     shown = f"{shown_url(url)} ({source or 'the default of the plugin'})"
     try:
         types.url(url)
     except ValueError as exc:
         return Finding(_URL, "failed", f"{shown}: must be {exc}", _MATCH)
-    heard = await ask(url, body=b"{}")
-    if isinstance(heard, Heard):
-        state, what, do = _judged(heard)
+    response = await fetch(url, body=b"{}")
+    if isinstance(response, Response):
+        state, what, do = _verdict(response)
         return Finding(_URL, state, f"{shown}: {what}", do)
-    # What was named must work; the plugin's own default is only a guess at what this site uses.
-    what = f"{shown}: {heard}, so PHP starts a process for each click"
+    # A configured address must work; the plugin's default is only a guess at the address that this site uses.
+    what = f"{shown}: {response}, so PHP starts a process for each click"
     return Finding(_URL, "failed" if source else "warning", what, _MATCH)
 
 
-def _judged(heard: Heard) -> tuple[State, str, str]:
-    code = heard.json.get("code")
-    if code == "invalid_request" and heard.status == 200:
+def _verdict(response: Response) -> tuple[State, str, str]:
+    code = response.json.get("code")
+    if code == "invalid_request" and response.status == 200:
         return "ok", "the sidecar understands it", ""
     if code == "invalid_request":
         how = "STRICT_STATUS=false: to the plugin any error status is a dead server"
-        return "failed", f"failures have an error status ({heard.status})", how
+        return "failed", f"failures have an error status ({response.status})", how
     if code == "unauthorized":
         how = "put the token into the plugin's URL (http://moodle:TOKEN@…), or unset AI_REQUIRE_TOKEN on loopback"
         return "failed", "the token is asked for, and the plugin sends none", how
     if code == "shutting_down":
         return "warning", "the sidecar is draining", "wait for the restart"
-    return "failed", f"what answers is not the sidecar's /ai ({heard.status})", _MATCH
+    return "failed", f"what answers is not the sidecar's /ai ({response.status})", _MATCH
 
 
 class _Ended(NamedTuple):
@@ -62,39 +62,39 @@ class _Ended(NamedTuple):
 
 
 async def command(path: str, *, named: bool, user: str) -> AsyncIterator[Finding]:
-    """Whether the command runs as PHP would start it: with an empty environment, as `user` where one is named."""
+    """Check that the command runs as PHP would start it: with an empty environment, as `user` if one is named."""
     bad: State = "failed" if named else "warning"
     try:
-        who = _as(user)
+        identity = _identity(user)
     except KeyError:
         yield Finding("plugin's command", "failed", f"there is no user {user} here", "name PHP's user with --php-user")
         return
-    if who and os.geteuid() != 0 and who["user"] != os.geteuid():
+    if identity and os.geteuid() != 0 and identity["user"] != os.geteuid():
         yield Finding("plugin's command", "note", f"only root can try it as {user}", "run the doctor as root")
-        who = {}
+        identity = {}
     if not os.access(path, os.F_OK):
         what = f"there is nothing at {path}: where HTTP fails, so does every request"
         yield Finding("plugin's command", bad, what, _LINK)
         return
-    ended = await _run(path, who, "--version")
+    ended = await _run(path, identity, "--version")
     if ended.code != 0:
         how = "chmod 755 it and every folder above, and see that its Python is there"
-        yield Finding("plugin's command", "failed", f"{path} does not run{_why(ended)}", how)
+        yield Finding("plugin's command", "failed", f"{path} does not run{_cause(ended)}", how)
         return
     if ended.out.split() != ["openai-moodle-sidecar", __version__]:
         what = f"{path} is {ended.out.strip() or 'another program'}, and this is {__version__}"
         yield Finding("plugin's command", "warning", what, _LINK)
-    ended = await _run(path, who, text="{}\n")
+    ended = await _run(path, identity, text="{}\n")
     if ended.code == 0 and _reply(ended.out).get("code") == "invalid_request":
         yield Finding(
-            "plugin's command", "ok", f"{path} answers{f' as {user}' if who else ''}, with an empty environment"
+            "plugin's command", "ok", f"{path} answers{f' as {user}' if identity else ''}, with an empty environment"
         )
         return
     how = f"its settings belong into the env file, readable by PHP's user: echo '{{}}' | env -i {path}"
-    yield Finding("plugin's command", "failed", f"{path} gives no reply with an empty environment{_why(ended)}", how)
+    yield Finding("plugin's command", "failed", f"{path} gives no reply with an empty environment{_cause(ended)}", how)
 
 
-def _as(user: str) -> dict[str, Any]:
+def _identity(user: str) -> dict[str, Any]:
     if not user:
         return {}
     found = pwd.getpwnam(user)
@@ -102,7 +102,7 @@ def _as(user: str) -> dict[str, Any]:
     return {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": groups}
 
 
-def _why(ended: _Ended) -> str:
+def _cause(ended: _Ended) -> str:
     if ended.code is None:
         return f": {ended.err}"
     return f" (exit code {ended.code})" + (f": {' '.join(ended.err.split())}" if ended.err else "")
@@ -116,12 +116,12 @@ def _reply(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-async def _run(path: str, who: dict[str, Any], *words: str, text: str = "") -> _Ended:
-    if who and os.geteuid() != 0:
-        who = {}
+async def _run(path: str, identity: dict[str, Any], *words: str, text: str = "") -> _Ended:
+    if identity and os.geteuid() != 0:
+        identity = {}
     try:
         process = await asyncio.create_subprocess_exec(
-            path, *words, env={}, cwd="/", stdin=PIPE, stdout=PIPE, stderr=PIPE, **who
+            path, *words, env={}, cwd="/", stdin=PIPE, stdout=PIPE, stderr=PIPE, **identity
         )
     except OSError as exc:
         return _Ended(None, "", exc.strerror or "it cannot be started")

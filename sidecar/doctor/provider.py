@@ -1,4 +1,4 @@
-"""The checks of the provider, step by step: name, connection, TLS, HTTP, key, model, and if asked a call."""
+"""Checks of the provider, step by step: name, connection, TLS, HTTP, key, model, and optionally a call."""
 
 import asyncio
 import difflib
@@ -11,7 +11,7 @@ from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError, DeadlineExceeded, UpstreamFailure
 from sidecar.core.ports import Call
 from sidecar.doctor.findings import Finding
-from sidecar.doctor.http_check import Heard, read
+from sidecar.doctor.http_check import Response, read
 from sidecar.provider.endpoint import Endpoint, endpoint
 from sidecar.provider.proxy import Proxy, proxy_for, tls_context
 from sidecar.provider.stdlib.client import LightUpstream
@@ -42,11 +42,11 @@ _REFUSALS: Final = {
     403: Finding("key", "warning", "the provider does not show its models with this key (403)", "try --call"),
     **dict.fromkeys((404, 405, 501), _NO_LIST),
 }
-"""What GET /models means by its status."""
+"""Finding by the status of GET /models."""
 
 
 async def check(settings: Settings, *, call: bool) -> AsyncIterator[Finding]:
-    """What can be seen of the provider without paying; with `call` also a tiny question, which costs a few tokens."""
+    """Check the provider without cost; with `call` also by a tiny question, which costs a few tokens."""
     where = endpoint(settings.openai_base_url)
     try:
         proxy = proxy_for(where, settings.proxies)
@@ -63,33 +63,33 @@ async def check(settings: Settings, *, call: bool) -> AsyncIterator[Finding]:
     if name.state == "failed":
         return
     try:
-        heard = await _models_answer(where, settings, proxy, tls)
+        response = await _models_answer(where, settings, proxy, tls)
     except UpstreamFailure as exc:
         yield Finding("connection", "failed", str(exc), _CURES["upstream_unreachable"])
         return
     if tls:
         yield Finding("connection", "ok", "TCP, and TLS with a trusted certificate")
-    elif _near(where.host):
+    elif _is_local(where.host):
         yield Finding("connection", "ok", "TCP, without TLS, which on this machine or in its network may be well")
     else:
         yield Finding("connection", "warning", "TCP, without TLS: texts and key travel in the open", "use https://")
-    if heard is None:
+    if response is None:
         yield Finding("HTTP", "failed", f"{where.authority} gave no HTTP answer to GET /models", _BASE)
     else:
-        yield _models(heard, settings)
+        yield _models(response, settings)
     if call:
         yield await _call(settings)
 
 
 async def _models_answer(
     where: Endpoint, settings: Settings, proxy: Proxy | None, tls: "ssl.SSLContext | None"
-) -> Heard | None:
-    """What GET /models brings; None where that is no HTTP. Raises `UpstreamUnreachable` without a connection."""
+) -> Response | None:
+    """Return the response to GET /models, None where it is not HTTP; raise `UpstreamUnreachable` unless connected."""
     connection = await dial(where, proxy, tls)
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
-            status, _ = await connection.ask("GET", *_models_request(where, settings, None if tls else proxy))
-            return Heard(status, await read(connection))
+            status, _ = await connection.request("GET", *_models_request(where, settings, None if tls else proxy))
+            return Response(status, await read(connection))
     except (OSError, EOFError, ProtocolError):
         return None
     finally:
@@ -109,8 +109,8 @@ async def _name(host: str) -> Finding:
     return Finding("name", "ok", f"{host} is {', '.join(addresses[:4])}")
 
 
-def _near(host: str) -> bool:
-    """Whether a host is this machine, or a container's name."""
+def _is_local(host: str) -> bool:
+    """Return True for this machine's addresses and for names without a dot, such as a container's."""
     return host.startswith("127.") or host == "::1" or not {".", ":"} & set(host)
 
 
@@ -128,13 +128,13 @@ def _models_request(where: Endpoint, settings: Settings, proxy: Proxy | None) ->
     return f"http://{where.authority}{target}" if proxy else target, headers
 
 
-def _models(heard: Heard, settings: Settings) -> Finding:
-    status, model = heard.status, settings.openai_model
+def _models(response: Response, settings: Settings) -> Finding:
+    status, model = response.status, settings.openai_model
     if status in _REFUSALS:
         return _REFUSALS[status]
     if status != 200:
         return Finding("model", "warning", f"GET /models was answered with {status}", "try again, or --call")
-    entries: Any = heard.json.get("data")
+    entries: Any = response.json.get("data")
     if not isinstance(entries, list):
         return Finding("model", "warning", "what answers GET /models is no list of models, as an API's is", _BASE)
     known = sorted(

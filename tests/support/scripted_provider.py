@@ -96,7 +96,7 @@ class Canned:
     def __init__(self, answers: Sequence[bytes], *, close: bool) -> None:
         self.url = ""
         self.port = 0
-        self.heard: list[Heard] = []
+        self.received: list[Heard] = []
         self.connections = 0
         self.left = asyncio.Event()
         """Set once a caller has closed the connection."""
@@ -111,7 +111,7 @@ class Canned:
                 head = await reader.readuntil(b"\r\n\r\n")
                 heard = Heard(head, b"", number)
                 heard.body = await reader.readexactly(int(heard.headers.get("content-length", "0")))
-                self.heard.append(heard)
+                self.received.append(heard)
                 answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
                 writer.write(answer)
                 await writer.drain()

@@ -51,7 +51,7 @@ class LightUpstream(HttpUpstream):
         connection = self._take() or await dial(self._endpoint, self._proxy, self._tls)
         headers = [*self._headers, ("Accept", accept), ("Content-Length", str(len(body)))]
         try:
-            status, said = await connection.ask("POST", self._target, headers, body)
+            status, said = await connection.request("POST", self._target, headers, body)
         except (OSError, EOFError) as exc:
             connection.abort()
             raise (

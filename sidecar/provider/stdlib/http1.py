@@ -57,7 +57,9 @@ class Connection:
         """Close at once, whatever is unsent."""
         self._writer.transport.abort()
 
-    async def ask(self, method: str, target: str, headers: Headers, body: bytes = b"") -> tuple[int, Mapping[str, str]]:
+    async def request(
+        self, method: str, target: str, headers: Headers, body: bytes = b""
+    ) -> tuple[int, Mapping[str, str]]:
         """Send a whole request; the answer's status and headers, names in lower case.
 
         Raises `EOFError` or `OSError` where the connection ends first, `ProtocolError` for what is no HTTP.
@@ -71,7 +73,7 @@ class Connection:
         return answer.status_code, _merged(answer)
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The body as it comes. Raises as `ask` does."""
+        """The body as it comes. Raises as `request` does."""
         while not isinstance(event := _event(self._http), h11.EndOfMessage):
             if isinstance(event, h11.Data):
                 yield bytes(event.data)
@@ -96,7 +98,7 @@ class Connection:
 
 
 async def open_tunnel(sock: socket.socket, where: str, headers: Headers) -> int:
-    """Ask a proxy to pass bytes on to `where` (RFC 9110, 9.3.6); the answer's status. Raises as `Connection.ask` does.
+    """Ask a proxy to pass bytes on to `where` (RFC 9110, 9.3.6); the answer's status. Raises as `Connection.request` does.
 
     On a bare socket, since TLS is to begin on it. Nothing follows the answer until the client speaks.
     """

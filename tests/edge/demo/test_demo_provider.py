@@ -331,12 +331,12 @@ async def test_behaviour_changes_in_mid_run(caller: Caller) -> None:
 async def test_a_test_can_look_at_what_was_sent(caller: Caller) -> None:
     """With `keep` the last calls are remembered; without it, nothing is."""
     await caller.ask(CANARY, max_tokens=7)
-    heard = caller.demo.heard[-1]
+    heard = caller.demo.received[-1]
     assert heard.json()["max_tokens"] == 7
     assert heard.headers["authorization"] == "Bearer k"
     async with serve() as other:
         await Caller(other, caller.session).ask(CANARY)
-        assert not other.heard
+        assert not other.received
 
 
 async def test_until_gives_up_with_the_stats_in_its_words(caller: Caller) -> None:

@@ -50,14 +50,14 @@ class Proxy:
 
     def __init__(self, port: int = 0, *, refuses: bytes = b"") -> None:
         self.url = ""
-        self.heard: list[Heard] = []
+        self.received: list[Heard] = []
         self._port = port
         self._refuses = refuses
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             heard = Heard(await reader.readuntil(b"\r\n\r\n"), b"", 1)
-            self.heard.append(heard)
+            self.received.append(heard)
             if self._refuses:
                 writer.write(self._refuses)
             elif heard.line.startswith("CONNECT "):
@@ -187,7 +187,7 @@ async def test_plain_calls_go_through_a_proxy_whole(adapter: Adapter) -> None:
         named = {"http_proxy": f"http://anna:p%40ss@{proxy.url}"}
         async with opened(adapter, "http://provider.invalid:81/v1?v=1", **named) as upstream:
             assert (await asking(upstream)).text == "Hello."
-    [heard] = proxy.heard
+    [heard] = proxy.received
     assert heard.line == "POST http://provider.invalid:81/v1/chat/completions?v=1 HTTP/1.1"
     assert heard.headers["host"] == "provider.invalid:81"
     assert heard.headers["proxy-authorization"] == "Basic " + base64.b64encode(b"anna:p@ss").decode()
@@ -200,12 +200,12 @@ async def test_secure_calls_go_through_a_tunnel(adapter: Adapter, authority: Aut
         async with opened(adapter, "https://provider.invalid/v1", **named) as upstream:
             assert (await asking(upstream)).text == "Hello."
             assert (await asking(upstream)).text == "Hello."
-    [heard] = proxy.heard
+    [heard] = proxy.received
     assert heard.line == "CONNECT provider.invalid:443 HTTP/1.1"
     assert heard.headers["proxy-authorization"] == "Basic " + base64.b64encode(b"anna:pass").decode()
     assert "authorization" not in heard.headers
-    assert "proxy-authorization" not in provider.heard[0].headers
-    assert provider.heard[0].line == "POST /v1/chat/completions HTTP/1.1"
+    assert "proxy-authorization" not in provider.received[0].headers
+    assert provider.received[0].line == "POST /v1/chat/completions HTTP/1.1"
 
 
 @pytest.mark.parametrize(("status", "retryable"), [(407, False), (403, False), (502, True)])
@@ -235,8 +235,8 @@ async def test_no_proxy_is_respected(adapter: Adapter) -> None:
         named = {"ALL_PROXY": f"http://{proxy.url}", "NO_PROXY": "localhost, 127.0.0.1"}
         async with opened(adapter, provider.url, **named) as upstream:
             await asking(upstream)
-    assert provider.heard
-    assert not proxy.heard
+    assert provider.received
+    assert not proxy.received
 
 
 async def test_proxy_variables_of_this_process_are_not_read(adapter: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,7 +251,7 @@ async def test_proxy_variables_of_this_process_are_not_read(adapter: Adapter, mo
 
 
 def _only_ours(provider: Canned) -> None:
-    [heard] = provider.heard
+    [heard] = provider.received
     assert "nonsense" not in str(heard.headers)
 
 

@@ -57,9 +57,9 @@ async def test_a_stream_gives_the_same_text_as_a_whole_answer(adapter: Adapter, 
         data = [one async for one in upstream.stream(call(extra=options), deadline=soon())]
         assert said(data) == whole.text
         assert json.loads(data[-1])["usage"]["completion_tokens"] == whole.completion_tokens
-    sent = demo.heard[1].json()
+    sent = demo.received[1].json()
     assert sent["stream"] is True
-    assert demo.heard[1].headers["accept"] == "text/event-stream"
+    assert demo.received[1].headers["accept"] == "text/event-stream"
     assert demo.stats.answered == 2
 
 

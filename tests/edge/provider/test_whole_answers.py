@@ -59,7 +59,7 @@ async def test_the_request_has_what_the_provider_needs_and_no_more(adapter: Adap
     """The key goes as a bearer token, the program by its name, and nothing about this machine."""
     async with canned() as provider, opened(adapter, provider.url) as upstream:
         await asking(upstream)
-    [heard] = provider.heard
+    [heard] = provider.received
     assert heard.line == "POST /v1/chat/completions HTTP/1.1"
     assert heard.headers["authorization"] == f"Bearer {KEY}"
     assert heard.headers["user-agent"].startswith("openai-moodle-sidecar/")
@@ -76,14 +76,14 @@ async def test_the_query_string_of_the_base_url_is_preserved(adapter: Adapter) -
     """Gateways take versions and keys there."""
     async with canned() as provider, opened(adapter, f"{provider.url}/?api-version=2%2F1&x=%41") as upstream:
         await asking(upstream)
-    assert provider.heard[0].line == "POST /v1/chat/completions?api-version=2%2F1&x=%41 HTTP/1.1"
+    assert provider.received[0].line == "POST /v1/chat/completions?api-version=2%2F1&x=%41 HTTP/1.1"
 
 
 async def test_half_a_surrogate_pair_in_a_text_does_not_stop_the_call(adapter: Adapter) -> None:
     """It goes out as a replacement character: JSON parsers refuse it."""
     async with canned() as provider, opened(adapter, provider.url) as upstream:
         await asking(upstream, call("a\ud83db"))
-    assert provider.heard[0].json["messages"][0]["content"] == "a\N{REPLACEMENT CHARACTER}b"
+    assert provider.received[0].json["messages"][0]["content"] == "a\N{REPLACEMENT CHARACTER}b"
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ async def test_a_redirect_is_not_followed(adapter: Adapter) -> None:
         async with canned(moved) as provider, opened(adapter, provider.url) as upstream:
             failure = await failing(upstream)
     assert "OPENAI_BASE_URL" in str(failure)
-    assert not other.heard
+    assert not other.received
 
 
 async def test_retry_after_is_passed_on(adapter: Adapter, demo: Demo) -> None:
@@ -215,7 +215,7 @@ async def test_the_newer_limit_is_learned_from_one_refusal(adapter: Adapter, dem
         await asking(upstream)
         await asking(upstream, call(model="another"))
     assert demo.stats.by_outcome == {"invalid": 2, "answered": 3}
-    sent = [sorted(heard.json().keys() & {"max_tokens", "max_completion_tokens"}) for heard in demo.heard]
+    sent = [sorted(heard.json().keys() & {"max_tokens", "max_completion_tokens"}) for heard in demo.received]
     old, new = ["max_tokens"], ["max_completion_tokens"]
     assert sent == [old, new, new, old, new]
 
@@ -225,9 +225,9 @@ async def test_a_second_refusal_of_the_limit_is_the_answer(adapter: Adapter) -> 
     no = refused("Unsupported parameter: use max_completion_tokens instead of max_tokens.", 400)
     async with canned(no) as provider, opened(adapter, provider.url) as upstream:
         await failing(upstream)
-        assert len(provider.heard) == 2
+        assert len(provider.received) == 2
         await failing(upstream)
-    assert "max_tokens" in provider.heard[2].json
+    assert "max_tokens" in provider.received[2].json
 
 
 @pytest.mark.parametrize("where", ["before", "headers", "body"])

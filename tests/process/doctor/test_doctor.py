@@ -146,8 +146,8 @@ async def test_what_is_no_api_is_recognised(answer: bytes, check: str, state: st
         said = await report(f"--base-url={provider.url}", f"--api-key={KEY}", "--model=demo")
     assert said.state(check) == state
     assert said.of(check)["do"]
-    assert provider.heard[0].line.startswith("GET /v1/models ")
-    assert provider.heard[0].headers["authorization"] == f"Bearer {KEY}"
+    assert provider.received[0].line.startswith("GET /v1/models ")
+    assert provider.received[0].headers["authorization"] == f"Bearer {KEY}"
 
 
 async def test_a_provider_that_is_not_there_is_said_by_its_step(demo: Demo) -> None:

@@ -60,7 +60,7 @@ async def test_the_synchronous_client_is_answered(server: Served, demo: Demo) ->
     assert whole == parts
     assert "fraction" in whole
     assert models == ["demo"]
-    first = demo.heard[0]
+    first = demo.received[0]
     assert first.headers["Authorization"] == "Bearer sk-provider"
     assert first.json() == {"model": "demo", "messages": QUESTION, "max_tokens": 4096, "temperature": 0.3}
 

@@ -55,7 +55,7 @@ async def test_the_three_actions_reach_the_provider(server: Served, demo: Demo, 
     """Through the real SDK over a real connection, with their own token limits."""
     reply = await server.chat("A text about fractions.", action=action, user_id="7")
     assert reply["success"]
-    sent = demo.heard[-1].json()
+    sent = demo.received[-1].json()
     assert sent["max_tokens"] == (500 if action == "summarize" else 1000)
     assert "user" not in sent
     assert "fractions" in json.dumps(sent["messages"][1:])
@@ -67,7 +67,7 @@ async def test_a_long_context_is_summarized_first(server: Served, demo: Demo) ->
     reply = await server.chat("What is it about?", context="Rivers carry sand to the sea. " * 200)
     assert reply["success"]
     assert demo.stats.received == 2
-    assert len(json.dumps(demo.heard[-1].json())) < 6000
+    assert len(json.dumps(demo.received[-1].json())) < 6000
 
 
 async def test_a_text_too_long_for_one_call_is_summarized_in_parts(demo: Demo) -> None:
@@ -84,7 +84,7 @@ async def test_a_user_reaches_the_provider_as_an_hmac_only(demo: Demo) -> None:
     words = ("--send-user", "--user-secret=site-secret", "--api-key=k")
     async with served(f"--base-url={demo.url}/v1", *words) as server:
         await server.chat("Hello", user_id="anna@school.example")
-    user = demo.heard[-1].json()["user"]
+    user = demo.received[-1].json()["user"]
     assert "anna" not in user
     assert len(user) == 64
 

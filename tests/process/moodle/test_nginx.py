@@ -51,7 +51,7 @@ async def test_a_call_passes_as_it_is(tmp_path: Path, path: str) -> None:
     async with canned(said, close=True) as sidecar, front(tmp_path, sidecar.port) as nginx:
         answer = await ask(nginx.port, post(BODY, "Authorization: Bearer tok", path=path))
     assert (answer.status, answer.json, answer.headers["x-request-id"]) == (200, {"ok": True}, "r1")
-    [heard] = sidecar.heard
+    [heard] = sidecar.received
     assert heard.line.split()[:2] == ["POST", path]
     assert (heard.headers["authorization"], heard.body) == ("Bearer tok", BODY)
 
@@ -91,7 +91,7 @@ async def test_a_body_too_large_is_a_413_with_a_message(tmp_path: Path) -> None:
             answer = await caller.hear()
         chunked = await ask(nginx.port, head("Transfer-Encoding: chunked", path=PATH) + b"500000\r\nx")
     assert [(one.status, error_of(one)["code"]) for one in (answer, chunked)] == [(413, "too_large")] * 2
-    assert sidecar.heard == []
+    assert sidecar.received == []
 
 
 async def test_a_slow_sidecar_is_a_504_with_a_message(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ async def test_large_bodies_pass_without_touching_the_disk(tmp_path: Path) -> No
         assert await caller.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         await caller.say(body)
         assert (await caller.hear()).status == 200
-    assert sidecar.heard[0].body == body
+    assert sidecar.received[0].body == body
 
 
 async def test_a_streams_words_go_out_as_they_come(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ async def test_no_route_without_a_token_is_behind_it(tmp_path: Path, path: str) 
     async with canned(close=True) as sidecar, front(tmp_path, sidecar.port) as nginx:
         answer = await ask(nginx.port, post(BODY, path=path))
     assert (answer.status, error_of(answer)["code"]) == (404, "not_found")
-    assert sidecar.heard == []
+    assert sidecar.received == []
 
 
 async def test_what_is_no_http_is_a_400_with_a_message(tmp_path: Path) -> None:

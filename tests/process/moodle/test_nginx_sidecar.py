@@ -60,7 +60,7 @@ async def test_moodle_gets_an_answer(nginx: Front, demo: Demo) -> None:
         answer = await ask(nginx, content, TOKEN)
         assert answer.status == 200
         assert answer.json["choices"][0]["message"]["content"]
-        assert demo.heard[-1].json()["messages"][-1]["content"] == content
+        assert demo.received[-1].json()["messages"][-1]["content"] == content
 
 
 async def test_without_the_token_nobody_is_served(nginx: Front, demo: Demo) -> None:

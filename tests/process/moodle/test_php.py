@@ -96,14 +96,14 @@ async def test_the_variables_say_where_and_how_long(server: Served, tmp_path: Pa
 async def test_any_text_arrives_as_it_is(server: Served, demo: Demo, never: list[str], text: str) -> None:
     """What the teacher wrote is what the provider reads."""
     assert (await drive("chat", at(server, command=never), content=text))["success"]
-    assert demo.heard[-1].json()["messages"][-1]["content"] == text
+    assert demo.received[-1].json()["messages"][-1]["content"] == text
 
 
 async def test_bytes_that_are_no_text_do_no_harm(server: Served, demo: Demo) -> None:
     """Broken UTF-8, a lone surrogate's among it, is replaced; nothing throws."""
     raw = base64.b64encode(b"good \xff\xfe \xed\xa0\x80 text").decode()
     assert (await drive("chat", at(server), base64=raw))["success"]
-    sent = demo.heard[-1].json()["messages"][-1]["content"]
+    sent = demo.received[-1].json()["messages"][-1]["content"]
     assert sent.startswith("good \ufffd")
     assert sent.endswith(" text")
 
@@ -169,7 +169,7 @@ async def test_nothing_that_answered_starts_a_process(never: list[str], answer: 
         reply = await drive("chat", {"url": f"http://127.0.0.1:{other.port}/ai", "command": never}, content="Hello")
     assert (reply["success"], reply["code"]) == (False, code)
     assert reply["error"]
-    assert len(other.heard) == 1
+    assert len(other.received) == 1
     if code == "of_tomorrow":
         assert (reply["failure"], reply["retryAfter"]) == ("other", 7)
 

@@ -119,7 +119,7 @@ async def test_with_nobody_there_the_installed_command_answers(demo: Demo, insta
     """PHP-FPM's environment is empty: no variable, no flag, no PATH; the command finds all by itself."""
     came = await ask(installed, CHAT, **NOBODY)
     assert (came["way"], came["success"]) == ("process", True)
-    assert demo.heard[-1].headers["Authorization"] == "Bearer sk-canary-key"
+    assert demo.received[-1].headers["Authorization"] == "Bearer sk-canary-key"
 
 
 async def test_the_flags_it_gives_are_understood(demo: Demo, installed: Path) -> None:
@@ -127,9 +127,9 @@ async def test_the_flags_it_gives_are_understood(demo: Demo, installed: Path) ->
     env = {"OPENAI_MODEL": "it's a model", "MAX_TOKENS": "77", "SUMMARIZE_THRESHOLD": "", "OPENAI_API_KEY": "sk-flag"}
     came = await ask(installed, CHAT, **NOBODY, **env)
     assert (came["way"], came["success"]) == ("process", True)
-    sent = demo.heard[-1].json()
+    sent = demo.received[-1].json()
     assert (sent["model"], sent["max_tokens"]) == ("it's a model", 77)
-    assert demo.heard[-1].headers["Authorization"] == "Bearer sk-flag"
+    assert demo.received[-1].headers["Authorization"] == "Bearer sk-flag"
 
 
 @pytest.mark.parametrize("ways", [{"status": 500}, {"garbage": "html"}, {"api_key": "another"}])

@@ -51,8 +51,8 @@ async def test_on_a_dead_port_the_command_answers(demo: Demo, tmp_path: Path) ->
     new = {"url": NOWHERE, "command": [str(path), "--stdio"], "environment": {"OPENAI_API_KEY": "sk-canary-key"}}
     reply = await drive("chat", new, content=text, userId="7")
     assert (reply["success"], reply["via"]) == (True, "process")
-    assert demo.heard[-1].headers["Authorization"] == "Bearer sk-canary-key"
-    assert demo.heard[-1].json()["messages"][-1]["content"] == text
+    assert demo.received[-1].headers["Authorization"] == "Bearer sk-canary-key"
+    assert demo.received[-1].json()["messages"][-1]["content"] == text
 
 
 async def test_a_connect_timeout_is_nobody_there(tmp_path: Path) -> None:

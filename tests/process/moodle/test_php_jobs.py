@@ -85,7 +85,7 @@ def new(server: Canned, **more: Any) -> dict[str, Any]:
 
 
 def asked(server: Canned) -> list[tuple[str, Any]]:
-    return [(heard.line.split()[1], heard.json) for heard in server.heard]
+    return [(heard.line.split()[1], heard.json) for heard in server.received]
 
 
 async def test_texts_become_jobs_in_their_order() -> None:
@@ -235,11 +235,11 @@ async def test_collecting_ends_in_time_or_where_waiting_cannot_help() -> None:
     async with canned(jobs({"job_id": "a", "status": "queued"}), close=True) as server:
         came = await drive("collect", new(server), ids=["a"], seconds=0.0)
         assert ([job["status"] for job in came["jobs"]], came["failure"]) == (["queued"], None)
-        assert len(server.heard) == 1
+        assert len(server.received) == 1
     async with canned(refused("unauthorized", 401), close=True) as server:
         came = await drive("collect", new(server), ids=["a"], seconds=20.0, pause=0.01)
         assert (came["jobs"], came["failure"]) == ([], "unauthorized")
-        assert len(server.heard) == 1
+        assert len(server.received) == 1
 
 
 async def test_a_night_of_cron(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ async def test_phps_flags_are_all_it_takes(demo: Demo) -> None:
     assert (ended.code, ended.stderr) == (0, b"")
     [reply] = ended.replies
     assert reply["success"]
-    assert json.loads(demo.heard[0].body)["max_tokens"] == 500
+    assert json.loads(demo.received[0].body)["max_tokens"] == 500
 
 
 async def test_no_flags_and_no_environment_are_enough_with_a_file(demo: Demo, tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ ANALYZE = "Analyze the text for its teacher."
 CHAT = "You are a helpful educational assistant inside Moodle."
 
 
-def _said(text: str, limit: int | None = None) -> codec.Said:
-    return codec.Said(id="chatcmpl-1", created=1, model="m", prompt_tokens=3, answer=answers.answer(CHAT, text, limit))
+def _reply(text: str, limit: int | None = None) -> codec.Reply:
+    return codec.Reply(id="chatcmpl-1", created=1, model="m", prompt_tokens=3, answer=answers.answer(CHAT, text, limit))
 
 
 def test_a_summary_is_made_of_the_texts_own_sentences() -> None:
@@ -31,7 +31,7 @@ def test_a_summary_is_made_of_the_texts_own_sentences() -> None:
     assert said.finish_reason == "stop"
     assert said.text.startswith("Photosynthesis is how plants make sugar from light.")
     assert len(said.text) < len(TEXT)
-    assert all(sentence in TEXT for sentence in answers.sentences(said.text))
+    assert all(sentence in TEXT for sentence in answers.split_sentences(said.text))
 
 
 def test_a_long_texts_summary_reaches_its_end() -> None:
@@ -132,7 +132,7 @@ def test_stream_pieces_join_to_the_text(text: str) -> None:
 
 def test_a_completion_has_openais_shape() -> None:
     """Every field that Moodle's core reads is there, with counts that add up."""
-    body = codec.completion(_said("hi"))
+    body = codec.completion(_reply("hi"))
     assert body["object"] == "chat.completion"
     assert body["model"] == "m"
     assert body["system_fingerprint"]
@@ -145,7 +145,7 @@ def test_a_completion_has_openais_shape() -> None:
 @pytest.mark.parametrize("usage", [True, False])
 def test_a_stream_is_role_deltas_finish_usage_and_done(usage: bool) -> None:
     """Events come in OpenAI's order; the usage event only for those who asked for it."""
-    said = _said("Why is the sky blue?")
+    said = _reply("Why is the sky blue?")
     *events, done = list(codec.events(said, usage=usage))
     assert done == b"data: [DONE]\n\n"
     chunks = [json.loads(event.removeprefix(b"data: ")) for event in events]

@@ -142,7 +142,7 @@ def test_requests_a_minute_flow_back_evenly() -> None:
     assert [rates.take(Options(rpm=3), 1) for _ in range(3)] == [None] * 3
     denial = rates.take(Options(rpm=3), 1)
     assert denial is not None
-    assert (denial.which, denial.limit, denial.used, denial.asked, denial.wait) == ("requests", 3, 3, 1, 20)
+    assert (denial.which, denial.limit, denial.used, denial.requested, denial.wait) == ("requests", 3, 3, 1, 20)
     clock.now += 19.9
     assert rates.take(Options(rpm=3), 1) is not None
     clock.now += 0.1
@@ -207,7 +207,7 @@ async def test_slots_refuse_beyond_the_limit_and_come_back() -> None:
     """As many as the limit, not one more, until one is given back."""
     slots = Slots(lambda: 2)
     assert [slots.take() for _ in range(3)] == [True, True, False]
-    slots.give()
+    slots.release()
     assert slots.take()
     assert (slots.in_use, slots.peak) == (2, 2)
 
@@ -220,7 +220,7 @@ async def test_who_waits_for_a_slot_goes_in_order() -> None:
     async def caller(number: int) -> None:
         await slots.wait()
         order.append(number)
-        slots.give()
+        slots.release()
 
     async with asyncio.TaskGroup() as group:
         for number in range(4):
@@ -228,7 +228,7 @@ async def test_who_waits_for_a_slot_goes_in_order() -> None:
         await asyncio.sleep(0)
         assert slots.waiting == 4
         assert not slots.take()
-        slots.give()
+        slots.release()
     assert order == [0, 1, 2, 3]
     assert (slots.in_use, slots.waiting) == (0, 0)
 
@@ -242,10 +242,10 @@ async def test_who_leaves_the_line_takes_no_slot_along(granted: bool) -> None:
     stayer = asyncio.create_task(slots.wait())
     await asyncio.sleep(0)
     if granted:
-        slots.give()
+        slots.release()
     leaver.cancel()
     if not granted:
-        slots.give()
+        slots.release()
     await stayer
     assert leaver.cancelled()
     assert (slots.in_use, slots.waiting) == (1, 0)

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from sidecar.demo.admission import Admission
-from sidecar.demo.call import RefusedError, understood
+from sidecar.demo.call import RefusedError, parse_call
 from sidecar.demo.capacity_turns import Turn, Turns, parsed
 from sidecar.demo.limits import Rates
 from sidecar.demo.options import Options
@@ -35,7 +35,7 @@ class Gate:
         """`in`, `waits`, or the outcome of the refusal."""
         body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}]}).encode()
         try:
-            call = understood(body, "/", header, self.options)
+            call = parse_call(body, "/", header, self.options)
             return "in" if self.admission.enter(call) else "waits"
         except RefusedError as exc:
             return exc.refusal.outcome
@@ -44,7 +44,7 @@ class Gate:
         """The wait that the next refusal names."""
         body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}]}).encode()
         with pytest.raises(RefusedError) as caught:
-            self.admission.enter(understood(body, "/", None, self.options))
+            self.admission.enter(parse_call(body, "/", None, self.options))
         return caught.value.refusal.wait
 
 
@@ -94,7 +94,7 @@ def test_a_call_without_a_slot_takes_from_the_bucket_only_if_refused_ones_count(
     """Slots and a bucket hold at once, and each says its own name."""
     gate = Gate(Options(rpm=3, slots=1, count_refused=counts))
     assert [gate.enter() for _ in range(3)] == ["in", "slots", "slots"]
-    gate.admission.slots.give()
+    gate.admission.slots.release()
     assert gate.enter() == then
 
 
@@ -102,7 +102,7 @@ def test_a_day_counts_refused_calls_and_ends() -> None:
     """After so many calls, answered or refused, everything is refused until 24 hours after the first."""
     gate = Gate(Options(day=3, slots=1))
     assert [gate.enter() for _ in range(4)] == ["in", "slots", "slots", "day"]
-    gate.admission.slots.give()
+    gate.admission.slots.release()
     gate.clock.now += 86_399
     assert gate.wait() == 1
     gate.clock.now += 1
@@ -151,8 +151,8 @@ def test_slots_come_and_go_next_to_a_bucket() -> None:
     """A turn of 0 slots refuses everything; when it is over, the bucket still holds what it held."""
     gate = Gate(Options(slots_by_turns="2:3,0:3", rpm=3))
     assert [gate.enter() for _ in range(3)] == ["in", "in", "slots"]
-    gate.admission.slots.give()
-    gate.admission.slots.give()
+    gate.admission.slots.release()
+    gate.admission.slots.release()
     gate.clock.now += 3
     assert gate.enter() == "slots"
     gate.admission.reset(gate.options)
@@ -167,7 +167,7 @@ def test_only_a_behave_that_names_the_turns_restarts_them() -> None:
     gate.admission.change(gate.options, restart=False)
     assert gate.enter() == "slots"
     gate.admission.change(gate.options, restart=True)
-    gate.admission.slots.give()
+    gate.admission.slots.release()
     assert gate.enter() == "in"
 
 
@@ -182,7 +182,7 @@ async def test_the_next_turn_lets_the_line_in() -> None:
     options = Options(slots_by_turns="0:0.01,2", voice="queue")
     admission = Admission(options, asyncio.get_running_loop().time)
     body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}]}).encode()
-    call = understood(body, "/", None, options)
+    call = parse_call(body, "/", None, options)
     assert not admission.enter(call)
     async with asyncio.timeout(5):
         await asyncio.gather(admission.wait(call), admission.wait(call))

@@ -6,17 +6,17 @@ from typing import Any, get_args
 import pytest
 
 from sidecar.demo import delivery, ordered_failures, voices
-from sidecar.demo.call import Call, understood
+from sidecar.demo.call import Call, parse_call
 from sidecar.demo.errors import Refusal, retry_after
 from sidecar.demo.limits import Denial
 from sidecar.demo.options import Options, Voice, changed
 
 NOW = 1_700_000_000.0
 REQUESTS = Denial(which="requests", limit=60, used=60, wait=2.4, back=60.0)
-TOKENS = Denial(which="tokens", limit=600, used=590, asked=40, wait=3.0, back=59.0)
+TOKENS = Denial(which="tokens", limit=600, used=590, requested=40, wait=3.0, back=59.0)
 SLOTS = Denial(which="slots", limit=2, used=2)
 DAY = Denial(which="day", limit=50, used=50, wait=100.0, back=100.0)
-TOO_LARGE = Denial(which="tokens", limit=100, used=0, asked=101)
+TOO_LARGE = Denial(which="tokens", limit=100, used=0, requested=101)
 ALL = (REQUESTS, TOKENS, SLOTS, DAY, TOO_LARGE)
 
 
@@ -33,7 +33,7 @@ def call(status: int, *, text: str = "Why?", server_wide: bool = False, **fields
     body = {"model": "m", "messages": [{"role": "user", "content": text}], **fields}
     options = Options(status=status) if server_wide else Options()
     header = None if server_wide else f"status={status}"
-    return understood(json.dumps(body).encode(), "/v1/chat/completions", header, options)
+    return parse_call(json.dumps(body).encode(), "/v1/chat/completions", header, options)
 
 
 def error_of(status: int, **ways: Any) -> Any:

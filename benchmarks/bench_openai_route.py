@@ -1,8 +1,8 @@
-"""The OpenAI-compatible door: what a request costs beside /ai, and how much later than by a bare relay a stream begins.
+"""The OpenAI-compatible route: a request's cost against /ai, and the delay of a stream against a bare relay.
 
-    python benchmarks/bench_openai_door.py [cost delay burst] [--rounds 10] [--requests 400] [--streams 400]
+    python benchmarks/bench_openai_route.py [cost delay burst] [--rounds 10] [--requests 400] [--streams 400]
 
-All ways are taken in turns, in one run, against one demo upstream.
+All candidates run in turns, in one run, against one demo upstream.
 """
 
 import argparse
@@ -13,13 +13,13 @@ import time
 from bench_burst import relay
 from rig import chats, completions, demo_upstream, line, run_burst, sidecar, spread, tally
 
-DOOR = "/v1/chat/completions"
+ROUTE = "/v1/chat/completions"
 MOST_COST, MOST_DELAY = 1.2, 3.0
 
 
 def cost(upstream: str, *, size: int, rounds: int, requests: int) -> None:
     print(f"\nCPU of the sidecar a request, its provider call included; texts of {size} characters")
-    ways = {"/ai": chats(requests, size=size), DOOR: completions(requests, size=size)}
+    ways = {"/ai": chats(requests, size=size), ROUTE: completions(requests, size=size)}
     spent: dict[str, list[float]] = {path: [] for path in ways}
     with sidecar(upstream) as (url, command):
         for number in range(rounds + 1):
@@ -30,18 +30,18 @@ def cost(upstream: str, *, size: int, rounds: int, requests: int) -> None:
                     raise SystemExit(f"{path}: {tally(answers)}")
                 if number:  # the first round loads the SDK and warms everything
                     spent[path].append((command.cpu() - before) / requests * 1e6)
-    ai, door = (statistics.mean(spent[path]) for path in ways)
+    ai, completion = (statistics.mean(spent[path]) for path in ways)
     line("/ai", f"{ai:.0f} us")
-    line(DOOR, f"{door:.0f} us = {door / ai:.2f} x /ai", door <= MOST_COST * ai)
+    line(ROUTE, f"{completion:.0f} us = {completion / ai:.2f} x /ai", completion <= MOST_COST * ai)
 
 
 async def first_event(url: str, body: bytes) -> float:
-    """Seconds from the request to the first event, on a connection of its own."""
+    """Return the seconds from the request to the first event, on a new connection."""
     host, _, port = url.removeprefix("http://").partition(":")
     started = time.perf_counter()
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
-        head = f"POST {DOOR} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        head = f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
         writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         await reader.readuntil(b"data: ")
         seconds = time.perf_counter() - started
@@ -85,9 +85,9 @@ def burst(upstream: str) -> None:
     question = completions(1)[0]
     bodies = [question.replace(b'"user": "0"', b'"user": "hash-%d"' % number) for number in range(300)]
     with sidecar(upstream) as (url, command):
-        run_burst(url, completions(50), path=DOOR)
+        run_burst(url, completions(50), path=ROUTE)
         before = command.cpu()
-        answers = run_burst(url, bodies, path=f"{DOOR}?action=summarize")
+        answers = run_burst(url, bodies, path=f"{ROUTE}?action=summarize")
         line("answered", str(tally(answers)), tally(answers) == {"ok": 300})
         line("different answers", str(len({answer.body for answer in answers})), len({a.body for a in answers}) == 1)
         line("CPU a request", f"{(command.cpu() - before) / 300 * 1e6:.0f} us")
@@ -99,14 +99,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--requests", type=int, default=400)
     parser.add_argument("--streams", type=int, default=1500)
-    asked = parser.parse_args()
-    scenes = asked.scenes or ["cost", "delay", "burst"]
+    options = parser.parse_args()
+    scenes = options.scenes or ["cost", "delay", "burst"]
     with demo_upstream() as upstream:
         if "cost" in scenes:
             for size in (200, 20_000):
-                cost(upstream, size=size, rounds=asked.rounds, requests=asked.requests)
+                cost(upstream, size=size, rounds=options.rounds, requests=options.requests)
         if "delay" in scenes:
-            delay(upstream, streams=asked.streams)
+            delay(upstream, streams=options.streams)
         if "burst" in scenes:
             burst(upstream)
 
