@@ -98,7 +98,9 @@ class Connection:
 
 
 async def open_tunnel(sock: socket.socket, where: str, headers: Headers) -> int:
-    """Ask a proxy to pass bytes on to `where` (RFC 9110, 9.3.6); the answer's status. Raises as `Connection.request` does.
+    """Have a proxy pass bytes on to `where` (RFC 9110, 9.3.6); return the answer's status.
+
+    Raises as `Connection.request` does.
 
     On a bare socket, since TLS is to begin on it. Nothing follows the answer until the client speaks.
     """
