@@ -11,7 +11,7 @@ from sidecar.batch.ordered_output import ANSWERED, WRONG, Stream
 from sidecar.batch.runner import Halted, Runner
 from sidecar.config.settings import Settings
 from sidecar.core.progress import ProgressPort
-from sidecar.engine.background import Background
+from sidecar.engine.service import Service
 from sidecar.runtime.line_source import Source
 from sidecar.runtime.pipes import write_all
 
@@ -33,30 +33,28 @@ class Batch(NamedTuple):
 
 
 async def serve_batch(
-    works: Background, settings: Settings, batch: Batch, telling: ProgressPort, stop: asyncio.Event
+    service: Service, settings: Settings, batch: Batch, telling: ProgressPort, stop: asyncio.Event
 ) -> int:
     """Do it, go on with it, or say why not; the exit code. Raises `OSError` where requests cannot be read."""
     try:
         if batch.wire >= 0:
-            return await _streamed(works, settings, batch, telling, stop)
-        return await _filed(works, settings, batch, telling, stop)
+            return await _streamed(service, settings, batch, telling, stop)
+        return await _filed(service, settings, batch, telling, stop)
     except JournalError as exc:
         telling.say(str(exc))
         return FAILED
 
 
-async def _filed(
-    works: Background, settings: Settings, batch: Batch, telling: ProgressPort, stop: asyncio.Event
-) -> int:
+async def _filed(service: Service, settings: Settings, batch: Batch, telling: ProgressPort, stop: asyncio.Event) -> int:
     target = batch.target
     part = target.with_name(target.name + output.PART)
     journal = Journal.at(part, target)
     try:
         found = journal.load(failures=not batch.retry_failed)
-        running = Runner(works, journal, batch.source, telling, settings=settings, patience=batch.patience)
+        running = Runner(service, journal, batch.source, telling, settings=settings, patience=batch.patience)
         try:
             await running.run(stop)
-            counts = await output.write(target, journal, batch.source, works.engine.keys, stop)
+            counts = await output.write(target, journal, batch.source, service.kernel.keys, stop)
         except (Halted, JournalError) as exc:
             telling.say(
                 f"{exc} {running.answered} more answers are kept in {part}; the same command goes on from there."
@@ -70,7 +68,7 @@ async def _filed(
 
 
 async def _streamed(
-    works: Background, settings: Settings, batch: Batch, telling: ProgressPort, stop: asyncio.Event
+    service: Service, settings: Settings, batch: Batch, telling: ProgressPort, stop: asyncio.Event
 ) -> int:
     async def put(data: bytes) -> None:
         await write_all(batch.wire, data)
@@ -79,7 +77,7 @@ async def _streamed(
     stream = Stream(journal, put)
     try:
         running = Runner(
-            works, journal, batch.source, telling, settings=settings, patience=batch.patience, stream=stream
+            service, journal, batch.source, telling, settings=settings, patience=batch.patience, stream=stream
         )
         try:
             await running.run(stop)

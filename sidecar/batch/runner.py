@@ -29,9 +29,9 @@ from sidecar.core.errors import (
 )
 from sidecar.core.progress import ProgressPort
 from sidecar.engine.admission import Place
-from sidecar.engine.background import Background
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.calls import Trace
+from sidecar.engine.service import Service
 from sidecar.runtime.line_source import Line, Source
 
 MOST_TRIES: Final = 3
@@ -88,7 +88,7 @@ class Runner:
 
     def __init__(
         self,
-        works: Background,
+        service: Service,
         journal: Journal,
         source: Source,
         telling: ProgressPort,
@@ -99,7 +99,7 @@ class Runner:
     ) -> None:
         self.answered = 0
         """Requests that got an answer in this run."""
-        self._works = works
+        self._service = service
         self._journal = journal
         self._lines = source.lines()
         self._telling = telling
@@ -173,13 +173,13 @@ class Runner:
                     await self._in_order(line, exc)
                     self._telling.step()
                     continue
-                name = id_of(self._works.engine.keys, request)
+                name = id_of(self._service.kernel.keys, request)
                 await self._in_order(line, name)
                 if name in self._journal or name in self._busy:
                     self._telling.step()
                     continue
                 self._busy.add(name)
-                return _Taken(name, request, await self._works.engine.admission.wait(len(line.text)))
+                return _Taken(name, request, await self._service.admission.wait(len(line.text)))
             self._complete = not self._left_over
             return None
 
@@ -194,7 +194,9 @@ class Runner:
             trace = Trace()
             deadline = time.monotonic() + self._settings.job_timeout
             try:
-                text = await self._works.text(taken.request, self._parts, trace, deadline=deadline, background=False)
+                text = await self._service.background.text(
+                    taken.request, self._parts, trace, deadline=deadline, background=False
+                )
             except ShuttingDown:
                 return None
             except SidecarError as exc:
@@ -211,7 +213,7 @@ class Runner:
                 tries += 1
             if (pause := self._again(error, trace, tries)) is None:
                 return Record(id=name, success=False, error=str(error), code=error.code)
-            await self._works.engine.calls.sleep(pause)
+            await self._service.kernel.calls.sleep(pause)
 
     def _again(self, error: SidecarError, trace: Trace, tries: int) -> float | None:
         """Seconds after which the line is to be asked again; None where its failure is its reply."""
@@ -232,7 +234,7 @@ class Runner:
     @property
     def _refusal(self) -> UpstreamFailure | None:
         """Why the provider is held for down, where it is."""
-        return self._works.engine.calls.limit.breaker.refusal(idle=False)
+        return self._service.kernel.calls.limit.breaker.refusal(idle=False)
 
     async def _watch(self) -> None:
         """Say that the provider is down, and that it is back; raise `Halted` where waiting for it is in vain."""
@@ -242,7 +244,7 @@ class Runner:
             refusal = self._refusal
             if isinstance(refusal, UpstreamAuth | RateLimited):
                 raise Halted(str(refusal))
-            if refusal is None and self._works.engine.calls.limit.refusing_for >= _NO_ROOM_SECONDS:
+            if refusal is None and self._service.kernel.calls.limit.refusing_for >= _NO_ROOM_SECONDS:
                 refusal = UpstreamError(_NO_ROOM)
             if refusal is None and since is not None:
                 self._telling.say("The AI provider is back.")
@@ -264,7 +266,7 @@ class Runner:
         self._stopping = True
         # Who waits for a provider that is down would only wait on.
         grace = 0.0 if self._refusal is not None else self._settings.shutdown_grace
-        self._works.engine.drain(grace)
+        self._service.drain.begin(grace)
         await asyncio.sleep(grace + _LAST_SECONDS)
         raise Halted(TOLD)
 

@@ -47,8 +47,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """The share of the time left that this call may take, from 0 to 1."""
 
 
-class Partner(Protocol):
-    """Who completes an action's prompts. What it raises is a `SidecarError`."""
+class CompleterPort(Protocol):
+    """Port: completes an action's prompts. Every failure it raises is a `SidecarError`."""
 
     async def complete(self, prompt: Prompt) -> str:
         """The answer's text, never blank."""

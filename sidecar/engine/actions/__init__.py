@@ -1,13 +1,13 @@
-"""The three things a caller can ask for, by name: plain coroutines from a request to the text of its answer.
+"""The three actions, by name: plain coroutines from a request to the text of its answer.
 
-They know a request, a partner that completes prompts, and limits. No HTTP, no Redis, no stream, no logging of text.
+An action knows its request, a completer and limits. No HTTP, no Redis, no stream, no logging of text.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from sidecar.core.contract import Request
-from sidecar.core.ports import Partner
+from sidecar.core.ports import CompleterPort
 from sidecar.engine.actions.analyze import analyze
 from sidecar.engine.actions.chat import chat
 from sidecar.engine.actions.limits import Limits
@@ -15,7 +15,7 @@ from sidecar.engine.actions.summarize import summarize
 
 __all__ = ["ACTIONS", "Action", "Limits"]
 
-Action = Callable[[Request, Partner, Limits], Awaitable[str]]
+Action = Callable[[Request, CompleterPort, Limits], Awaitable[str]]
 """Raises the `SidecarError` of the call that failed it; cancellation passes through."""
 
 ACTIONS: Final[Mapping[str, Action]] = {"chat": chat, "summarize": summarize, "analyze": analyze}

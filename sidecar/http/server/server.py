@@ -9,8 +9,7 @@ from typing import Final
 
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError
-from sidecar.engine.completions import SILENT_SECONDS, Completions
-from sidecar.engine.engine import Engine
+from sidecar.engine.service import Service
 from sidecar.http.app import application
 from sidecar.http.auth import Guard
 from sidecar.http.router import Routes
@@ -36,14 +35,14 @@ class Listening:
 
     def __init__(
         self,
-        engine: Engine,
+        service: Service,
         acceptor: Acceptor,
         connections: Connections,
         address: tuple[str, int],
         *,
         ours: bool,
     ) -> None:
-        self._engine = engine
+        self._service = service
         self._ours = ours
         self._acceptor = acceptor
         self._connections = connections
@@ -58,11 +57,11 @@ class Listening:
 
     async def drain(self, grace: float) -> None:
         """Refuse new work but go on answering; return when what was accepted has ended, `grace` seconds at most."""
-        self._engine.drain(grace)
+        self._service.drain.begin(grace)
         # A little over the grace: what ends then still says so to its caller.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace + FLUSH_SECONDS):
-                await self._engine.emptied()
+                await self._service.drain.emptied()
 
     async def hand_over(self, grace: float) -> None:
         """Leave newcomers to whoever else holds the socket; return when everyone who was accepted has his answer.
@@ -106,7 +105,7 @@ def _bound(sock: socket.socket) -> tuple[str, int]:
 
 
 def routes_of(
-    completions: Completions,
+    service: Service,
     settings: Settings,
     guard: Guard | None,
     *,
@@ -114,22 +113,22 @@ def routes_of(
     jobs_status: Callable[[], object] | None = None,
 ) -> Routes:
     """Every address there is; `guard` is /ai's, `jobs` is where jobs are kept and `jobs_status` what /status tells."""
-    engine, token = completions.engine, settings.sidecar_token
+    token = settings.sidecar_token
     guarded = Guard(token) if token else None
     return Routes(
         {
-            "/ai": ai_route(engine, settings, guard),
-            "/health": health_route(engine),
-            "/status": status_route(engine, token, jobs=jobs_status),
-            **jobs_routes(engine, settings, guarded, jobs),
-            **openai_routes(completions, settings, guarded),
+            "/ai": ai_route(service, settings, guard),
+            "/health": health_route(service),
+            "/status": status_route(service, token, jobs=jobs_status),
+            **jobs_routes(service, settings, guarded, jobs),
+            **openai_routes(service, settings, guarded),
         }
     )
 
 
 @contextlib.asynccontextmanager
 async def serve(
-    engine: Engine,
+    service: Service,
     settings: Settings,
     *,
     sock: socket.socket | None = None,
@@ -138,17 +137,15 @@ async def serve(
     header_seconds: float = HEADER_SECONDS,
     idle_seconds: float = IDLE_SECONDS,
     linger_seconds: float = LINGER_SECONDS,
-    silent_seconds: float = SILENT_SECONDS,
     descriptors: int | None = None,
 ) -> AsyncIterator[Listening]:
-    """Serve `engine` over HTTP on HOST and PORT, or on `sock`, which listens already and is closed at the end.
+    """Serve `service` over HTTP on HOST and PORT, or on `sock`, which listens already and is closed at the end.
 
     `jobs` is where jobs are kept, None where there are none, and `jobs_status` what /status tells of them.
     `header_seconds` is the time to send complete headers, `idle_seconds` how long a kept connection may be idle,
-    `linger_seconds` how long what a refused caller still sends is thrown away, `silent_seconds` how long a stream may
-    stand still, `descriptors` how many open files the process may have (as many as it can get). Leaving the block
-    closes within two seconds; `Listening.drain` and `Listening.hand_over` first let what was accepted end. Raises
-    `ConfigError` where it cannot listen.
+    `linger_seconds` how long what a refused caller still sends is thrown away, `descriptors` how many open files the
+    process may have (as many as it can get). Leaving the block closes within two seconds; `Listening.drain` and
+    `Listening.hand_over` first let what was accepted end. Raises `ConfigError` where it cannot listen.
     """
     limit = raise_descriptor_limit()
     ours = sock is None
@@ -157,10 +154,9 @@ async def serve(
         most = room(descriptors or limit, settings.concurrency)
         guard = _guard(settings, local=local_only(sock))
 
-        completions = Completions(engine, silent_seconds=silent_seconds)
-        doors = routes_of(completions, settings, guard, jobs=jobs, jobs_status=jobs_status)
+        doors = routes_of(service, settings, guard, jobs=jobs, jobs_status=jobs_status)
         connections = Connections(
-            application(doors, engine),
+            application(doors, service),
             refusal=lambda path: doors.find(path).refuse,
             handler_cancellation=True,
             access_log=None,
@@ -178,7 +174,7 @@ async def serve(
     except BaseException:
         sock.close()
         raise
-    listening = Listening(engine, acceptor, connections, address, ours=ours)
+    listening = Listening(service, acceptor, connections, address, ours=ours)
     try:
         yield listening
     finally:
