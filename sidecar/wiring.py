@@ -16,13 +16,18 @@ from sidecar.core.jobs import Lane
 from sidecar.core.ports import Upstream
 from sidecar.engine.actions import Limits
 from sidecar.engine.admission import Admission
+from sidecar.engine.answer_cache import AnswerCache
 from sidecar.engine.background import Background
+from sidecar.engine.completions import Completions
+from sidecar.engine.drain import Drain
 from sidecar.engine.engine import Engine
-from sidecar.engine.kernel import Kernel
+from sidecar.engine.kernel import Kernel, no_pseudonym
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.calls import Calls
 from sidecar.engine.offload import OffloadPort
-from sidecar.engine.single_flight import AnswerCache, SingleFlight
+from sidecar.engine.request_log import RequestLog
+from sidecar.engine.service import Service
+from sidecar.engine.single_flight import SingleFlight
 from sidecar.engine.splitter import Splitter
 from sidecar.runtime.signals import stop_requested
 
@@ -33,27 +38,43 @@ if TYPE_CHECKING:
     from sidecar.jobs.worker.handler import JobHandler
 
 
-def engine_of(
+def service_of(
     settings: Settings,
     upstream: Upstream,
     offload: OffloadPort | None = None,
     *,
     clock: Callable[[], float] = time.monotonic,
-) -> Engine:
-    """Build the engine that `settings` describe, over `upstream`; `offload` runs requests in another process."""
-    kernel = Kernel(
+) -> Service:
+    """Build engine, completions and background runner side by side over `upstream`, as `settings` describe them."""
+    kernel = _kernel(settings, upstream, clock)
+    admission = Admission(places=settings.queue_size, size=settings.queue_bytes)
+    drain, log = Drain(admission, clock=clock), RequestLog(kernel.calls, admission)
+    splitter, limits = Splitter(), _limits(settings)
+    return Service(
+        kernel=kernel,
+        admission=admission,
+        drain=drain,
+        log=log,
+        engine=Engine(
+            kernel,
+            drain=drain,
+            log=log,
+            splitter=splitter,
+            limits=limits,
+            html_safe=settings.html_safe,
+            offload=offload,
+        ),
+        completions=Completions(kernel, drain=drain, log=log),
+        background=Background(kernel, drain=drain, splitter=splitter, limits=limits, longest=settings.call_timeout),
+    )
+
+
+def _kernel(settings: Settings, upstream: Upstream, clock: Callable[[], float]) -> Kernel:
+    return Kernel(
         calls=Calls(upstream, concurrency=settings.concurrency, clock=clock),
         flights=SingleFlight(AnswerCache(ttl=settings.cache_ttl, size=settings.cache_bytes)),
         keys=keys_of(settings),
-        hashed=_pseudonym(settings.user_secret) if settings.send_user else None,
-    )
-    return Engine(
-        kernel,
-        Splitter(),
-        admission=Admission(places=settings.queue_size, size=settings.queue_bytes),
-        limits=_limits(settings),
-        html_safe=settings.html_safe,
-        elsewhere=offload,
+        pseudonym=_pseudonym(settings.user_secret) if settings.send_user else no_pseudonym,
     )
 
 
@@ -73,7 +94,7 @@ def keys_of(settings: Settings) -> Keys:
 def _pseudonym(secret: str) -> Callable[[str], str]:
     """Return a function from user_id to its HMAC-SHA256 under the site's secret: stable, and anonymous."""
     key = secret.encode()
-    return lambda user: hmac.new(key, user.encode("utf-8", "replace"), "sha256").hexdigest()
+    return lambda user: hmac.new(key, user.encode("utf-8", "replace"), "sha256").hexdigest() if user else ""
 
 
 async def run_http(settings: Settings, *, demo: bool = False) -> int:
@@ -89,15 +110,15 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
         upstream = SdkUpstream(settings)
         stack.push_async_callback(upstream.aclose)
         jobs = await stack.enter_async_context(server_jobs(settings)) if settings.redis_url else NO_JOBS
-        engine = engine_of(settings, upstream, jobs.offload)
+        service = service_of(settings, upstream, jobs.offload)
         with stop_requested() as stop:
             sock = inherited(take_passed_sockets())
-            serving = serve(engine, settings, sock=sock, jobs=jobs.store, jobs_status=jobs.status)
+            serving = serve(service, settings, sock=sock, jobs=jobs.store, jobs_status=jobs.status)
             async with _embedded_jobs(settings) as finish, serving as listening:
                 events.info("provider", host=settings.provider_host, model=settings.openai_model)
                 url = listening.url
                 events.info("listening", ai=f"{url}/ai", openai=f"{url}/v1", health=f"{url}/health")
-                engine.calls.open_after(upstream.warm())
+                service.kernel.calls.open_after(upstream.warm())
                 await stop.wait()
                 finish()
                 stopping = listening.drain if sock is None else listening.hand_over
@@ -145,13 +166,13 @@ async def worker_running(settings: Settings, *, demo: bool = False) -> AsyncIter
         work = await stack.enter_async_context(working(store, handlers))
         warm = upstream.warm()
         for handler, _ in handlers.values():
-            handler.works.engine.calls.open_after(warm)
+            handler.service.kernel.calls.open_after(warm)
         events.info("provider", host=settings.provider_host, model=settings.openai_model)
         events.info("working", lanes={lane: at_once for lane, (_, at_once) in handlers.items()})
 
         async def drain() -> None:
             for handler, _ in handlers.values():
-                handler.works.engine.drain(settings.shutdown_grace)
+                handler.service.drain.begin(settings.shutdown_grace)
             await work.drain(settings.shutdown_grace)
 
         yield drain
@@ -168,12 +189,11 @@ async def run_batch(settings: Settings, batch: "Batch", progress: "ProgressPort"
         upstream = SdkUpstream(settings)
         stack.push_async_callback(upstream.aclose)
         # No cache: the journal holds the finished answers.
-        engine = engine_of(msgspec.structs.replace(settings, cache_bytes=0), upstream)
+        service = service_of(msgspec.structs.replace(settings, cache_bytes=0), upstream)
         with stop_requested() as stop:
             events.info("provider", host=settings.provider_host, model=settings.openai_model)
-            engine.calls.open_after(upstream.warm())
-            background = Background(engine, longest=settings.call_timeout)
-            return await serve_batch(background, settings, batch, progress, stop)
+            service.kernel.calls.open_after(upstream.warm())
+            return await serve_batch(service, settings, batch, progress, stop)
 
 
 class ServerJobs(NamedTuple):
@@ -221,8 +241,8 @@ def job_handlers(settings: Settings, upstream: Upstream, store: "JobStore") -> "
     for lane, size in sizes.items():
         # No cache: Redis holds finished answers, for every worker.
         own = msgspec.structs.replace(settings, concurrency=size, cache_bytes=0)
-        runner = Background(engine_of(own, upstream), longest=settings.call_timeout)
-        handlers[lane] = (JobHandler(runs, runner, timeout=settings.job_timeout, background=lane == "night"), size)
+        service = service_of(own, upstream)
+        handlers[lane] = (JobHandler(runs, service, timeout=settings.job_timeout, background=lane == "night"), size)
     return handlers
 
 
@@ -236,9 +256,9 @@ async def run_stdio(settings: Settings, *, source: int, sink: int, waited: float
             settings = await stack.enter_async_context(_demo(settings))
         upstream = LightUpstream(settings)
         stack.push_async_callback(upstream.aclose)
-        engine = engine_of(settings, upstream)
+        service = service_of(settings, upstream)
         with stop_requested() as stop:
-            return await serve_stdio(engine, settings, source=source, sink=sink, stop=stop, waited=waited)
+            return await serve_stdio(service, settings, source=source, sink=sink, stop=stop, waited=waited)
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from sidecar.batch.ordered_output import ANSWERED, WRONG, Stream
 from sidecar.batch.runner import Halted, Runner
 from sidecar.config.settings import Settings
 from sidecar.core.progress import ProgressPort
-from sidecar.engine.background import Background
+from sidecar.engine.service import Service
 from sidecar.runtime.line_source import Source
 from sidecar.runtime.pipes import write_all
 
@@ -33,7 +33,7 @@ class Batch(NamedTuple):
 
 
 async def serve_batch(
-    background: Background, settings: Settings, batch: Batch, progress: ProgressPort, stop: asyncio.Event
+    service: Service, settings: Settings, batch: Batch, progress: ProgressPort, stop: asyncio.Event
 ) -> int:
     """Start or resume the batch, or report why it cannot run; return the exit code.
 
@@ -41,25 +41,25 @@ async def serve_batch(
     """
     try:
         if batch.wire >= 0:
-            return await _to_stream(background, settings, batch, progress, stop)
-        return await _to_file(background, settings, batch, progress, stop)
+            return await _to_stream(service, settings, batch, progress, stop)
+        return await _to_file(service, settings, batch, progress, stop)
     except JournalError as exc:
         progress.say(str(exc))
         return FAILED
 
 
 async def _to_file(
-    background: Background, settings: Settings, batch: Batch, progress: ProgressPort, stop: asyncio.Event
+    service: Service, settings: Settings, batch: Batch, progress: ProgressPort, stop: asyncio.Event
 ) -> int:
     target = batch.target
     part = target.with_name(target.name + output.PART)
     journal = Journal.open(part, target)
     try:
         found = journal.load(failures=not batch.retry_failed)
-        runner = Runner(background, journal, batch.source, progress, settings=settings, patience=batch.patience)
+        runner = Runner(service, journal, batch.source, progress, settings=settings, patience=batch.patience)
         try:
             await runner.run(stop)
-            counts = await output.write(target, journal, batch.source, background.engine.keys, stop)
+            counts = await output.write(target, journal, batch.source, service.kernel.keys, stop)
         except (Halted, JournalError) as exc:
             progress.say(
                 f"{exc} {runner.answered} more answers are kept in {part}; the same command goes on from there."
@@ -73,7 +73,7 @@ async def _to_file(
 
 
 async def _to_stream(
-    background: Background, settings: Settings, batch: Batch, progress: ProgressPort, stop: asyncio.Event
+    service: Service, settings: Settings, batch: Batch, progress: ProgressPort, stop: asyncio.Event
 ) -> int:
     async def put(data: bytes) -> None:
         await write_all(batch.wire, data)
@@ -82,7 +82,7 @@ async def _to_stream(
     stream = Stream(journal, put)
     try:
         runner = Runner(
-            background, journal, batch.source, progress, settings=settings, patience=batch.patience, stream=stream
+            service, journal, batch.source, progress, settings=settings, patience=batch.patience, stream=stream
         )
         try:
             await runner.run(stop)

@@ -29,9 +29,9 @@ from sidecar.core.errors import (
 )
 from sidecar.core.progress import ProgressPort
 from sidecar.engine.admission import Place
-from sidecar.engine.background import Background
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.calls import Trace
+from sidecar.engine.service import Service
 from sidecar.runtime.line_source import Line, Source
 
 MOST_TRIES: Final = 3
@@ -88,7 +88,7 @@ class Runner:
 
     def __init__(
         self,
-        background: Background,
+        service: Service,
         journal: Journal,
         source: Source,
         progress: ProgressPort,
@@ -99,7 +99,7 @@ class Runner:
     ) -> None:
         self.answered = 0
         """Requests answered in this run."""
-        self._background = background
+        self._service = service
         self._journal = journal
         self._lines = source.lines()
         self._progress = progress
@@ -173,13 +173,13 @@ class Runner:
                     await self._in_order(line, exc)
                     self._progress.step()
                     continue
-                name = id_of(self._background.engine.keys, request)
+                name = id_of(self._service.kernel.keys, request)
                 await self._in_order(line, name)
                 if name in self._journal or name in self._in_flight:
                     self._progress.step()
                     continue
                 self._in_flight.add(name)
-                return _Taken(name, request, await self._background.engine.admission.wait(len(line.text)))
+                return _Taken(name, request, await self._service.admission.wait(len(line.text)))
             self._complete = not self._unanswered
             return None
 
@@ -194,7 +194,9 @@ class Runner:
             trace = Trace()
             until = time.monotonic() + self._settings.job_timeout
             try:
-                text = await self._background.text(taken.request, self._parts, trace, deadline=until, background=False)
+                text = await self._service.background.text(
+                    taken.request, self._parts, trace, deadline=until, background=False
+                )
             except ShuttingDown:
                 return None
             except SidecarError as exc:
@@ -211,7 +213,7 @@ class Runner:
                 tries += 1
             if (pause := self._retry_pause(error, trace, tries)) is None:
                 return Record(id=name, success=False, error=str(error), code=error.code)
-            await self._background.engine.calls.sleep(pause)
+            await self._service.kernel.calls.sleep(pause)
 
     def _retry_pause(self, error: SidecarError, trace: Trace, tries: int) -> float | None:
         """Return the seconds before the next try of the line; None if the failure is its reply."""
@@ -232,7 +234,7 @@ class Runner:
     @property
     def _refusal(self) -> UpstreamFailure | None:
         """The failure for which the provider counts as down; None while it is up."""
-        return self._background.engine.calls.limit.breaker.refusal(idle=False)
+        return self._service.kernel.calls.limit.breaker.refusal(idle=False)
 
     async def _watch(self) -> None:
         """Report that the provider is down, or back; raise `Halted` if waiting is useless or `patience` is over."""
@@ -242,7 +244,7 @@ class Runner:
             refusal = self._refusal
             if isinstance(refusal, UpstreamAuth | RateLimited):
                 raise Halted(str(refusal))
-            if refusal is None and self._background.engine.calls.limit.refusing_for >= _REFUSING_SECONDS:
+            if refusal is None and self._service.kernel.calls.limit.refusing_for >= _REFUSING_SECONDS:
                 refusal = UpstreamError(_REFUSING)
             if refusal is None and since is not None:
                 self._progress.say("The AI provider is back.")
@@ -264,7 +266,7 @@ class Runner:
         self._stopping = True
         # While the provider is down, a grace would only prolong the waiting.
         grace = 0.0 if self._refusal is not None else self._settings.shutdown_grace
-        self._background.engine.drain(grace)
+        self._service.drain.begin(grace)
         await asyncio.sleep(grace + _LAST_SECONDS)
         raise Halted(STOPPED)
 

@@ -1,7 +1,7 @@
 """Layer 2, admission: how many requests, and how many bytes of their bodies, are held at once.
 
-A request holds a place from the door to its reply; a slot at the provider is the gate's business. State changes
-are plain functions; only the doors that wait instead of refusing (stdio, batch) await here.
+A request holds a place from its arrival to its reply; a slot at the provider is the gate's business. State changes
+are plain functions; only the ways in that wait instead of refusing (stdio, batch) await here.
 """
 
 import asyncio
@@ -13,29 +13,33 @@ from sidecar.core.errors import Overloaded, ShuttingDown
 
 
 class Place:
-    """One request held; leaving the `with` block gives the place and its bytes back."""
+    """The place of one request; leaving the `with` block gives the place and its bytes back."""
 
     __slots__ = ("_admission", "aside", "held", "pending", "size")
 
     def __init__(self, admission: "Admission", size: int, pending: int) -> None:
         self._admission = admission
         self.pending = pending
-        """Bytes of a body that has not arrived yet."""
+        """Bytes of a body that is still to arrive."""
         self.aside = False
-        """Whether it counts its bytes only."""
+        """Whether only the bytes are held, and the place is another request's."""
         self.size = size
         """Bytes reserved for the body."""
         self.held = True
-        """Whether it was not given back yet."""
+        """Whether the place is still to be given back."""
 
     def resize(self, size: int) -> None:
-        """Reserve `size` bytes instead; raises `Overloaded` where more of them are not free."""
+        """Reserve `size` bytes instead; raises `Overloaded` where too few are free."""
         self._admission.resize(self, size)
 
     def arrived(self) -> None:
-        """The body is here."""
+        """Count the body as arrived."""
         self._admission.pending -= self.pending
         self.pending = 0
+
+    def step_aside(self) -> None:
+        """Let another request have the place, but hold the bytes: the text is still in memory."""
+        self._admission.step_aside(self)
 
     def __enter__(self) -> Self:
         return self
@@ -45,7 +49,7 @@ class Place:
 
 
 class Admission:
-    """The bounds of what is held: `places` requests, `size` bytes."""
+    """Holds at most `places` requests and `size` bytes of their bodies."""
 
     def __init__(self, *, places: int, size: int) -> None:
         self.places = places
@@ -54,7 +58,7 @@ class Admission:
         """Requests held now."""
         self.held_bytes = 0
         self.pending = 0
-        """Bytes reserved for bodies that have not arrived: at most a half, so that slow senders shut nobody out."""
+        """Bytes reserved for bodies still to arrive: at most a half, so that slow senders leave room for others."""
         self.draining = False
         self._waiting: deque[tuple[int, asyncio.Future[Place]]] = deque()
         self._empty: asyncio.Event | None = None
@@ -64,9 +68,9 @@ class Admission:
         return f"<Admission {state}, {self.held}/{self.places} places, {self.held_bytes}/{self.size} bytes>"
 
     def admit(self, size: int = 0, *, pending: bool = False, even_draining: bool = False) -> Place:
-        """A place with `size` bytes, now, `pending` until `Place.arrived`; raises `ShuttingDown` or `Overloaded`.
+        """Take a place with `size` bytes, `pending` until `Place.arrived`; raises `ShuttingDown` or `Overloaded`.
 
-        `even_draining` is for who only asks how something stands.
+        `even_draining` is for requests that only read a state.
         """
         if self.draining and not even_draining:
             raise ShuttingDown
@@ -77,7 +81,7 @@ class Admission:
         return self._take(size, pending=size if pending else 0)
 
     async def wait(self, size: int = 0) -> Place:
-        """A place with `size` bytes as soon as it is free, first come first served (backpressure)."""
+        """Wait for a place with `size` bytes, first come first served (backpressure)."""
         size = min(size, self.size)
         if not self._waiting and self._fits(size):
             return self._take(size)
@@ -95,11 +99,11 @@ class Admission:
             raise
 
     def close(self) -> None:
-        """Admit nothing more; what waits for a place still gets it, since it was taken before."""
+        """Admit nothing more; requests that wait for a place still get it, since they were read before."""
         self.draining = True
 
     async def emptied(self) -> None:
-        """Return once nothing is held."""
+        """Return once no place is held."""
         if self.held:
             self._empty = self._empty or asyncio.Event()
             await self._empty.wait()
@@ -123,7 +127,7 @@ class Admission:
             self._wake()
 
     def release(self, place: Place) -> None:
-        """Give a place and its bytes back; leaving the place's `with` block does it, unless it was done before."""
+        """Give a place and its bytes back, once; leaving the place's `with` block does it too."""
         if not place.held:
             return
         place.arrived()
@@ -134,7 +138,7 @@ class Admission:
         self._wake()
 
     def step_aside(self, place: Place) -> None:
-        """Let another request have the place, but keep the bytes: the text is still held."""
+        """See `Place.step_aside`."""
         if place.aside:
             return
         place.aside = True

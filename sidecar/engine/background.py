@@ -1,105 +1,118 @@
-"""The engine's verb for work that nobody holds a connection for: jobs, and lines of a batch.
+"""The background runner: requests without a waiting connection, that is jobs and lines of a batch.
 
-They enter at the action, past admission and flights of requests. Finished calls of theirs can be kept outside, so
-that work which ended with its process goes on where it stood. It knows no Redis and no file.
+They enter at the action, past admission and the requests' single flight. Their finished calls can be stored outside,
+so that work whose process ended goes on where it stood. No Redis and no file is known here.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from sidecar.core.contract import Request
 from sidecar.core.ports import Call, Prompt, Purpose
-from sidecar.engine.actions import ACTIONS
-from sidecar.engine.completer import messages_of
+from sidecar.engine.actions import ACTIONS, Limits
+from sidecar.engine.completer import SplitterPort, messages_of
 from sidecar.engine.deadline import Deadline, Point
-from sidecar.engine.engine import Engine
+from sidecar.engine.drain import Drain
+from sidecar.engine.kernel import Kernel
 from sidecar.engine.limiter.calls import Trace
 from sidecar.engine.limiter.fair_queue import Ticket
+from sidecar.engine.single_flight import Work
 
 _LAST: Final[frozenset[Purpose]] = frozenset({"chat", "summary", "analysis"})
-"""Calls whose answer is the job's: it is kept as such."""
-
-
+"""Calls whose answer is the job's own answer: it is stored as such."""
 _LOOK_SECONDS: Final = 0.5
+"""Between two looks at whether the provider is back."""
 
 
 class Parts(Protocol):
-    """Where finished calls of a job are kept, and its progress told. Whatever it raises ends the job."""
+    """Port: the finished calls of one job, and its progress. Whatever a method raises ends the job."""
 
     async def find(self, key: bytes) -> str | None:
-        """The answer kept under `key`."""
+        """Return the answer stored under `key`."""
         ...
 
     async def keep(self, key: bytes | None, text: str, *, done: int, total: int) -> None:
-        """Keep the answer under `key`, where it has one; `done` of `total` calls are done now."""
+        """Store the answer under `key`, where it has one; `done` of `total` calls are done now."""
         ...
 
 
 class Background:
-    """Requests worked off by `engine`, each provider call of `longest` seconds at most."""
+    """Works requests off, over the kernel; a provider call takes `longest` seconds at most."""
 
-    def __init__(self, engine: Engine, *, longest: float) -> None:
-        self.engine = engine
+    def __init__(self, kernel: Kernel, *, drain: Drain, splitter: SplitterPort, limits: Limits, longest: float) -> None:
+        self._kernel = kernel
+        self._drain = drain
+        self._splitter = splitter
+        self._limits = limits
         self._longest = longest
 
     async def text(self, request: Request, parts: Parts, trace: Trace, *, deadline: float, background: bool) -> str:
-        """The answer to `request`; raises the `SidecarError` of what failed it."""
-        partner = _Partner(self, request, parts, trace, Deadline(deadline), background=background)
-        async with self.engine.limited(deadline):
-            await self._let_in()
-            return await ACTIONS[request.action](request, partner, self.engine.limits)
+        """Return the answer to `request`; raises the `SidecarError` of the call that failed."""
+        ticket = Ticket(request.user_id or "@jobs", background=background, patient=True)
+        calling = _Calling(self._kernel, request.user_id, ticket, trace, longest=self._longest)
+        completer = _JobCompleter(self._kernel, self._splitter, calling, parts, Deadline(deadline))
+        async with self._drain.within(deadline):
+            await self._provider_back()
+            return await ACTIONS[request.action](request, completer, self._limits)
 
-    async def _let_in(self) -> None:
-        """Wait while the provider is plainly down; who comes first when that is to be tried again goes first."""
-        calls = self.engine.calls
+    async def _provider_back(self) -> None:
+        """Wait while the provider is plainly down; the first to come when it is to be tried again goes first."""
+        calls = self._kernel.calls
         while calls.refusal() is not None:
             await calls.sleep(_LOOK_SECONDS)
 
-    async def call(self, call: Call, ticket: Ticket, trace: Trace, deadline: Point) -> str:
-        """The text of one provider call."""
-        done = await self.engine.calls.complete(call, ticket, trace, deadline=deadline, longest=self._longest)
-        return done.text
+
+class _Calling:
+    """Makes the provider calls of one job."""
+
+    def __init__(self, kernel: Kernel, user_id: str, ticket: Ticket, trace: Trace, *, longest: float) -> None:
+        self._calls = kernel.calls
+        self._user = kernel.pseudonym(user_id)
+        self._ticket = ticket
+        self._trace = trace
+        self._longest = longest
+
+    def work(self, prompt: Prompt) -> Work[str]:
+        """Return the work that completes `prompt` by a deadline."""
+        call = Call(messages=messages_of(prompt), max_tokens=prompt.max_tokens, user=self._user)
+
+        async def complete(deadline: Point) -> str:
+            longest = self._longest
+            done = await self._calls.complete(call, self._ticket, self._trace, deadline=deadline, longest=longest)
+            return done.text
+
+        return complete
 
 
-class _Partner:
-    """The partner of one job's action."""
+class _JobCompleter:
+    """Completes the prompts of one job's action: a finished part is found, a new one is stored."""
 
     def __init__(
-        self, works: Background, request: Request, parts: Parts, trace: Trace, deadline: Point, *, background: bool
+        self, kernel: Kernel, splitter: SplitterPort, calling: _Calling, parts: Parts, deadline: Point
     ) -> None:
-        self._works = works
-        self._engine = works.engine
+        self._flights = kernel.flights
+        self._keys = kernel.keys
+        self._splitter = splitter
+        self._calling = calling
         self._parts = parts
-        self._trace = trace
         self._deadline = deadline
-        self._ticket = Ticket(request.user_id or "@jobs", background=background, patient=True)
-        self._user = works.engine.pseudonym(request.user_id)
         self._done = 0
         self._total = 1
 
     async def split(self, text: str, *, fits: int, tokens: int) -> list[str]:
-        parts = await self._engine.splitter.split(text, fits=fits, tokens=tokens)
+        parts = await self._splitter.split(text, fits=fits, tokens=tokens)
         if len(parts) > 1:
             self._total += len(parts)
         return parts
 
     async def complete(self, prompt: Prompt) -> str:
-        key = None if prompt.purpose in _LAST else self._engine.keys.of_work(prompt)
+        key = None if prompt.purpose in _LAST else self._keys.of_work(prompt)
         text = None if key is None else await self._parts.find(key)
         if text is None:
-            ask = self._asking(prompt)
+            work = self._calling.work(prompt)
             if key is None:
-                text = await ask(self._deadline)
+                text = await work(self._deadline)
             else:
-                text = await self._engine.flights.share(key, ask, deadline=self._deadline)
+                text = await self._flights.share(key, work, deadline=self._deadline)
         self._done += 1
         await self._parts.keep(key, text, done=self._done, total=max(self._done, self._total))
         return text
-
-    def _asking(self, prompt: Prompt) -> Callable[[Point], Awaitable[str]]:
-        call = Call(messages=messages_of(prompt), max_tokens=prompt.max_tokens, user=self._user)
-
-        async def ask(deadline: Point) -> str:
-            return await self._works.call(call, self._ticket, self._trace, deadline)
-
-        return ask

@@ -1,4 +1,4 @@
-"""What an action talks to: the completer of one request, whose calls go through single flight, gate and provider."""
+"""The completer of one request: an action's prompts go through single flight, gate and provider."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from typing import Protocol
 
 from sidecar.core.errors import DeadlineExceeded
 from sidecar.core.ports import Call, Prompt
+from sidecar.engine.answer_cache import Key
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.kernel import Kernel
 from sidecar.engine.limiter.calls import Trace
@@ -13,7 +14,7 @@ from sidecar.engine.limiter.fair_queue import Ticket
 
 
 class SplitterPort(Protocol):
-    """Cuts long texts at natural borders; see `CompleterPort.split`."""
+    """Port: cuts long texts at natural borders; see `CompleterPort.split`."""
 
     async def split(self, text: str, *, fits: int, tokens: int) -> list[str]: ...
 
@@ -32,7 +33,7 @@ class Completer:
         self.split = splitter.split
 
     async def complete(self, prompt: Prompt) -> str:
-        # A chat whose context was summarized keeps the turn it waited for.
+        # A chat whose context was summarized keeps the turn that the summary waited for.
         resumed = prompt.purpose == "chat" and self._ticket.started
         key = self._kernel.keys.of_prompt(prompt)
         if prompt.within >= 1:
@@ -45,21 +46,21 @@ class Completer:
         except TimeoutError as exc:
             raise DeadlineExceeded from exc
 
-    async def _call(self, prompt: Prompt, key: bytes | None, deadline: Point, *, resumed: bool) -> str:
+    async def _call(self, prompt: Prompt, key: Key[str] | None, deadline: Point, *, resumed: bool) -> str:
         call = Call(messages=messages_of(prompt), max_tokens=prompt.max_tokens, user=self._user)
 
-        async def ask(deadline: Point) -> str:
+        async def work(deadline: Point) -> str:
             calls = self._kernel.calls
             done = await calls.complete(call, self._ticket, self._trace, deadline=deadline, resumed=resumed)
             return done.text
 
         if key is None:
-            return await ask(deadline)
-        if (kept := self._kernel.flights.find(key)) is not None:
-            return kept
-        return await self._kernel.flights.share(key, ask, deadline=deadline)
+            return await work(deadline)
+        if (cached := self._kernel.flights.find(key)) is not None:
+            return cached
+        return await self._kernel.flights.share(key, work, deadline=deadline)
 
 
 def messages_of(prompt: Prompt) -> Sequence[dict[str, str]]:
-    """What a provider is sent for `prompt`."""
+    """Return the messages that a provider is sent for `prompt`."""
     return ({"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user})

@@ -1,7 +1,7 @@
-"""The engine's second verb: a raw completion (messages, tools, whatever a caller's body holds), whole or streamed.
+"""Raw completions (messages, tools, whatever a caller's body holds), whole or streamed.
 
-It goes the way of every request: admission, flights, retry, gate, limit, all by one deadline. It never raises for a
-request that cannot be answered; what came instead of an answer is returned.
+They go the way of every request: admission, single flight, retry, gate, limit, all by one deadline. A request that
+cannot be answered never makes them raise; the error is returned in the answer's place.
 """
 
 import asyncio
@@ -11,71 +11,67 @@ from typing import Any, Final, TypeVar
 
 from sidecar.core import events
 from sidecar.core.errors import DeadlineExceeded, EmptyResponse, InternalError, SidecarError
-from sidecar.core.ports import Call, Completion
+from sidecar.core.ports import Completion
 from sidecar.engine.deadline import Deadline, Point
-from sidecar.engine.engine import Engine, RequestContext
+from sidecar.engine.drain import Drain
+from sidecar.engine.estimate import check_in_time
+from sidecar.engine.kernel import Kernel
 from sidecar.engine.limiter.calls import Trace
 from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.streams import streamed
+from sidecar.engine.request import CompletionRequest
+from sidecar.engine.request_log import RequestLog
+from sidecar.engine.sharing import share
 
 SILENT_SECONDS: Final = 30.0
-"""After its first event a stream ends when so long nothing came, or nothing was taken (CONTRACT)."""
+"""After its first event a stream ends when nothing came, or nothing was taken, for so long (CONTRACT)."""
 STREAM_SECONDS: Final = 600.0
 """After its first event a stream ends after so long in all: it holds a slot."""
 
 _SILENT: Final = "The stream stood still for too long and was ended."
 
-Result = TypeVar("Result")
+Answer = TypeVar("Answer")
 Shape = Callable[[Completion], bytes]
-"""Makes of an answer what its door sends; raises the `SidecarError` of one that cannot be sent."""
+"""Makes a route's body of a completion; raises the `SidecarError` of one that cannot be sent."""
 Send = Callable[[bytes], Awaitable[None]]
-"""Takes one event's data to the caller; raises `ConnectionError` once he has left."""
-
-
-class CompletionRequest(RequestContext, frozen=True, kw_only=True):
-    """A raw completion with what its door knows of it."""
-
-    call: Call
-    asker: str = ""
-    """Who asks; blank where the request names nobody."""
-    action: str
-    """As the log calls it."""
-    shared: bool = False
-    """Whether the same asked by others may have the same answer."""
-    background: bool = False
-
-    @property
-    def reader(self) -> str:
-        return self.asker
+"""Takes one event's data to the caller; raises `ConnectionError` once the caller has left."""
 
 
 class Completions:
-    """Raw completions over an engine; its admission, flights and provider are theirs too."""
+    """Answers requests for raw completions, over the kernel."""
 
     def __init__(
-        self, engine: Engine, *, silent_seconds: float = SILENT_SECONDS, stream_seconds: float = STREAM_SECONDS
+        self,
+        kernel: Kernel,
+        *,
+        drain: Drain,
+        log: RequestLog,
+        silent_seconds: float = SILENT_SECONDS,
+        stream_seconds: float = STREAM_SECONDS,
     ) -> None:
-        self.engine = engine
+        self._kernel = kernel
+        self._drain = drain
+        self._log = log
         self._silent_seconds = silent_seconds
         self._stream_seconds = stream_seconds
 
-    async def answer(self, asked: CompletionRequest, shape: Shape) -> bytes | SidecarError:
-        """The answer to `asked` in the `shape` that its door sends, by its deadline; one line in the log."""
+    async def answer(self, request: CompletionRequest, shape: Shape) -> bytes | SidecarError:
+        """Return the body that `shape` makes of the answer, by the deadline; write one line to the log."""
         trace = Trace()
-        return await self._told(asked, trace, self._answer(asked, shape, trace))
+        return await self._logged(request, trace, self._answer(request, shape, trace))
 
-    async def stream(self, asked: CompletionRequest, send: Send) -> SidecarError | None:
-        """Take the events of the answer to `asked` to `send`; what ended it, None where it came to its end.
+    async def stream(self, request: CompletionRequest, send: Send) -> SidecarError | None:
+        """Give the answer's events to `send`; return what ended the stream, None for its regular end.
 
         The deadline is the first event's. Raises `ConnectionError` where `send` did.
         """
         trace = Trace()
-        return await self._told(asked, trace, self._pump(asked, send, trace))
+        return await self._logged(request, trace, self._pump(request, send, trace))
 
-    async def _told(
-        self, asked: CompletionRequest, trace: Trace, work: Coroutine[Any, Any, Result]
-    ) -> Result | SidecarError:
-        """What `work` gives, or the failure it ends with; counted and logged."""
+    async def _logged(
+        self, request: CompletionRequest, trace: Trace, work: Coroutine[Any, Any, Answer]
+    ) -> Answer | SidecarError:
+        """Return the result of `work`, or the failure that ended it; counted and logged."""
         code: str | None = "cancelled"
         try:
             result = await work
@@ -84,46 +80,42 @@ class Completions:
             code = error.code
             return error
         except ConnectionError:
-            raise  # of who sends: the caller has left
+            raise  # of `send`: the caller has left
         except Exception as exc:  # noqa: BLE001 - the verb's outermost: a fault of ours has its answer too
-            events.fault("internal", exc, request_id=asked.request_id)
+            events.fault("internal", exc, request_id=request.request_id)
             code = InternalError.code
             return InternalError()
         else:
             code = None
             return result
         finally:
-            self.engine.report(asked, trace, asked.action, code)
+            self._log.ended(request, trace, request.action, code)
 
-    async def _answer(self, asked: CompletionRequest, shape: Shape, trace: Trace) -> bytes:
-        async with self.engine.limited(asked.deadline):
-            return await self._shaped(asked, shape, trace)
+    async def _answer(self, request: CompletionRequest, shape: Shape, trace: Trace) -> bytes:
+        calls = self._kernel.calls
 
-    async def _shaped(self, asked: CompletionRequest, shape: Shape, trace: Trace) -> bytes:
         async def work(deadline: Point) -> bytes:
-            ticket = Ticket(asked.user, background=asked.background)
-            return shape(await self.engine.calls.complete(asked.call, ticket, trace, deadline=deadline))
+            ticket = Ticket(request.user, background=request.background)
+            return shape(await calls.complete(request.call, ticket, trace, deadline=deadline))
 
-        async def text(deadline: Point) -> str:
-            return (await work(deadline)).decode()
+        async with self._drain.within(request.deadline):
+            if request.shared:
+                key = self._kernel.keys.of_call(request.call)
+                return await share(self._kernel, key, work, request, trace, needed=1)
+            check_in_time(calls, request, 1, background=request.background)
+            return await work(Deadline(request.deadline))
 
-        if asked.shared:
-            key = self.engine.keys.of_call(asked.call)
-            return (await self.engine.share(key, text, asked, trace, 1)).encode()
-        self.engine.admit(asked, 1, background=asked.background)
-        return await work(Deadline(asked.deadline))
-
-    async def _pump(self, asked: CompletionRequest, send: Send, trace: Trace) -> None:
-        engine = self.engine
-        ticket = Ticket(asked.user, background=asked.background)
-        coming = streamed(engine.calls, asked.call, ticket, trace, deadline=Deadline(asked.deadline))
+    async def _pump(self, request: CompletionRequest, send: Send, trace: Trace) -> None:
+        calls, drain = self._kernel.calls, self._drain
+        ticket = Ticket(request.user, background=request.background)
+        coming = streamed(calls, request.call, ticket, trace, deadline=Deadline(request.deadline))
         async with contextlib.aclosing(coming):
-            async with engine.limited(asked.deadline):
-                engine.admit(asked, 1, background=asked.background)
+            async with drain.within(request.deadline):
+                check_in_time(calls, request, 1, background=request.background)
                 data = await anext(coming, None)
             if data is None:
                 raise EmptyResponse(status=200)
-            async with engine.limited(engine.clock() + self._stream_seconds), self._moving() as moved:
+            async with drain.within(calls.clock() + self._stream_seconds), self._moving() as moved:
                 while data is not None:
                     await send(data)
                     moved()
@@ -132,7 +124,7 @@ class Completions:
 
     @contextlib.asynccontextmanager
     async def _moving(self) -> AsyncIterator[Callable[[], None]]:
-        """End the block with `DeadlineExceeded` once what it gives was not called for `silent_seconds`."""
+        """End the block with `DeadlineExceeded` once the function it gives was left uncalled for `silent_seconds`."""
         now = asyncio.get_running_loop().time
         last = now()
 

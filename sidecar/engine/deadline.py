@@ -1,4 +1,4 @@
-"""When a call must be over: points on the monotonic clock, fixed at arrival and shared by reference."""
+"""Deadlines: points on the monotonic clock, fixed at arrival and shared by reference."""
 
 from typing import Final
 
@@ -32,6 +32,6 @@ class Latest:
 
 
 Point = Deadline | Latest
-"""What has a point in time `at`."""
+"""A deadline of either kind: its point in time is `at`."""
 
 _PAST: Final = float("-inf")

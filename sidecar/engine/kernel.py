@@ -1,4 +1,4 @@
-"""What everything that asks the provider stands on: one gate and limit, one single flight, one way to make keys."""
+"""The kernel under engine, completions and background runner: calls, single flight, keys, pseudonym."""
 
 from collections.abc import Callable
 
@@ -9,18 +9,19 @@ from sidecar.engine.limiter.calls import Calls
 from sidecar.engine.single_flight import SingleFlight
 
 
+def no_pseudonym(_user: str) -> str:
+    """Return a blank: the provider learns nothing of a user (SEND_USER off)."""
+    return ""
+
+
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts that engine, completions and background share."""
+    """Four parts, one of each in a process, or in a lane of a worker."""
 
     calls: Calls
     """The provider, behind gate and limit."""
     flights: SingleFlight
-    """Single flight and the answers that are kept."""
+    """Single flight and the answer cache."""
     keys: Keys
-    """Under which key an answer may be shared."""
-    hashed: Callable[[str], str] | None = None
-    """Makes a user's pseudonym; None where the provider is told nothing."""
-
-    def pseudonym(self, user: str) -> str:
-        """What the provider may know of `user`; blank for nothing."""
-        return self.hashed(user) if self.hashed is not None and user else ""
+    """Makes the keys under which answers may be shared."""
+    pseudonym: Callable[[str], str] = no_pseudonym
+    """Gives what the provider may know of a user; blank for a blank user."""

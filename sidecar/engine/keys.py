@@ -1,6 +1,6 @@
-"""What may be shared, and under which key: a hash of all that determines an answer, and of nothing that does not.
+"""Keys of what may be shared: a hash of all that determines an answer, and of nothing else.
 
-Whoever asks is no part of a key; chats have none.
+The user is no part of a key; a chat has none.
 """
 
 from typing import Final
@@ -11,6 +11,7 @@ from sidecar.core.contract import Action, Request
 from sidecar.core.ports import Call, Prompt, Purpose
 from sidecar.engine.actions import Limits
 from sidecar.engine.actions.prompts import PROMPT_VERSION
+from sidecar.engine.answer_cache import Key
 
 _REQUESTS: Final[frozenset[Action]] = frozenset({"summarize", "analyze"})
 _PROMPTS: Final[frozenset[Purpose]] = frozenset({"context", "part"})
@@ -20,36 +21,36 @@ _encoder: Final = msgspec.msgpack.Encoder()
 
 
 class Keys:
-    """Keys under one model and its limits."""
+    """Keys under one model and its limits. The first word of each hash keeps texts and bodies apart."""
 
     def __init__(self, *, model: str, limits: Limits) -> None:
         self._base = (PROMPT_VERSION, model, msgspec.structs.astuple(limits))
 
-    def of_request(self, request: Request) -> bytes | None:
-        """The key of a request's answer; None where it is the asker's own."""
-        return self._hash(request.action, request.content) if request.action in _REQUESTS else None
+    def of_request(self, request: Request) -> Key[str] | None:
+        """Return the key of a request's answer; None for a chat, whose answer is its user's own."""
+        return Key(self._hash(request.action, request.content)) if request.action in _REQUESTS else None
 
-    def of_prompt(self, prompt: Prompt) -> bytes | None:
-        """The key of a call's answer; None where it is the request's own."""
+    def of_prompt(self, prompt: Prompt) -> Key[str] | None:
+        """Return the key of a call's answer; None where the answer belongs to one request."""
         if prompt.purpose not in _PROMPTS:
             return None
-        return self._hash(prompt.purpose, prompt.system, prompt.user, str(prompt.max_tokens))
+        return Key(self._hash(prompt.purpose, prompt.system, prompt.user, str(prompt.max_tokens)))
 
-    def of_work(self, prompt: Prompt) -> bytes:
-        """The key of a call's answer inside a job: everybody who asks for the same may have it."""
-        return self._hash("work", prompt.purpose, prompt.system, prompt.user, str(prompt.max_tokens))
+    def of_work(self, prompt: Prompt) -> Key[str]:
+        """Return the key of a call's answer inside a job: every job with the same call may have it."""
+        return Key(self._hash("work", prompt.purpose, prompt.system, prompt.user, str(prompt.max_tokens)))
 
     def of_job(self, request: Request) -> bytes:
-        """What a job of this request is known by: a chat is its user's own (CONTRACT, "Jobs")."""
+        """Return the hash that a job of this request is known by: a chat is its user's own (CONTRACT, "Jobs")."""
         user = request.user_id if request.action == "chat" else ""
         return self._hash("job", request.action, request.content, request.context, user)
 
-    def of_call(self, call: Call) -> bytes:
-        """The key of a raw completion's answer: of everything that was asked but by whom."""
+    def of_call(self, call: Call) -> Key[bytes]:
+        """Return the key of a raw completion's body: of everything in the call but its user."""
         import json  # noqa: PLC0415 - as below
 
-        asked = (call.model, call.messages, call.max_tokens, call.extra)
-        return self._hash("completion", json.dumps(asked, sort_keys=True))
+        fields = (call.model, call.messages, call.max_tokens, call.extra)
+        return Key(self._hash("completion", json.dumps(fields, sort_keys=True)))
 
     def _hash(self, *parts: str) -> bytes:
         from hashlib import sha256  # noqa: PLC0415 - late: a chat in a one-shot process needs none

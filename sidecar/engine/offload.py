@@ -1,4 +1,4 @@
-"""Work that another process does while its caller waits here. Where that is, and how it is asked, an edge knows."""
+"""Offload: another process does the work while its caller waits here; which process, a capability knows (`jobs`)."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -9,44 +9,44 @@ from sidecar.core.errors import DeadlineExceeded, JobGoesOn, Overloaded
 
 
 class OffloadPort(Protocol):
-    """Who takes requests off this process."""
+    """Port: runs a request in another process."""
 
     def takes(self, request: Request) -> bool:
-        """Whether the request would be worked off there, as things are now; costs nothing."""
+        """Return whether the request would be worked off there, as things are now; costs nothing."""
         ...
 
     async def text(self, request: Request, begun: Callable[[str], None]) -> str | None:
-        """The answer, or None where it is not to be had there after all; raises the `SidecarError` that failed it.
+        """Return the answer, or None where there will be none after all; raises the `SidecarError` of a failed job.
 
-        `begun` is told the job's id as soon as there is one. The job goes on where nobody waits any more.
+        `begun` is called with the job's id as soon as there is one. The job goes on even after its last caller left.
         """
         ...
 
 
 class Offloaded:
-    """The requests that are elsewhere now, by their flights' keys."""
+    """Requests that run in another process now, by their flights' keys."""
 
-    def __init__(self, elsewhere: OffloadPort) -> None:
-        self._elsewhere = elsewhere
+    def __init__(self, offload: OffloadPort) -> None:
+        self._offload = offload
         self._jobs: dict[bytes, str] = {}
 
     def takes(self, request: Request) -> bool:
-        """See `Elsewhere.takes`."""
-        return self._elsewhere.takes(request)
+        """See `OffloadPort.takes`."""
+        return self._offload.takes(request)
 
     def job(self, key: bytes) -> str:
-        """The job that works on what `key` is of; blank where there is none."""
+        """Return the id of the job under `key`; blank where there is none."""
         return self._jobs.get(key, "")
 
     async def text(
         self, key: bytes, request: Request, *, admit: Callable[[], None], here: Callable[[], Awaitable[str]]
     ) -> str:
-        """The answer, from elsewhere or else made `here`, once `admit` allows that.
+        """Return the answer of the other process, or else that of `here`, once `admit` allows it.
 
-        Raises `JobGoesOn` where there is no time for that: the job may still end well when it is asked for again.
+        Raises `JobGoesOn` where there is no time for that: the job may still end well before the next request.
         """
         try:
-            text = await self._elsewhere.text(request, partial(self._jobs.__setitem__, key))
+            text = await self._offload.text(request, partial(self._jobs.__setitem__, key))
             if text is not None:
                 return text
             try:

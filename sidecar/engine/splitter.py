@@ -1,7 +1,7 @@
-"""Splits a text by tokens at sentence and paragraph borders; the one place that knows semantic-text-splitter.
+"""The splitter: cuts a text by tokens at sentence and paragraph borders; the only user of semantic-text-splitter.
 
-The library, its vocabulary (0.1 s, 45 MB) and all counting are kept off the event loop, and out of a process that
-meets no long text. What the parts are used for lives in the actions. The windows around the library are ours, since
+The library, its vocabulary (0.1 s, 45 MB) and all counting stay off the event loop, and out of a process that
+meets no long text. The actions decide what becomes of the parts. The windows around the library are ours, since
 the library takes no limit of time and cannot be stopped (`_WINDOW`).
 """
 
@@ -12,14 +12,14 @@ from typing import Final
 
 VOCABULARY: Final = "gpt-4o"
 MARGIN: Final = 0.8
-"""The share of a limit that is filled by our count: other models' vocabularies make more tokens of the same text."""
+"""The share of a limit filled by our count: other models' vocabularies make more tokens of the same text."""
 _AT_ONCE: Final = 2
 """Texts counted at once; the default thread pool serves name resolution too and must not fill up with counting."""
 _HOP: Final = 0.1
-"""Seconds after which a thread comes back, so that a caller who left is noticed and others get a turn."""
+"""Seconds after which a thread comes back, so that a cancelled request is noticed and others get a turn."""
 _WINDOW: Final = 12
 """Characters looked at for each token of a part. The library's time grows with the square of a run without borders
-(4 MB of Chinese: 16 s, of one letter: minutes), so it never sees a whole long text, only a window of a few parts."""
+(4 MB of Chinese: 16 s, of one letter: minutes), so the library sees a window of a few parts of a long text."""
 
 _TEXT: Final = re.compile(r"\S")
 _BLANK_LINES: Final = re.compile(r"(?<=[\r\n]{6})[\r\n]+")
@@ -27,13 +27,13 @@ _BLANK_LINES: Final = re.compile(r"(?<=[\r\n]{6})[\r\n]+")
 
 
 class Splitter:
-    """Counts with the vocabulary `VOCABULARY`, wherever the texts go. May be shared; belongs to one event loop."""
+    """Counts with `VOCABULARY`, whatever the provider's model. May be shared; belongs to one event loop."""
 
     def __init__(self, *, at_once: int = _AT_ONCE) -> None:
         self._turns = asyncio.Semaphore(at_once)
 
     async def split(self, text: str, *, fits: int, tokens: int) -> list[str]:
-        """`text` whole where it has at most `fits` tokens, else its parts of at most `tokens` each, in order.
+        """Return `text` whole where it has at most `fits` tokens, else its parts of at most `tokens` each, in order.
 
         Only white space between parts is lost. A character that has more tokens than the limit stays whole.
         """
@@ -56,7 +56,7 @@ class Splitter:
 
 
 def _surely_fits(text: str, fits: int) -> bool:
-    """A token is at least a byte, so a text of few bytes needs no count."""
+    """Return whether a text needs no count: a token is at least a byte."""
     return len(text) <= fits and (text.isascii() or len(text.encode("utf-8", "surrogatepass")) <= fits)
 
 
@@ -69,7 +69,7 @@ def _window(room: int) -> int:
 
 
 def _advance(text: str, place: int, room: int) -> tuple[list[str], int]:
-    """Parts from `place` on, for as long as one hop may take, and the place after the last of them."""
+    """Return the parts from `place` on that one hop has time for, and the place after the last of them."""
     parts: list[str] = []
     until = time.monotonic() + _HOP
     while time.monotonic() < until:
@@ -96,16 +96,16 @@ def _window_parts(text: str, place: int, room: int) -> tuple[list[str], int]:
 
 
 def _border(text: str, place: int, end: int) -> int:
-    """The last white space in the final quarter of a window; without one, its end.
+    """Return the last white space in the final quarter of a window, or else the window's end.
 
-    Matters for the rare text of so few tokens that a window is one part.
+    The border matters for the rare text of so few tokens that a window is one part.
     """
     found = max(text.rfind(space, end - (end - place) // 4, end) for space in (" ", "\n"))
     return found if found > place else end
 
 
 def _chunks(text: str, room: int) -> list[tuple[int, int]]:
-    """Where the parts of `text` start and how long they are, in characters. Runs in a thread; releases the GIL."""
+    """Return where the parts of `text` start and how long they are, in characters; in a thread, without the GIL."""
     # Late: a process that meets no long text must not pay for the library and its vocabulary.
     from semantic_text_splitter import TextSplitter  # noqa: PLC0415
 

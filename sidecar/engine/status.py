@@ -1,12 +1,12 @@
-"""What an engine is doing, in plain numbers for operators and benchmarks. Nothing of a request is in it."""
+"""The status of one service, in plain numbers for operators and benchmarks. Nothing of a request is in it."""
 
 import msgspec
 
-from sidecar.engine.engine import Engine
+from sidecar.engine.service import Service
 
 
 class Held(msgspec.Struct, frozen=True):
-    """So many now, of so many at most."""
+    """A bounded number: now, and at most."""
 
     now: int
     most: int
@@ -18,20 +18,20 @@ class Slots(msgspec.Struct, frozen=True):
     running: int
     waiting: int
     found: int
-    """What the provider is thought to take at once."""
+    """Calls that the provider is thought to take at once."""
     ceiling: int
     """CONCURRENCY."""
 
 
 class Found(msgspec.Struct, frozen=True):
-    """The limit and what it was found by."""
+    """The limit, and what set it."""
 
     calls: float
     """Calls at once; below one, the share of the time that one may run."""
     fact: bool
-    """Whether callers are refused by it."""
+    """Whether callers are refused because of the limit."""
     why: str
-    """What set it last; blank at the start."""
+    """What set the limit last; blank at the start."""
     spacing: float
     """Seconds between two calls."""
     refused: int
@@ -41,7 +41,7 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Shared(msgspec.Struct, frozen=True):
-    """Work that several callers have in common."""
+    """Single flight and the answer cache; `kept` are the answers in the cache."""
 
     under_way: int
     joined: int
@@ -66,12 +66,12 @@ class Status(msgspec.Struct, frozen=True):
     answers: dict[str, int]
     flights: Shared
     jobs: object = msgspec.UNSET
-    """What an edge that keeps jobs tells of them."""
+    """The jobs, as the capability that stores them describes them."""
 
 
-def status_of(engine: Engine) -> Status:
-    """The status now."""
-    admission, calls, flights = engine.admission, engine.calls, engine.flights
+def status_of(service: Service) -> Status:
+    """Return the status now."""
+    admission, calls, flights = service.admission, service.kernel.calls, service.kernel.flights
     limit = calls.limit
     limit.settle()
     return Status(
@@ -92,6 +92,6 @@ def status_of(engine: Engine) -> Status:
         drain_rate=round(calls.answered.per_second(), 2),
         pause=round(limit.pause, 3),
         breaker=limit.breaker.state,
-        answers=dict(sorted(engine.answers.items())),
-        flights=Shared(len(flights), flights.joined, flights.hits, len(flights.kept), flights.kept.held),
+        answers=dict(sorted(service.log.codes.items())),
+        flights=Shared(len(flights), flights.joined, flights.hits, len(flights.cache), flights.cache.held),
     )

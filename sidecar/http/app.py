@@ -9,7 +9,7 @@ from aiohttp import web
 
 from sidecar.core import events
 from sidecar.core.errors import InternalError, NotFound, SidecarError
-from sidecar.engine.engine import Engine
+from sidecar.engine.service import Service
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import REQUEST_ID, WrongMethod
 from sidecar.http.router import Handler, Route, Routes
@@ -17,7 +17,7 @@ from sidecar.http.router import Handler, Route, Routes
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-def application(routes: Routes, engine: Engine) -> Answer:
+def application(routes: Routes, service: Service) -> Answer:
     """Return the handler of every request, which finds the route by its path."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
@@ -26,7 +26,7 @@ def application(routes: Routes, engine: Engine) -> Answer:
         try:
             response = await _handler(route, request)(request)
         except SidecarError as exc:
-            engine.refused(exc, door=route.name, request_id=request.request_id)
+            service.log.refused(exc, route=route.name, request_id=request.request_id)
             response = route.refuse(exc)
         except ConnectionError:
             raise  # the caller left in the middle of a stream
@@ -37,7 +37,7 @@ def application(routes: Routes, engine: Engine) -> Answer:
             response = route.refuse(InternalError())
         response.headers[REQUEST_ID] = request.request_id
         body = request.content
-        if engine.admission.draining or not body.is_eof() or body.exception() is not None:
+        if service.admission.draining or not body.is_eof() or body.exception() is not None:
             response.force_close()
         return response
 

@@ -10,7 +10,7 @@ from aiohttp import StreamReader, hdrs, web
 
 from sidecar.core.errors import BadHTTP, DeadlineExceeded, SlowRequest, TooLarge, UnsupportedMediaType
 from sidecar.engine.admission import Place
-from sidecar.engine.engine import Engine
+from sidecar.engine.drain import Drain
 from sidecar.http.request import Arrival
 
 SILENCE_SECONDS: Final = 10.0
@@ -56,7 +56,7 @@ def to_reserve(request: web.BaseRequest, limit: int) -> int:
     return min(STEP, limit) if request.body_exists else 0
 
 
-async def read_body(request: Arrival, engine: Engine, place: Place, *, limit: int, deadline: float) -> bytes:
+async def read_body(request: Arrival, drain: Drain, place: Place, *, limit: int, deadline: float) -> bytes:
     """Return the body, of at most `limit` bytes; `place` then has its size reserved.
 
     Raises `TooLarge`, `Overloaded`, `BadHTTP`, `SlowRequest` at `deadline`, or `ShuttingDown` once the time to drain
@@ -68,7 +68,7 @@ async def read_body(request: Arrival, engine: Engine, place: Place, *, limit: in
         _hold(place, len(body), limit)
     else:
         try:
-            async with engine.limited(deadline):
+            async with drain.within(deadline):
                 await _invite(request)
                 body = await _receive(content, place, limit)
         except DeadlineExceeded as exc:

@@ -15,7 +15,8 @@ from sidecar.core import events
 from sidecar.core.contract import encode_reply, failed, parse_request
 from sidecar.core.errors import InternalError, ShuttingDown, SidecarError, TooLarge
 from sidecar.engine.admission import Place
-from sidecar.engine.engine import ActionRequest, Engine
+from sidecar.engine.request import ActionRequest
+from sidecar.engine.service import Service
 from sidecar.runtime.lines import LineSplitter
 from sidecar.runtime.pipes import read_chunk, reader_left, write_all
 
@@ -28,7 +29,7 @@ _LAST_WRITES: Final = 1.0
 
 
 async def serve_stdio(
-    engine: Engine,
+    service: Service,
     settings: Settings,
     *,
     source: int,
@@ -43,7 +44,7 @@ async def serve_stdio(
     place; it counts against the first line's deadline.
     """
     stopped = stop or asyncio.Event()
-    work = _Work(engine, settings, sink, waited)
+    work = _Work(service, settings, sink, waited)
     with reader_left(sink) as left:
         taking = asyncio.create_task(work.take(source, settings.max_body_bytes), name="stdio-taking")
         writing = asyncio.create_task(work.write(), name="stdio-writing")
@@ -53,7 +54,7 @@ async def serve_stdio(
             await asyncio.wait((writing, leaving, stopping), return_when=asyncio.FIRST_COMPLETED)
             if stopped.is_set() and not (writing.done() or leaving.done()):
                 taking.cancel()
-                engine.drain(settings.shutdown_grace)
+                service.drain.begin(settings.shutdown_grace)
                 longest = settings.shutdown_grace + _LAST_WRITES
                 await asyncio.wait((writing, leaving), timeout=longest, return_when=asyncio.FIRST_COMPLETED)
             return _exit_code(taking, writing, reader_gone=left.is_set())
@@ -92,8 +93,8 @@ class _Taken:
 class _Work:
     """Lines that are read and not yet answered, oldest first."""
 
-    def __init__(self, engine: Engine, settings: Settings, sink: int, waited: float) -> None:
-        self._engine = engine
+    def __init__(self, service: Service, settings: Settings, sink: int, waited: float) -> None:
+        self._service = service
         self._timeout = settings.request_timeout
         self._sink = sink
         self._waited = waited
@@ -128,12 +129,12 @@ class _Work:
     async def _start(self, line: bytes | TooLarge) -> None:
         place = None
         try:
-            place = await self._engine.admission.wait(len(line) if isinstance(line, bytes) else 0)
+            place = await self._service.admission.wait(len(line) if isinstance(line, bytes) else 0)
             await self._at_work.acquire()
         except asyncio.CancelledError:
             self._taken.put_nowait(_Taken(_encoded(ShuttingDown()), place))
             raise
-        arrived = self._engine.clock() - self._waited
+        arrived = self._service.clock() - self._waited
         self._waited = 0.0
         task = asyncio.create_task(self._answer(line, arrived), name="stdio-line")
         self._answers.add(task)
@@ -145,17 +146,17 @@ class _Work:
             if isinstance(line, TooLarge):
                 return _encoded(line)
             request = parse_request(line)
-            del line  # a line may be megabytes, and the request has its texts
+            del line  # it may be megabytes, and the request has its texts
             action = ActionRequest(
                 request=request,
                 deadline=arrived + self._timeout,
                 request_id=os.urandom(8).hex(),
-                door="stdio",
+                route="stdio",
                 origin="stdio",
                 arrived=arrived,
                 patient=True,
             )
-            return encode_reply((await self._engine.answer(action)).reply)
+            return encode_reply((await self._service.engine.answer(action)).reply)
         except SidecarError as exc:
             return _encoded(exc)
         except Exception as exc:  # noqa: BLE001 - the line's outermost: every line has its reply
@@ -188,7 +189,7 @@ class _Work:
         if isinstance(taken.reply, asyncio.Task):
             taken.reply.cancel()
         if taken.place is not None:
-            self._engine.admission.release(taken.place)
+            self._service.admission.release(taken.place)
 
 
 def _encoded(error: SidecarError) -> bytes:

@@ -6,8 +6,9 @@ import msgspec
 
 from sidecar.config.settings import SETTINGS, Settings
 from sidecar.core.contract import Request
-from sidecar.engine.engine import ActionRequest, Engine
-from sidecar.wiring import engine_of
+from sidecar.engine.request import ActionRequest
+from sidecar.engine.service import Service
+from sidecar.wiring import service_of
 from tests.support.simulated_provider import SimulatedProvider
 from tests.support.virtual_time import run
 from tests.support.worlds import World
@@ -59,14 +60,14 @@ class Burst(msgspec.Struct, frozen=True):
         return max((place - turns[id(heard)] for place, heard in enumerate(order)), default=0)
 
 
-def engine_at(provider: SimulatedProvider, world: World) -> Engine:
+def service_at(provider: SimulatedProvider, world: World) -> Service:
     """A sidecar with the settings of this world, on the running loop's clock."""
     words = {setting.field: setting.default for setting in SETTINGS}
     words |= {"openai_api_key": "key", "concurrency": world.ceiling, "request_timeout": world.deadline}
-    return engine_of(Settings(**words, proxies={}, ca_file=""), provider, clock=asyncio.get_running_loop().time)
+    return service_of(Settings(**words, proxies={}, ca_file=""), provider, clock=asyncio.get_running_loop().time)
 
 
-async def burst(engines: list[Engine], provider: SimulatedProvider, world: World, *, named: str = "") -> Burst:
+async def burst(services: list[Service], provider: SimulatedProvider, world: World, *, named: str = "") -> Burst:
     """The callers of this world come to these sidecars in turn. Texts differ from burst to burst by `named`."""
     loop = asyncio.get_running_loop()
     start, refused = loop.time(), provider.refused
@@ -80,12 +81,12 @@ async def burst(engines: list[Engine], provider: SimulatedProvider, world: World
         ask = ActionRequest(
             deadline=now + world.deadline,
             request_id=str(number),
-            door="ai",
+            route="ai",
             origin="10.0.0.1",
             arrived=now,
             request=request,
         )
-        outcome = await engines[number % len(engines)].answer(ask)
+        outcome = await services[number % len(services)].engine.answer(ask)
         reply = outcome.reply
         return Heard(reply.code or "ok", now - start, loop.time() - start, reply.error or "", outcome.retry_after)
 
@@ -98,6 +99,6 @@ def burst_of(world: World, *, seed: int = 1) -> Burst:
 
     async def scene() -> Burst:
         provider = SimulatedProvider(world, seed=seed)
-        return await burst([engine_at(provider, world) for _ in range(world.sidecars)], provider, world)
+        return await burst([service_at(provider, world) for _ in range(world.sidecars)], provider, world)
 
     return run(scene())

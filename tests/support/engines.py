@@ -1,16 +1,25 @@
-"""Engines over a provider held in the hand, on the running loop's clock, and what they are asked."""
+"""Services over a provider held in the hand, on the running loop's clock, and requests for them."""
 
 import asyncio
+
+import msgspec
 
 from sidecar.core.contract import Action, Request
 from sidecar.core.ports import Upstream
 from sidecar.engine.actions import Limits
 from sidecar.engine.admission import Admission
-from sidecar.engine.engine import ActionRequest, Engine, Outcome
+from sidecar.engine.answer_cache import AnswerCache
+from sidecar.engine.background import Background
+from sidecar.engine.completions import STREAM_SECONDS, Completions
+from sidecar.engine.drain import Drain
+from sidecar.engine.engine import Engine, Outcome
 from sidecar.engine.kernel import Kernel
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.calls import Calls
-from sidecar.engine.single_flight import AnswerCache, SingleFlight
+from sidecar.engine.request import ActionRequest
+from sidecar.engine.request_log import RequestLog
+from sidecar.engine.service import Service
+from sidecar.engine.single_flight import SingleFlight
 
 LIMITS = Limits(max_tokens=1000, summarize_threshold=2000, context_tokens=16_000)
 
@@ -22,17 +31,38 @@ class WholeSplitter:
         return [text]
 
 
-def engine_over(upstream: Upstream, *, concurrency: int = 4, html_safe: bool = False) -> Engine:
-    """An engine with ten places."""
+def service_over(upstream: Upstream, *, concurrency: int = 4, html_safe: bool = False) -> Service:
+    """A service with ten places."""
     clock = asyncio.get_running_loop().time
     kernel = Kernel(
         calls=Calls(upstream, concurrency=concurrency, clock=clock),
         flights=SingleFlight(AnswerCache(ttl=100.0, size=100_000)),
         keys=Keys(model="m", limits=LIMITS),
-        hashed=lambda user: f"hash of {user}",
+        pseudonym=lambda user: f"hash of {user}",
     )
     admission = Admission(places=10, size=10_000)
-    return Engine(kernel, WholeSplitter(), admission=admission, limits=LIMITS, html_safe=html_safe)
+    drain, log, splitter = Drain(admission, clock=clock), RequestLog(kernel.calls, admission), WholeSplitter()
+    return Service(
+        kernel=kernel,
+        admission=admission,
+        drain=drain,
+        log=log,
+        engine=Engine(kernel, drain=drain, log=log, splitter=splitter, limits=LIMITS, html_safe=html_safe),
+        completions=Completions(kernel, drain=drain, log=log),
+        background=Background(kernel, drain=drain, splitter=splitter, limits=LIMITS, longest=100.0),
+    )
+
+
+def with_streams(service: Service, *, silent_seconds: float, stream_seconds: float = STREAM_SECONDS) -> Service:
+    """The same service with other bounds for its streams."""
+    completions = Completions(
+        service.kernel,
+        drain=service.drain,
+        log=service.log,
+        silent_seconds=silent_seconds,
+        stream_seconds=stream_seconds,
+    )
+    return msgspec.structs.replace(service, completions=completions)
 
 
 def ask_of(
@@ -47,15 +77,17 @@ def ask_of(
     """A request that came now and has so many seconds."""
     now = asyncio.get_running_loop().time()
     request = Request(action=action, content=content, context=context, user_id=user)
-    return ActionRequest(request=request, deadline=now + seconds, arrived=now, request_id="r", door="test", fresh=fresh)
+    return ActionRequest(
+        request=request, deadline=now + seconds, arrived=now, request_id="r", route="test", fresh=fresh
+    )
 
 
 def code(outcome: Outcome) -> str:
     return outcome.reply.code or "ok"
 
 
-def measured(engine: Engine, seconds: float) -> None:
-    """Let the engine have an answer behind it that took so long."""
-    grant = engine.calls.limit.grant(0)
+def measured(service: Service, seconds: float) -> None:
+    """Let the service have an answer behind it that took so long."""
+    grant = service.kernel.calls.limit.grant(0)
     grant.at -= seconds
-    engine.calls.limit.succeeded(grant, running=0)
+    service.kernel.calls.limit.succeeded(grant, running=0)

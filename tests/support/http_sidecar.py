@@ -8,11 +8,12 @@ from typing import Any, NamedTuple, Self
 
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
-from sidecar.engine.engine import Engine
+from sidecar.engine.service import Service
 from sidecar.http.app import Answer as Application
 from sidecar.http.server.connections import Connections
 from sidecar.http.server.server import Listening, serve
-from sidecar.wiring import engine_of
+from sidecar.wiring import service_of
+from tests.support.engines import with_streams
 from tests.support.held_provider import HeldUpstream
 
 PATIENCE = 20.0
@@ -29,7 +30,7 @@ class Sidecar(NamedTuple):
     """A sidecar that listens, and what it is made of."""
 
     listening: Listening
-    engine: Engine
+    service: Service
     upstream: HeldUpstream
 
     async def call(self) -> "Caller":
@@ -47,13 +48,15 @@ class Sidecar(NamedTuple):
 async def running(
     upstream: HeldUpstream | None = None, *, timings: dict[str, float] | None = None, **named: str
 ) -> AsyncIterator[Sidecar]:
-    """A sidecar under the settings `named`, with the times of `serve` in `timings`."""
+    """A sidecar under the settings `named`, with the times of `serve` and of streams in `timings`."""
     settings = settings_of(**named)
     upstream = upstream or HeldUpstream()
-    engine = engine_of(settings, upstream)
+    service, limits = service_of(settings, upstream), {"linger_seconds": 2 * PATIENCE} | (timings or {})
+    if "silent_seconds" in limits:
+        service = with_streams(service, silent_seconds=limits.pop("silent_seconds"))
     # Nobody may have to wait for the lingering to end: who does is out of patience first.
-    async with serve(engine, settings, **({"linger_seconds": 2 * PATIENCE} | (timings or {}))) as listening:  # type: ignore[arg-type]
-        yield Sidecar(listening, engine, upstream)
+    async with serve(service, settings, **limits) as listening:  # type: ignore[arg-type]
+        yield Sidecar(listening, service, upstream)
 
 
 @asynccontextmanager

@@ -10,9 +10,9 @@ from typing import Any
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
 from sidecar.core.ports import Call, Completion
-from sidecar.engine.engine import Engine
+from sidecar.engine.service import Service
 from sidecar.stdio.server import serve_stdio
-from sidecar.wiring import engine_of
+from sidecar.wiring import service_of
 
 PATIENCE = 20.0
 """Seconds after which a test that waits for the wire has failed."""
@@ -77,8 +77,8 @@ class Echo:
 class Session:
     """A session under way: what is said to it, what it replies, how it ends."""
 
-    def __init__(self, engine: Engine, upstream: Echo) -> None:
-        self.engine = engine
+    def __init__(self, service: Service, upstream: Echo) -> None:
+        self.service = service
         self.upstream = upstream
         self.stop = asyncio.Event()
         self.task: asyncio.Task[int]
@@ -100,7 +100,7 @@ class Session:
     async def _run(self, settings: Settings, piped: int, sink: int, source: int | None, waited: float) -> int:
         try:
             return await serve_stdio(
-                self.engine,
+                self.service,
                 settings,
                 source=piped if source is None else source,
                 sink=sink,
@@ -152,7 +152,7 @@ async def session(*, source: int | None = None, waited: float = 0.0, **named: st
     """A session under the settings `named`; it reads `source` instead of the pipe where that is given."""
     settings = settings_of(**named)
     upstream = Echo()
-    opened = Session(engine_of(settings, upstream), upstream)
+    opened = Session(service_of(settings, upstream), upstream)
     await opened.open(settings, source=source, waited=waited)
     try:
         yield opened

@@ -1,6 +1,6 @@
-"""The three things a caller can ask for, by name: plain coroutines from a request to the text of its answer.
+"""The three actions, by name: plain coroutines from a request to the text of its answer.
 
-They know a request, a partner that completes prompts, and limits. No HTTP, no Redis, no stream, no logging of text.
+An action knows its request, a completer and limits. No HTTP, no Redis, no stream, no logging of text.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

@@ -6,6 +6,6 @@ from sidecar.engine.actions import prompts
 from sidecar.engine.actions.limits import Limits
 
 
-async def analyze(request: Request, partner: CompleterPort, limits: Limits) -> str:
-    """Learning objectives, difficulty level and suggestions for improvement, in the language of the content."""
-    return await partner.complete(prompts.analysis(request.content, limits.max_tokens))
+async def analyze(request: Request, completer: CompleterPort, limits: Limits) -> str:
+    """Return learning objectives, difficulty level and suggestions for improvement, in the content's language."""
+    return await completer.complete(prompts.analysis(request.content, limits.max_tokens))

@@ -1,6 +1,6 @@
 """The action `chat`: an answer to the content, with the context before it as material.
 
-What stands in for a context that is too long is decided here; how it is worded is in `prompts`.
+The stand-in for a context that is too long is decided here; its wording is in `prompts`.
 """
 
 from typing import Final
@@ -19,13 +19,13 @@ _BYTES_A_TOKEN: Final = 3
 provider refuses the summary and the context's opening stands in: cheaper than a tokenizer on every long context."""
 
 
-async def chat(request: Request, partner: CompleterPort, limits: Limits) -> str:
-    """The answer to the content. A context that cannot be summarized is cut; the chat goes on."""
-    material = await _material(request.context, partner, limits)
-    return await partner.complete(prompts.chat(request.content, material, limits.max_tokens))
+async def chat(request: Request, completer: CompleterPort, limits: Limits) -> str:
+    """Return the answer to the content. A context that cannot be summarized is cut; the chat goes on."""
+    material = await _material(request.context, completer, limits)
+    return await completer.complete(prompts.chat(request.content, material, limits.max_tokens))
 
 
-async def _material(context: str, partner: CompleterPort, limits: Limits) -> prompts.Material | None:
+async def _material(context: str, completer: CompleterPort, limits: Limits) -> prompts.Material | None:
     if not context or context.isspace():
         return None
     if len(context) <= limits.summarize_threshold:
@@ -33,14 +33,14 @@ async def _material(context: str, partner: CompleterPort, limits: Limits) -> pro
     room = max(1, limits.context_tokens * 3 // 4)
     prompt = prompts.context(_opening(context, room), max(1, limits.max_tokens // 2), within=_WITHIN)
     try:
-        return prompts.Material(text=await partner.complete(prompt), state="condensed")
+        return prompts.Material(text=await completer.complete(prompt), state="condensed")
     except SidecarError:
-        # Whatever went wrong: the chat has its own call and its own time, and half a context beats no answer.
+        # After any failure the chat still has a call and a time of its own, and half a context beats no answer.
         return prompts.Material(text=cut(context, limits.summarize_threshold), state="cut")
 
 
 def _opening(text: str, tokens: int) -> str:
-    """As much of the text as has about `tokens` tokens."""
+    """Return the opening of `text` that has about `tokens` tokens."""
     most = tokens * _BYTES_A_TOKEN
     head = text[:most].encode("utf-8", "replace")[:most]
     return cut(text, max(1, len(head.decode("utf-8", "ignore"))))

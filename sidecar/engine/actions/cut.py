@@ -1,10 +1,10 @@
-"""The opening of a text, cut where a reader would cut it. Plain text in, plain text out; no tokens, no prompts."""
+"""Cuts a text where a reader would cut it. Plain text in, plain text out; no tokens, no prompts."""
 
 import re
 from typing import Final
 
 _NEAR: Final = 200
-"""Characters given up at most to end at a word's border; with a short limit a quarter of it."""
+"""Characters given up at most to end at a word's border; with a short limit a quarter of the limit."""
 _CLUSTER: Final = 64
 """Characters looked back at most for the start of a cluster: a run of marks without end is cut anyway."""
 _ZWJ: Final = "\u200d"
@@ -15,9 +15,10 @@ _JOINS: Final = re.compile("[\u200c\u200d\U0001f3fb-\U0001f3ff\U000e0020-\U000e0
 
 
 def cut(text: str, limit: int) -> str:
-    """The first characters of `text`, at most `limit`, at a word's border if one is near and never inside a cluster.
+    """Return the first characters of `text`, at most `limit`, cut at a word's border if one is near.
 
-    A text that is short enough comes back as it is. `limit` is at least 1, and so is the length of what comes back.
+    A cut never parts a cluster; a short text comes back unchanged. `limit` is at least 1, and so is the result's
+    length.
     """
     if len(text) <= limit:
         return text
@@ -33,7 +34,7 @@ def cut(text: str, limit: int) -> str:
 
 
 def _inside(text: str, place: int) -> bool:
-    """Whether a cut at `place` would part what a reader sees as one character."""
+    """Return whether a cut at `place` would part what a reader sees as one character."""
     import unicodedata  # noqa: PLC0415 - a shared library that few requests need
 
     after, before = text[place], text[place - 1]

@@ -1,10 +1,10 @@
-"""The numbers an action works under. Values only: where they come from is the wiring's business."""
+"""The numbers an action works under. Values only; the wiring takes them from the settings."""
 
 import msgspec
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much an action may ask for and how much fits into one call. All three are at least 1."""
+    """The size of an answer and of what fits into one call. All three are at least 1."""
 
     max_tokens: int
     """The most tokens of an answer; a summary gets half."""

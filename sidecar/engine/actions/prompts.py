@@ -1,7 +1,7 @@
-"""Every word we say to a provider, as functions from texts to a `Prompt`. No call is made and nothing is decided here.
+"""Every word sent to a provider, as functions from texts to a `Prompt`. No call is made and nothing is decided here.
 
-Change a word and raise PROMPT_VERSION. The stems "summar" and "analy" tell the demo upstream what is wanted: each
-stands early in its own instruction and in no other.
+Change a word and raise PROMPT_VERSION. The stems "summar" and "analy" tell the demo provider which action it has:
+each stands early in its own instruction alone.
 """
 
 import itertools
@@ -13,13 +13,13 @@ import msgspec
 from sidecar.core.ports import Prompt
 
 PROMPT_VERSION: Final = "1"
-"""Part of every key that an answer is kept or found under."""
+"""Part of every key that an answer is stored under."""
 OVERHEAD: Final = 700
-"""Tokens of our own words in a call, on the safe side (a test holds every instruction under it)."""
+"""Tokens of the instructions in a call, on the safe side (a test holds every instruction under this number)."""
 
 
 class Material(msgspec.Struct, frozen=True, kw_only=True):
-    """What a chat is about, and what of the caller's context it is."""
+    """The subject of a chat, and its relation to the caller's context."""
 
     text: str
     state: Literal["whole", "condensed", "cut"] = "whole"
@@ -105,7 +105,7 @@ _STATES: Final = {
 
 
 def chat(content: str, material: Material | None, max_tokens: int) -> Prompt:
-    """The caller's content as the user's message, after the material where there is some."""
+    """Make the caller's content the user's message, after the material where there is some."""
     system, user = [_CHAT, _FORM, _length("the answer", max_tokens)], content
     if material is not None:
         begin, end = fence("MATERIAL", material.text)
@@ -115,35 +115,35 @@ def chat(content: str, material: Material | None, max_tokens: int) -> Prompt:
 
 
 def summary(text: str, max_tokens: int) -> Prompt:
-    """The summary of a text that fits one call."""
+    """Make the prompt for the summary of a text that fits one call."""
     return _on_text("summary", _SUMMARY, text, max_tokens)
 
 
 def part(text: str, max_tokens: int, *, number: int, of: int) -> Prompt:
-    """The summary of part `number` (from 1) of `of`."""
+    """Make the prompt for the summary of part `number` (from 1) of `of`."""
     return _on_text("part", _PART.format(number=number, of=of), text, max_tokens)
 
 
 def reduction(text: str, max_tokens: int, *, number: int = 1, of: int = 1) -> Prompt:
-    """The summary of summaries: of all of them, or of a part of them where they are still too long."""
+    """Make the prompt for the summary of summaries: of all, or of a part of them where all are still too long."""
     more = _REDUCTION_PART.format(number=number, of=of) if of > 1 else ""
     return _on_text("reduction", _REDUCTION + more, text, max_tokens)
 
 
 def context(text: str, max_tokens: int, *, within: float) -> Prompt:
-    """The summary of a chat's context. The question is not in it, so that a whole class can share one."""
+    """Make the prompt for the summary of a chat's context; without the question, a class can share the summary."""
     return _on_text("context", _CONTEXT, text, max_tokens, within=within)
 
 
 def analysis(text: str, max_tokens: int) -> Prompt:
-    """The educational analysis of a text."""
+    """Make the prompt for the educational analysis of a text."""
     return _on_text("analysis", _ANALYSIS, text, max_tokens)
 
 
 def fence(name: str, text: str) -> tuple[str, str]:
-    """The marker lines around a text: a pair with a number that no marker inside the text has.
+    """Return the marker lines around a text: a pair with a number that no marker inside the text has.
 
-    The number depends on the text alone: the same request is the same prompt, and can be shared and kept.
+    The number depends on the text alone: equal requests are equal prompts, and can share an answer.
     """
     used = set(re.findall(rf"<(?:END )?{name}(?: (\d{{1,9}}))?>", text, re.IGNORECASE | re.ASCII))
     if not used:
@@ -176,7 +176,7 @@ def _on_text(
 
 
 def _length(what: str, max_tokens: int) -> str:
-    """A word takes one to three tokens by language, and an answer that runs into the limit stops in mid-sentence."""
+    """Word the limit: a word is one to three tokens by language, and an answer at its limit stops in mid-sentence."""
     words = max(1, max_tokens // 2)
     return (
         f"Length: {what} has at most {words} word{'s'[: words > 1]}, fewer where less is enough, and ends with a "

@@ -7,7 +7,8 @@ from aiohttp import web
 from sidecar.config.settings import Settings
 from sidecar.core.contract import parse_request
 from sidecar.core.errors import DeadlineExceeded
-from sidecar.engine.engine import ActionRequest, Engine
+from sidecar.engine.request import ActionRequest
+from sidecar.engine.service import Service
 from sidecar.http.auth import Guard
 from sidecar.http.body import check_type, read_body, to_reserve
 from sidecar.http.request import Arrival
@@ -17,35 +18,35 @@ from sidecar.http.router import Route
 NAME = "ai"
 
 
-def ai_route(engine: Engine, settings: Settings, guard: Guard | None) -> Route:
+def ai_route(service: Service, settings: Settings, guard: Guard | None) -> Route:
     """Return the route; `guard` checks the token, None for no check."""
 
     async def post(request: Arrival) -> web.Response:
-        return await _answer(request, engine, settings, guard)
+        return await _answer(request, service, settings, guard)
 
     return Route(NAME, {"POST": post}, partial(failure_response, strict=settings.strict_status))
 
 
-async def _answer(request: Arrival, engine: Engine, settings: Settings, guard: Guard | None) -> web.Response:
+async def _answer(request: Arrival, service: Service, settings: Settings, guard: Guard | None) -> web.Response:
     if guard is not None:
         guard.check(request)
     check_type(request)
     limit = settings.max_body_bytes
-    with engine.admission.admit(to_reserve(request, limit), pending=not request.content.is_eof()) as place:
+    with service.admission.admit(to_reserve(request, limit), pending=not request.content.is_eof()) as place:
         deadline = request.deadline(settings.request_timeout)
         # No name is bound to the raw body, so that its memory is free while the engine works.
         action = ActionRequest(
-            request=parse_request(await read_body(request, engine, place, limit=limit, deadline=deadline)),
+            request=parse_request(await read_body(request, service.drain, place, limit=limit, deadline=deadline)),
             deadline=deadline,
             request_id=request.request_id,
-            door=NAME,
+            route=NAME,
             origin=request.origin,
             arrived=request.arrived,
             place=place,
             fresh=request.fresh,
         )
-        if engine.clock() >= deadline:
+        if service.clock() >= deadline:
             # The request itself was late; the engine's estimate of the wait would call that overloaded.
             raise DeadlineExceeded
-        outcome = await engine.answer(action)
+        outcome = await service.engine.answer(action)
     return reply_response(outcome.reply, strict=settings.strict_status, wait=outcome.retry_after)

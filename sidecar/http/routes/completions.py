@@ -12,7 +12,8 @@ from aiohttp import web
 
 from sidecar.config.settings import Settings
 from sidecar.core.errors import DeadlineExceeded, InternalError, SidecarError
-from sidecar.engine.completions import CompletionRequest, Completions
+from sidecar.engine.request import CompletionRequest
+from sidecar.engine.service import Service
 from sidecar.http.auth import Guard
 from sidecar.http.body import check_type, read_body, to_reserve
 from sidecar.http.request import Arrival
@@ -29,9 +30,9 @@ _DEPLOYMENTS: Final = "/openai/deployments/"
 _CHAT: Final = "/chat/completions"
 
 
-def openai_routes(completions: Completions, settings: Settings, guard: Guard | None) -> Mapping[str, Route]:
+def openai_routes(service: Service, settings: Settings, guard: Guard | None) -> Mapping[str, Route]:
     """Return the routes by path; `guard` checks the token, None for no check."""
-    chat = _route({"POST": _Chat(completions, settings, guard).post})
+    chat = _route({"POST": _Chat(service, settings, guard).post})
     listed = partial(_models, settings, guard)
     named = partial(_model, settings, guard)
     models, model = (_route({"GET": handler, "HEAD": handler}) for handler in (listed, named))
@@ -65,8 +66,8 @@ def _route(methods: Mapping[str, Handler]) -> Route:
 class _Chat:
     """Handler of chat completions."""
 
-    def __init__(self, completions: Completions, settings: Settings, guard: Guard | None) -> None:
-        self._completions = completions
+    def __init__(self, service: Service, settings: Settings, guard: Guard | None) -> None:
+        self._service = service
         self._settings = settings
         self._guard = guard
 
@@ -74,31 +75,31 @@ class _Chat:
         if self._guard is not None:
             self._guard.check(request)
         check_type(request)
-        settings, engine = self._settings, self._completions.engine
+        settings, service = self._settings, self._service
         limit = settings.max_body_bytes
-        with engine.admission.admit(to_reserve(request, limit)) as place:
+        with service.admission.admit(to_reserve(request, limit)) as place:
             deadline = request.deadline(settings.request_timeout)
             # No name is bound to the raw body, so that its memory is free while the engine works.
             parsed = parse(
-                await read_body(request, engine, place, limit=limit, deadline=deadline),
+                await read_body(request, service.drain, place, limit=limit, deadline=deadline),
                 max_tokens=settings.completion_max_tokens,
                 passthrough=settings.model_passthrough,
                 deployment=_deployment(request.path),
             )
-            if engine.clock() >= deadline:
+            if service.clock() >= deadline:
                 # The request itself was late; the engine's estimate of the wait would call that overloaded.
                 raise DeadlineExceeded
             policy = policy_of(request.query.get("action", "")) if request.query_string else PLAIN
-            user = engine.pseudonym(parsed.user)
+            user = service.kernel.pseudonym(parsed.user)
             completing = CompletionRequest(
                 call=msgspec.structs.replace(parsed.call, user=user) if user else parsed.call,
-                asker=parsed.user,
+                user_id=parsed.user,
                 action=policy.action,
                 shared=policy.shared,
                 background=policy.background,
                 deadline=deadline,
                 request_id=request.request_id,
-                door=NAME,
+                route=NAME,
                 origin=request.origin,
                 arrived=request.arrived,
                 place=place,
@@ -115,12 +116,12 @@ class _Chat:
             fallback_id=f"chatcmpl-{completing.request_id}",
             spaced=policy.spaced,
         )
-        answer = await self._completions.answer(completing, shape)
+        answer = await self._service.completions.answer(completing, shape)
         return refuse(answer) if isinstance(answer, SidecarError) else json_response(answer)
 
     async def _stream(self, completing: CompletionRequest, request: Arrival) -> web.StreamResponse:
-        events = EventStream(request, last=self._completions.engine.admission.draining)
-        failure = await self._completions.stream(completing, events.send)
+        events = EventStream(request, last=self._service.admission.draining)
+        failure = await self._service.completions.stream(completing, events.send)
         if events.response is None:
             return refuse(failure or InternalError())
         await events.end(events.response, failure)

@@ -17,7 +17,7 @@ from sidecar.core.contract import LONGEST_USER, Request
 from sidecar.core.errors import DeadlineExceeded, InvalidRequest, JobsUnavailable, NotFound, Overloaded, SidecarError
 from sidecar.core.jobs import Job
 from sidecar.engine.admission import Place
-from sidecar.engine.engine import Engine
+from sidecar.engine.service import Service
 from sidecar.http.auth import Guard
 from sidecar.http.body import check_type, read_body, to_reserve
 from sidecar.http.request import Arrival
@@ -51,9 +51,9 @@ class Jobs(Protocol):
         ...
 
 
-def jobs_routes(engine: Engine, settings: Settings, guard: Guard | None, jobs: Jobs | None) -> Mapping[str, Route]:
+def jobs_routes(service: Service, settings: Settings, guard: Guard | None, jobs: Jobs | None) -> Mapping[str, Route]:
     """Return the routes by path; `guard` checks the token, None for no check."""
-    handlers = _Handlers(engine, settings, jobs)
+    handlers = _Handlers(service, settings, jobs)
 
     def route(**methods: Handler) -> Route:
         return Route(NAME, {name: partial(_guarded, guard, handler) for name, handler in methods.items()}, _refuse)
@@ -77,8 +77,8 @@ async def _guarded(guard: Guard | None, handler: Handler, request: Arrival) -> w
 class _Handlers:
     """Handlers of the jobs' routes."""
 
-    def __init__(self, engine: Engine, settings: Settings, jobs: Jobs | None) -> None:
-        self._engine = engine
+    def __init__(self, service: Service, settings: Settings, jobs: Jobs | None) -> None:
+        self._service = service
         self._settings = settings
         self._jobs = jobs
         self._places: set[Place] = set()
@@ -90,7 +90,7 @@ class _Handlers:
         check_type(request)
         size = to_reserve(request, limit)
         self._leave_room(size)
-        with self._engine.admission.admit(size) as place:
+        with self._service.admission.admit(size) as place:
             self._places.add(place)
             try:
                 # No name is bound to the raw body, so that its memory is free while the jobs are sent.
@@ -114,7 +114,7 @@ class _Handlers:
         jobs = self._store()
         check_type(request)
         size = to_reserve(request, STATUS_BODY_BYTES)
-        with self._engine.admission.admit(size, even_draining=True) as place:
+        with self._service.admission.admit(size, even_draining=True) as place:
             ids = ids_in(await self._read(request, place, STATUS_BODY_BYTES))
             known = {name for name in ids if _ID.fullmatch(name)}
             found = await jobs.look(list(known), limit=self._left(request, _LOOK_SECONDS)) if known else []
@@ -142,16 +142,16 @@ class _Handlers:
 
     def _leave_room(self, size: int) -> None:
         """Raise `Overloaded` if lists would take more than half of the bytes: interactive requests need the rest."""
-        if self._places and sum(place.size for place in self._places) + size > self._engine.admission.size // 2:
+        if self._places and sum(place.size for place in self._places) + size > self._service.admission.size // 2:
             raise Overloaded
 
     async def _read(self, request: Arrival, place: Place, limit: int) -> bytes:
         deadline = request.deadline(self._settings.request_timeout)
-        return await read_body(request, self._engine, place, limit=limit, deadline=deadline)
+        return await read_body(request, self._service.drain, place, limit=limit, deadline=deadline)
 
     def _left(self, request: Arrival, most: float) -> float:
         """Return the seconds that the store may take; raise `DeadlineExceeded` if none are left."""
-        left = request.deadline(self._settings.request_timeout) - self._engine.clock()
+        left = request.deadline(self._settings.request_timeout) - self._service.clock()
         if left <= 0:
             raise DeadlineExceeded
         return min(left, most)

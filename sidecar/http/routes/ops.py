@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 from sidecar.core.errors import Unauthorized
-from sidecar.engine.engine import Engine
+from sidecar.engine.service import Service
 from sidecar.engine.status import status_of
 from sidecar.http.auth import Guard
 from sidecar.http.request import Arrival
@@ -22,17 +22,17 @@ HEALTHY: Final = b'{"status": "healthy", "service": "openai-moodle-sidecar"}'
 DRAINING: Final = b'{"status": "draining", "service": "openai-moodle-sidecar"}'
 
 
-def health_route(engine: Engine) -> Route:
+def health_route(service: Service) -> Route:
     """Return the route /health: 200 while requests are accepted, 503 while draining."""
 
     async def get(_request: Arrival) -> web.Response:
-        return json_response(DRAINING, 503) if engine.admission.draining else json_response(HEALTHY)
+        return json_response(DRAINING, 503) if service.admission.draining else json_response(HEALTHY)
 
     return Route("health", {"GET": get, "HEAD": get})
 
 
 def status_route(
-    engine: Engine,
+    service: Service,
     token: str,
     local: Callable[[str], bool] | None = None,
     jobs: Callable[[], object] | None = None,
@@ -49,7 +49,7 @@ def status_route(
             if guard is None:
                 raise Unauthorized
             guard.check(request)
-        status = status_of(engine)
+        status = status_of(service)
         if jobs is not None:
             status = msgspec.structs.replace(status, jobs=jobs())
         return json_response(msgspec.json.encode(status))

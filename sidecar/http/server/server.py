@@ -9,8 +9,7 @@ from typing import Final
 
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError
-from sidecar.engine.completions import SILENT_SECONDS, Completions
-from sidecar.engine.engine import Engine
+from sidecar.engine.service import Service
 from sidecar.http.app import application
 from sidecar.http.auth import Guard
 from sidecar.http.router import Routes
@@ -36,14 +35,14 @@ class Listening:
 
     def __init__(
         self,
-        engine: Engine,
+        service: Service,
         acceptor: Acceptor,
         connections: Connections,
         address: tuple[str, int],
         *,
         exclusive: bool,
     ) -> None:
-        self._engine = engine
+        self._service = service
         self._exclusive = exclusive
         self._acceptor = acceptor
         self._connections = connections
@@ -58,11 +57,11 @@ class Listening:
 
     async def drain(self, grace: float) -> None:
         """Refuse new work and finish accepted requests; return when they have ended, after `grace` seconds at most."""
-        self._engine.drain(grace)
+        self._service.drain.begin(grace)
         # A little over the grace: a request that ends with it can still be answered.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace + FLUSH_SECONDS):
-                await self._engine.emptied()
+                await self._service.drain.emptied()
 
     async def hand_over(self, grace: float) -> None:
         """Leave new connections to the other holders of the socket; return when all accepted requests are answered.
@@ -106,7 +105,7 @@ def _bound(sock: socket.socket) -> tuple[str, int]:
 
 
 def routes_of(
-    completions: Completions,
+    service: Service,
     settings: Settings,
     guard: Guard | None,
     *,
@@ -114,22 +113,22 @@ def routes_of(
     jobs_status: Callable[[], object] | None = None,
 ) -> Routes:
     """Return all routes; `guard` is /ai's, `jobs` the store of jobs and `jobs_status` their numbers for /status."""
-    engine, token = completions.engine, settings.sidecar_token
+    token = settings.sidecar_token
     guarded = Guard(token) if token else None
     return Routes(
         {
-            "/ai": ai_route(engine, settings, guard),
-            "/health": health_route(engine),
-            "/status": status_route(engine, token, jobs=jobs_status),
-            **jobs_routes(engine, settings, guarded, jobs),
-            **openai_routes(completions, settings, guarded),
+            "/ai": ai_route(service, settings, guard),
+            "/health": health_route(service),
+            "/status": status_route(service, token, jobs=jobs_status),
+            **jobs_routes(service, settings, guarded, jobs),
+            **openai_routes(service, settings, guarded),
         }
     )
 
 
 @contextlib.asynccontextmanager
 async def serve(
-    engine: Engine,
+    service: Service,
     settings: Settings,
     *,
     sock: socket.socket | None = None,
@@ -138,17 +137,15 @@ async def serve(
     header_seconds: float = HEADER_SECONDS,
     idle_seconds: float = IDLE_SECONDS,
     linger_seconds: float = LINGER_SECONDS,
-    silent_seconds: float = SILENT_SECONDS,
     descriptors: int | None = None,
 ) -> AsyncIterator[Listening]:
-    """Serve `engine` over HTTP on HOST and PORT, or on `sock`, which listens already and is closed at the end.
+    """Serve `service` over HTTP on HOST and PORT, or on `sock`, which listens already and is closed at the end.
 
     `jobs` is the store of jobs, None without jobs, and `jobs_status` returns their numbers for /status.
     `header_seconds` is the time to send complete headers, `idle_seconds` the longest idle time of a reused connection,
-    `linger_seconds` the time in which bytes of a refused caller are discarded, `silent_seconds` the longest pause
-    within a stream, `descriptors` the most open files of the process (None: as many as it can get). Leaving the block
-    closes within two seconds; `Listening.drain` and `Listening.hand_over` finish accepted requests before. Raises
-    `ConfigError` if listening fails.
+    `linger_seconds` the time in which bytes of a refused caller are discarded, `descriptors` the most open files of
+    the process (None: as many as it can get). Leaving the block closes within two seconds; `Listening.drain` and
+    `Listening.hand_over` finish accepted requests before. Raises `ConfigError` if listening fails.
     """
     limit = raise_descriptor_limit()
     exclusive = sock is None
@@ -157,10 +154,9 @@ async def serve(
         most = connection_limit(descriptors or limit, settings.concurrency)
         guard = _guard(settings, local=local_only(sock))
 
-        completions = Completions(engine, silent_seconds=silent_seconds)
-        routes = routes_of(completions, settings, guard, jobs=jobs, jobs_status=jobs_status)
+        routes = routes_of(service, settings, guard, jobs=jobs, jobs_status=jobs_status)
         connections = Connections(
-            application(routes, engine),
+            application(routes, service),
             refusal=lambda path: routes.find(path).refuse,
             handler_cancellation=True,
             access_log=None,
@@ -178,7 +174,7 @@ async def serve(
     except BaseException:
         sock.close()
         raise
-    listening = Listening(engine, acceptor, connections, address, exclusive=exclusive)
+    listening = Listening(service, acceptor, connections, address, exclusive=exclusive)
     try:
         yield listening
     finally:

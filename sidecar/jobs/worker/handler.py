@@ -22,8 +22,8 @@ from sidecar.core.errors import (
     UpstreamAuth,
     UpstreamFailure,
 )
-from sidecar.engine.background import Background
 from sidecar.engine.limiter.calls import Trace
+from sidecar.engine.service import Service
 from sidecar.jobs.worker.lease import LEASE_SECONDS, RENEW_SECONDS, Held, Run, Runs, Stopped, retry_until_heard
 
 MOST_TRIES: Final = 3
@@ -44,10 +44,10 @@ class JobHandler:
     """Where the jobs of one lane are worked off."""
 
     def __init__(
-        self, runs: Runs, works: Background, *, timeout: float, background: bool, backoff: tuple[float, ...] = BACKOFF
+        self, runs: Runs, service: Service, *, timeout: float, background: bool, backoff: tuple[float, ...] = BACKOFF
     ) -> None:
         self.runs = runs
-        self.works = works
+        self.service = service
         self._timeout = timeout
         self._background = background
         self._backoff = backoff
@@ -106,7 +106,7 @@ class JobHandler:
         is back has the job.
         """
         deadline = time.monotonic() + self._timeout
-        answer = self.works.text(run.request, run, trace, deadline=deadline, background=self._background)
+        answer = self.service.background.text(run.request, run, trace, deadline=deadline, background=self._background)
         task, wait = asyncio.create_task(answer, name="job"), RENEW_SECONDS
         try:
             while not (await asyncio.wait((task,), timeout=wait))[0]:
@@ -125,7 +125,7 @@ class JobHandler:
         """End the job, or put it back; then the seconds until it is run again."""
         counted, pause = False, 0.0
         if not isinstance(error, ShuttingDown):
-            down = self.works.engine.calls.limit.breaker.opened_by is not None
+            down = self.service.kernel.calls.limit.breaker.opened_by is not None
             counted = tried and not down
             tries = run.tries + counted
             if _final(error) or tries >= MOST_TRIES:

@@ -13,9 +13,8 @@ from sidecar.batch import runner as running_module
 from sidecar.batch.batch import Batch, serve_batch
 from sidecar.core.errors import UpstreamAuth, UpstreamError, UpstreamUnreachable
 from sidecar.core.ports import Call, Completion
-from sidecar.engine.background import Background
 from sidecar.runtime.line_source import opened
-from sidecar.wiring import engine_of
+from sidecar.wiring import service_of
 from tests.support.held_provider import HeldUpstream, Told
 from tests.support.http_sidecar import settings_of
 from tests.support.scripted_calls import refusal
@@ -72,11 +71,11 @@ class Folder(Told):
     ) -> int:
         """Run it; the exit code."""
         settings = settings_of(**{"CONCURRENCY": "4"} | named)
-        works = Background(engine_of(settings, provider), longest=settings.call_timeout)
+        service = service_of(settings, provider)
         with opened(str(self.source), 2**20) as source:
             batch = Batch(source, self.target, wire, retry_failed, patience)
             async with asyncio.timeout(PATIENCE):
-                return await serve_batch(works, settings, batch, self, stop or asyncio.Event())
+                return await serve_batch(service, settings, batch, self, stop or asyncio.Event())
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from sidecar.http.server import acceptor
 from sidecar.http.server.server import Listening, serve
-from sidecar.wiring import engine_of
+from sidecar.wiring import service_of
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import Caller, head, post, running, settings_of
 
@@ -45,7 +45,7 @@ async def moody(mood: OSError | socket.socket) -> AsyncIterator[Listening]:
     sock.listen()
     sock.mood = mood
     settings = settings_of()
-    async with serve(engine_of(settings, HeldUpstream()), settings, sock=sock) as listening:
+    async with serve(service_of(settings, HeldUpstream()), settings, sock=sock) as listening:
         yield listening
 
 

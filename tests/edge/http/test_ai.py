@@ -217,7 +217,7 @@ async def test_the_largest_body_is_taken() -> None:
         start = head("Content-Type: application/json", "Transfer-Encoding: chunked")
         half = sized(200_000)
         assert (await sidecar.ask(start + chunks(half[:150_000], half[150_000:]))).json["success"]
-        assert sidecar.engine.admission.held_bytes == 0
+        assert sidecar.service.admission.held_bytes == 0
 
 
 async def test_a_body_in_chunks_is_413_once_it_is_too_large() -> None:
@@ -259,7 +259,7 @@ async def test_curl_with_nine_megabytes_reads_its_413(options: tuple[str, ...]) 
 async def test_curl_reads_overloaded_while_it_sends_megabytes() -> None:
     """A 200 that comes before the body is sent does not stop curl; what it sends is thrown away, not reset."""
     async with running(QUEUE_SIZE="1") as sidecar:
-        with sidecar.engine.admission.admit():
+        with sidecar.service.admission.admit():
             code, status, reply = await curl(sidecar, sized(4_000_000), "-H", "Expect:")
     assert (code, status, reply["code"]) == (0, "200", "overloaded")
 
@@ -276,7 +276,7 @@ async def test_expect_continue_is_answered_once_the_request_has_a_place() -> Non
     async with running() as sidecar, await sidecar.call() as caller:
         await caller.say(head("Content-Type: application/json", f"Content-Length: {len(CHAT)}", "Expect: 100-continue"))
         assert (await caller.hear()).status == 100
-        assert sidecar.engine.admission.held_bytes == len(CHAT)
+        assert sidecar.service.admission.held_bytes == len(CHAT)
         await caller.say(CHAT)
         assert (await caller.hear()).json["success"]
 
@@ -285,7 +285,7 @@ async def test_expect_continue_is_answered_once_the_request_has_a_place() -> Non
 async def test_a_full_queue_refuses_at_once_without_the_body(strict: bool) -> None:
     """Headers are enough for an `overloaded` with Retry-After; no invitation to send precedes it."""
     async with running(QUEUE_SIZE="1", STRICT_STATUS=str(strict)) as sidecar, await sidecar.call() as caller:
-        with sidecar.engine.admission.admit():
+        with sidecar.service.admission.admit():
             await caller.say(head("Content-Type: application/json", "Content-Length: 99", "Expect: 100-continue"))
             answer = await caller.hear()
     check_envelope(answer)
@@ -296,7 +296,7 @@ async def test_a_full_queue_refuses_at_once_without_the_body(strict: bool) -> No
 async def test_a_refused_caller_whose_body_is_here_keeps_the_connection() -> None:
     """A burst of refusals costs no new connections."""
     async with running(QUEUE_SIZE="1") as sidecar, await sidecar.call() as caller:
-        with sidecar.engine.admission.admit():
+        with sidecar.service.admission.admit():
             await caller.say(post())
             assert (await caller.hear()).json["code"] == "overloaded"
         await caller.say(post())
@@ -323,13 +323,13 @@ async def test_a_chunked_body_reserves_as_it_grows_and_then_what_it_is() -> None
     ):
         await first.say(start + chunks(sized(90_000)))
         await upstream.reached()
-        assert sidecar.engine.admission.held_bytes == 90_000
+        assert sidecar.service.admission.held_bytes == 90_000
         await second.say(start + b"%x\r\n" % 90_000 + b"x" * 70_000)
         answer = await second.hear()
         assert answer.json["code"] == "overloaded"
         upstream.gate.set()
         assert (await first.hear()).json["success"]
-        assert sidecar.engine.admission.held_bytes == 0
+        assert sidecar.service.admission.held_bytes == 0
 
 
 async def test_a_caller_who_leaves_frees_slot_and_place() -> None:
@@ -341,8 +341,8 @@ async def test_a_caller_who_leaves_frees_slot_and_place() -> None:
             await upstream.reached()
         async with asyncio.timeout(PATIENCE):
             await upstream.left.wait()
-            await sidecar.engine.admission.emptied()
-        assert (upstream.running, sidecar.engine.admission.held_bytes) == (0, 0)
+            await sidecar.service.admission.emptied()
+        assert (upstream.running, sidecar.service.admission.held_bytes) == (0, 0)
 
 
 async def test_a_caller_who_leaves_while_sending_frees_the_place() -> None:
@@ -351,9 +351,9 @@ async def test_a_caller_who_leaves_while_sending_frees_the_place() -> None:
         async with await sidecar.call() as caller:
             await caller.say(head("Content-Type: application/json", "Content-Length: 99", "Expect: 100-continue"))
             assert (await caller.hear()).status == 100
-            assert sidecar.engine.admission.held == 1
+            assert sidecar.service.admission.held == 1
         async with asyncio.timeout(PATIENCE):
-            await sidecar.engine.admission.emptied()
+            await sidecar.service.admission.emptied()
 
 
 async def test_identical_summaries_give_their_places_back_once() -> None:
@@ -364,12 +364,12 @@ async def test_identical_summaries_give_their_places_back_once() -> None:
         await first.say(post(body))
         await upstream.reached()
         await second.say(post(body))
-        while not sidecar.engine.flights.joined:
+        while not sidecar.service.kernel.flights.joined:
             await sidecar.ask(head(path="/health", method="GET"))
         upstream.gate.set()
         assert (await first.hear()).json["success"]
         assert (await second.hear()).json["success"]
-        assert (sidecar.engine.admission.held, sidecar.engine.admission.held_bytes) == (0, 0)
+        assert (sidecar.service.admission.held, sidecar.service.admission.held_bytes) == (0, 0)
 
 
 @STRICT
@@ -412,7 +412,7 @@ async def test_a_body_that_does_not_come_in_time_is_408(strict: bool) -> None:
         await caller.say(head("Content-Type: application/json", "Content-Length: 99") + b'{"action":')
         answer = await caller.hear()
         assert await caller.rest() == b""
-        assert sidecar.engine.admission.held == 0
+        assert sidecar.service.admission.held == 0
     check_envelope(answer)
     assert (answer.status, answer.json["code"]) == (408, "request_timeout")
 
@@ -425,7 +425,7 @@ async def test_bad_chunks_are_refused_at_once() -> None:
         await caller.say(b"no chunk\r\n")
         answer = await caller.hear()
         assert await caller.rest() == b""
-        assert sidecar.engine.admission.held == 0
+        assert sidecar.service.admission.held == 0
     check_envelope(answer)
     assert (answer.status, answer.json["code"]) == (400, "bad_request")
 

@@ -78,7 +78,7 @@ async def test_a_burst_of_one_page_is_one_call() -> None:
         answers = [asyncio.create_task(sidecar.ask(ask(path=path, user=f"u{n}"))) for n in range(300)]
         await upstream.reached()
         async with asyncio.timeout(PATIENCE):
-            while sidecar.engine.flights.joined < 299:
+            while sidecar.service.kernel.flights.joined < 299:
                 await sidecar.ask(head(path="/health", **GET))
         upstream.gate.set()
         found = await asyncio.gather(*answers)
@@ -207,5 +207,5 @@ async def test_leaving_frees_the_slot() -> None:
         await caller.leave()
         async with asyncio.timeout(PATIENCE):
             await upstream.left.wait()
-            await sidecar.engine.emptied()
-        assert sidecar.engine.calls.idle
+            await sidecar.service.drain.emptied()
+        assert sidecar.service.kernel.calls.idle

@@ -9,11 +9,10 @@ import pytest
 
 from sidecar.core import errors
 from sidecar.core.errors import SidecarError, UpstreamFailure
-from sidecar.engine.completions import Completions
 from sidecar.http.responses.openai_errors import refuse
 from sidecar.http.router import Route, Routes
 from sidecar.http.server.server import routes_of
-from sidecar.wiring import engine_of
+from sidecar.wiring import service_of
 from tests.support.event_streams import ask, body
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import PATIENCE, Answer, Sidecar, chunks, head, post, running, settings_of
@@ -45,7 +44,7 @@ STATUSES = {
 
 def routes() -> Routes:
     settings = settings_of()
-    return routes_of(Completions(engine_of(settings, HeldUpstream())), settings, None)
+    return routes_of(service_of(settings, HeldUpstream()), settings, None)
 
 
 def ours() -> list[tuple[str, Route]]:
@@ -198,7 +197,7 @@ async def test_a_fault_of_ours_is_refused_in_shape() -> None:
 async def test_a_full_queue_is_429_with_a_small_integer(path: str) -> None:
     """Moodle goes to its next provider."""
     async with running(QUEUE_SIZE="1") as sidecar:
-        with sidecar.engine.admission.admit():
+        with sidecar.service.admission.admit():
             answer = await sidecar.ask(ask(path=path))
     check(answer)
     assert (answer.status, answer.headers["retry-after"]) == (429, "1")

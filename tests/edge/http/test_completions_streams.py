@@ -28,9 +28,9 @@ async def streaming(sidecar: Sidecar, request: bytes | None = None) -> AsyncIter
 async def idle(sidecar: Sidecar) -> None:
     """Return once nothing is held."""
     async with asyncio.timeout(PATIENCE):
-        await sidecar.engine.emptied()
-    assert sidecar.engine.calls.idle
-    assert sidecar.engine.admission.held_bytes == 0
+        await sidecar.service.drain.emptied()
+    assert sidecar.service.kernel.calls.idle
+    assert sidecar.service.admission.held_bytes == 0
 
 
 async def test_events_come_one_by_one_and_done_at_the_end() -> None:
@@ -43,7 +43,7 @@ async def test_events_come_one_by_one_and_done_at_the_end() -> None:
         assert headers["x-request-id"]
         assert (headers["cache-control"], headers["x-accel-buffering"]) == ("no-store", "no")
         assert await ear.event() == delta("a")
-        assert sidecar.engine.calls.gate.running == 1
+        assert sidecar.service.kernel.calls.gate.running == 1
         await spring.feed.put(delta("b", "stop"))
         assert await ear.event() == delta("b", "stop")
         await spring.feed.put(None)
@@ -137,7 +137,7 @@ async def test_leaving_ends_the_providers_call(fed: bool) -> None:
         async with asyncio.timeout(PATIENCE):
             await spring.dry.wait()
         await idle(sidecar)
-        assert sidecar.engine.answers == {"cancelled": 1}
+        assert sidecar.service.log.codes == {"cancelled": 1}
 
 
 class Flood(HeldUpstream):
@@ -176,8 +176,8 @@ async def test_a_caller_who_does_not_read_holds_the_provider_back_and_is_left() 
             with suppress(ConnectionError):
                 while part := await asyncio.wait_for(loop.sock_recv(sock, 65_536), PATIENCE):
                     said += part
-        assert not said.endswith(b"\r\n0\r\n\r\n")  # cut off, which the caller can see
-        assert sidecar.engine.answers == {"timeout": 1}
+        assert not said.endswith(b"\r\n0\r\n\r\n")  # cut off, and he can tell
+        assert sidecar.service.log.codes == {"timeout": 1}
 
 
 async def test_a_slow_reader_gets_everything() -> None:

@@ -12,7 +12,7 @@ from sidecar.core.errors import ConfigError
 from sidecar.http.server import server
 from sidecar.http.server.server import Listening, serve
 from sidecar.http.server.socket_activation import inherited
-from sidecar.wiring import engine_of
+from sidecar.wiring import service_of
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import CHAT, PATIENCE, Caller, head, post, running, settings_of
 
@@ -29,7 +29,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def on(sock: socket.socket, upstream: HeldUpstream) -> AsyncIterator[Listening]:
     """A process on a shared socket, as far as its callers can tell."""
     settings = settings_of()
-    async with serve(engine_of(settings, upstream), settings, sock=sock.dup()) as listening:
+    async with serve(service_of(settings, upstream), settings, sock=sock.dup()) as listening:
         yield listening
 
 

@@ -30,14 +30,14 @@ async def test_health_answers_head_without_a_body() -> None:
 async def test_health_is_served_while_every_place_is_taken() -> None:
     """A busy sidecar is a healthy one."""
     async with running(QUEUE_SIZE="1") as sidecar:
-        with sidecar.engine.admission.admit():
+        with sidecar.service.admission.admit():
             assert (await sidecar.ask(head(path="/health?probe=1", method="GET"))).status == 200
 
 
 async def test_health_says_draining_with_503() -> None:
     """While draining, balancers are told to look elsewhere, and the connection is not kept."""
     async with running() as sidecar:
-        sidecar.engine.drain(5)
+        sidecar.service.drain.begin(5)
         answer = await sidecar.ask(head(path="/health", method="GET"))
     assert answer.status == 503
     assert answer.json == {"status": "draining", "service": "openai-moodle-sidecar"}

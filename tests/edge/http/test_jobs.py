@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from sidecar.core.errors import UpstreamError
-from sidecar.engine.engine import Engine
+from sidecar.engine.service import Service
 from sidecar.http.routes.jobs import STATUS_BODY_BYTES
 from sidecar.http.server.server import serve
 from sidecar.jobs.store import JobStore
 from sidecar.jobs.worker.lease import Run, Runs
-from sidecar.wiring import engine_of
+from sidecar.wiring import service_of
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import Answer, Sidecar, chunks, head, post, running, settings_of
 from tests.support.valkey import Valkey, valkey
@@ -32,8 +32,8 @@ class Desk(NamedTuple):
     server: Valkey
 
     @property
-    def engine(self) -> Engine:
-        return self.sidecar.engine
+    def service(self) -> Service:
+        return self.sidecar.service
 
     async def post(self, body: object, path: str = "/jobs", *headers: str) -> Answer:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -61,9 +61,9 @@ async def opened(server: Valkey, **named: str) -> AsyncIterator[Desk]:
     """The routes over `server`."""
     settings = settings_of(REDIS_URL=server.url, **named)
     upstream = HeldUpstream()
-    engine = engine_of(settings, upstream)
-    async with jobs_of(REDIS_URL=server.url, **named) as store, serve(engine, settings, jobs=store) as listening:
-        yield Desk(Sidecar(listening, engine, upstream), store, server)
+    service = service_of(settings, upstream)
+    async with jobs_of(REDIS_URL=server.url, **named) as store, serve(service, settings, jobs=store) as listening:
+        yield Desk(Sidecar(listening, service, upstream), store, server)
 
 
 @asynccontextmanager
@@ -210,7 +210,7 @@ async def test_sizes_have_their_limit() -> None:
         refused(await routes.post(b"x" * (STATUS_BODY_BYTES + 1), "/jobs/status"), 413, "too_large")
         answer = await routes.sidecar.ask(post(b"{}", path="/jobs", kind="text/plain"))
         refused(answer, 415, "unsupported_media_type")
-        assert routes.engine.admission.held_bytes == 0
+        assert routes.service.admission.held_bytes == 0
 
 
 async def test_lists_leave_half_of_the_bytes_to_people() -> None:
@@ -220,7 +220,7 @@ async def test_lists_leave_half_of_the_bytes_to_people() -> None:
         raw = post(body, path="/jobs")
         async with await routes.sidecar.call() as slow:
             await slow.say(raw[:-1])
-            while not routes.engine.admission.held:  # noqa: ASYNC110 - the wire says nothing of it
+            while not routes.service.admission.held:  # noqa: ASYNC110 - the wire says nothing of it
                 await asyncio.sleep(0)
             refused(await routes.post(text(2, content="y" * 10_000)), 503, "overloaded")
             assert (await routes.sidecar.ask(post(json.dumps(text(3)).encode()))).json["success"]
@@ -443,11 +443,11 @@ async def test_a_redis_that_is_away_is_said_so_in_time(how: str) -> None:
         assert (await routes.say("GET", f"/jobs/{job_id}")).json["status"] == "queued"
 
 
-async def test_draining_takes_no_jobs_and_still_reports_them() -> None:
+async def test_draining_takes_no_jobs_and_still_tells_of_them() -> None:
     """A caller who collects gets the results while others go; one who enqueues goes to the next process."""
     async with desk() as routes:
         job_id = (await routes.post(text())).json["job_id"]
-        routes.engine.drain(60)
+        routes.service.drain.begin(60)
         refused(await routes.post(text(2)), 503, "shutting_down")
         assert (await routes.say("GET", f"/jobs/{job_id}")).json["status"] == "queued"
         assert (await routes.states(job_id))["jobs"][0]["status"] == "queued"

@@ -11,7 +11,7 @@ from sidecar.http.app import application
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import json_response
 from sidecar.http.router import Route, Routes
-from sidecar.wiring import engine_of
+from sidecar.wiring import service_of
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import CHAT, PATIENCE, Answer, Caller, head, post, running, serving, settings_of
 
@@ -245,7 +245,7 @@ async def test_a_fault_in_a_route_is_internal() -> None:
 
     route = Route("faulty", {"GET": faulty})
     async with (
-        serving(application(Routes({"/faulty": route}), engine_of(settings_of(), HeldUpstream()))) as (host, port),
+        serving(application(Routes({"/faulty": route}), service_of(settings_of(), HeldUpstream()))) as (host, port),
         await Caller.connect(host, port) as caller,
     ):
         for _ in range(2):

@@ -11,7 +11,7 @@ async def test_who_announces_much_and_sends_nothing_shuts_nobody_out() -> None:
         slow = [await stack.enter_async_context(await sidecar.call()) for _ in range(50)]
         for caller in slow:
             await caller.say(head("Content-Type: application/json", "Content-Length: 4194304") + b"{")
-        while sidecar.engine.admission.pending < 60 * 2**20:
+        while sidecar.service.admission.pending < 60 * 2**20:
             await sidecar.ask(head(path="/health", method="GET"))
         answer = await sidecar.ask(post())
         assert answer.json["success"]

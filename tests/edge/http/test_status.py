@@ -8,7 +8,7 @@ import pytest
 from sidecar.http.app import application
 from sidecar.http.router import Routes
 from sidecar.http.routes.ops import is_local, status_route
-from sidecar.wiring import engine_of
+from sidecar.wiring import service_of
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import CHAT, Caller, head, post, running, serving, settings_of
 from tests.support.paths import ROOT
@@ -26,7 +26,7 @@ async def test_status_shows_what_is_held_and_found() -> None:
     async with running(upstream, CONCURRENCY="1") as sidecar:
         callers = [asyncio.create_task(sidecar.ask(post())) for _ in range(2)]
         await upstream.reached()
-        while sidecar.engine.calls.gate.waiting < 1:  # noqa: ASYNC110 - the wire says nothing of it
+        while sidecar.service.kernel.calls.gate.waiting < 1:  # noqa: ASYNC110 - the wire says nothing of it
             await asyncio.sleep(0)
         status = (await sidecar.ask(get())).json
         assert status["state"] == "serving"
@@ -42,7 +42,7 @@ async def test_status_shows_what_is_held_and_found() -> None:
         assert status["answers"] == {"invalid_json": 1, "ok": 2}
         assert status["places"]["now"] == status["slots"]["running"] == 0
         assert status["call_seconds"] >= 0
-        sidecar.engine.drain(5)
+        sidecar.service.drain.begin(5)
         assert (await sidecar.ask(get())).json["state"] == "draining"
 
 
@@ -68,9 +68,9 @@ async def test_every_key_is_explained() -> None:
 )
 async def test_strangers_need_the_token(token: str, header: tuple[str, ...], code: int) -> None:
     """From another machine it takes the token; without one set nobody there sees it."""
-    engine = engine_of(settings_of(), HeldUpstream())
-    routes = Routes({"/status": status_route(engine, token, local=lambda _: False)})
-    async with serving(application(routes, engine)) as (host, port), await Caller.connect(host, port) as caller:
+    service = service_of(settings_of(), HeldUpstream())
+    routes = Routes({"/status": status_route(service, token, local=lambda _: False)})
+    async with serving(application(routes, service)) as (host, port), await Caller.connect(host, port) as caller:
         await caller.say(get(*header))
         assert (await caller.hear()).status == code
 

@@ -110,10 +110,10 @@ async def test_the_backlog_of_a_shared_socket_is_left_to_the_others() -> None:
     """A caller who waits there when the server ends is served by the other process with the socket."""
     sock = socket.create_server(("127.0.0.1", 0))
     async with running() as sidecar:
-        async with serve(sidecar.engine, settings_of(), sock=sock.dup()) as listening:
+        async with serve(sidecar.service, settings_of(), sock=sock.dup()) as listening:
             waiting = socket.create_connection((listening.host, listening.port))
         async with (
-            serve(sidecar.engine, settings_of(), sock=sock),
+            serve(sidecar.service, settings_of(), sock=sock),
             Caller(*await asyncio.open_connection(sock=waiting)) as caller,
         ):
             await caller.say(post())
@@ -187,7 +187,7 @@ async def test_a_port_in_use_is_a_clear_fault() -> None:
     async with running() as sidecar:
         settings = settings_of(PORT=str(sidecar.listening.port))
         with pytest.raises(ConfigError, match=f"PORT={sidecar.listening.port}: something listens"):
-            async with serve(sidecar.engine, settings):
+            async with serve(sidecar.service, settings):
                 pass
 
 
@@ -226,7 +226,7 @@ async def test_a_given_socket_is_served_and_closed() -> None:
     """An inherited socket needs no HOST and no PORT."""
     async with running() as sidecar:
         sock = socket.create_server(("127.0.0.1", 0))
-        async with serve(sidecar.engine, settings_of(PORT="1"), sock=sock) as listening:
+        async with serve(sidecar.service, settings_of(PORT="1"), sock=sock) as listening:
             assert listening.port == sock.getsockname()[1]
             async with await Caller.connect(listening.host, listening.port) as caller:
                 await caller.say(post())

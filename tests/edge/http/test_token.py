@@ -77,6 +77,6 @@ async def test_an_inherited_socket_open_to_others_needs_a_token() -> None:
     async with running() as sidecar:
         sock = socket.create_server(("0.0.0.0", 0))
         with pytest.raises(ConfigError, match="SIDECAR_TOKEN"):
-            async with serve(sidecar.engine, settings_of(), sock=sock):
+            async with serve(sidecar.service, settings_of(), sock=sock):
                 pass
         assert sock.fileno() == -1

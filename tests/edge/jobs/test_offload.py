@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from sidecar.core.errors import UpstreamAuth
-from sidecar.engine.engine import Engine
+from sidecar.engine.service import Service
 from sidecar.http.server.server import serve
 from sidecar.jobs.monitor import LOOK_SECONDS, monitoring
 from sidecar.jobs.offload import LIMIT_SECONDS, Offload, looking_on
 from sidecar.jobs.store import JobStore
 from sidecar.jobs.worker.worker import working
-from sidecar.wiring import engine_of, job_handlers, server_jobs
+from sidecar.wiring import job_handlers, server_jobs, service_of
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import Answer, Sidecar, post, settings_of
 from tests.support.valkey import Valkey, valkey
@@ -41,7 +41,7 @@ class House:
         self.there = HeldUpstream(text="Made there.")
         self.store: JobStore
         self.offload: Offload
-        self.engine: Engine
+        self.service: Service
         self.sidecar: Sidecar
         self.worker = AsyncExitStack()
         self._stack = stack
@@ -55,9 +55,9 @@ class House:
         threshold = settings.offload_threshold
         self.offload = Offload(self.store, self.monitor, threshold=threshold, limit=limit, lost=lost)
         await enter(looking_on(self.offload))
-        self.engine = engine_of(settings, self.here, self.offload)
-        listening = await enter(serve(self.engine, settings, jobs=self.store, jobs_status=self.monitor.status))
-        self.sidecar = Sidecar(listening, self.engine, self.here)
+        self.service = service_of(settings, self.here, self.offload)
+        listening = await enter(serve(self.service, settings, jobs=self.store, jobs_status=self.monitor.status))
+        self.sidecar = Sidecar(listening, self.service, self.here)
 
     async def work(self) -> None:
         """Register a worker, so that the sidecar knows of it from now on."""
@@ -138,7 +138,7 @@ async def test_the_same_text_at_once_is_one_job_and_one_call() -> None:
         home.there.gate.clear()
         asked = [asyncio.create_task(home.ask(long(), user_id=n)) for n in range(10)]
         await home.there.reached()
-        await until(lambda: home.engine.flights.joined == 9)
+        await until(lambda: home.service.kernel.flights.joined == 9)
         home.there.gate.set()
         assert {answer.json["data"] for answer in await asyncio.gather(*asked)} == {"Made there."}
         assert (await home.ask(long(), user_id=77)).json["data"] == "Made there."
@@ -291,7 +291,7 @@ async def test_where_no_time_is_left_here_the_caller_gets_the_job_id() -> None:
         home.here.gate.clear()
         busy = asyncio.create_task(home.ask("Short."))
         await home.here.reached()
-        home.engine.calls.limit.duration = 1000.0  # what a call takes, as far as was measured
+        home.service.kernel.calls.limit.duration = 1000.0  # what a call takes, as far as was measured
         await home.server.stop()
         reply = (await asked).json
         assert (reply["code"], len(reply["job_id"])) == ("timeout", 32)
@@ -326,9 +326,9 @@ async def test_the_server_as_it_is_wired_starts_without_redis_and_finds_it_later
         settings = settings_of(REDIS_URL=server.url, OFFLOAD_THRESHOLD="100")
         async with server_jobs(settings) as jobs:
             upstream = HeldUpstream()
-            engine = engine_of(settings, upstream, jobs.offload)
-            async with serve(engine, settings, jobs=jobs.store, jobs_status=jobs.status) as listening:
-                sidecar = Sidecar(listening, engine, upstream)
+            service = service_of(settings, upstream, jobs.offload)
+            async with serve(service, settings, jobs=jobs.store, jobs_status=jobs.status) as listening:
+                sidecar = Sidecar(listening, service, upstream)
                 get = b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n"
                 body = json.dumps({"action": "summarize", "content": long()}).encode()
                 assert (await sidecar.ask(post(body))).json["success"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.stdio.server import LOST, serve_stdio
-from sidecar.wiring import engine_of
+from sidecar.wiring import service_of
 from tests.support.stdio_session import PATIENCE, Echo, chat, session, settings_of
 
 
@@ -26,7 +26,7 @@ async def test_a_line_in_is_a_line_out() -> None:
         wire.finish()
         assert await wire.hear_all() == [{"success": True, "data": "What is a noun?"}]
         assert await wire.code() == 0
-        assert wire.engine.admission.held == 0
+        assert wire.service.admission.held == 0
 
 
 async def test_no_line_is_no_reply() -> None:
@@ -62,7 +62,7 @@ async def test_lines_are_worked_on_side_by_side() -> None:
     async with session(CONCURRENCY="5") as wire:
         wire.say(*(chat(f"slow {n}") for n in range(30)))
         await wire.upstream.reached(5)
-        assert wire.engine.calls.gate.waiting == 0, "a line's clock starts when it can be worked on"
+        assert wire.service.kernel.calls.gate.waiting == 0, "a line's clock starts when it can be worked on"
         wire.upstream.released.set()
         wire.finish()
         assert len(await wire.hear_all()) == 30
@@ -84,7 +84,7 @@ async def test_finished_replies_behind_a_slow_one_keep_their_places() -> None:
         wire.say(chat("slow one"), *(chat(f"quick {n}") for n in range(50)))
         await wire.upstream.reached(3, running=1)
         await settle()
-        assert (wire.engine.admission.held, len(wire.upstream.asked)) == (3, 3)
+        assert (wire.service.admission.held, len(wire.upstream.asked)) == (3, 3)
         wire.upstream.released.set()
         wire.finish()
         assert len(await wire.hear_all()) == 51
@@ -162,7 +162,7 @@ async def test_a_caller_who_leaves_ends_the_work(ended: bool) -> None:
         wire.leave()
         assert await wire.code() == 0
         assert wire.upstream.left.is_set()
-        assert (wire.upstream.running, wire.engine.admission.held) == (0, 0)
+        assert (wire.upstream.running, wire.service.admission.held) == (0, 0)
 
 
 async def test_the_deadline_is_a_reply() -> None:
@@ -191,7 +191,7 @@ async def test_stopping_finishes_what_was_taken() -> None:
         await wire.upstream.reached(1)
         wire.stop.set()
         await settle()
-        assert wire.engine.admission.draining
+        assert wire.service.admission.draining
         wire.say(chat("too late"))
         wire.upstream.released.set()
         assert await wire.hear_all() == [{"success": True, "data": "slow one"}]
@@ -216,7 +216,7 @@ async def test_a_regular_file_is_read_to_its_end(tmp_path: Path) -> None:
     requests.write_bytes(b"".join(chat(f"question {n}") for n in range(500)))
     settings = settings_of()
     with requests.open("rb") as source, replies.open("wb") as sink:
-        code = await serve_stdio(engine_of(settings, Echo()), settings, source=source.fileno(), sink=sink.fileno())
+        code = await serve_stdio(service_of(settings, Echo()), settings, source=source.fileno(), sink=sink.fileno())
     assert code == 0
     assert [json.loads(line)["data"] for line in replies.read_bytes().splitlines()] == [
         f"question {n}" for n in range(500)
@@ -232,7 +232,7 @@ async def test_a_socket_is_both_ways() -> None:
         writer.write(chat("one") + chat("x" * 1_000_000))
         writer.write_eof()
         served = asyncio.create_task(
-            serve_stdio(engine_of(settings, Echo()), settings, source=ours.fileno(), sink=ours.fileno())
+            serve_stdio(service_of(settings, Echo()), settings, source=ours.fileno(), sink=ours.fileno())
         )
         async with asyncio.timeout(PATIENCE):
             first, second = await reader.readline(), await reader.readexactly(1_000_000)
@@ -251,7 +251,7 @@ async def test_a_pipe_that_does_not_block_loses_nothing() -> None:
     os.set_blocking(sink, False)
     with os.fdopen(source), os.fdopen(sink, "wb") as end, os.fdopen(hear, "rb") as replies:
         os.write(say, chat("x" * 50_000))
-        served = asyncio.create_task(serve_stdio(engine_of(settings, Echo()), settings, source=source, sink=sink))
+        served = asyncio.create_task(serve_stdio(service_of(settings, Echo()), settings, source=source, sink=sink))
         os.close(say)
 
         def read() -> bytes:
@@ -280,7 +280,7 @@ async def test_a_full_disk_is_a_failure_and_not_silence() -> None:
     """Replies that somebody wants and that cannot be written are told to the shell."""
     settings = settings_of()
     with os.fdopen(os.open("/dev/full", os.O_WRONLY), "wb", 0) as full, piped(chat("one")) as source:
-        code = await serve_stdio(engine_of(settings, Echo()), settings, source=source.fileno(), sink=full.fileno())
+        code = await serve_stdio(service_of(settings, Echo()), settings, source=source.fileno(), sink=full.fileno())
     assert code == LOST
 
 
@@ -292,7 +292,7 @@ async def test_a_reader_who_does_not_read_cannot_hold_up_the_stop() -> None:
     hear, sink = os.pipe()
     with os.fdopen(hear), os.fdopen(sink), piped(chat("x" * 50_000), chat("y" * 50_000)) as source:
         served = asyncio.create_task(
-            serve_stdio(engine_of(settings, upstream), settings, source=source.fileno(), sink=sink, stop=stop)
+            serve_stdio(service_of(settings, upstream), settings, source=source.fileno(), sink=sink, stop=stop)
         )
         await upstream.reached(2)
         stop.set()

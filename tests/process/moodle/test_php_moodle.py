@@ -13,10 +13,9 @@ import pytest
 from sidecar.demo.options import Cut, Garbage, Options
 from sidecar.demo.provider import Demo
 from sidecar.demo.server import serve
-from sidecar.engine.completions import Completions
 from sidecar.http.routes.completions import NAME
 from sidecar.http.server.server import routes_of
-from sidecar.wiring import engine_of
+from sidecar.wiring import service_of
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import settings_of
 from tests.support.nginx import ADDRESS, front, needs_nginx
@@ -91,7 +90,7 @@ async def test_whatever_the_provider_does_leads_to_the_next_one(server: Served) 
 async def test_any_reply_of_any_route_can_be_shown(server: Served) -> None:
     """A wrong token, an address that is none, a body that is none or too large: a status and a sentence."""
     settings = settings_of()
-    routes = routes_of(Completions(engine_of(settings, HeldUpstream())), settings, None)
+    routes = routes_of(service_of(settings, HeldUpstream()), settings, None)
     paths = [path.replace("{", "a").replace("}", "z") for path, route in routes if route.name == NAME]
     bodies = ["", "{", "[]", "{}", '{"messages": "Hello"}', "x" * 3000]
     came = await ask((at(server, path), body) for path in paths for body in bodies)

@@ -7,9 +7,11 @@ import pytest
 
 from sidecar.core.errors import SidecarError, UpstreamError, UpstreamUnreachable
 from sidecar.core.ports import Call
-from sidecar.engine.completions import CompletionRequest, Completions
 from sidecar.engine.limiter.breaker import FAILURES_TO_OPEN
-from sidecar.wiring import engine_of
+from sidecar.engine.request import CompletionRequest
+from sidecar.engine.service import Service
+from sidecar.wiring import service_of
+from tests.support.engines import with_streams
 from tests.support.event_streams import Spring
 from tests.support.http_sidecar import PATIENCE, settings_of
 from tests.support.scripted_calls import refusal
@@ -39,16 +41,16 @@ class Taker:
             await self._came.wait_for(lambda: len(self.taken) >= count)
 
 
-def over(spring: Spring, *, silent: float = PATIENCE, total: float = PATIENCE, **named: str) -> Completions:
-    engine = engine_of(settings_of(**named), spring, clock=asyncio.get_running_loop().time)
-    return Completions(engine, silent_seconds=silent, stream_seconds=total)
+def over(spring: Spring, *, silent: float = PATIENCE, total: float = PATIENCE, **named: str) -> Service:
+    service = service_of(settings_of(**named), spring, clock=asyncio.get_running_loop().time)
+    return with_streams(service, silent_seconds=silent, stream_seconds=total)
 
 
 def asked(*, seconds: float = 25.0, user: str = "anna", **more: Any) -> CompletionRequest:
     now = asyncio.get_running_loop().time()
     call = Call(messages=[{"role": "user", "content": "Why?"}], max_tokens=7)
     return CompletionRequest(
-        call=call, asker=user, action="t", deadline=now + seconds, arrived=now, request_id="r", door="t", **more
+        call=call, user_id=user, action="t", deadline=now + seconds, arrived=now, request_id="r", route="t", **more
     )
 
 
@@ -60,28 +62,28 @@ def code(failure: SidecarError | None) -> str:
 async def test_events_pass_in_their_order_and_the_slot_is_held_until_the_end() -> None:
     """One event at a time; afterwards nothing is held and the call is counted as answered."""
     spring, taker = Spring(), Taker()
-    completions = over(spring)
-    task = asyncio.create_task(completions.stream(asked(), taker))
+    service = over(spring)
+    task = asyncio.create_task(service.completions.stream(asked(), taker))
     for number in range(3):
         await spring.feed.put(b"%d" % number)
         await taker.has(number + 1)
-        assert completions.engine.calls.gate.running == 1
+        assert service.kernel.calls.gate.running == 1
     await spring.feed.put(None)
     assert code(await task) == "ok"
     assert taker.taken == [b"0", b"1", b"2"]
-    assert completions.engine.calls.idle
-    assert completions.engine.answers == {"ok": 1}
+    assert service.kernel.calls.idle
+    assert service.log.codes == {"ok": 1}
 
 
 @in_virtual_time
 async def test_the_deadline_is_the_first_events_alone() -> None:
     """Before it the stream ends in time; after it, it goes on beyond."""
     spring, taker = Spring(), Taker()
-    completions = over(spring)
-    assert code(await completions.stream(asked(seconds=0.05), taker)) == "timeout"
+    service = over(spring)
+    assert code(await service.completions.stream(asked(seconds=0.05), taker)) == "timeout"
     assert (taker.taken, spring.running) == ([], 0)
     request = asked(seconds=1.0)
-    task = asyncio.create_task(completions.stream(request, taker))
+    task = asyncio.create_task(service.completions.stream(request, taker))
     await spring.feed.put(b"a")
     await taker.has(1)
     await asyncio.sleep(1.05)
@@ -95,30 +97,30 @@ async def test_the_deadline_is_the_first_events_alone() -> None:
 async def test_a_provider_that_falls_silent_is_left() -> None:
     """What came was given; the slot is free."""
     spring, taker = Spring(), Taker()
-    completions = over(spring, silent=0.05)
+    service = over(spring, silent=0.05)
     await spring.feed.put(b"a")
-    assert code(await completions.stream(asked(), taker)) == "timeout"
-    assert (taker.taken, spring.running, completions.engine.calls.idle) == ([b"a"], 0, True)
+    assert code(await service.completions.stream(asked(), taker)) == "timeout"
+    assert (taker.taken, spring.running, service.kernel.calls.idle) == ([b"a"], 0, True)
 
 
 @in_virtual_time
 async def test_a_caller_who_takes_nothing_is_left() -> None:
     """Such a caller holds a slot that others wait for."""
     spring, taker = Spring(), Taker()
-    completions = over(spring, silent=0.05)
+    service = over(spring, silent=0.05)
     taker.open.clear()
     await spring.feed.put(b"a")
     await spring.feed.put(b"b")
-    assert code(await completions.stream(asked(), taker)) == "timeout"
-    assert (taker.taken, spring.running, completions.engine.calls.idle) == ([b"a"], 0, True)
+    assert code(await service.completions.stream(asked(), taker)) == "timeout"
+    assert (taker.taken, spring.running, service.kernel.calls.idle) == ([b"a"], 0, True)
 
 
 @in_virtual_time
 async def test_whoever_moves_on_is_not_silent() -> None:
     """Many short pauses in a row are no silence, and a long stream is none."""
     spring, taker = Spring(), Taker()
-    completions = over(spring, silent=1.0)
-    task = asyncio.create_task(completions.stream(asked(), taker))
+    service = over(spring, silent=1.0)
+    task = asyncio.create_task(service.completions.stream(asked(), taker))
     for count in range(1, 10):
         await asyncio.sleep(0.9)
         await spring.feed.put(b"a")
@@ -131,7 +133,7 @@ async def test_whoever_moves_on_is_not_silent() -> None:
 async def test_an_endless_stream_ends() -> None:
     """However lively it is."""
     spring, taker = Spring(), Taker()
-    completions = over(spring, total=0.1)
+    service = over(spring, total=0.1)
 
     async def feed() -> None:
         while True:
@@ -139,19 +141,19 @@ async def test_an_endless_stream_ends() -> None:
             await asyncio.sleep(0.01)
 
     feeding = asyncio.create_task(feed())
-    assert code(await completions.stream(asked(), taker)) == "timeout"
+    assert code(await service.completions.stream(asked(), taker)) == "timeout"
     feeding.cancel()
-    assert completions.engine.calls.idle
+    assert service.kernel.calls.idle
 
 
 @in_virtual_time
 async def test_before_the_first_event_it_is_retried_as_any_call() -> None:
     """Nothing was shown yet, and a refusal cost nothing."""
     spring, taker = Spring(), Taker()
-    completions = over(spring)
+    service = over(spring)
     for item in (refusal(), b"a", None):
         await spring.feed.put(item)
-    assert code(await completions.stream(asked(), taker)) == "ok"
+    assert code(await service.completions.stream(asked(), taker)) == "ok"
     assert (taker.taken, len(spring.calls)) == ([b"a"], 2)
 
 
@@ -159,11 +161,11 @@ async def test_before_the_first_event_it_is_retried_as_any_call() -> None:
 async def test_a_reused_connection_that_was_closed_is_tried_once_more() -> None:
     """The provider had most likely not begun; twice in a row it may have, and a third try could be paid for again."""
     spring, taker = Spring(), Taker()
-    completions = over(spring)
+    service = over(spring)
     closed = UpstreamUnreachable(retryable=True, once=True)
     for item in (closed, closed, b"a", None):
         await spring.feed.put(item)
-    assert code(await completions.stream(asked(), taker)) == "upstream_unreachable"
+    assert code(await service.completions.stream(asked(), taker)) == "upstream_unreachable"
     assert (taker.taken, len(spring.calls)) == ([], 2)
 
 
@@ -171,10 +173,10 @@ async def test_a_reused_connection_that_was_closed_is_tried_once_more() -> None:
 async def test_after_the_first_event_nothing_is_retried() -> None:
     """The caller has a part of it; the failure is what ends it."""
     spring, taker = Spring(), Taker()
-    completions = over(spring)
+    service = over(spring)
     for item in (b"a", UpstreamUnreachable(retryable=True)):
         await spring.feed.put(item)
-    assert code(await completions.stream(asked(), taker)) == "upstream_unreachable"
+    assert code(await service.completions.stream(asked(), taker)) == "upstream_unreachable"
     assert (taker.taken, len(spring.calls)) == ([b"a"], 1)
 
 
@@ -183,15 +185,15 @@ async def test_a_stream_of_nothing_is_an_empty_answer() -> None:
     """Never a success."""
     spring = Spring()
     await spring.feed.put(None)
-    assert code(await over(spring).stream(asked(), Taker())) == "empty_response"
+    assert code(await over(spring).completions.stream(asked(), Taker())) == "empty_response"
 
 
 @in_virtual_time
 async def test_a_caller_who_leaves_ends_the_providers_call() -> None:
     """While waiting for the provider, and while receiving."""
     spring, taker = Spring(), Taker()
-    completions = over(spring)
-    task = asyncio.create_task(completions.stream(asked(), taker))
+    service = over(spring)
+    task = asyncio.create_task(service.completions.stream(asked(), taker))
     await spring.feed.put(b"a")
     await taker.has(1)
     task.cancel()
@@ -201,22 +203,24 @@ async def test_a_caller_who_leaves_ends_the_providers_call() -> None:
     taker.error = ConnectionResetError()
     await spring.feed.put(b"b")
     with pytest.raises(ConnectionResetError):
-        await completions.stream(asked(), taker)
+        await service.completions.stream(asked(), taker)
     assert spring.running == 0
-    assert completions.engine.calls.idle
-    assert completions.engine.answers == {"cancelled": 2}
-    assert completions.engine.calls.limit.breaker.state == "closed"
+    assert service.kernel.calls.idle
+    assert service.log.codes == {"cancelled": 2}
+    assert service.kernel.calls.limit.breaker.state == "closed"
 
 
 @in_virtual_time
 async def test_a_stream_waits_for_its_turn_like_all() -> None:
     """One slot, held by a stream: the next one comes when it ends."""
     spring, first, second = Spring(), Taker(), Taker()
-    completions = over(spring, CONCURRENCY="1")
-    tasks = [asyncio.create_task(completions.stream(asked(user=u), t)) for u, t in (("a", first), ("b", second))]
+    service = over(spring, CONCURRENCY="1")
+    tasks = [
+        asyncio.create_task(service.completions.stream(asked(user=u), t)) for u, t in (("a", first), ("b", second))
+    ]
     await spring.feed.put(b"a")
     await first.has(1)
-    assert (completions.engine.calls.gate.waiting, second.taken) == (1, [])
+    assert (service.kernel.calls.gate.waiting, second.taken) == (1, [])
     for item in (None, b"b", None):
         await spring.feed.put(item)
     assert [code(failure) for failure in await asyncio.gather(*tasks)] == ["ok", "ok"]
@@ -227,13 +231,13 @@ async def test_a_stream_waits_for_its_turn_like_all() -> None:
 async def test_the_first_event_shows_that_the_provider_is_back() -> None:
     """Others are let in while the probe's stream goes on."""
     spring, taker = Spring(), Taker()
-    completions = over(spring)
-    limit = completions.engine.calls.limit
+    service = over(spring)
+    limit = service.kernel.calls.limit
     for _ in range(FAILURES_TO_OPEN[UpstreamError]):
-        limit.breaker.failed(UpstreamError("down"), completions.engine.clock())
+        limit.breaker.failed(UpstreamError("down"), service.clock())
     assert limit.breaker.state == "open"
     await asyncio.sleep(1.0)
-    task = asyncio.create_task(completions.stream(asked(), taker))
+    task = asyncio.create_task(service.completions.stream(asked(), taker))
     await spring.feed.put(b"a")
     await taker.has(1)
     assert limit.breaker.state == "closed"
@@ -245,19 +249,19 @@ async def test_the_first_event_shows_that_the_provider_is_back() -> None:
 async def test_a_long_stream_shuts_nobody_out() -> None:
     """What a call needs until it answers is a stream's first event; how long it goes on then is its slot's affair."""
     spring, long, second, third = Spring(), Taker(), Taker(), Taker()
-    completions = over(spring, silent=100.0, total=1000.0)
-    calls = completions.engine.calls
-    first = asyncio.create_task(completions.stream(asked(), long))
+    service = over(spring, silent=100.0, total=1000.0)
+    calls = service.kernel.calls
+    first = asyncio.create_task(service.completions.stream(asked(), long))
     await spring.feed.put(b"a")
     await long.has(1)
     await asyncio.sleep(60.0)
     await spring.feed.put(None)
     assert code(await first) == "ok"
     assert calls.limit.holding >= 60.0
-    task = asyncio.create_task(completions.stream(asked(user="ben"), second))
+    task = asyncio.create_task(service.completions.stream(asked(user="ben"), second))
     await spring.feed.put(b"b")
     await second.has(1)
-    other = asyncio.create_task(completions.stream(asked(user="eve"), third))
+    other = asyncio.create_task(service.completions.stream(asked(user="eve"), third))
     async with asyncio.timeout(PATIENCE):
         await spring.reached(3)
     await spring.feed.put(None)
@@ -271,13 +275,13 @@ async def test_a_long_stream_shuts_nobody_out() -> None:
 async def test_draining_lets_a_stream_end_within_the_grace() -> None:
     """And ends it when the grace is over, as what it is."""
     spring, taker = Spring(), Taker()
-    completions = over(spring)
-    task = asyncio.create_task(completions.stream(asked(), taker))
+    service = over(spring)
+    task = asyncio.create_task(service.completions.stream(asked(), taker))
     await spring.feed.put(b"a")
     await taker.has(1)
-    completions.engine.drain(PATIENCE)
+    service.drain.begin(PATIENCE)
     await spring.feed.put(b"b")
     await taker.has(2)
-    completions.engine.drain(0.02)
+    service.drain.begin(0.02)
     assert code(await task) == "shutting_down"
     assert spring.running == 0

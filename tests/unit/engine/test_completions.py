@@ -8,8 +8,9 @@ import pytest
 
 from sidecar.core.errors import EmptyResponse, SidecarError, UpstreamAuth, UpstreamError
 from sidecar.core.ports import Call, Completion
-from sidecar.engine.completions import CompletionRequest, Completions
-from sidecar.wiring import engine_of
+from sidecar.engine.request import CompletionRequest
+from sidecar.engine.service import Service
+from sidecar.wiring import service_of
 from tests.support.engines import measured
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import settings_of
@@ -17,15 +18,15 @@ from tests.support.scripted_calls import settle
 from tests.support.virtual_time import in_virtual_time
 
 
-def over(upstream: HeldUpstream, **named: str) -> Completions:
-    return Completions(engine_of(settings_of(**named), upstream, clock=asyncio.get_running_loop().time))
+def over(upstream: HeldUpstream, **named: str) -> Service:
+    return service_of(settings_of(**named), upstream, clock=asyncio.get_running_loop().time)
 
 
 def asked(content: str = "Why?", *, user: str = "anna", seconds: float = 25.0, **more: Any) -> CompletionRequest:
     now = asyncio.get_running_loop().time()
     call = Call(messages=[{"role": "user", "content": content}], max_tokens=7, extra=more.pop("extra", {}))
     return CompletionRequest(
-        call=call, asker=user, action="t", deadline=now + seconds, arrived=now, request_id="r", door="t", **more
+        call=call, user_id=user, action="t", deadline=now + seconds, arrived=now, request_id="r", route="t", **more
     )
 
 
@@ -41,7 +42,7 @@ def code(answer: bytes | SidecarError) -> str:
 async def test_three_hundred_who_may_share_are_one_call() -> None:
     """Bodies that differ in their user alone; a caller that joined has given its place back."""
     upstream = HeldUpstream(text="Já, “ja”.", held=True)
-    completions = over(upstream)
+    service = over(upstream)
     shapes: list[Completion] = []
 
     def shape(completion: Completion) -> bytes:
@@ -49,14 +50,15 @@ async def test_three_hundred_who_may_share_are_one_call() -> None:
         return text(completion)
 
     tasks = [
-        asyncio.create_task(completions.answer(asked("A page.", user=str(n), shared=True), shape)) for n in range(300)
+        asyncio.create_task(service.completions.answer(asked("A page.", user=str(n), shared=True), shape))
+        for n in range(300)
     ]
     await upstream.reached()
     await settle()
     upstream.gate.set()
     assert set(await asyncio.gather(*tasks)) == {"Já, “ja”.".encode()}
     assert (len(upstream.calls), len(shapes)) == (1, 1)
-    assert completions.engine.answers == {"ok": 300}
+    assert service.log.codes == {"ok": 300}
 
 
 @pytest.mark.parametrize(
@@ -72,9 +74,9 @@ async def test_three_hundred_who_may_share_are_one_call() -> None:
 async def test_whatever_else_differs_is_another_call(other: Callable[[], CompletionRequest]) -> None:
     """Everything of a body but its user determines the answer."""
     upstream = HeldUpstream()
-    completions = over(upstream)
-    await completions.answer(asked("A page.", shared=True), text)
-    await completions.answer(other(), text)
+    service = over(upstream)
+    await service.completions.answer(asked("A page.", shared=True), text)
+    await service.completions.answer(other(), text)
     assert len(upstream.calls) == 2
 
 
@@ -82,9 +84,9 @@ async def test_whatever_else_differs_is_another_call(other: Callable[[], Complet
 async def test_the_order_of_fields_is_no_difference() -> None:
     """Two Moodles may write the same request differently."""
     upstream = HeldUpstream()
-    completions = over(upstream)
-    await completions.answer(asked(shared=True, extra={"a": 1, "b": 2}), text)
-    await completions.answer(asked(shared=True, extra={"b": 2, "a": 1}, user="ben"), text)
+    service = over(upstream)
+    await service.completions.answer(asked(shared=True, extra={"a": 1, "b": 2}), text)
+    await service.completions.answer(asked(shared=True, extra={"b": 2, "a": 1}, user="ben"), text)
     assert len(upstream.calls) == 1
 
 
@@ -92,12 +94,12 @@ async def test_the_order_of_fields_is_no_difference() -> None:
 async def test_a_second_press_is_a_new_call_for_that_user_alone() -> None:
     """Moodle's button "Regenerate"; and no-cache, and a caller who names no user and so cannot be told apart."""
     upstream = HeldUpstream()
-    completions = over(upstream)
+    service = over(upstream)
     for user, fresh, calls in [
         *(("anna", False, 1), ("ben", False, 1), ("anna", False, 2), ("cleo", False, 2), ("cleo", False, 3)),
         *(("dora", True, 4), ("", False, 4), ("", False, 4)),
     ]:
-        assert code(await completions.answer(asked(user=user, shared=True, fresh=fresh), text)) == "ok"
+        assert code(await service.completions.answer(asked(user=user, shared=True, fresh=fresh), text)) == "ok"
         assert len(upstream.calls) == calls
 
 
@@ -106,11 +108,11 @@ async def test_a_failure_is_the_answer_and_not_cached() -> None:
     """It is counted and logged as what it is, and the next one asks anew."""
     upstream = HeldUpstream()
     upstream.failure = UpstreamError("It broke.", status=500)
-    completions = over(upstream)
-    assert code(await completions.answer(asked(shared=True), text)) == "upstream_error"
+    service = over(upstream)
+    assert code(await service.completions.answer(asked(shared=True), text)) == "upstream_error"
     upstream.failure = None
-    assert await completions.answer(asked(shared=True), text) == b"An answer."
-    assert completions.engine.answers == {"upstream_error": 1, "ok": 1}
+    assert await service.completions.answer(asked(shared=True), text) == b"An answer."
+    assert service.log.codes == {"upstream_error": 1, "ok": 1}
 
 
 @in_virtual_time
@@ -123,19 +125,19 @@ async def test_what_cannot_be_shaped_is_its_error() -> None:
     def broken(_: Completion) -> bytes:
         raise ValueError("canary")
 
-    completions = over(HeldUpstream())
+    service = over(HeldUpstream())
     for shared in (True, False):
-        assert code(await completions.answer(asked(shared=shared), empty)) == "empty_response"
-        assert code(await completions.answer(asked(shared=shared), broken)) == "internal"
+        assert code(await service.completions.answer(asked(shared=shared), empty)) == "empty_response"
+        assert code(await service.completions.answer(asked(shared=shared), broken)) == "internal"
 
 
 @in_virtual_time
 async def test_the_deadline_holds_and_frees_the_slot() -> None:
     """Queueing included; the provider's call ends with it."""
     upstream = HeldUpstream(held=True)
-    completions = over(upstream)
-    assert code(await completions.answer(asked(seconds=0.05), text)) == "timeout"
-    assert completions.engine.calls.idle
+    service = over(upstream)
+    assert code(await service.completions.answer(asked(seconds=0.05), text)) == "timeout"
+    assert service.kernel.calls.idle
     assert upstream.left.is_set()
 
 
@@ -143,11 +145,11 @@ async def test_the_deadline_holds_and_frees_the_slot() -> None:
 async def test_what_cannot_be_done_in_time_is_refused_at_once() -> None:
     """With a measured second a call and one slot, the fourth in line hears so now."""
     upstream = HeldUpstream(held=True)
-    completions = over(upstream, CONCURRENCY="1")
-    measured(completions.engine, 1.0)
-    tasks = [asyncio.create_task(completions.answer(asked(user=str(n)), text)) for n in range(5)]
+    service = over(upstream, CONCURRENCY="1")
+    measured(service, 1.0)
+    tasks = [asyncio.create_task(service.completions.answer(asked(user=str(n)), text)) for n in range(5)]
     await upstream.reached()
-    answer = await completions.answer(asked(seconds=3.0), text)
+    answer = await service.completions.answer(asked(seconds=3.0), text)
     assert isinstance(answer, SidecarError)
     assert (answer.code, answer.retry_after is not None) == ("overloaded", True)
     upstream.gate.set()
@@ -159,8 +161,8 @@ async def test_a_provider_that_is_down_is_not_called() -> None:
     """The code is that of what opened the breaker."""
     upstream = HeldUpstream()
     upstream.failure = UpstreamAuth(status=401)
-    completions = over(upstream)
-    assert [code(await completions.answer(asked(), text)) for _ in range(6)] == ["upstream_auth"] * 6
+    service = over(upstream)
+    assert [code(await service.completions.answer(asked(), text)) for _ in range(6)] == ["upstream_auth"] * 6
     assert len(upstream.calls) == 3
 
 
@@ -168,14 +170,14 @@ async def test_a_provider_that_is_down_is_not_called() -> None:
 async def test_users_take_turns_and_the_background_waits() -> None:
     """One slot: the greedy user's backlog, then a newcomer who goes second, and the background last."""
     upstream = HeldUpstream(held=True)
-    completions = over(upstream, CONCURRENCY="1")
+    service = over(upstream, CONCURRENCY="1")
     requests = [
         *(asked("first"), asked("g1", user="greedy"), asked("g2", user="greedy"), asked("g3", user="greedy")),
         *(asked("night", user="cron", background=True), asked("new", user="ben")),
     ]
     tasks = []
     for request in requests:
-        tasks.append(asyncio.create_task(completions.answer(request, text)))
+        tasks.append(asyncio.create_task(service.completions.answer(request, text)))
         await settle()
     upstream.gate.set()
     await asyncio.gather(*tasks)
@@ -187,21 +189,43 @@ async def test_users_take_turns_and_the_background_waits() -> None:
 async def test_a_caller_who_leaves_frees_the_slot() -> None:
     """And is counted as one who left."""
     upstream = HeldUpstream(held=True)
-    completions = over(upstream)
-    task = asyncio.create_task(completions.answer(asked(), text))
+    service = over(upstream)
+    task = asyncio.create_task(service.completions.answer(asked(), text))
     await upstream.reached()
     task.cancel()
     await upstream.left.wait()
     assert isinstance((await asyncio.gather(task, return_exceptions=True))[0], asyncio.CancelledError)
-    assert completions.engine.answers == {"cancelled": 1}
+    assert service.log.codes == {"cancelled": 1}
 
 
 @in_virtual_time
 async def test_draining_ends_what_outlasts_the_grace() -> None:
     """With the code that says so."""
     upstream = HeldUpstream(held=True)
-    completions = over(upstream)
-    task = asyncio.create_task(completions.answer(asked(), text))
+    service = over(upstream)
+    task = asyncio.create_task(service.completions.answer(asked(), text))
     await upstream.reached()
-    completions.engine.drain(0.02)
+    service.drain.begin(0.02)
     assert code(await task) == "shutting_down"
+
+
+@in_virtual_time
+async def test_a_shared_body_is_sent_as_it_was_shaped() -> None:
+    """A joiner and a later user get the very bytes of the shape, UTF-8 or not, and the cache counts them."""
+    upstream = HeldUpstream(held=True)
+    service = over(upstream)
+    shaped: list[bytes] = []
+
+    def shape(_: Completion) -> bytes:
+        shaped.append(b"\xff no text")
+        return shaped[-1]
+
+    tasks = [asyncio.create_task(service.completions.answer(asked(user=u, shared=True), shape)) for u in ("a", "b")]
+    await upstream.reached()
+    await settle()
+    upstream.gate.set()
+    answers = [*await asyncio.gather(*tasks), await service.completions.answer(asked(user="c", shared=True), shape)]
+    assert len(shaped) == 1
+    assert all(answer is shaped[0] for answer in answers)
+    flights = service.kernel.flights
+    assert (flights.joined, flights.hits, len(flights.cache)) == (1, 1, 1)

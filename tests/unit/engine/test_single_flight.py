@@ -1,15 +1,16 @@
-"""Flights and what is kept: the same work once, one waiter's leaving no other's loss, failures not kept."""
+"""Single flight: the same work once, one waiter's leaving no other's loss, failures never cached."""
 
 import asyncio
 import gc
 
-import pytest
-
 from sidecar.core.errors import UpstreamError
+from sidecar.engine.answer_cache import AnswerCache, Key
 from sidecar.engine.deadline import Deadline, Point
-from sidecar.engine.single_flight import READER_BYTES, AnswerCache, SingleFlight
+from sidecar.engine.single_flight import SingleFlight
 
 FAR = Deadline(1e12)
+KEY: Key[str] = Key(b"k")
+BODY: Key[bytes] = Key(b"body")
 
 
 class Work:
@@ -48,7 +49,7 @@ async def settle() -> None:
 async def test_the_same_work_is_done_once() -> None:
     """Three hundred who ask for the same while it is made get one piece of work."""
     flights, work = flights_of(), Work()
-    tasks = [asyncio.create_task(flights.share(b"k", work, deadline=FAR)) for _ in range(300)]
+    tasks = [asyncio.create_task(flights.share(KEY, work, deadline=FAR)) for _ in range(300)]
     await settle()
     work.gate.set()
     assert set(await asyncio.gather(*tasks)) == {"answer 1"}
@@ -59,15 +60,17 @@ async def test_different_work_is_not_shared() -> None:
     """Another key is another flight."""
     flights, work = flights_of(), Work()
     work.gate.set()
-    assert await flights.share(b"a", work, deadline=FAR) != await flights.share(b"b", work, deadline=FAR)
+    assert await flights.share(Key[str](b"a"), work, deadline=FAR) != await flights.share(
+        Key[str](b"b"), work, deadline=FAR
+    )
 
 
 async def test_one_waiters_leaving_fails_no_other() -> None:
     """The first caller goes away; the second gets the answer all the same."""
     flights, work = flights_of(), Work()
-    first = asyncio.create_task(flights.share(b"k", work, deadline=FAR))
+    first = asyncio.create_task(flights.share(KEY, work, deadline=FAR))
     await settle()
-    second = asyncio.create_task(flights.share(b"k", work, deadline=FAR))
+    second = asyncio.create_task(flights.share(KEY, work, deadline=FAR))
     await settle()
     first.cancel()
     await settle()
@@ -79,7 +82,7 @@ async def test_one_waiters_leaving_fails_no_other() -> None:
 async def test_the_last_one_to_leave_ends_the_work() -> None:
     """Nobody waits any more: the work stops, and nothing is left behind."""
     flights, work = flights_of(), Work()
-    tasks = [asyncio.create_task(flights.share(b"k", work, deadline=FAR)) for _ in range(2)]
+    tasks = [asyncio.create_task(flights.share(KEY, work, deadline=FAR)) for _ in range(2)]
     await settle()
     for task in tasks:
         task.cancel()
@@ -90,10 +93,10 @@ async def test_the_last_one_to_leave_ends_the_work() -> None:
 async def test_a_newcomer_as_the_last_one_leaves_gets_an_answer() -> None:
     """The caller starts a new flight instead of joining the one that is being cancelled."""
     flights, work = flights_of(), Work()
-    leaver = asyncio.create_task(flights.share(b"k", work, deadline=FAR))
+    leaver = asyncio.create_task(flights.share(KEY, work, deadline=FAR))
     await settle()
     leaver.cancel()
-    newcomer = asyncio.create_task(flights.share(b"k", work, deadline=FAR))
+    newcomer = asyncio.create_task(flights.share(KEY, work, deadline=FAR))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     work.gate.set()
@@ -104,10 +107,10 @@ async def test_a_newcomer_as_the_last_one_leaves_gets_an_answer() -> None:
 async def test_a_flight_has_its_latest_waiters_deadline() -> None:
     """A joiner with more time gives the work more time; when the joiner leaves, that time is gone again."""
     flights, work = flights_of(), Work()
-    early = asyncio.create_task(flights.share(b"k", work, deadline=Deadline(10.0)))
+    early = asyncio.create_task(flights.share(KEY, work, deadline=Deadline(10.0)))
     await settle()
     assert work.deadlines[0].at == 10.0
-    late = asyncio.create_task(flights.share(b"k", work, deadline=Deadline(20.0)))
+    late = asyncio.create_task(flights.share(KEY, work, deadline=Deadline(20.0)))
     await settle()
     assert work.deadlines[0].at == 20.0
     late.cancel()
@@ -122,11 +125,11 @@ async def test_a_failure_reaches_everybody_and_is_not_cached() -> None:
     flights, work = flights_of(), Work()
     work.error = UpstreamError()
     work.gate.set()
-    results = await asyncio.gather(*(flights.share(b"k", work, deadline=FAR) for _ in range(3)), return_exceptions=True)
+    results = await asyncio.gather(*(flights.share(KEY, work, deadline=FAR) for _ in range(3)), return_exceptions=True)
     assert [type(result) for result in results] == [UpstreamError] * 3
-    assert flights.find(b"k") is None
+    assert flights.find(KEY) is None
     work.error = None
-    assert await flights.share(b"k", work, deadline=FAR) == "answer 2"
+    assert await flights.share(KEY, work, deadline=FAR) == "answer 2"
 
 
 async def test_a_failure_nobody_waits_for_is_silent() -> None:
@@ -142,7 +145,7 @@ async def test_a_failure_nobody_waits_for_is_silent() -> None:
             raise UpstreamError from None
         return ""
 
-    task = asyncio.create_task(flights.share(b"k", stubborn, deadline=FAR))
+    task = asyncio.create_task(flights.share(KEY, stubborn, deadline=FAR))
     await settle()
     task.cancel()
     await settle()
@@ -154,8 +157,8 @@ async def test_a_finished_answer_is_cached_for_others() -> None:
     """The next user who asks pays nothing."""
     flights, work = flights_of(), Work()
     work.gate.set()
-    await flights.share(b"k", work, deadline=FAR, reader="anna")
-    assert flights.find(b"k", "ben") == "answer 1"
+    await flights.share(KEY, work, deadline=FAR, reader="anna")
+    assert flights.find(KEY, "ben") == "answer 1"
     assert flights.hits == 1
 
 
@@ -163,67 +166,20 @@ async def test_the_same_request_after_the_answer_gets_another() -> None:
     """Moodle's button "Regenerate": who had the answer, made or kept, gets a new one, which replaces it."""
     flights, work = flights_of(), Work()
     work.gate.set()
-    await flights.share(b"k", work, deadline=FAR, reader="anna")
-    assert flights.find(b"k", "anna") is None
-    assert flights.find(b"k", "ben") == "answer 1"
-    assert flights.find(b"k", "ben") is None
-    await flights.share(b"k", work, deadline=FAR, reader="anna")
-    assert flights.find(b"k", "ben") == "answer 2"
+    await flights.share(KEY, work, deadline=FAR, reader="anna")
+    assert flights.find(KEY, "anna") is None
+    assert flights.find(KEY, "ben") == "answer 1"
+    assert flights.find(KEY, "ben") is None
+    await flights.share(KEY, work, deadline=FAR, reader="anna")
+    assert flights.find(KEY, "ben") == "answer 2"
 
 
 async def test_callers_without_a_name_share_the_cache() -> None:
     """A caller without a name looks like every other, and so gets the cached answer."""
     flights, work = flights_of(), Work()
     work.gate.set()
-    await flights.share(b"k", work, deadline=FAR)
-    assert flights.find(b"k") == flights.find(b"k") == "answer 1"
-
-
-def test_what_is_cached_expires() -> None:
-    """After its time an answer is gone."""
-    now = 0.0
-    kept = AnswerCache(ttl=10.0, size=10_000, clock=lambda: now)
-    kept.put(b"k", "text")
-    now = 9.9
-    assert kept.get(b"k", "") == "text"
-    now = 10.0
-    assert kept.get(b"k", "") is None
-    assert (len(kept), kept.held) == (0, 0)
-
-
-def test_what_is_cached_is_bounded() -> None:
-    """The least recently used answers make room; one that is larger than everything is not kept."""
-    kept = AnswerCache(ttl=10.0, size=4 * 1512, clock=lambda: 0.0)
-    for name in (b"a", b"b", b"c", b"d"):
-        kept.put(name, "x" * 1000)
-    assert kept.get(b"a", "") is not None
-    kept.put(b"e", "x" * 1000)
-    assert kept.get(b"b", "") is None
-    assert kept.get(b"a", "") is not None
-    kept.put(b"f", "x" * 10_000)
-    assert kept.get(b"f", "") is None
-    assert kept.held == 4 * 1512
-
-
-@pytest.mark.parametrize(("ttl", "size"), [(0.0, 1000), (10.0, 0)])
-def test_keeping_can_be_turned_off(ttl: float, size: int) -> None:
-    """CACHE_TTL=0 or CACHE_BYTES=0 keeps nothing."""
-    kept = AnswerCache(ttl=ttl, size=size)
-    kept.put(b"k", "text")
-    assert len(kept) == 0
-
-
-def test_who_read_what_is_bounded_and_counted() -> None:
-    """Remembering readers takes memory too, and is part of what is kept."""
-    kept = AnswerCache(ttl=10.0, size=10_000)
-    kept.put(b"k", "text")
-    before = kept.held
-    for number in range(5):
-        kept.read(b"k", f"user{number}")
-        kept.read(b"k", f"user{number}")
-    assert kept.held == before + 5 * READER_BYTES
-    kept.put(b"k", "text")
-    assert kept.held == before
+    await flights.share(KEY, work, deadline=FAR)
+    assert flights.find(KEY) == flights.find(KEY) == "answer 1"
 
 
 async def test_each_waiter_has_a_failure_of_its_own() -> None:
@@ -231,6 +187,21 @@ async def test_each_waiter_has_a_failure_of_its_own() -> None:
     flights, work = flights_of(), Work()
     work.error = UpstreamError("Odd.")
     work.gate.set()
-    results = await asyncio.gather(*(flights.share(b"k", work, deadline=FAR) for _ in range(3)), return_exceptions=True)
+    results = await asyncio.gather(*(flights.share(KEY, work, deadline=FAR) for _ in range(3)), return_exceptions=True)
     assert len({id(result) for result in results}) == 3
     assert {str(result) for result in results} == {"Odd."}
+
+
+async def test_a_body_is_shared_as_it_is() -> None:
+    """Every waiter, and the cache, has the very bytes that the work made: nothing turns them into text and back."""
+    flights = flights_of()
+    made = b"\xff\xfe is no UTF-8"
+
+    async def work(_: Point) -> bytes:
+        await asyncio.sleep(0)
+        return made
+
+    answers = await asyncio.gather(*(flights.share(BODY, work, deadline=FAR) for _ in range(3)))
+    assert all(answer is made for answer in answers)
+    assert flights.find(BODY) is made
+    assert (flights.joined, flights.hits) == (2, 1)

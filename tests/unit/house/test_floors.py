@@ -149,3 +149,12 @@ def test_a_command_pays_for_nothing_before_it_is_at_work(name: str) -> None:
 def test_packages_have_no_utils() -> None:
     """A file's name says what lives in it."""
     assert not [name for name in modules() if name.rpartition(".")[2] in {"utils", "helpers", "misc", "common"}]
+
+
+SIDE_BY_SIDE = {"sidecar.engine.engine", "sidecar.engine.completions", "sidecar.engine.background"}
+
+
+@pytest.mark.parametrize("name", sorted(SIDE_BY_SIDE))
+def test_engine_completions_and_background_stand_side_by_side(name: str) -> None:
+    """Each stands on the kernel and the shared parts; none knows another, nor the service that holds all three."""
+    assert not imports(modules()[name]) & (SIDE_BY_SIDE | {"sidecar.engine.service"})

@@ -9,7 +9,7 @@ import pytest
 from sidecar.core.errors import UpstreamAuth, UpstreamError
 from sidecar.core.ports import Call, Completion
 from sidecar.engine.limiter.breaker import TIMED_OUT
-from tests.support.bursts import Burst, burst, engine_at
+from tests.support.bursts import Burst, burst, service_at
 from tests.support.simulated_provider import SimulatedProvider
 from tests.support.virtual_time import run
 from tests.support.worlds import World, ideal
@@ -27,9 +27,9 @@ def classes(world: World, count: int, *, pause: float = 60.0, provider: Provider
 
     async def scene() -> list[Burst]:
         at = provider(world)
-        engine, bursts = engine_at(at, world), []
+        service, bursts = service_at(at, world), []
         for number in range(count):
-            bursts.append(await burst([engine], at, world, named=f"class {number}: "))
+            bursts.append(await burst([service], at, world, named=f"class {number}: "))
             await asyncio.sleep(pause)
         return bursts
 
@@ -58,8 +58,8 @@ def test_who_retries_after_the_named_wait_is_answered() -> None:
 
     async def scene() -> tuple[list[float], list[str]]:
         provider = SimulatedProvider(REHEARSAL)
-        engine = engine_at(provider, REHEARSAL)
-        told = await burst([engine], provider, REHEARSAL)
+        service = service_at(provider, REHEARSAL)
+        told = await burst([service], provider, REHEARSAL)
         waits = [heard.retry_after for heard in told.told if heard.retry_after is not None]
         return waits, [heard.code for heard in told.told]
 

@@ -7,11 +7,10 @@ from collections import Counter
 from sidecar.core.contract import Request
 from sidecar.core.errors import SidecarError
 from sidecar.core.ports import Call, Completion
-from sidecar.engine.background import Background
-from sidecar.engine.completions import CompletionRequest, Completions
-from sidecar.engine.engine import ActionRequest, Engine
 from sidecar.engine.limiter.calls import Trace
-from tests.support.bursts import engine_at
+from sidecar.engine.request import ActionRequest, CompletionRequest
+from sidecar.engine.service import Service
+from tests.support.bursts import service_at
 from tests.support.simulated_provider import SimulatedProvider
 from tests.support.virtual_time import run
 from tests.support.worlds import World
@@ -33,10 +32,8 @@ class Unkept:
 class Crowd:
     """Callers of all kinds, and what became of each."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.completions = Completions(engine)
-        self.works = Background(engine, longest=120.0)
+    def __init__(self, service: Service) -> None:
+        self.service = service
         self.ended: Counter[str] = Counter()
         self.streamed: list[bytes] = []
 
@@ -46,9 +43,9 @@ class Crowd:
 
     async def ask(self, number: int, request: Request) -> None:
         ask = ActionRequest(
-            deadline=self._now + 25.0, request_id="r", door="ai", origin="o", arrived=self._now, request=request
+            deadline=self._now + 25.0, request_id="r", route="ai", origin="o", arrived=self._now, request=request
         )
-        reply = (await self.engine.answer(ask)).reply
+        reply = (await self.service.engine.answer(ask)).reply
         self.ended[f"{request.action} {reply.code or 'ok'}"] += 1
 
     async def chat(self, number: int) -> None:
@@ -67,31 +64,31 @@ class Crowd:
         now = self._now
         return CompletionRequest(
             call=call,
-            asker=f"raw {number}",
+            user_id=f"raw {number}",
             action="raw",
             deadline=now + 25.0,
             arrived=now,
             request_id="r",
-            door="v1",
+            route="v1",
         )
 
     async def raw(self, number: int) -> None:
         def shape(completion: Completion) -> bytes:
             return completion.text.encode()
 
-        result = await self.completions.answer(self.completing(number), shape)
+        result = await self.service.completions.answer(self.completing(number), shape)
         self.ended[f"raw {result.code if isinstance(result, SidecarError) else 'ok'}"] += 1
 
     async def stream(self, number: int) -> None:
         async def send(data: bytes) -> None:
             self.streamed.append(data)
 
-        result = await self.completions.stream(self.completing(number + 1000), send)
+        result = await self.service.completions.stream(self.completing(number + 1000), send)
         self.ended[f"stream {result.code if result else 'ok'}"] += 1
 
     async def job(self, number: int) -> None:
         request = Request(action="summarize", content=f"job {number} {LONG}", user_id=f"job {number}")
-        await self.works.text(request, Unkept(), Trace(), deadline=self._now + 900.0, background=True)
+        await self.service.background.text(request, Unkept(), Trace(), deadline=self._now + 900.0, background=True)
         self.ended["job ok"] += 1
 
 
@@ -100,7 +97,7 @@ def test_all_kinds_share_one_limit_and_all_are_answered() -> None:
 
     async def scene() -> tuple[Crowd, SimulatedProvider, float]:
         provider = SimulatedProvider(WORLD)
-        crowd = Crowd(engine_at(provider, WORLD))
+        crowd = Crowd(service_at(provider, WORLD))
         start = asyncio.get_running_loop().time()
         jobs = [asyncio.create_task(crowd.job(number)) for number in range(5)]
         kinds = (crowd.chat, crowd.with_context, crowd.raw, crowd.stream)
@@ -117,7 +114,7 @@ def test_all_kinds_share_one_limit_and_all_are_answered() -> None:
     assert provider.refused <= 0.25 * provider.answered
     # Jobs had their small share of it, no more: they are the longest, and nobody waits for them.
     assert end <= 25.0
-    assert crowd.engine.calls.limit.found < 24
+    assert crowd.service.kernel.calls.limit.found < 24
 
 
 def test_jobs_teach_the_limit_that_callers_meet() -> None:
@@ -125,7 +122,7 @@ def test_jobs_teach_the_limit_that_callers_meet() -> None:
 
     async def scene() -> tuple[int, int, Counter[str]]:
         provider = SimulatedProvider(WORLD)
-        crowd = Crowd(engine_at(provider, WORLD))
+        crowd = Crowd(service_at(provider, WORLD))
         await asyncio.gather(*(crowd.job(number) for number in range(20)))
         learned = provider.refused
         await asyncio.gather(*(crowd.chat(number) for number in range(200)))

@@ -1,0 +1,24 @@
+"""Layer 2, the estimate: a request that cannot be served in time is refused at once instead of at its deadline."""
+
+from sidecar.core.errors import DeadlineExceeded, Overloaded, RateLimited
+from sidecar.engine.limiter.calls import Calls
+from sidecar.engine.request import RequestContext
+
+
+def check_in_time(calls: Calls, context: RequestContext, needed: int, *, background: bool = False) -> None:
+    """Raise where the provider is down, or where `needed` calls, one after another, would end after the deadline."""
+    if (refusal := calls.refusal()) is not None:
+        raise refusal.again()
+    if context.patient:
+        return
+    if calls.clock() >= context.deadline:
+        raise DeadlineExceeded
+    left = context.deadline - calls.clock()
+    if (pause := calls.limit.pause) > left:
+        raise RateLimited(retry_after=pause)
+    wait = calls.expected_wait(context.user, background=background)
+    if not calls.idle:
+        # With nothing under way the measured time may be an old one, and a try is the way to a new one.
+        wait += needed * calls.limit.duration
+    if wait > left:
+        raise Overloaded(retry_after=calls.retry_after(wait - left))

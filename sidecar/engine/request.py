@@ -1,0 +1,64 @@
+"""Requests as engine and completions take them: what is to be answered, by when, for whom, and how it came in."""
+
+import msgspec
+
+from sidecar.core.contract import Request
+from sidecar.core.ports import Call
+from sidecar.engine.admission import Place
+
+
+class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What a route knows of its request, whatever the request is."""
+
+    deadline: float
+    """The point on the monotonic clock by which the caller must have the answer."""
+    request_id: str
+    route: str
+    """The way in, as the log's field `door` has it: "ai", "stdio" …"""
+    origin: str = ""
+    """Whose turn the request takes where it names no user, such as the caller's address."""
+    arrived: float
+    """The point on the monotonic clock at which the request came."""
+    place: Place | None = None
+    """The place held by the request; given back early, but for its bytes, where the request joins work under way."""
+    patient: bool = False
+    """Whether the request waits, whatever the estimate of its waiting time says (lines of a file)."""
+    fresh: bool = False
+    """Whether the cache is passed by."""
+
+    @property
+    def reader(self) -> str:
+        """The user as the cache knows it; blank where the request names none."""
+        raise NotImplementedError
+
+    @property
+    def user(self) -> str:
+        """Whose turn the request takes."""
+        return self.reader or f"@{self.origin}"
+
+
+class ActionRequest(RequestContext, frozen=True, kw_only=True):
+    """A request for an action."""
+
+    request: Request
+
+    @property
+    def reader(self) -> str:
+        return self.request.user_id
+
+
+class CompletionRequest(RequestContext, frozen=True, kw_only=True):
+    """A request for a raw completion."""
+
+    call: Call
+    user_id: str = ""
+    """The user; blank where the request names none."""
+    action: str
+    """As the log calls it."""
+    shared: bool = False
+    """Whether an equal request of another user may have the same answer."""
+    background: bool = False
+
+    @property
+    def reader(self) -> str:
+        return self.user_id
