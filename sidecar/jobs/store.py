@@ -20,7 +20,7 @@ from sidecar.core.jobs import LANES, Job, JobState, Lane
 from sidecar.engine.keys import Keys
 from sidecar.jobs import scripts
 from sidecar.jobs.keys import Names
-from sidecar.jobs.redis import connect, spoken
+from sidecar.jobs.redis import Redis, connect, spoken
 
 TASK: Final = "work"
 """The function's name in arq; the same in every version, so that an upgrade finds its jobs."""
@@ -42,10 +42,10 @@ _encode: Final = msgspec.json.Encoder().encode
 class JobStore:
     """The jobs of one Redis. Every verb raises `JobsUnavailable`, with why, where Redis does not do its part."""
 
-    def __init__(self, settings: Settings, keys: Keys) -> None:
+    def __init__(self, settings: Settings, keys: Keys, *, redis: Redis | None = None) -> None:
         self.names = Names(settings.redis_prefix)
         self.names.adopt_arq()
-        self.redis = connect(settings)
+        self.redis = redis or connect(settings)
         self._keys = keys
         self._room = settings.job_queue_size
         self._keep_ms = _ms(settings.job_result_ttl)

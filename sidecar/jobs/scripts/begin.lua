@@ -13,6 +13,7 @@ local crashed = r[1] == 'in_progress' and not holder and redis.call('HINCRBY', j
 if not text or crashed > tonumber(crashes) then
   redis.call('DEL', P..'text:'..id)
   redis.call('PEXPIRE', job, keep_ms)
+  redis.call('PEXPIRE', P..'by:'..id, keep_ms)
   if not text then
     redis.call('HSET', job, 'status', 'failed', 'code', 'timeout', 'error', 'The job waited for too long.')
     return {'expired'}

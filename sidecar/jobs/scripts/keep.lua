@@ -3,7 +3,8 @@
 local P, id, gen, part, text, part_ms, done, total = unpack(ARGV)
 redis.call('SET', part, text, 'PX', part_ms)
 local job = P..'job:'..id
-local r = redis.call('HMGET', job, 'status', 'gen')
+local r = redis.call('HMGET', job, 'status', 'gen', 'done')
 if r[2] ~= gen or (r[1] ~= 'queued' and r[1] ~= 'in_progress') then return 'ended' end
-redis.call('HSET', job, 'done', done, 'total', total)
+-- A run that begins anew finds its parts again, and a late one is behind: neither takes progress back.
+if tonumber(done) >= tonumber(r[3] or '0') then redis.call('HSET', job, 'done', done, 'total', total) end
 return 'held'
