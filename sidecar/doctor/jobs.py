@@ -9,7 +9,7 @@ from sidecar.core.errors import ConfigError, JobsUnavailable
 from sidecar.doctor.findings import Finding
 from sidecar.jobs.embedded.state_dir import check_folder, taken_by_another, valkey_program
 from sidecar.jobs.keys import Names
-from sidecar.jobs.redis import SOCKET, Redis, connect, redis_address, spoken
+from sidecar.jobs.redis import SOCKET, Redis, bounded, connect, redis_address
 
 _SECONDS: Final = 5.0
 _OLDEST: Final = (6, 2)
@@ -35,7 +35,7 @@ async def check(settings: Settings) -> list[Finding]:
 async def _redis_findings(redis: Redis, settings: Settings) -> list[Finding]:
     where = f"{settings.state_dir}/{SOCKET}" if settings.redis_url == "embedded" else shown_url(redis_address(settings))
     try:
-        async with spoken(_SECONDS):
+        async with bounded(_SECONDS):
             info: dict[str, Any] = await redis.info("all")
             before = time.time()
             seconds, micros = await redis.time()
@@ -91,7 +91,7 @@ async def _persistence(redis: Redis, info: dict[str, Any]) -> Finding:
             return Finding("redis persistence", "failed", what, "see its log, and whether its disk is full")
         return Finding("redis persistence", "ok", "what it is given goes to disk (appendonly)")
     try:
-        async with spoken(_SECONDS):
+        async with bounded(_SECONDS):
             save = str((await redis.config_get("save")).get("save", ""))
     except JobsUnavailable:
         return Finding("redis persistence", "note", "no append-only file; whether it saves, it does not say")

@@ -1,1 +1,1 @@
-"""Jobs in Redis: the one place, beside `worker`, that knows redis and arq."""
+"""Jobs in Redis: with arq's own command (`worker/` of the repository) the one place that knows redis and arq."""

@@ -1,6 +1,6 @@
-"""The replies of many jobs in the order in which they are asked for, each as soon as those before it are out.
+"""Collecting of the replies of many jobs in the order of their lines, each as soon as those before are written.
 
-A window of them is looked at at a time, so what is held does not grow with the file. Redis may go and come meanwhile.
+A window of jobs is looked at together, so that memory does not grow with the file. Redis may go and come meanwhile.
 """
 
 import asyncio
@@ -21,18 +21,18 @@ from sidecar.jobs.store import JobStore
 from sidecar.runtime.line_source import Line
 
 WINDOW: Final = 500
-"""Jobs looked at together, whose answers may be held."""
+"""Jobs looked at together, and most answers in memory."""
 _PAUSES: Final = (0.2, 0.4, 0.8, 1.6)
 """Seconds between two looks, growing while nothing ends, the last again and again."""
 _QUIET: Final = 5
-"""Looks without news after which it is asked whether anybody is at work."""
+"""Looks without news after which the workers are counted."""
 _NEVER_SECONDS: Final = 10.0
-"""How long a Redis is waited for that was not there from the start: its address may be wrong."""
+"""Seconds of patience for a Redis that has never answered: the address may be wrong."""
 _ID: Final = re.compile("[0-9a-f]{32}")
 
 
 class Collected(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One line of what is collected."""
+    """Line of the output."""
 
     job_id: str = ""
     status: str = ""
@@ -46,8 +46,8 @@ class _Named(msgspec.Struct):
     job_id: str
 
 
-class _Asked:
-    """One line that is asked for."""
+class _Entry:
+    """Line of the input, and its reply once known."""
 
     __slots__ = ("job_id", "reply", "status")
 
@@ -62,12 +62,12 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Collecting:
-    """One run. `patience`: seconds after which what has not ended is reported as it is; None: never."""
+    """Run of one collecting. `patience`: seconds after which jobs that go on are reported as they are; None: never."""
 
     def __init__(
         self,
         store: JobStore,
-        telling: ProgressPort,
+        progress: ProgressPort,
         *,
         patience: float | None,
         stop: asyncio.Event,
@@ -75,9 +75,9 @@ class Collecting:
         never: float = _NEVER_SECONDS,
     ) -> None:
         self.counts: Counter[str] = Counter()
-        """Lines written, by what became of them, in words."""
+        """Lines written, by outcome."""
         self._store = store
-        self._telling = telling
+        self._progress = progress
         self._until = None if patience is None else time.monotonic() + patience
         self._never = time.monotonic() + never
         self._stop = stop
@@ -85,56 +85,56 @@ class Collecting:
         self._seen = False
         """Whether Redis ever answered."""
         self._away = False
-        self._asked_for_workers = False
+        self._workers_checked = False
         self._last = False
-        """Whether nothing is waited for any more: the rest is looked at once."""
+        """Whether patience has ended: the rest is looked at once."""
         self._given_up: JobsUnavailable | None = None
-        """Why nothing is even looked at any more."""
+        """Error that ended the looks at Redis."""
 
     async def write(self, lines: Iterator[Line], write: Callable[[bytes], Awaitable[None]]) -> None:
-        """Write a reply for each of `lines`, in their order; returns early where `stop` is set."""
-        window: deque[_Asked] = deque()
+        """Write a reply for each of `lines`, in their order; return early where `stop` is set."""
+        window: deque[_Entry] = deque()
         quiet, ended = 0, False
         while not self._stop.is_set():
             while len(window) < WINDOW and not ended:
                 line = next(lines, None)
                 ended = line is None
                 if line is not None:
-                    window.append(self._asked(line))
+                    window.append(self._entry(line))
             if not window:
                 return
             self._last = self._last or (self._until is not None and time.monotonic() >= self._until)
-            news = await self._look([asked for asked in window if asked.reply is None])
+            news = await self._look([entry for entry in window if entry.reply is None])
             await self._flush(window, write)
             quiet = 0 if news else quiet + 1
             if window and not self._last and window[0].reply is None:
                 if quiet == _QUIET:
-                    await self._ask_for_workers()
+                    await self._check_workers()
                 await self._pause(_PAUSES[min(quiet, len(_PAUSES) - 1)])
 
-    def _asked(self, line: Line) -> _Asked:
+    def _entry(self, line: Line) -> _Entry:
         try:
             job_id = self._id(line)
         except SidecarError as exc:
-            return _Asked("", Collected(success=False, error=plain(f"Line {line.number}: {exc}"), code=exc.code))
+            return _Entry("", Collected(success=False, error=plain(f"Line {line.number}: {exc}"), code=exc.code))
         if _ID.fullmatch(job_id) is None:
-            return _Asked("", Collected(job_id=plain(job_id, 64), success=False, error=_UNKNOWN, code=NotFound.code))
-        return _Asked(job_id)
+            return _Entry("", Collected(job_id=plain(job_id, 64), success=False, error=_UNKNOWN, code=NotFound.code))
+        return _Entry(job_id)
 
     def _id(self, line: Line) -> str:
         if line.fault is None:
             try:
                 return _decode(line.text).job_id
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                pass  # then it is a request, or says itself what it is not
+                pass  # a request, or `line.request` raises what is wrong
         request = line.request()
         if request.action == "chat" and not request.user_id:
             raise InvalidRequest("A chat without user_id has an id of chance; give the line that enqueue printed.")
         return self._store.id_of(request)
 
-    async def _look(self, open_: list[_Asked]) -> bool:
-        """Look at what is open; whether anything was found to have ended."""
-        ids = list(dict.fromkeys(asked.job_id for asked in open_))
+    async def _look(self, open_: list[_Entry]) -> bool:
+        """Look at the open entries; return whether a reply was found."""
+        ids = list(dict.fromkeys(entry.job_id for entry in open_))
         found: dict[str, Job | None] = {}
         if ids and self._given_up is None:
             try:
@@ -144,30 +144,30 @@ class Collecting:
             else:
                 self._back()
         news = False
-        for asked in open_:
-            asked.reply = self._reply(asked, found)
-            news = news or asked.reply is not None
+        for entry in open_:
+            entry.reply = self._reply(entry, found)
+            news = news or entry.reply is not None
         return news
 
-    def _reply(self, asked: _Asked, found: dict[str, Job | None]) -> Collected | None:
-        """What is to be written for it; None where that is not known yet."""
-        if asked.job_id in found:
-            job = found[asked.job_id]
+    def _reply(self, entry: _Entry, found: dict[str, Job | None]) -> Collected | None:
+        """Return the reply of an entry; None while the reply is unknown."""
+        if entry.job_id in found:
+            job = found[entry.job_id]
             if job is None:
-                return Collected(job_id=asked.job_id, success=False, error=_UNKNOWN, code=NotFound.code)
-            asked.status = job.status
+                return Collected(job_id=entry.job_id, success=False, error=_UNKNOWN, code=NotFound.code)
+            entry.status = job.status
             if job.ended:
                 return self._ended(job)
             error: SidecarError = JobGoesOn(job.job_id)
-            words = _NOT_YET
+            sentence = _NOT_YET
         elif self._given_up is not None:
             error = self._given_up
-            words = str(error)
+            sentence = str(error)
         else:
             return None
         if not self._last:
             return None
-        return Collected(job_id=asked.job_id, status=asked.status, success=False, error=words, code=error.code)
+        return Collected(job_id=entry.job_id, status=entry.status, success=False, error=sentence, code=error.code)
 
     def _ended(self, job: Job) -> Collected:
         if job.status == "complete":
@@ -176,30 +176,30 @@ class Collecting:
         error, code = (job.error, job.code) if job.status == "failed" else (_CANCELLED, job.status)
         return Collected(job_id=job.job_id, status=job.status, success=False, error=error, code=code)
 
-    async def _ask_for_workers(self) -> None:
-        """Say once that nobody works on what is waited for, where that is so."""
-        if self._away or self._asked_for_workers:
+    async def _check_workers(self) -> None:
+        """Say once that no worker is alive, where that is so."""
+        if self._away or self._workers_checked:
             return
-        self._asked_for_workers = True
+        self._workers_checked = True
         with contextlib.suppress(JobsUnavailable):
             if not await self._store.workers():
-                self._telling.say("No worker is alive; the jobs wait until one is started.")
+                self._progress.say("No worker is alive; the jobs wait until one is started.")
 
     def _gone(self, error: JobsUnavailable) -> None:
         if self._last or not (self._seen or time.monotonic() < self._never):
             self._last, self._given_up = True, error
-            self._telling.say(str(error))
+            self._progress.say(str(error))
         elif not self._away:
             self._away = True
-            self._telling.say(f"{error} Waiting until it is there.")
+            self._progress.say(f"{error} Waiting until it is there.")
 
     def _back(self) -> None:
         self._seen = True
         if self._away:
             self._away = False
-            self._telling.say("Redis is there again.")
+            self._progress.say("Redis is there again.")
 
-    async def _flush(self, window: deque[_Asked], write: Callable[[bytes], Awaitable[None]]) -> None:
+    async def _flush(self, window: deque[_Entry], write: Callable[[bytes], Awaitable[None]]) -> None:
         replies = bytearray()
         count = 0
         while window and (reply := window[0].reply) is not None:
@@ -209,7 +209,7 @@ class Collecting:
             count += 1
         if count:
             await write(bytes(replies))
-            self._telling.step(count)
+            self._progress.step(count)
 
     async def _pause(self, seconds: float) -> None:
         if self._until is not None:

@@ -1,6 +1,7 @@
-"""Many requests into the queue of jobs, list by list, waiting for room where that is wanted.
+"""Enqueueing of many requests, list by list, with patience for a full queue.
 
-Each list is enqueued whole or not at all (CONTRACT, "Jobs"); where a whole one finds no room, a half of it may.
+Each list is enqueued whole or not at all (CONTRACT, "Jobs"); where the queue has no room for a list, half a list is
+tried.
 """
 
 import asyncio
@@ -16,18 +17,18 @@ from sidecar.jobs.store import JobStore
 from sidecar.runtime.line_source import Line
 
 _LIST_BYTES: Final = 8 * 1024**2
-"""Of the lines of one list: what is held at a time, but for one line that is longer."""
+"""Bytes of one list's lines; a single longer line is a list of its own."""
 _PAUSES: Final = (0.5, 1.0, 2.0, 5.0)
 """Seconds between two tries, the last again and again."""
 
 
 class Enqueuing:
-    """One run. `patience`: seconds without any progress after which a full queue or an absent Redis ends it."""
+    """One enqueueing. `patience`: seconds without progress after which a full queue or an absent Redis ends the run."""
 
-    def __init__(self, store: JobStore, telling: ProgressPort, *, patience: float, stop: asyncio.Event) -> None:
+    def __init__(self, store: JobStore, progress: ProgressPort, *, patience: float, stop: asyncio.Event) -> None:
         self.enqueued = 0
         self._store = store
-        self._telling = telling
+        self._progress = progress
         self._patience = patience
         self._stop = stop
         self._most = MOST_AT_ONCE
@@ -36,25 +37,25 @@ class Enqueuing:
         self._said: set[type[SidecarError]] = set()
 
     async def take(self, lines: Iterable[Line], done: Callable[[Sequence[Job]], Awaitable[None]]) -> None:
-        """Enqueue the requests of `lines` in their order until `stop` is set; `done` hears of each list's jobs.
+        """Enqueue the requests of `lines` in their order until `stop` is set; call `done` with each list's jobs.
 
-        Raises `Overloaded` or `JobsUnavailable` where patience ends, and what is wrong with a line.
+        The method raises `Overloaded` or `JobsUnavailable` where patience ends, and the error of a wrong line.
         """
         for requests in _lists(lines):
             place = 0
             while place < len(requests):
                 if self._stop.is_set():
                     return
-                asked = requests[place : place + self._most]
-                if (jobs := await self._enqueued(asked)) is None:
+                chunk = requests[place : place + self._most]
+                if (jobs := await self._enqueued(chunk)) is None:
                     continue
                 place += len(jobs)
                 self.enqueued += len(jobs)
                 await done(jobs)
-                self._telling.step(len(jobs))
+                self._progress.step(len(jobs))
 
     async def _enqueued(self, requests: Sequence[Request]) -> list[Job] | None:
-        """Their jobs; None where it is to be tried again."""
+        """Return the jobs of `requests`; None where the caller is to try again."""
         try:
             jobs = await self._store.enqueue(requests)
         except Overloaded as exc:
@@ -64,7 +65,7 @@ class Enqueuing:
                 await self._pause(exc)
             return None
         except JobsUnavailable as exc:
-            # It may have heard us. A job with an id of chance would then be there twice, and paid twice.
+            # Redis may have enqueued the list. A job with a random id would then exist and be paid for twice.
             if any(request.action == "chat" and not request.user_id for request in requests):
                 raise
             await self._pause(exc)
@@ -77,10 +78,10 @@ class Enqueuing:
         now = time.monotonic()
         if self._waiting_since is None:
             self._waiting_since = now
-            # Once: room comes job by job, and a line for each would be many.
+            # Once a run: room comes job by job, and a line for each would be many.
             if self._patience and type(error) not in self._said:
                 self._said.add(type(error))
-                self._telling.say(f"{error} Waiting up to {self._patience:g} seconds at a time.")
+                self._progress.say(f"{error} Waiting up to {self._patience:g} seconds at a time.")
         left = self._waiting_since + self._patience - now
         if left <= 0:
             raise error

@@ -1,4 +1,4 @@
-"""The names of keys in Redis, ours and arq's, all under one prefix."""
+"""Names of the keys in Redis, the sidecar's and arq's, all under one prefix."""
 
 from typing import Final
 
@@ -27,7 +27,7 @@ class Names:
         self.queues = tuple(self.queue(lane) for lane in LANES)
 
     def queue(self, lane: Lane) -> str:
-        """The sorted set in which arq keeps what waits in `lane`, and what is at work."""
+        """Return the name of the sorted set of arq that holds the jobs of `lane`, queued and in progress."""
         return f"{self.prefix}arq:queue:{lane}"
 
     def job(self, job_id: str) -> str:
@@ -40,7 +40,7 @@ class Names:
         return f"{self.prefix}part:{key.hex()}"
 
     def adopt_arq(self) -> None:
-        """Put arq's own keys under the prefix too. They are constants of its modules: there is one prefix a process."""
+        """Put arq's keys, constants of its modules, under the prefix too: one prefix a process."""
         for name, value in _ARQS.items():
             for module in (connections, jobs, worker):
                 if hasattr(module, name):
@@ -48,6 +48,6 @@ class Names:
 
 
 def hold_prefix() -> str:
-    """How the keys begin by which arq holds a job that is at work."""
+    """Return the prefix of arq's keys that hold a job in progress."""
     prefix: str = vars(worker)["in_progress_key_prefix"]
     return prefix

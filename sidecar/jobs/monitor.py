@@ -1,6 +1,6 @@
-"""Whether Redis answers and a worker is alive, looked at every second, so that no request has to ask.
+"""Monitor of Redis and the workers: one look a second, so that no request has to wait for Redis.
 
-What follows from it is decided where it is read: in the offload, and on /status.
+The readers decide what a look means: the offload, and /status.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from sidecar.core.jobs import Lane
 from sidecar.jobs.store import JobStore
 
 LOOK_SECONDS: Final = 1.0
-"""Between two looks, and the most that one may take."""
+"""Seconds between two looks, and the most that one look may take."""
 START_SECONDS: Final = 3.0
-"""What a Valkey that was started just now may take before it is said that there is none."""
+"""Seconds in which a Valkey that was just started may stay silent before the log calls Redis away."""
 SAFE: Final = "noeviction"
-"""What a full Redis has to do: everything else throws jobs away (CONTRACT: nothing is lost)."""
+"""Policy of a full Redis that loses no job (CONTRACT: nothing is lost)."""
 
 
 class JobsStatus(msgspec.Struct, frozen=True):
@@ -32,13 +32,13 @@ class JobsStatus(msgspec.Struct, frozen=True):
     """`up` or `down`."""
     reason: str
     workers: int
-    """Those that are alive."""
+    """Number of workers alive."""
     held: dict[Lane, int]
-    """Jobs waiting or at work, by lane."""
+    """Jobs queued or in progress, by lane."""
 
 
 class Monitor:
-    """What the last look at `store` found; with `starting` its Redis may not be there yet."""
+    """Result of the last look at `store`. `starting`: Redis may still be starting."""
 
     def __init__(self, store: JobStore, *, starting: bool = False, limit: float = LOOK_SECONDS) -> None:
         self._store = store
@@ -46,9 +46,9 @@ class Monitor:
         self._quiet_until = time.monotonic() + START_SECONDS if starting else 0.0
         self._up: bool | None = None
         """None before the first look."""
-        self._told: bool | None = None
-        """Whether there were workers when that was last logged."""
-        self._reason = "It was not looked at yet."
+        self._workers_logged: bool | None = None
+        """Whether the log's last line about workers says that there are some."""
+        self._error = "It was not looked at yet."
         self._workers = 0
         self._held: dict[Lane, int] = {}
 
@@ -58,45 +58,45 @@ class Monitor:
 
     @property
     def alive(self) -> bool:
-        """Whether Redis answers and somebody works off what is enqueued."""
+        """Whether Redis answers and a worker is alive."""
         return bool(self._up and self._workers)
 
     def status(self) -> JobsStatus:
-        """For operators; numbers of a Redis that is down are the last ones seen."""
-        return JobsStatus("up" if self._up else "down", self._reason, self._workers, self._held)
+        """Return the status for operators; while Redis is down the numbers are the last ones seen."""
+        return JobsStatus("up" if self._up else "down", self._error, self._workers, self._held)
 
     async def look(self) -> None:
-        """Look now, and log what changed."""
+        """Look at Redis now, and log what changed."""
         try:
             workers, held = await self._store.counts(limit=self._limit)
         except JobsUnavailable as exc:
             self.lost(str(exc))
             return
-        self._reason, self._workers, self._held = "", workers, held
+        self._error, self._workers, self._held = "", workers, held
         if not self._up:
             if self._up is False:
                 events.info("redis_back")
             self._up = True
             await check_policy(self._store)
-        if self._told is not bool(workers) and (workers or not self._starting):
-            self._told = bool(workers)
+        if self._workers_logged is not bool(workers) and (workers or not self._starting):
+            self._workers_logged = bool(workers)
             if workers:
                 events.info("workers_alive", workers=workers)
             else:
                 events.warning("workers_gone", note="jobs wait until a worker is started")
 
-    def lost(self, reason: str) -> None:
-        """Redis did not answer."""
-        self._reason = reason
+    def lost(self, error: str) -> None:
+        """Note that Redis failed with `error`, and log the change."""
+        self._error = error
         if self._up is None and self._starting:
             return
         if self._up is not False:
-            events.warning("redis_away", reason=reason)
-        self._up, self._told, self._workers = False, None, 0
+            events.warning("redis_away", reason=error)
+        self._up, self._workers_logged, self._workers = False, None, 0
 
 
 async def check_policy(store: JobStore) -> None:
-    """Warn where a full Redis would lose jobs. Once a connection: who configures it may have restarted it for that."""
+    """Warn where a full Redis would lose jobs. Called after each connection: a restart may have changed the policy."""
     with contextlib.suppress(JobsUnavailable):
         policy = await store.policy(limit=LOOK_SECONDS)
         if policy and policy != SAFE:
@@ -108,7 +108,7 @@ async def check_policy(store: JobStore) -> None:
 async def monitoring(
     store: JobStore, *, every: float = LOOK_SECONDS, starting: bool = False, limit: float = LOOK_SECONDS
 ) -> AsyncIterator[Monitor]:
-    """A monitor that looks `every` so many seconds while the block lasts; nothing waits for its first look.
+    """Run a monitor that looks once in `every` seconds while the block lasts; the block begins before the first look.
 
     `limit` is the seconds that a look may take.
     """

@@ -1,6 +1,6 @@
-"""Long summaries of /ai as jobs of the day's lane, waited for here: the engine's `OffloadPort`, by way of Redis.
+"""Offload: long summaries of /ai become jobs of the lane `day`. This is the engine's `OffloadPort` over Redis.
 
-Redis is given so little time on this way that a request which cannot go it loses nothing by the attempt.
+Redis has so little time here that a request which falls back to this process loses nothing by the attempt.
 """
 
 import asyncio
@@ -18,23 +18,23 @@ from sidecar.jobs.monitor import Monitor
 from sidecar.jobs.store import JobStore
 
 LIMIT_SECONDS: Final = 0.05
-"""What Redis may take for one answer; then the request runs in process."""
+"""Seconds that Redis may take for one answer; after that the request runs in this process."""
 _BYTE_SECONDS: Final = 1 / (20 * 1024**2)
-"""Beside that for each character of the text: hashing and sending a megabyte takes this process some 10 ms."""
+"""Seconds more for each character of the text: hashing and sending a megabyte takes this process some 10 ms."""
 LOOK_SECONDS: Final = 0.2
-"""Between two looks at all the jobs that are waited for."""
+"""Seconds between two looks at the jobs that callers wait for."""
 SHY_SECONDS: Final = 1.0
-"""How long nothing is enqueued after Redis was too slow; by then the monitor has had a look."""
+"""Seconds without offload after Redis was too slow; the monitor looks within them."""
 _ENQUEUED_AT_ONCE: Final = 8
-"""The time that Redis has begins with a text's turn: else a burst of texts would take it from each other."""
+"""Most texts sent at once. A text's limit of time begins with its turn, so that a burst leaves each text its time."""
 _AT_ONCE: Final = 100
-"""Jobs of one look: the answers of more would take this process longer than Redis may take."""
+"""Jobs of one look: decoding more answers takes this process longer than `LIMIT_SECONDS`."""
 LOST_SECONDS: Final = 2.0
-"""How long a job is waited for while Redis is silent or no worker alive: a worker may be restarted meanwhile."""
+"""Seconds that a caller waits while Redis is silent or no worker is alive: a worker may be restarting."""
 
 
 class Offload:
-    """Enqueues, and waits for all that it enqueued with one task."""
+    """Enqueue long summaries, and wait for all of them with one task."""
 
     def __init__(
         self,
@@ -55,23 +55,23 @@ class Offload:
         self._waiting: dict[str, list[asyncio.Future[Job | None]]] = {}
         self._turns = asyncio.Semaphore(_ENQUEUED_AT_ONCE)
         self._shy_until = 0.0
-        """On the clock."""
+        """Point on the clock until which nothing is enqueued."""
         self._now = asyncio.Event()
-        """Set where a look must not wait."""
+        """Set where the next look is due at once."""
         self._well_at = 0.0
-        """When Redis and a worker were last there, on the clock."""
+        """Point on the clock at which Redis and a worker were last seen."""
 
     def takes(self, request: Request) -> bool:
-        """Whether it is a long summary, and there is somebody to do it."""
+        """Whether `request` is a long summary, and a worker is alive."""
         if request.action != "summarize" or len(request.content) <= self._threshold:
             return False
         return self._monitor.alive and self._clock() >= self._shy_until
 
     async def text(self, request: Request, begun: Callable[[str], None]) -> str | None:
-        """The job's answer, None where Redis, the workers or the job are gone; raises what failed the job.
+        """Return the job's answer, None where Redis, the workers or the job are gone; raise the error of a failed job.
 
-        Who stops waiting cancels nothing. A caller out of time will ask again and must find the result; and a job
-        may be others' too, whom an anonymous caller cannot be told from.
+        The job goes on when a caller stops waiting. A caller out of time will come again and must find the result;
+        and the job may belong to other callers too.
         """
         entered = await self._enqueued(request)
         if entered is None:
@@ -93,8 +93,8 @@ class Offload:
                     return None
                 [job] = await self._store.enqueue([request], lane="day", limit=limit)
         except (JobsUnavailable, Overloaded) as exc:
-            # It may have been enqueued all the same. Then it is paid for twice, which is the price of a prompt answer;
-            # to cancel it could cancel the night's.
+            # The job may have been enqueued all the same. Then the text is paid for twice, the price of a prompt
+            # answer: cancelling could cancel the same job of the lane `night`.
             if isinstance(exc, JobsUnavailable):
                 self._shy_until = self._clock() + SHY_SECONDS
             events.info("not_offloaded", reason=str(exc))
@@ -111,14 +111,14 @@ class Offload:
         try:
             return await future
         finally:
-            # Its look may have taken it out.
+            # `_settle` may have removed the job already.
             if (waiters := self._waiting.get(job.job_id)) is not None and future in waiters:
                 waiters.remove(future)
                 if not waiters:
                     del self._waiting[job.job_id]
 
     async def look_on(self) -> None:
-        """Look at what is waited for, until cancelled."""
+        """Look at the jobs that callers wait for, until cancelled."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS if self._waiting else None):
@@ -131,7 +131,7 @@ class Offload:
                     self._settle(job_id, None)
 
     async def _look(self) -> bool:
-        """Whether Redis told of all of them."""
+        """Settle the jobs that ended; return whether Redis answered for all."""
         ids = list(self._waiting)
         for place in range(0, len(ids), _AT_ONCE):
             some = ids[place : place + _AT_ONCE]
@@ -152,7 +152,7 @@ class Offload:
 
 @asynccontextmanager
 async def looking_on(offload: Offload) -> AsyncIterator[Offload]:
-    """The task behind `offload`, while the block lasts."""
+    """Run the task behind `offload` while the block lasts."""
     task = asyncio.create_task(_outermost(offload), name="offload")
     try:
         yield offload
@@ -165,6 +165,6 @@ async def _outermost(offload: Offload) -> None:
     while True:
         try:
             await offload.look_on()
-        except Exception as exc:  # noqa: BLE001 - the task's outermost: who waits must not wait for a dead task
+        except Exception as exc:  # noqa: BLE001 - the task's outermost: a caller must not wait for a dead task
             events.fault("internal", exc)
             await asyncio.sleep(LOOK_SECONDS)

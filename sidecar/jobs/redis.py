@@ -1,7 +1,7 @@
-"""The connection to Redis: one bounded pool a process, and the wall where its errors become ours.
+"""Connection to Redis: one bounded pool a process, and the wall where redis-py's errors become the sidecar's.
 
-No key is named here. redis-py's own `socket_timeout` is not used: before Python 3.12 a cancellation can get lost in
-it, so every use is bounded by `spoken`.
+Every use is bounded by `bounded` and not by redis-py's `socket_timeout`, in which a cancellation can get lost before
+Python 3.12.
 """
 
 import asyncio
@@ -18,33 +18,33 @@ from redis.exceptions import NoPermissionError, RedisError
 
 from sidecar.config.settings import Settings
 from sidecar.core.errors import JobsUnavailable
-from sidecar.jobs.redis_errors import reason
+from sidecar.jobs.redis_errors import explain
 
 Redis = ArqRedis
-"""The connection, for who does not know arq."""
+"""Type of the client, for modules that know nothing of arq."""
 
 CONNECTIONS: Final = 32
-"""The most of one process; who needs one more waits."""
+"""Most connections of one process; a caller that needs one more waits."""
 SOCKET: Final = "valkey.sock"
-"""The embedded Valkey's socket in STATE_DIR."""
+"""File name of the embedded Valkey's socket in STATE_DIR."""
 
 
 def redis_address(settings: Settings) -> str:
-    """The address of REDIS_URL, with `embedded` spelled out."""
+    """Return the address of REDIS_URL, with `embedded` resolved to its socket."""
     if settings.redis_url == "embedded":
         return f"unix://{quote(f'{settings.state_dir}/{SOCKET}')}"
     return settings.redis_url
 
 
 def connect(settings: Settings) -> ArqRedis:
-    """A client that connects when it is first used; JSON both ways, never pickle."""
+    """Return a client that connects at its first use; arq's jobs are JSON, never pickle."""
     address = redis_address(settings)
-    # Without the library's name, which nobody reads, what Redis says on a connection is heard and not lost in it.
+    # redis-py sends its name first and drops the error of that command, and with it what Redis refuses.
     options: dict[str, Any] = {"lib_name": None, "lib_version": None, "redis_connect_func": _connected}
     if not address.startswith("unix:"):
         options["socket_keepalive"] = True
     if address.startswith("rediss:"):
-        # The library's own default takes anybody's certificate for Redis' own.
+        # redis-py's default accepts a certificate for any host name.
         options["ssl_check_hostname"] = dict(parse_qsl(urlsplit(address).query)).get("ssl_cert_reqs") != "none"
         if settings.ca_file:
             options["ssl_ca_certs"] = settings.ca_file
@@ -55,14 +55,14 @@ def connect(settings: Settings) -> ArqRedis:
 
 
 class _UnixConnection(UnixDomainSocketConnection):
-    """The library's own goes on using a connection on which the greeting failed: in another database than asked for."""
+    """Connection to a unix socket. redis-py's own stays in use after a failed greeting, in the wrong database."""
 
     async def _connect(self) -> None:
         self._reader, self._writer = await asyncio.open_unix_connection(path=self.path)
 
 
 async def _connected(connection: Any) -> None:
-    """Ask before a connection is used: who may not come in is told why only now."""
+    """Send PING before a connection is used: a server that refuses the client gives the cause only now."""
     await connection.on_connect()
     with contextlib.suppress(NoPermissionError):
         await connection.send_command("PING", check_health=False)
@@ -70,11 +70,11 @@ async def _connected(connection: Any) -> None:
 
 
 @asynccontextmanager
-async def spoken(limit: float) -> AsyncIterator[None]:
-    """Bound what is said to Redis to `limit` seconds; raise `JobsUnavailable` with why where it does not answer."""
+async def bounded(limit: float) -> AsyncIterator[None]:
+    """Bound the block to `limit` seconds; raise `JobsUnavailable`, with the cause, where Redis fails."""
     try:
         async with asyncio.timeout(limit):
             yield
-    # RuntimeError is uvloop's for a connection that was reset between two words.
+    # uvloop raises RuntimeError for a connection that was reset between two writes.
     except (RedisError, OSError, TimeoutError, RuntimeError) as exc:
-        raise JobsUnavailable(f"Jobs are not available: {reason(exc)}") from exc
+        raise JobsUnavailable(f"Jobs are not available: {explain(exc)}") from exc

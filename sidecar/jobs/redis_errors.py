@@ -1,7 +1,8 @@
-"""What is wrong with Redis, as a sentence a person can act on. What Redis itself says is matched and never shown.
+"""Errors of Redis as sentences that an operator can act on. Redis' own message is matched and never shown.
 
-redis-py knows some errors by class, without their code, and some by the code in front; a pipeline puts the command
-with its arguments before them, and a unix socket wraps them. Read in its source and tried with real servers.
+redis-py gives some errors a class, without their code, and leaves the code in front of others; a pipeline puts the
+command with its arguments before the message, and a unix socket wraps the error. The tables were read in redis-py's
+source and tried with real servers.
 """
 
 import re
@@ -76,7 +77,7 @@ _NEED: Final = (
 )
 _CLUSTER: Final = "Redis is a cluster, which jobs cannot use: REDIS_URL must name a single server."
 
-_BY_WORDS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
+_BY_MESSAGE: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
     (re.compile(pattern), sentence)
     for pattern, sentence in (
         (
@@ -114,20 +115,20 @@ _BY_WORDS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
     )
 )
 _COMMAND: Final = re.compile(r"^Command # \d+ .* of pipeline caused error: \(?['\"]?", re.DOTALL)
-"""What a pipeline puts in front; there is a user's text in it."""
+"""Prefix of a pipeline's errors; a user's text is in it."""
 _SCRIPT: Final = re.compile(r"^(ERR )?Error running script.*?@user_script: ?\d+: -?", re.DOTALL)
-"""What a server before 7 puts in front."""
+"""Prefix of a script's errors from a server before 7."""
 
 
-def reason(exc: BaseException) -> str:
-    """Why Redis did not do its part."""
+def explain(exc: BaseException) -> str:
+    """Return the sentence for what failed in Redis."""
     for one in _chain(exc):
         for kind, sentence in _BY_TYPE:
             if isinstance(one, kind):
                 return sentence
-        words = _SCRIPT.sub("", _COMMAND.sub("", str(one))).removeprefix("ERR ")
-        for pattern, sentence in _BY_WORDS:
-            if pattern.match(words):
+        message = _SCRIPT.sub("", _COMMAND.sub("", str(one))).removeprefix("ERR ")
+        for pattern, sentence in _BY_MESSAGE:
+            if pattern.match(message):
                 return sentence
     for one in _chain(exc):
         if isinstance(one, OSError | theirs.ConnectionError):
@@ -136,7 +137,7 @@ def reason(exc: BaseException) -> str:
 
 
 def _chain(exc: BaseException | None) -> Iterator[BaseException]:
-    """It, and what it was raised for: redis-py wraps what the connection said."""
+    """Yield the error and its causes: redis-py wraps the errors of the connection."""
     while exc is not None:
         yield exc
         exc = exc.__cause__ or exc.__context__

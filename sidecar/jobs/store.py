@@ -1,7 +1,7 @@
-"""Jobs as the doors use them: enqueue, look, cancel. How they are worked off is the consumer's and not here.
+"""Store of the jobs: enqueue, look, cancel. The consumer that runs the jobs is in `worker`.
 
-The state of a job and its text are under keys of ours; arq has an id and nothing else. Every change of state is one
-script (scripts/*.lua), so that it happens whole or not at all, whoever else is at it.
+The sidecar's own keys hold the state and the text of a job; arq has an id and nothing else. Every change of state is
+one script (scripts/*.lua), so that the change happens whole or not at all.
 """
 
 import asyncio
@@ -20,32 +20,32 @@ from sidecar.core.jobs import LANES, Job, JobState, Lane
 from sidecar.engine.keys import Keys
 from sidecar.jobs import scripts
 from sidecar.jobs.keys import Names
-from sidecar.jobs.redis import connect, spoken
+from sidecar.jobs.redis import Redis, bounded, connect
 
 TASK: Final = "work"
-"""The function's name in arq; the same in every version, so that an upgrade finds its jobs."""
+"""Name of the function in arq; the same in every version, so that an upgrade finds its jobs."""
 TEXT_SECONDS: Final = 24 * 3600.0
-"""How long a text is kept whose job never ends (CONTRACT, "Jobs")."""
+"""Lifetime of the text of a job that never ends (CONTRACT, "Jobs")."""
 RECORD_SECONDS: Final = TEXT_SECONDS + 2 * 3600
-"""Longer than the text by more than a job may take, so that one started last still has its record."""
+"""Lifetime of a record: longer than the text by more than a job may take, so that the last run still has its record."""
 _SENT_SECONDS: Final = 600.0
-"""How long a text lives that was sent and not enqueued: its sender died in between."""
+"""Lifetime of a text that was sent and not enqueued, because the sender died in between."""
 _SENT_AT_ONCE: Final = 1024**2
-"""Bytes of texts sent in one go: others' words get in between."""
+"""Bytes of texts in one pipeline, so that other clients' commands get in between."""
 _HASHED_AT_ONCE: Final = 512 * 1024
-"""Characters that are hashed on the event loop; 20 MB would hold it up for 20 ms."""
+"""Characters hashed on the event loop; 20 MB would block the loop for 20 ms."""
 NOBODY: Final = "-"
 
 _encode: Final = msgspec.json.Encoder().encode
 
 
 class JobStore:
-    """The jobs of one Redis. Every verb raises `JobsUnavailable`, with why, where Redis does not do its part."""
+    """Jobs of one Redis. Every verb raises `JobsUnavailable`, with the cause, where Redis fails."""
 
-    def __init__(self, settings: Settings, keys: Keys) -> None:
+    def __init__(self, settings: Settings, keys: Keys, *, redis: Redis | None = None) -> None:
         self.names = Names(settings.redis_prefix)
         self.names.adopt_arq()
-        self.redis = connect(settings)
+        self.redis = redis or connect(settings)
         self._keys = keys
         self._room = settings.job_queue_size
         self._keep_ms = _ms(settings.job_result_ttl)
@@ -54,34 +54,34 @@ class JobStore:
         self._cancel = self.redis.register_script(scripts.CANCEL)
 
     def id_of(self, request: Request) -> str:
-        """The job's id: a hash of all that determines its answer; random for a chat of nobody."""
+        """Return the job's id: a hash of all that determines the answer; random for a chat without user_id."""
         if request.action == "chat" and not request.user_id:
             return secrets.token_hex(16)
         return self._keys.of_job(request).hex()[:32]
 
     async def enqueue(self, requests: Sequence[Request], *, lane: Lane = "night", limit: float = 30.0) -> list[Job]:
-        """The job of each request, in their order: all of them are enqueued, or joined, or none is.
+        """Enqueue or join the job of each request, all or none, and return the jobs in the order of the requests.
 
-        A request whose job is waiting, at work or complete joins it. Raises `Overloaded` where the queue has no room.
-        `limit` is the seconds after which Redis counts as unavailable.
+        A request joins a job that is queued, in progress or complete. The method raises `Overloaded` where the queue
+        is full. `limit` is the seconds after which Redis counts as unavailable.
         """
         ids = await self._ids_of(requests)
-        async with spoken(limit):
+        async with bounded(limit):
             for _ in range(3):
                 await self._send(ids, requests)
-                said = await self._enqueue(self.names.queues, self._entries(ids, requests, lane))
-                if isinstance(said, list):
-                    states: list[JobState] = [_state(state) for state in said]
+                reply = await self._enqueue(self.names.queues, self._entries(ids, requests, lane))
+                if isinstance(reply, list):
+                    states: list[JobState] = [_state(state) for state in reply]
                     return [Job(job_id=name, status=state) for name, state in zip(ids, states, strict=True)]
-                if said == b"full":
+                if reply == b"full":
                     raise _full()
-                # A job ended between the question and the enqueueing, and took its text along.
+                # A job ended between KNOWN and ENQUEUE, and its text was deleted with the end.
         raise JobsUnavailable("Jobs are not available: Redis does not keep what it is given.")
 
     async def _ids_of(self, requests: Sequence[Request]) -> list[str]:
         if sum(len(request.content) for request in requests) < _HASHED_AT_ONCE:
             return [self.id_of(request) for request in requests]
-        # The hash lets other threads go on while it works.
+        # hashlib releases the GIL for long texts.
         return await asyncio.to_thread(lambda: [self.id_of(request) for request in requests])
 
     async def _send(self, ids: Sequence[str], requests: Sequence[Request]) -> None:
@@ -110,8 +110,8 @@ class JobStore:
         return entries
 
     async def look(self, ids: Sequence[str], *, limit: float = 5.0) -> list[Job | None]:
-        """Each job as it is now, None where there is none of that id (any more)."""
-        async with spoken(limit):
+        """Return each job as Redis holds it now, None for an id that is unknown or expired."""
+        async with bounded(limit):
             pipe = self.redis.pipeline(transaction=False)
             for name in ids:
                 pipe.hmget(self.names.job(name), _FIELDS)
@@ -119,24 +119,24 @@ class JobStore:
         return [_job(name, fields) for name, fields in zip(ids, found, strict=True)]
 
     async def cancel(self, job_id: str, *, user: str = "", limit: float = 5.0) -> Job | None:
-        """Take one submitter away and cancel the job with the last one; the job as it is then, None where none is.
+        """Remove one submitter, cancel the job with the last one, and return the job, None for an unknown id.
 
-        `user` names the submitter as the request's `user_id` did. Without it one who gave no name goes first, then
-        any. A cancelled job's text and result are deleted; one at work stops at its next part.
+        `user` names the submitter as the request's `user_id` did. Without `user` an anonymous submitter is removed
+        first, then any other. Cancelling deletes text and result; a job in progress stops at its next part.
         """
-        async with spoken(limit):
+        async with bounded(limit):
             await self._cancel(self.names.queues, [self.names.prefix, job_id, submitter(user), self._keep_ms])
         [job] = await self.look([job_id], limit=limit)
         return job
 
     async def workers(self, *, limit: float = 1.0) -> int:
-        """How many workers are alive."""
-        async with spoken(limit):
+        """Return the number of workers alive."""
+        async with bounded(limit):
             return int(await self.redis.zcount(self.names.workers, time.time_ns() // 1_000_000, "+inf"))
 
     async def counts(self, *, limit: float = 1.0) -> tuple[int, dict[Lane, int]]:
-        """How many workers are alive, and how many jobs wait or are at work, by lane."""
-        async with spoken(limit):
+        """Return the number of workers alive, and of jobs queued or in progress by lane."""
+        async with bounded(limit):
             pipe = self.redis.pipeline(transaction=False)
             pipe.zcount(self.names.workers, time.time_ns() // 1_000_000, "+inf")
             for queue in self.names.queues:
@@ -145,12 +145,12 @@ class JobStore:
         return int(workers), dict(zip(LANES, map(int, held), strict=True))
 
     async def policy(self, *, limit: float = 1.0) -> str:
-        """What Redis does when it is full: `noeviction`, or something that loses jobs; blank where it does not say."""
-        async with spoken(limit):
+        """Return Redis' maxmemory-policy: all but `noeviction` lose jobs. Blank where the server hides the policy."""
+        async with bounded(limit):
             return str((await self.redis.info("memory")).get("maxmemory_policy", ""))
 
     async def aclose(self) -> None:
-        """Free the connections."""
+        """Close the connections."""
         await self.redis.aclose(close_connection_pool=True)
 
 
@@ -182,7 +182,7 @@ def _state(text: bytes) -> JobState:
 
 
 def submitter(user: str) -> str:
-    """A user's name among a job's submitters; blank for nobody. Never `NOBODY`."""
+    """Return a user's name among a job's submitters, distinct from `NOBODY`; blank for an anonymous user."""
     return f"u{user}" if user else ""
 
 

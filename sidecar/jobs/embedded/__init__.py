@@ -1,1 +1,1 @@
-"""REDIS_URL=embedded: a Valkey of the server's own and a worker beside it, both its children."""
+"""REDIS_URL=embedded: a private Valkey and a worker, both children of the server."""

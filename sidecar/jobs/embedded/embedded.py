@@ -1,7 +1,7 @@
-"""A private Valkey and a worker beside the server, from its start to its end. The server never waits for them.
+"""Embedded Valkey and worker, from the server's start to its end. The server serves without waiting for them.
 
-STATE_DIR/lock is held by the server: another one on the same folder serves, and waits for it with its jobs.
-STATE_DIR/valkey.lock is held by Valkey itself, so that one left over from a killed server never shares its files.
+The server holds STATE_DIR/lock: a second server on the same folder serves, and its jobs wait for the lock. Valkey holds
+STATE_DIR/valkey.lock, so that a Valkey left over from a killed server never shares its files.
 """
 
 import asyncio
@@ -22,19 +22,19 @@ from sidecar.core import events
 from sidecar.core.errors import JobsUnavailable
 from sidecar.jobs.embedded.state_dir import check_folder, listener, taken, valkey_program
 from sidecar.jobs.embedded.supervisor import Child
-from sidecar.jobs.redis import SOCKET, connect, spoken
+from sidecar.jobs.redis import SOCKET, bounded, connect
 
 _LOOK_SECONDS: Final = 0.5
-"""Between two tries to take STATE_DIR."""
+"""Seconds between two tries to take STATE_DIR."""
 _LAST_SECONDS: Final = 9.0
-"""What a worker has beyond its grace: to put back what runs, and to wait for a Valkey that does not answer."""
+"""Seconds of a worker beyond its grace: to put back what runs, and to wait for a silent Valkey."""
 _SAVE_SECONDS: Final = 5.0
-"""What Valkey has to write its file."""
+"""Seconds of Valkey to write its file."""
 _ANSWER_SECONDS: Final = 1.0
 
 
 class Embedded:
-    """The two of them. Raises `ConfigError` where they can never run."""
+    """Valkey and the worker. The constructor raises `ConfigError` where they can never run."""
 
     def __init__(self, settings: Settings) -> None:
         check_folder(settings)
@@ -46,7 +46,7 @@ class Embedded:
             "valkey",
             _valkey_command(settings),
             env={},
-            # It writes its file and ends; so does it when this process was killed.
+            # SIGTERM lets Valkey write its file, also when this process was killed.
             dies_by=signal.SIGTERM,
             lock=f"{settings.state_dir}/valkey.lock",
             log=f"{settings.state_dir}/valkey.log",
@@ -57,12 +57,12 @@ class Embedded:
             "worker",
             (sys.executable, "-P", "-m", "sidecar", "worker", "--env-file=/dev/null"),
             env=_worker_environment(settings),
-            # Without Valkey it could not finish anything; its jobs are taken up again.
+            # Without Valkey the worker could finish nothing; its jobs are taken up again.
             dies_by=signal.SIGKILL,
         )
 
     async def run(self) -> None:
-        """Take STATE_DIR as soon as it is free and keep both alive, until cancelled."""
+        """Take STATE_DIR as soon as the folder is free, and keep both alive until cancelled."""
         await self._take()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._valkey.keep(), name="valkey")
@@ -71,7 +71,7 @@ class Embedded:
             tasks.create_task(self._worker.keep(), name="worker")
 
     async def _take(self) -> None:
-        said = False
+        warned = False
         while True:
             try:
                 self._lock = taken(self._settings)
@@ -80,28 +80,28 @@ class Embedded:
                 why = f"STATE_DIR cannot be used ({exc.strerror})"
             if self._lock is not None:
                 return
-            if not said:
+            if not warned:
                 events.warning("embedded_waits", state_dir=self._settings.state_dir, reason=why)
-                said = True
+                warned = True
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _answers(self, pid: int) -> bool:
         if listener(self._settings) != pid:
             return False
         try:
-            async with spoken(_ANSWER_SECONDS):
+            async with bounded(_ANSWER_SECONDS):
                 await self._redis.ping()
         except JobsUnavailable:
             return False
         return True
 
     async def _end_leftover(self) -> None:
-        """A Valkey holds its files, and no server is there to whom it belongs."""
+        """End a Valkey that holds the files and whose server is gone."""
         pid = listener(self._settings)
         if not pid:
             return
         events.warning("leftover", child="valkey", pid=pid, note="its server was killed; it is ended")
-        # Where it was stopped, it goes on only to end.
+        # SIGCONT wakes a Valkey that was stopped, so that it ends.
         for number in (signal.SIGTERM, signal.SIGCONT):
             _kill(pid, number)
         with contextlib.suppress(TimeoutError):
@@ -112,28 +112,28 @@ class Embedded:
             _kill(pid, signal.SIGKILL)
 
     def drain(self) -> None:
-        """Have the worker finish what it has, within the grace that the server has too, and take nothing more."""
+        """Have the worker take no more jobs, and finish its own within the server's grace."""
         self._until = asyncio.get_running_loop().time() + self._settings.shutdown_grace + _LAST_SECONDS
-        self._worker.tell()
+        self._worker.stop()
 
     async def close(self) -> None:
         """End both, the worker first."""
         if not self._until:
             self.drain()
         await self._worker.ended(max(0.0, self._until - asyncio.get_running_loop().time()))
-        self._valkey.tell()
+        self._valkey.stop()
         await self._valkey.ended(_SAVE_SECONDS)
         await self._redis.aclose(close_connection_pool=True)
 
     def release(self) -> None:
-        """Set STATE_DIR free for another server."""
+        """Release STATE_DIR for another server."""
         if self._lock is not None:
             os.close(self._lock)
 
 
 @asynccontextmanager
 async def embedded(settings: Settings) -> AsyncIterator[Embedded]:
-    """Both beside the block, whenever they can; leaving it ends them. Raises `ConfigError` where they never can."""
+    """Run Valkey and the worker while the block lasts; raise `ConfigError` where they can never run."""
     both = Embedded(settings)
     running = asyncio.create_task(both.run(), name="embedded")
     running.add_done_callback(_faulted)
@@ -171,7 +171,7 @@ def _valkey_command(settings: Settings) -> tuple[str, ...]:
         "maxmemory-policy": "noeviction",
         "maxclients": "1000",
         "loglevel": "warning",
-        # It would show the command that was at work, and a user's text in it.
+        # A crash log shows the last command, and a user's text in it.
         "crash-log-enabled": "no",
     }
     return (valkey_program(), *(word for name, value in options.items() for word in (f"--{name}", value)))
@@ -181,6 +181,6 @@ def _worker_environment(settings: Settings) -> dict[str, str]:
     env = environment_for_child(settings)
     folder = str(Path(sidecar.__file__).resolve().parents[1])
     if folder not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
-        # A checkout, found here by the working directory, which the child does not look into.
+        # A checkout is importable here by the working directory, which the child ignores.
         env["PYTHONPATH"] = folder + (f":{known}" if (known := env.get("PYTHONPATH")) else "")
     return env

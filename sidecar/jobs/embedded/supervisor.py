@@ -1,4 +1,4 @@
-"""A child process that is started again whenever it ends, until it is told to stop. What it does is not known here."""
+"""Supervisor of a child process: the child is started again whenever it ends, until `stop`."""
 
 import asyncio
 import contextlib
@@ -15,19 +15,20 @@ from sidecar.jobs.embedded import parent_death
 
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 30.0
-"""Seconds before it is started again; they double with each life that came to nothing."""
+"""Seconds before a restart; the pause doubles with each short life."""
 _LONG_LIFE: Final = 10.0
-"""Seconds after which a life has come to something."""
+"""Seconds of a life after which the pauses begin anew."""
 _PROBE_SECONDS: Final = 0.05
 _LAST_BYTES: Final = 4096
 
 
 class Child:
-    """One program, alive as often as need be.
+    """One program, started again after each end.
 
-    `dies_by` is the signal that the kernel gives it when this process is gone; `lock` a file that it holds locked,
-    `unlocked` is called where another one does. What it says on stderr goes to ours; with `log` what it says goes to
-    that file, one life's at a time, and we say the last line where it never got `ready`. It is once `probe` says so.
+    `dies_by` is the signal that the kernel sends the child when this process is gone. The child holds the file `lock`;
+    `unlocked` is called where another process holds the file. The child's output goes to this process' stderr, or into
+    the file `log`, one life at a time; the log of this process quotes its last line where the child ended before it
+    was `ready`. The child is ready once `probe` returns true.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Child:
     ) -> None:
         self.name = name
         self.ready = asyncio.Event()
-        """Whether this life of it has begun to do its work."""
+        """Set while the child is ready."""
         # -I and -S: nothing of this machine's or of the working directory's is imported for four system calls.
         first = (sys.executable, "-I", "-S", parent_death.__file__)
         self._command = (*first, str(os.getpid()), str(int(dies_by)), lock, *command)
@@ -53,29 +54,29 @@ class Child:
         self._unlocked = unlocked
         self._probe = probe
         self._process: Process | None = None
-        self._told = asyncio.Event()
+        self._stopping = asyncio.Event()
 
     async def keep(self) -> None:
-        """Keep it alive until it is told to stop; cancelled, it is killed."""
+        """Keep the child alive until `stop`; a cancellation kills the child."""
         loop = asyncio.get_running_loop()
         pause, before = FIRST_PAUSE, ""
-        while not self._told.is_set():
+        while not self._stopping.is_set():
             born = loop.time()
             how = await self._live()
-            if self._told.is_set():
+            if self._stopping.is_set():
                 return
             if self.ready.is_set() or loop.time() - born > _LONG_LIFE:
                 pause, before = FIRST_PAUSE, ""
-            if how != before:  # said once, tried on
+            if how != before:  # logged once, tried on
                 events.warning("child_ended", child=self.name, how=how, note="it is started again")
             before = how
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
-                    await self._told.wait()
+                    await self._stopping.wait()
             pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _live(self) -> str:
-        """One life, and how it ended."""
+        """Start the child, wait for its end, and return how the child ended."""
         self.ready.clear()
         try:
             self._process = process = await self._start()
@@ -83,7 +84,7 @@ class Child:
             return f"it cannot be started ({exc.strerror})"
         watch = asyncio.create_task(self._watch(process.pid), name=f"start of {self.name}")
         try:
-            if self._told.is_set():
+            if self._stopping.is_set():
                 process.terminate()
             code = await process.wait()
         finally:
@@ -103,30 +104,30 @@ class Child:
             self.ready.set()
 
     async def _start(self) -> Process:
-        said: int | None = None
+        output: int | None = None
         try:
             if self._log:
-                said = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+                output = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
             return await asyncio.create_subprocess_exec(
                 *self._command,
                 env=self._env,
                 stdin=DEVNULL,
-                stdout=DEVNULL if said is None else said,
-                stderr=said,
+                stdout=DEVNULL if output is None else output,
+                stderr=output,
                 # Ctrl-C goes to a terminal's whole group, and the order of stopping is the server's.
                 start_new_session=True,
             )
         finally:
-            if said is not None:
-                os.close(said)
+            if output is not None:
+                os.close(output)
 
-    def tell(self) -> None:
-        """Ask it to stop, and start it no more."""
-        self._told.set()
+    def stop(self) -> None:
+        """Send SIGTERM, and start the child no more."""
+        self._stopping.set()
         self._signal(signal.SIGTERM)
 
     async def ended(self, seconds: float) -> None:
-        """Wait until it has ended as told, `seconds` at most; then it is killed."""
+        """Wait for the end after `stop`, `seconds` at most; then kill the child."""
         process = self._process
         if process is None:
             return

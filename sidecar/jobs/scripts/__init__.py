@@ -1,8 +1,8 @@
-"""The changes of a job's state, each one Lua script, so that a change happens whole or not at all.
+"""Lua scripts, one for each change of a job's state, so that a change happens whole or not at all.
 
-KEYS are the queues of LANES in their order. ARGV begins with the prefix. A record's `gen` is the point in time, in
-ms, when it was enqueued; arq knows a job as "id.gen", so that what is left of an earlier one of that id meets nothing.
-Keys are made from the prefix inside the scripts: one Redis, no cluster.
+KEYS are the queues of LANES in their order. ARGV begins with the prefix. A record's `gen` is the time of its
+enqueueing in ms; arq knows a job as "id.gen", so that leftovers of an earlier job of that id match nothing. The scripts
+make keys from the prefix: one Redis, no cluster.
 """
 
 from importlib.resources import files
@@ -12,7 +12,7 @@ _FOLDER: Final = files(__name__)
 
 
 def _script(name: str, *before: str) -> str:
-    """Return a script's text, after the scripts that stand `before` it."""
+    """Return the text of the scripts `before`, followed by the script's own."""
     return "".join(_FOLDER.joinpath(f"{part}.lua").read_text("utf-8") for part in (*before, name))
 
 

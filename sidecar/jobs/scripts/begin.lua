@@ -1,4 +1,4 @@
--- Take a job under a lease, or say why not.
+-- Begin a run of a job under a lease, or return why not.
 -- ARGV: prefix, id, gen, owner, lease_ms, the most restarts after a crash, keep_ms.
 local P, id, gen, owner, lease_ms, crashes, keep_ms = unpack(ARGV)
 local job = P..'job:'..id
@@ -8,11 +8,12 @@ local lease = P..'lease:'..id
 local holder = redis.call('GET', lease)
 if holder and holder ~= owner then return {'held', redis.call('PTTL', lease)} end
 local text = redis.call('GET', P..'text:'..id)
--- With the lease its own already, it asks again because it did not hear the answer.
+-- A caller that has the lease already got no answer to its first call: that is no restart.
 local crashed = r[1] == 'in_progress' and not holder and redis.call('HINCRBY', job, 'crashes', 1) or 0
 if not text or crashed > tonumber(crashes) then
   redis.call('DEL', P..'text:'..id)
   redis.call('PEXPIRE', job, keep_ms)
+  redis.call('PEXPIRE', P..'by:'..id, keep_ms)
   if not text then
     redis.call('HSET', job, 'status', 'failed', 'code', 'timeout', 'error', 'The job waited for too long.')
     return {'expired'}

@@ -1,4 +1,4 @@
--- Take one submitter off a job; the last one cancels the job.
+-- Remove one submitter of a job; the last one cancels the job.
 -- ARGV: prefix, id, submitter or blank, keep_ms.
 local P, id, user, keep_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local job, by = P..'job:'..id, P..'by:'..id

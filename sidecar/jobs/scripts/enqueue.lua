@@ -2,7 +2,7 @@
 -- ARGV: prefix, room, text_ms, record_ms, keep_ms, lane, then id, action, submitter and arq's payload of each.
 local room, text_ms, record_ms = tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local keep_ms, lane = tonumber(ARGV[5]), ARGV[6]
--- One clock for all that enqueue: the server's, in ms.
+-- The server's clock, in ms, is the same for every process that enqueues.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local held, fresh = 0, {}
@@ -35,7 +35,7 @@ for i = 7, #ARGV, 4 do
     r = {'queued'}
   elseif r[1] == 'complete' then
     redis.call('DEL', P..'text:'..id)
-    -- Who joins it today collects it tomorrow.
+    -- A caller that joins today collects the result tomorrow.
     if redis.call('PTTL', job) < keep_ms then redis.call('PEXPIRE', job, keep_ms) end
   elseif r[1] == 'queued' and lane == 'day' and r[3] ~= 'day' then
     local name = id..'.'..r[2]

@@ -1,7 +1,7 @@
--- Put before scripts that ask what a newcomer joins.
+-- Prefix of the scripts that need to know what a newcomer joins.
 local P = ARGV[1]
 local function record(id) return redis.call('HMGET', P..'job:'..id, 'status', 'gen', 'lane') end
--- What a newcomer joins; an open record that stands in no queue is the ruin of a lost one.
+-- Return the record that a newcomer joins; an open record in no queue is left over from a lost job.
 local function joined(id)
   local r = record(id)
   if r[1] == 'complete' then return r end

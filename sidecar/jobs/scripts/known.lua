@@ -1,4 +1,4 @@
--- Which of the ids would be joined, so that their texts need not be sent; 'full' where there is no room for the others.
+-- Return which ids would be joined, so that only other texts are sent; 'full' where the queue has no room for those.
 -- ARGV: prefix, room, ids.
 local held, known, new = 0, {}, {}
 for _, queue in ipairs(KEYS) do held = held + redis.call('ZCARD', queue) end

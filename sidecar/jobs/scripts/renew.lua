@@ -1,4 +1,4 @@
--- Renew a lease: 'held': go on; 'ended': cancelled or done by another; 'lost': another's now, or waiting again after another had it.
+-- Renew a lease. 'held': go on; 'ended': the job is over; 'lost': another run has the job, or put the job back.
 -- ARGV: prefix, id, gen, owner, lease_ms.
 local P, id, gen, owner, lease_ms = unpack(ARGV)
 local r = redis.call('HMGET', P..'job:'..id, 'status', 'gen')

@@ -1,1 +1,1 @@
-"""Working jobs off: arq's consumer, the lease, the handler."""
+"""Worker of the jobs: arq's consumer, the lease, the handler."""

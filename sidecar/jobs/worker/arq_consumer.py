@@ -1,7 +1,7 @@
-"""arq's worker on one lane, with its defaults set right: it outlives Redis, stops gently and starts nothing late.
+"""Consumer: arq's worker on one lane, which outlives Redis, stops gently and starts jobs at once.
 
-Differences to arq's own: no pickle, no text in its logs, no result of its own (ours are kept apart), a short hold on
-a job that `runs` renews, errors of Redis waited out, and a look at the queue as soon as a place comes free.
+Differences to arq's own worker: no pickle, no text in logs, no results in arq's keys, a short hold on a job that the
+lease renews, patience for errors of Redis, and a look at the queue as soon as a place comes free.
 """
 
 import asyncio
@@ -16,34 +16,34 @@ from redis.exceptions import RedisError
 
 from sidecar.core import events
 from sidecar.jobs.keys import hold_prefix
-from sidecar.jobs.redis_errors import reason
+from sidecar.jobs.redis_errors import explain
 from sidecar.jobs.store import RECORD_SECONDS, TASK
 from sidecar.jobs.worker.lease import LEASE_SECONDS
 
 POLL_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 30.0
-"""A look at the queue that takes longer is given up: the connection is dead."""
+"""Seconds after which a look at the queue is given up: the connection is dead."""
 _AGAIN_SECONDS: Final = 1.0
 _LAST_SECONDS: Final = 3.0
-"""What was cancelled has so long to be put back; a Redis that is silent does not hold up the end."""
+"""Seconds for putting back what was cancelled; a silent Redis must not hold up the end."""
 _MARGIN_SECONDS: Final = 1.0
-"""Beyond the grace, at whose end the engine ends what is left: it is put back then and need not be cancelled."""
+"""Seconds beyond the grace: at its end the engine ends what is left, and the handler puts it back uncancelled."""
 _ENDLESS: Final = 10**9
-"""Tries that arq allows: it counts starts, and we count failures."""
+"""Tries that arq allows: arq counts starts, the handler counts failures."""
 HEALTH_SECONDS: Final = 5.0
 
 Work = Callable[[dict[Any, Any]], Awaitable[None]]
 
 
 def options(work: Work, *, queue: str, at_once: int) -> dict[str, Any]:
-    """What arq's worker must be told; the same for `arq worker.WorkerSettings`."""
+    """Return the options of arq's worker; the same for `arq worker.WorkerSettings`."""
     return {
-        # Ours ends before: arq takes a job that outlives its time for a failed one, and drops it.
+        # The handler's own limit ends a job before this one, at which arq would drop the job.
         "functions": [func(work, name=TASK, timeout=RECORD_SECONDS, max_tries=_ENDLESS, keep_result=0)],  # type: ignore[arg-type]
         "queue_name": queue,
         "max_jobs": at_once,
         "poll_delay": POLL_SECONDS,
-        # A page of the queue. What is at work stays in it, so `start_jobs` turns pages.
+        # A page of the queue. Jobs in progress stay in the queue, so `start_jobs` turns pages.
         "queue_read_limit": max(20, 5 * at_once),
         "keep_result": 0,
         "health_check_interval": HEALTH_SECONDS,
@@ -52,10 +52,10 @@ def options(work: Work, *, queue: str, at_once: int) -> dict[str, Any]:
 
 
 class Consumer(Worker):
-    """Works off one queue until it is told to stop."""
+    """Run the jobs of one queue until cancelled."""
 
     def __init__(self, redis: ArqRedis, work: Work, *, queue: str, at_once: int) -> None:
-        # What it says of its own quotes what it finds; what is to be said of a job, the workbench says.
+        # arq's log quotes what arq finds in Redis; the handler logs each job.
         logging.getLogger("arq").setLevel(logging.CRITICAL)
         super().__init__(
             **options(work, queue=queue, at_once=at_once),
@@ -67,19 +67,19 @@ class Consumer(Worker):
         self.in_progress_timeout_s = LEASE_SECONDS
         self._holds = hold_prefix()
         self._at_work: set[asyncio.Task[Any]] = set()
-        """Runs that have begun: arq forgets one when the same job is begun again after its hold has ended."""
+        """Runs in progress: arq forgets a run when the same job is begun again after its hold has ended."""
         self._freed = asyncio.Event()
         self._away = False
 
     async def consume(self) -> None:
-        """Take jobs until cancelled, however often Redis goes away; what was taken goes on then."""
+        """Take jobs until cancelled, however often Redis goes away; jobs in progress go on after that."""
         while True:
             self._freed.clear()
             pause = POLL_SECONDS
             try:
                 async with asyncio.timeout(_LOOK_SECONDS):
                     await self._poll_iteration()
-            # RuntimeError is uvloop's for a connection that was reset between two words.
+            # uvloop raises RuntimeError for a connection that was reset between two writes.
             except (RedisError, OSError, TimeoutError, RuntimeError) as exc:
                 pause = _AGAIN_SECONDS
                 self._lost(exc)
@@ -95,7 +95,7 @@ class Consumer(Worker):
                     await self._freed.wait()
 
     async def finish(self, seconds: float) -> None:
-        """Let what was taken end, `seconds` at most; then it is cancelled, which puts it back."""
+        """Let the jobs in progress end, `seconds` at most; then cancel the others, which puts them back."""
         if running := self._running():
             await asyncio.wait(running, timeout=seconds + _MARGIN_SECONDS if seconds else 0)
         if running := self._running():
@@ -107,7 +107,7 @@ class Consumer(Worker):
         return {task for task in (*self.tasks.values(), *self._at_work) if not task.done()}
 
     async def run_job(self, job_id: str, score: int) -> None:
-        """One run, known to be at work until it ends."""
+        """Run one job, and list the run as in progress until its end."""
         task: Any = asyncio.current_task()
         self._at_work.add(task)
         try:
@@ -116,7 +116,7 @@ class Consumer(Worker):
             self._at_work.discard(task)
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Start what is not at work anywhere; where all of a page is, look at the next one at once."""
+        """Start the jobs that no worker holds; where all of a page are held, look at the next page at once."""
         free: list[bytes] = []
         if job_ids:
             held = await self.pool.mget([self._holds + job_id.decode() for job_id in job_ids])
@@ -135,11 +135,11 @@ class Consumer(Worker):
     def _lost(self, exc: BaseException) -> None:
         if not self._away:
             self._away = True
-            events.warning("redis_away", queue=self.queue_name, reason=reason(exc))
+            events.warning("redis_away", queue=self.queue_name, reason=explain(exc))
 
     async def _count_anew(self) -> None:
-        """Count those that run: arq counts a job before it asks for it, and never takes back what fails in between."""
-        # In a moment when everyone who has ended has given his place back.
+        """Count the runs anew: arq counts a job before its watch, and keeps the count where Redis fails in between."""
+        # Runs that have ended give their place back in a callback, a turn of the loop later.
         running, before = self._running(), -1
         while len(running) != before:
             before = len(running)
@@ -148,7 +148,7 @@ class Consumer(Worker):
         self.tasks = {name: task for name, task in self.tasks.items() if not task.done()}
         self.job_counter = len(running)
         self._queue_read_offset = 0
-        # More may run than places are: what ran on while its hold ended, and was begun again.
+        # More runs than places: a run whose hold ended goes on, and so does its successor.
         self.sem = asyncio.BoundedSemaphore(max(self.max_jobs, len(running)) + 1)
         for _ in running:
             await self.sem.acquire()

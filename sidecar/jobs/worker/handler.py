@@ -1,7 +1,7 @@
-"""What arq calls for a job: one run of it through the engine, and what becomes of it. Which job, arq says.
+"""Handler of a job, called by arq: one run through the engine, and then the end, a retry or a pause.
 
-arq counts every start as a try and takes a plain exception for the end; so nothing but `Retry` and cancellation leaves
-here, and tries are counted by us: what failed at the provider is one, a restart after a crash or a stop is none.
+arq counts every start as a try and takes a plain exception for the end; so the handler raises only `Retry` and
+cancellation, and counts tries itself: a failure at the provider is a try, a restart after a crash or a stop is free.
 """
 
 import asyncio
@@ -31,17 +31,17 @@ MOST_TRIES: Final = 3
 BACKOFF: Final = (10.0, 60.0)
 """Seconds before the second and the third try, less up to a half by chance."""
 DOWN_SECONDS: Final = 30.0
-"""Seconds a job waits whose provider is plainly down: no fault of its own, and no try."""
+"""Seconds that a job waits while its provider is plainly down; that is free of a try."""
 _AGAIN_SECONDS: Final = 0.5
-"""Between two tries to renew a lease while Redis is away."""
+"""Seconds between two tries to renew a lease while Redis is away."""
 _PUT_BACK_SECONDS: Final = 2.0
-"""What a stop waits for Redis to hear of it."""
+"""Seconds that a stop waits for Redis to put a job back."""
 _NOT_FINAL: Final = frozenset({408, 409, 425, 429})
-"""Statuses of the 400s that another try may not meet again."""
+"""Statuses of the 400s after which another try may succeed."""
 
 
 class JobHandler:
-    """Where the jobs of one lane are worked off."""
+    """Handler of the jobs of one lane."""
 
     def __init__(
         self, runs: Runs, service: Service, *, timeout: float, background: bool, backoff: tuple[float, ...] = BACKOFF
@@ -52,10 +52,10 @@ class JobHandler:
         self._background = background
         self._backoff = backoff
         self._here: set[str] = set()
-        """Jobs under way in this process: what a restarted Redis forgot is not begun twice."""
+        """Jobs in progress in this process: a restarted Redis may have forgotten their leases."""
 
     async def work(self, ctx: dict[Any, Any]) -> None:
-        """Arq's function: one run of the job that `ctx` names."""
+        """Run the job that `ctx` names once; this is arq's function."""
         name = str(ctx["job_id"])
         if name in self._here:
             raise Retry(defer=RENEW_SECONDS)
@@ -64,7 +64,7 @@ class JobHandler:
             pause = await self._run(name)
         except Held as held:
             pause = held.seconds + 0.1
-        except Exception as exc:  # noqa: BLE001 - arq takes any other end for the job's: it drops what nobody has ended
+        except Exception as exc:  # noqa: BLE001 - arq takes any other exception for the job's end, and drops a job that is still open
             events.fault("internal", exc, job=name)
             pause = LEASE_SECONDS
         finally:
@@ -73,7 +73,7 @@ class JobHandler:
             raise Retry(defer=pause)
 
     async def _run(self, name: str) -> float | None:
-        """Seconds after which the job is to be run again; None where it is over."""
+        """Run the job; return the seconds after which the job is to be run again, None where the job is over."""
         owner = secrets.token_hex(8)
         try:
             run = await retry_until_heard(lambda: self.runs.begin(name, owner))
@@ -100,10 +100,10 @@ class JobHandler:
         return pause
 
     async def _held(self, run: Run, trace: Trace) -> str:
-        """The job's answer, made while its lease is renewed; raises `Stopped` or `Held` where it is not this run's now.
+        """Make the job's answer while its lease is renewed; raise `Stopped` or `Held` where the run has lost the job.
 
-        Redis away is no reason to stop: nobody else can take the job either. Who is the first to speak to it when it
-        is back has the job.
+        The run goes on while Redis is away: every other worker is locked out too. The first run to reach Redis again
+        has the job.
         """
         deadline = time.monotonic() + self._timeout
         answer = self.service.background.text(run.request, run, trace, deadline=deadline, background=self._background)
@@ -122,7 +122,7 @@ class JobHandler:
                 await asyncio.wait((task,))
 
     async def _failed(self, run: Run, error: SidecarError, *, tried: bool) -> float | None:
-        """End the job, or put it back; then the seconds until it is run again."""
+        """End the job, or put the job back and return the seconds until its next run."""
         counted, pause = False, 0.0
         if not isinstance(error, ShuttingDown):
             down = self.service.kernel.calls.limit.breaker.opened_by is not None
@@ -137,14 +137,14 @@ class JobHandler:
         return pause
 
     async def _put_back(self, run: Run) -> None:
-        """Say that the job waits again. Where Redis does not hear it in time, the lease's end says it."""
+        """Put the job back at a stop. Where Redis is too slow, the lease's end frees the job."""
         with contextlib.suppress(JobsUnavailable, TimeoutError):
             async with asyncio.timeout(_PUT_BACK_SECONDS):
                 await run.put_back(failed=False)
 
 
 def _final(error: SidecarError) -> bool:
-    """Whether another try would end as this one."""
+    """Return whether another try would fail like this one."""
     if isinstance(error, UpstreamAuth):
         return True
     if isinstance(error, UpstreamFailure) and error.scope != "provider":

@@ -1,4 +1,4 @@
-"""A worker at work: one consumer a lane, and the sign of life by which others know that it is there."""
+"""Worker: one consumer a lane, and the heartbeat by which other processes see the worker."""
 
 import asyncio
 import contextlib
@@ -16,28 +16,28 @@ from sidecar.core.errors import JobsUnavailable
 from sidecar.core.jobs import Lane
 from sidecar.jobs.keys import Names
 from sidecar.jobs.monitor import check_policy
-from sidecar.jobs.redis import connect, spoken
+from sidecar.jobs.redis import bounded, connect
 from sidecar.jobs.store import JobStore
 from sidecar.jobs.worker.arq_consumer import Consumer
 from sidecar.jobs.worker.handler import JobHandler
 
 SIGN_SECONDS: Final = 2.0
-"""Between two signs of life."""
+"""Seconds between two heartbeats."""
 ALIVE_SECONDS: Final = 10.0
-"""How long one holds."""
+"""Seconds after a heartbeat in which a worker counts as alive."""
 _LAST_SECONDS: Final = 3.0
-"""After the grace: what was cancelled is put back."""
+"""Seconds after the grace, for putting back what was cancelled."""
 
 
 class Working:
-    """The consumers of one process."""
+    """Consumers of one process."""
 
     def __init__(self, consumers: list[Consumer], consuming: list[asyncio.Task[None]]) -> None:
         self._consumers = consumers
         self._consuming = consuming
 
     async def drain(self, grace: float) -> None:
-        """Take nothing more; what was taken has `grace` seconds to end and is put back then."""
+        """Take no more jobs; jobs in progress have `grace` seconds to end and are put back then."""
         for task in self._consuming:
             task.cancel()
         await asyncio.gather(*self._consuming, return_exceptions=True)
@@ -46,10 +46,10 @@ class Working:
 
 @asynccontextmanager
 async def working(store: JobStore, lanes: Mapping[Lane, tuple[JobHandler, int]]) -> AsyncIterator[Working]:
-    """Work off `lanes`, each at its bench, with so many jobs at once; leaving the block puts back what runs."""
+    """Run the jobs of `lanes`, each with its handler and number of jobs at once; the block's end puts them back."""
     consumers = [
-        Consumer(store.redis, bench.work, queue=store.names.queue(lane), at_once=at_once)
-        for lane, (bench, at_once) in lanes.items()
+        Consumer(store.redis, handler.work, queue=store.names.queue(lane), at_once=at_once)
+        for lane, (handler, at_once) in lanes.items()
     ]
     consuming = [asyncio.create_task(consumer.consume(), name="consumer") for consumer in consumers]
     member = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -65,7 +65,7 @@ async def working(store: JobStore, lanes: Mapping[Lane, tuple[JobHandler, int]])
         with contextlib.suppress(JobsUnavailable, asyncio.CancelledError):
             await sign
         with contextlib.suppress(JobsUnavailable):
-            async with spoken(_LAST_SECONDS):
+            async with bounded(_LAST_SECONDS):
                 await store.redis.zrem(store.names.workers, member)
 
 
@@ -78,7 +78,7 @@ async def _sign(store: JobStore, member: str) -> None:
     away = True
     while True:
         try:
-            async with spoken(SIGN_SECONDS):
+            async with bounded(SIGN_SECONDS):
                 now = time.time_ns() // 1_000_000
                 pipe = store.redis.pipeline(transaction=False)
                 pipe.zadd(store.names.workers, {member: now + int(ALIVE_SECONDS * 1000)})
@@ -86,7 +86,7 @@ async def _sign(store: JobStore, member: str) -> None:
                 await pipe.execute()
         except JobsUnavailable:
             away = True
-        except Exception as exc:  # noqa: BLE001 - the task's outermost: who works is alive, whatever fails here
+        except Exception as exc:  # noqa: BLE001 - the task's outermost: the worker is alive, whatever fails here
             events.fault("internal", exc)
         else:
             if away:
@@ -96,10 +96,10 @@ async def _sign(store: JobStore, member: str) -> None:
 
 
 async def alive_here(settings: Settings) -> bool:
-    """Whether a worker of this machine has given a sign of life; raises `JobsUnavailable`."""
+    """Return whether a worker of this machine is alive; raise `JobsUnavailable` where Redis fails."""
     redis, names = connect(settings), Names(settings.redis_prefix)
     try:
-        async with spoken(ALIVE_SECONDS / 2):
+        async with bounded(ALIVE_SECONDS / 2):
             members: list[bytes] = await redis.zrangebyscore(names.workers, time.time_ns() // 1_000_000, "+inf")
     finally:
         await redis.aclose(close_connection_pool=True)

@@ -13,7 +13,7 @@ import trustme
 from redis.asyncio import Redis
 
 from sidecar.core.errors import JobsUnavailable
-from sidecar.jobs.redis_errors import reason
+from sidecar.jobs.redis_errors import explain
 from sidecar.jobs.store import JobStore
 from tests.support.scripted_provider import canned, listening
 from tests.support.valkey import Valkey, valkey
@@ -293,6 +293,6 @@ async def test_a_certificate_of_another_host(tmp_path: Path) -> None:
 
 def test_what_nobody_thought_of_is_said_by_its_kind_alone() -> None:
     """Words that may be a user's are never passed on, and never taken for Redis' own."""
-    assert reason(ValueError("my password")) == "Redis failed (ValueError)."
+    assert explain(ValueError("my password")) == "Redis failed (ValueError)."
     quoting = Exception("Command # 1 (SET key OOM READONLY WRONGTYPE) of pipeline caused error: ('strange',)")
-    assert reason(quoting) == "Redis failed (Exception)."
+    assert explain(quoting) == "Redis failed (Exception)."

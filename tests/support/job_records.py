@@ -1,0 +1,51 @@
+"""Values of the jobs' model: records, requests, and what lasts for a time."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+LEASE: Final = 15
+"""Seconds of a lease, and of arq's hold."""
+SENT: Final = 600
+"""Seconds of a text that was sent and not enqueued."""
+TEXT: Final = 24 * 3600
+RECORD: Final = 26 * 3600
+CRASHES: Final = 20
+Keyspace = dict[str, tuple[Any, int | None]]
+"""Every key with its value and the seconds it has left."""
+OPEN: Final = ("queued", "in_progress")
+TIMEOUT: Final = ("timeout", "The job waited for too long.")
+CRASHED: Final = ("internal", "The worker ended again and again while it was at this job.")
+
+
+@dataclass
+class Lasting:
+    """A value with the seconds it has left."""
+
+    value: Any
+    left: int
+
+
+@dataclass
+class Record:
+    """A job's record; equal to what Redis holds, field by field."""
+
+    gen: str
+    lane: str
+    status: str = "queued"
+    action: str = "summarize"
+    data: str = ""
+    error: str = ""
+    code: str = ""
+    done: int = 0
+    total: int = 0
+    tries: int = 0
+    crashes: int = 0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One request of a list: the job's id, the submitter, the text."""
+
+    id: str
+    submitter: str
+    text: str
