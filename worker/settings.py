@@ -1,7 +1,7 @@
-"""What arq's command is told: to start our consumers, and to take nothing itself.
+"""Settings of arq's own command: it starts our consumers and takes no job itself.
 
-arq's own consumer holds what it takes for as long as a job may last, so that a killed worker's job would wait for a
-day. Ours run beside it, and end with it.
+arq's consumer holds a job for as long as a job may last, so that a killed worker's job would wait for a day. Our
+consumers run in the same process, and end with it.
 """
 
 import sys
@@ -25,7 +25,7 @@ _STACK = "sidecar"
 
 
 def worker_settings() -> type:
-    """The class that `arq` reads, from the variables and the env file; ends the process where they make no sense."""
+    """Return the class that `arq` reads, from the variables and the env file; exit with 2 if a setting is wrong."""
     try:
         settings = load({})
         settings.check_redis()
@@ -42,7 +42,7 @@ def _attributes(settings: Settings) -> dict[str, Any]:
     redis = connect(settings)
 
     async def on_startup(ctx: dict[str, Any]) -> None:
-        # Here, for arq's command sets its own logging before.
+        # Not earlier: arq's command configures logging before it calls this.
         log.configure(log.Unbuffered(), level=settings.log_level, as_json=settings.log_format == "json")
         stack = ctx[_STACK] = AsyncExitStack()
         drain = await stack.enter_async_context(worker_running(settings))
@@ -62,7 +62,7 @@ def _attributes(settings: Settings) -> dict[str, Any]:
 
 
 def _for_check(address: str, ca_file: str) -> RedisSettings:
-    """What `arq --check` connects with; arq leaves names as they stand in an address, and asks no name of Redis."""
+    """Connection of `arq --check`; arq takes names literally from an address, and reads none from Redis."""
     found = RedisSettings.from_dsn(address)
     return replace(
         found,

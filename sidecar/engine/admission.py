@@ -22,11 +22,11 @@ class Place:
         self.pending = pending
         """Bytes of a body that is still to arrive."""
         self.aside = False
-        """Whether only the bytes are held, and the place is another request's."""
+        """True if only the bytes are held, and the place is another request's."""
         self.size = size
         """Bytes reserved for the body."""
         self.held = True
-        """Whether the place is still to be given back."""
+        """True until the place is given back."""
 
     def resize(self, size: int) -> None:
         """Reserve `size` bytes instead; raises `Overloaded` where too few are free."""

@@ -1,4 +1,4 @@
-"""Requests as engine and completions take them: what is to be answered, by when, for whom, and how it came in."""
+"""Requests as engine and completions take them: content, deadline, user and way in."""
 
 import msgspec
 
@@ -8,7 +8,7 @@ from sidecar.engine.admission import Place
 
 
 class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What a route knows of its request, whatever the request is."""
+    """Facts that every kind of request has."""
 
     deadline: float
     """The point on the monotonic clock by which the caller must have the answer."""
@@ -16,15 +16,15 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
     route: str
     """The way in, as the log's field `door` has it: "ai", "stdio" …"""
     origin: str = ""
-    """Whose turn the request takes where it names no user, such as the caller's address."""
+    """Name for the fair queue where the request names no user, such as the caller's address."""
     arrived: float
     """The point on the monotonic clock at which the request came."""
     place: Place | None = None
     """The place held by the request; given back early, but for its bytes, where the request joins work under way."""
     patient: bool = False
-    """Whether the request waits, whatever the estimate of its waiting time says (lines of a file)."""
+    """True for a request that waits however long the estimate says (lines of a file)."""
     fresh: bool = False
-    """Whether the cache is passed by."""
+    """True to pass by the cache."""
 
     @property
     def reader(self) -> str:
@@ -33,7 +33,7 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def user(self) -> str:
-        """Whose turn the request takes."""
+        """Name in the fair queue."""
         return self.reader or f"@{self.origin}"
 
 
@@ -54,9 +54,9 @@ class CompletionRequest(RequestContext, frozen=True, kw_only=True):
     user_id: str = ""
     """The user; blank where the request names none."""
     action: str
-    """As the log calls it."""
+    """Name of the action in the log."""
     shared: bool = False
-    """Whether an equal request of another user may have the same answer."""
+    """True if an equal request of another user may have the same answer."""
     background: bool = False
 
     @property

@@ -14,7 +14,7 @@ from sidecar.engine.request_log import RequestLog
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """What a way in (HTTP, stdio, batch, worker) serves requests with; built in wiring.py."""
+    """Parts with which HTTP, stdio, batch and worker serve requests; built in wiring.py."""
 
     kernel: Kernel
     admission: Admission

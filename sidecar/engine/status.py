@@ -29,15 +29,15 @@ class Found(msgspec.Struct, frozen=True):
     calls: float
     """Calls at once; below one, the share of the time that one may run."""
     fact: bool
-    """Whether callers are refused because of the limit."""
+    """True while callers are refused because of the limit."""
     why: str
-    """What set the limit last; blank at the start."""
+    """Cause of the last change; blank at the start."""
     spacing: float
     """Seconds between two calls."""
     refused: int
     """Calls refused by the provider since the start."""
     refusal_seconds: float
-    """How long a refusal takes, smoothed."""
+    """Seconds that a refusal takes, smoothed."""
 
 
 class Shared(msgspec.Struct, frozen=True):

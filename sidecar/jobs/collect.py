@@ -83,11 +83,11 @@ class Collecting:
         self._stop = stop
         self._html_safe = html_safe
         self._seen = False
-        """Whether Redis ever answered."""
+        """True once Redis has answered."""
         self._away = False
         self._workers_checked = False
         self._last = False
-        """Whether patience has ended: the rest is looked at once."""
+        """True once patience has ended: the rest is looked at once."""
         self._given_up: JobsUnavailable | None = None
         """Error that ended the looks at Redis."""
 

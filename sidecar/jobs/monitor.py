@@ -47,7 +47,7 @@ class Monitor:
         self._up: bool | None = None
         """None before the first look."""
         self._workers_logged: bool | None = None
-        """Whether the log's last line about workers says that there are some."""
+        """True if the log's last line about workers says that there are some."""
         self._error = "It was not looked at yet."
         self._workers = 0
         self._held: dict[Lane, int] = {}
@@ -58,7 +58,7 @@ class Monitor:
 
     @property
     def alive(self) -> bool:
-        """Whether Redis answers and a worker is alive."""
+        """Return True if Redis answers and a worker is alive."""
         return bool(self._up and self._workers)
 
     def status(self) -> JobsStatus:

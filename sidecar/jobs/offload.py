@@ -62,7 +62,7 @@ class Offload:
         """Point on the clock at which Redis and a worker were last seen."""
 
     def takes(self, request: Request) -> bool:
-        """Whether `request` is a long summary, and a worker is alive."""
+        """Return True if `request` is a long summary and a worker is alive."""
         if request.action != "summarize" or len(request.content) <= self._threshold:
             return False
         return self._monitor.alive and self._clock() >= self._shy_until

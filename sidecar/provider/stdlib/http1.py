@@ -22,7 +22,7 @@ Headers = Sequence[tuple[str, str]]
 
 
 class ProtocolError(Exception):
-    """What came is no HTTP/1.1 answer."""
+    """Bytes from the provider are no HTTP/1.1 answer."""
 
 
 class Connection:
@@ -33,14 +33,14 @@ class Connection:
         self._writer = writer
         self._http = h11.Connection(h11.CLIENT, MAX_HEAD_BYTES)
         self.begun = False
-        """Whether the first byte of the current answer came."""
+        """True once the first byte of the current answer came."""
         self.reused = False
         self.idle_since = 0.0
-        """When it was last given back, in seconds of the loop's clock."""
+        """Point on the loop's clock, in seconds, at which the connection was last given back."""
 
     @property
     def open(self) -> bool:
-        """Whether the other side has said nothing since the last answer, as far as known without waiting.
+        """True while nothing came from the other side since the last answer, as far as known without waiting.
 
         A 408 that a provider sends before it closes an idle connection would be read as the next answer.
         """
@@ -48,7 +48,7 @@ class Connection:
 
     @property
     def reusable(self) -> bool:
-        """Whether the last answer was read to its end, nothing came behind it, and both sides want to go on."""
+        """True if the last answer was read to its end, nothing came behind it, and both sides want to go on."""
         sent = not self._writer.transport.get_write_buffer_size()  # an early answer may leave a body half sent
         whole = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
         return whole and sent and not self._http.trailing_data[0] and self.open
@@ -151,7 +151,7 @@ def _merged(answer: h11.Response) -> Mapping[str, str]:
 
 
 def _silent(reader: asyncio.StreamReader) -> bool:
-    """Whether nothing waits to be read, neither bytes nor the end; a byte that waits is lost."""
+    """Return True if nothing waits to be read, neither bytes nor the end; a byte that waits is lost."""
     read = reader.read(1)
     try:
         read.send(None)  # one step: it ends where something is there, and begins to wait where nothing is
