@@ -16,6 +16,7 @@ from sidecar.http.auth import Guard
 from sidecar.http.router import Routes
 from sidecar.http.routes.ai import ai_route
 from sidecar.http.routes.completions import openai_routes
+from sidecar.http.routes.description import description_route
 from sidecar.http.routes.jobs import Jobs, jobs_routes
 from sidecar.http.routes.ops import health_route, status_route
 from sidecar.http.server.acceptor import Acceptor
@@ -121,6 +122,7 @@ def routes_of(
             "/ai": ai_route(engine, settings, guard),
             "/health": health_route(engine),
             "/status": status_route(engine, token, jobs=jobs_status),
+            "/openapi.json": description_route(),
             **jobs_routes(engine, settings, guarded, jobs),
             **openai_routes(completions, settings, guarded),
         }

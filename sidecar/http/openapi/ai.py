@@ -1,0 +1,32 @@
+"""POST /ai: the request and its reply."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sidecar.core.contract import LONGEST_USER
+from sidecar.http.openapi.base import NOT_BLANK, Shape
+
+User = Annotated[str, Field(max_length=LONGEST_USER)]
+
+
+class ActionRequest(Shape):
+    """One request. Unknown fields are ignored."""
+
+    action: Literal["chat", "summarize", "analyze"]
+    """What is to be done with `content`."""
+    content: Annotated[str, Field(pattern=NOT_BLANK)]
+    """The text, not blank. The body as a whole has at most MAX_BODY_BYTES (4 MiB)."""
+    context: str | None = None
+    """What a chat is about. Other actions ignore it. Beyond SUMMARIZE_THRESHOLD characters it is summarized first."""
+    user_id: User | float | None = None
+    """The user, for fairness and limits. The provider sees no user, or with SEND_USER=true an HMAC."""
+
+
+class Answer(Shape):
+    """The answer to a request."""
+
+    success: Literal[True]
+    data: str
+    """The text that the provider generated. With HTML_SAFE=true a space follows each `<`."""
+    error: None = None
