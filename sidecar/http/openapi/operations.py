@@ -148,7 +148,7 @@ def _status() -> Operation:
 
 
 def _description(name: str) -> Operation:
-    found = json_reply("This document.", {"type": "object", "required": ["openapi", "paths"]}, {"openapi": "3.1.0"}, {})
+    found = json_reply("This document.", {"type": "object", "required": ["openapi", "paths"]}, {"openapi": "3.1.0", "paths": {}}, {})
     replies = {200: found} | refusals.envelope(TRANSPORT)
     return Operation(name=name, tag="operators", summary="This document", replies=replies, open=True)
 
