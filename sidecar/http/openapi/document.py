@@ -49,7 +49,7 @@ class _Shared:
 
     def ref(self, name: str, described: Any) -> dict[str, str]:
         """Return the reference to what is described, under `name` or, where that is taken, a longer one."""
-        free = (f"{name}{number}" for number in itertools.chain([""], itertools.count(2)))
+        free = itertools.chain([name], (f"{name}.{number}" for number in itertools.count(2)))
         name = next(name for name in free if self.named.get(name, described) == described)
         self.named[name] = described
         return {"$ref": f"#/components/{self._kind}/{name}"}

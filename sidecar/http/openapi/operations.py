@@ -36,7 +36,7 @@ def _any_of(models: Iterable[type[Shape]], about: str, example: object, headers:
 
 
 def _ai() -> Operation:
-    replies = refusals.lenient_envelope((*TRANSPORT, *TOKEN, *BODY, "unknown_action", *WORK))
+    replies = refusals.lenient_envelope((*TOKEN, *BODY, "unknown_action", *WORK, *TRANSPORT))
     understood = replies[200]
     content = understood["content"]["application/json"]
     content["schema"] = {"anyOf": [ref(ai.Answer), content["schema"]]}
@@ -69,19 +69,19 @@ def _chat(name: str, *more: dict[str, Any]) -> Operation:
         parameters=(*more, *parameters.TIMED, parameters.ACTION, parameters.FRESH),
         body=(completions.ChatRequest,),
         body_example=examples.CHAT,
-        replies={200: answer} | refusals.openai((*TRANSPORT, *TOKEN, *BODY, *WORK)),
+        replies={200: answer} | refusals.openai((*TOKEN, *BODY, *WORK, *TRANSPORT)),
     )
 
 
 def _models(name: str) -> Operation:
     listed = _reply(completions.ModelList, "The list of the one model.", examples.MODELS)
-    replies = {200: listed} | refusals.openai((*TRANSPORT, *TOKEN))
+    replies = {200: listed} | refusals.openai((*TOKEN, *TRANSPORT))
     return Operation(name=name, tag="openai", summary="List the models", replies=replies)
 
 
 def _model(name: str) -> Operation:
     card = _reply(completions.Model, "The model that answers.", examples.MODEL)
-    replies = {200: card} | refusals.openai((*TRANSPORT, *TOKEN, MODEL_NOT_FOUND))
+    replies = {200: card} | refusals.openai((*TOKEN, MODEL_NOT_FOUND, *TRANSPORT))
     return Operation(
         name=name, tag="openai", summary="Look at a model", parameters=(parameters.MODEL,), replies=replies
     )
@@ -90,7 +90,7 @@ def _model(name: str) -> Operation:
 def _enqueue() -> Operation:
     models = (jobs.Enqueued, jobs.EnqueuedList)
     taken = _any_of(models, "The job, or the jobs of a list in its order.", examples.ENQUEUED, parameters.LOCATION)
-    codes = (*TRANSPORT, *TOKEN, *BODY, "unknown_action", *STORE)
+    codes = (*TOKEN, *BODY, "unknown_action", *STORE, *TRANSPORT)
     return Operation(
         name="enqueueJobs",
         tag="jobs",
@@ -114,7 +114,7 @@ def _states() -> Operation:
         parameters=parameters.TIMED,
         body=(jobs.JobIds,),
         body_example={"job_ids": [examples.JOB_ID]},
-        replies={200: told} | refusals.envelope((*TRANSPORT, *TOKEN, *BODY, *STORE), entries=True),
+        replies={200: told} | refusals.envelope((*TOKEN, *BODY, *STORE, *TRANSPORT), entries=True),
     )
 
 
@@ -125,7 +125,7 @@ def _job(name: str, summary: str, *more: dict[str, Any], codes: tuple[str, ...] 
         summary=summary,
         parameters=(parameters.JOB, *more, *parameters.TIMED),
         replies={200: _reply(jobs.Job, "The job as it is now.", examples.STATE)}
-        | refusals.envelope((*TRANSPORT, *TOKEN, "not_found", *codes, *STORE)),
+        | refusals.envelope((*TOKEN, "not_found", *codes, *STORE, *TRANSPORT)),
     )
 
 
@@ -143,12 +143,14 @@ def _status() -> Operation:
         summary="What the sidecar is doing, in numbers",
         description="For this machine, and for others with the token.",
         replies={200: _reply(status.Status, "The numbers now.", examples.STATUS)}
-        | refusals.envelope((*TRANSPORT, *TOKEN)),
+        | refusals.envelope((*TOKEN, *TRANSPORT)),
     )
 
 
 def _description(name: str) -> Operation:
-    found = json_reply("This document.", {"type": "object", "required": ["openapi", "paths"]}, {"openapi": "3.1.0", "paths": {}}, {})
+    found = json_reply(
+        "This document.", {"type": "object", "required": ["openapi", "paths"]}, {"openapi": "3.1.0", "paths": {}}, {}
+    )
     replies = {200: found} | refusals.envelope(TRANSPORT)
     return Operation(name=name, tag="operators", summary="This document", replies=replies, open=True)
 
