@@ -64,7 +64,8 @@ class Fuzz:
         self._strict = strict
         self._session = requests.Session()
         self._session.trust_env = False
-        self._jobs = [""]
+        self._known = {"id": "demo"}
+        """What is there, by the path parameter that names it."""
         self.seen: Counter[tuple[str, int]] = Counter()
 
     def drive(self, cases: int, path: str = "") -> None:
@@ -91,12 +92,13 @@ class Fuzz:
         )
         @given(case=operation.as_strategy(generation_mode=mode))
         def send(case: schemathesis.Case[Any]) -> None:
-            if mode is POSITIVE and "job_id" in case.path_parameters and sum(self.seen.values()) % 2:
-                case.path_parameters["job_id"] = self._jobs[-1]
+            if mode is POSITIVE and sum(self.seen.values()) % 2:
+                there = self._known.keys() & case.path_parameters
+                case.path_parameters.update({name: self._known[name] for name in there})
             response = case.call_and_validate(self._url, self._session, checks=checked, timeout=30)
             self.seen[operation.label, response.status_code] += 1
             if response.status_code == 202 and "job_id" in response.json():
-                self._jobs.append(response.json()["job_id"])
+                self._known["job_id"] = response.json()["job_id"]
 
         try:
             send()
