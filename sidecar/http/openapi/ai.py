@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sidecar.core.contract import LONGEST_USER
-from sidecar.http.openapi.base import NOT_BLANK, Shape
+from sidecar.http.openapi.base import NOT_BLANK, Shape, stripped
 
-User = Annotated[str, Field(max_length=LONGEST_USER)]
+User = Annotated[str, Field(pattern=stripped(LONGEST_USER))]
 
 
 class ActionRequest(Shape):
@@ -20,7 +20,7 @@ class ActionRequest(Shape):
     context: str | None = None
     """What a chat is about. Other actions ignore it. Beyond SUMMARIZE_THRESHOLD characters it is summarized first."""
     user_id: User | float | None = None
-    """The user, for fairness and limits. The provider sees no user, or with SEND_USER=true an HMAC."""
+    """The user, whose turn it is. Outer white space does not count. Sent on as an HMAC with SEND_USER=true, else never."""
 
 
 class Answer(Shape):

@@ -6,9 +6,15 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 
-NOT_BLANK: Final = r"[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
-"""One character that Python's `str.isspace` does not take for white space; `\\S` differs between languages."""
+_SPACE: Final = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+"""What Python's `str.isspace` takes for white space; `\\s` differs between languages."""
+NOT_BLANK: Final = f"[^{_SPACE}]"
 REF: Final = "#/components/schemas/{model}"
+
+
+def stripped(longest: int) -> str:
+    """Return the pattern of a text of so many characters at most, outer white space not counted."""
+    return rf"^[{_SPACE}]*[\s\S]{{0,{longest}}}[{_SPACE}]*$"
 
 
 class Shape(BaseModel):
