@@ -14,7 +14,7 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: test debug lint dev run bench lock clean help
+.PHONY: test debug lint dev run bench openapi lock clean help
 
 test: lint ## lint, then the tests, in an environment of its own
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
@@ -41,6 +41,9 @@ bench: run ## every benchmark, against what is shipped
 		.venv/bin/python "$$script" $(ARGS) || exit 1; \
 	done
 
+openapi: dev ## sidecar/http/openapi/openapi.json anew from its models
+	$(BIN)/python -m sidecar.http.openapi
+
 # --universal: one lock for every Python and machine that pyproject.toml allows.
 COMPILE = .venvs/uv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --group build --extra embedded
@@ -56,4 +59,4 @@ clean: ## remove what these commands made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

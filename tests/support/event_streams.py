@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from sidecar.core.ports import Call
+from tests.support.described_replies import check_event
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import PATIENCE, Caller, post
 
@@ -58,6 +59,7 @@ class Ear:
     """Hears a stream on a caller's connection."""
 
     def __init__(self, caller: Caller) -> None:
+        self._caller = caller
         self._reader = caller.reader
         self._text = b""
         self.ended = False
@@ -68,7 +70,9 @@ class Ear:
         async with asyncio.timeout(PATIENCE):
             first, *lines = (await self._reader.readuntil(b"\r\n\r\n")).decode().rstrip().split("\r\n")
         fields = (line.partition(":") for line in lines)
-        return int(first.split(" ")[1]), {name.lower(): value.strip() for name, _, value in fields}
+        status, headers = int(first.split(" ")[1]), {name.lower(): value.strip() for name, _, value in fields}
+        self._caller.check(status, headers, None)
+        return status, headers
 
     async def event(self) -> bytes | None:
         """The next event's data; None where there is none any more."""
@@ -77,7 +81,9 @@ class Ear:
                 if not await self._more():
                     return None
         text, _, self._text = self._text.partition(b"\n\n")
-        return b"\n".join(line.removeprefix(b"data: ") for line in text.split(b"\n"))
+        data = b"\n".join(line.removeprefix(b"data: ") for line in text.split(b"\n"))
+        check_event(data)
+        return data
 
     async def rest(self) -> list[bytes]:
         """All events up to the end."""

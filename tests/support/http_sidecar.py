@@ -13,8 +13,10 @@ from sidecar.http.app import Answer as Application
 from sidecar.http.server.connections import Connections
 from sidecar.http.server.server import Listening, serve
 from sidecar.wiring import service_of
+from tests.support.described_replies import check_reply
 from tests.support.engines import with_streams
 from tests.support.held_provider import HeldUpstream
+from tests.support.said_requests import SaidRequests
 
 PATIENCE = 20.0
 """Seconds after which a test that waits for the wire has failed."""
@@ -37,9 +39,10 @@ class Sidecar(NamedTuple):
         """A new connection."""
         return await Caller.connect(self.listening.host, self.listening.port)
 
-    async def ask(self, request: bytes) -> "Answer":
+    async def ask(self, request: bytes, *, described: bool = True) -> "Answer":
         """The first answer to `request` on a connection of its own."""
         async with await self.call() as caller:
+            caller.described = described
             await caller.say(request)
             return await caller.hear()
 
@@ -91,15 +94,17 @@ class Answer(NamedTuple):
 
 
 class Caller:
-    """One connection, byte by byte."""
+    """One connection, byte by byte. Each whole reply must be as `openapi.json` says, where a sidecar is `described`."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, described: bool = True) -> None:
         self.reader = reader
         self.writer = writer
+        self.described = described
+        self.said = SaidRequests()
 
     @classmethod
-    async def connect(cls, host: str, port: int) -> Self:
-        return cls(*await asyncio.open_connection(host, port))
+    async def connect(cls, host: str, port: int, *, described: bool = True) -> Self:
+        return cls(*await asyncio.open_connection(host, port), described=described)
 
     async def __aenter__(self) -> Self:
         return self
@@ -112,8 +117,13 @@ class Caller:
         with suppress(ConnectionError):  # the other side was quicker
             await self.writer.wait_closed()
 
-    async def say(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
+        """Say `data` without waiting for the wire."""
+        self.said.add(data)
         self.writer.write(data)
+
+    async def say(self, data: bytes) -> None:
+        self.write(data)
         await self.writer.drain()
 
     async def flood(self) -> None:
@@ -129,7 +139,13 @@ class Caller:
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
             version, status, *_ = first.split(" ")
             body = b"" if head else await self.reader.readexactly(int(headers.get("content-length", "0")))
-            return Answer(version, int(status), headers, body)
+        self.check(int(status), headers, None if head else body)
+        return Answer(version, int(status), headers, body)
+
+    def check(self, status: int, headers: dict[str, str], body: bytes | None) -> None:
+        """Assert that a reply is described; `body` is None where there is none or where it is still to come."""
+        if status != 100 and self.described:
+            check_reply(self.said.next(), status, headers, body)
 
     async def rest(self) -> bytes:
         """What is still said, up to the end."""

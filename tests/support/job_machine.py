@@ -10,7 +10,7 @@ from sidecar.core.errors import UpstreamError
 from sidecar.core.jobs import Lane
 from sidecar.jobs.worker.lease import MOST_CRASHES, Held, Run, Stopped
 from tests.support.job_records import LEASE
-from tests.support.job_redis import JobRedis
+from tests.support.job_redis import STEP, JobRedis
 from tests.support.job_submitters import TEXTS, USERS, JobSubmitters, lanes, texts
 
 PARTS: Final = 4
@@ -29,7 +29,6 @@ class Worker:
     name: str
     owner: str
     lane: Lane
-    done: int = 0
 
     @property
     def who(self) -> tuple[str, str, str]:
@@ -51,8 +50,8 @@ class JobMachine(JobSubmitters):
     # --- workers
 
     @precondition(lambda self: any(self.model.queues.values()))
-    @rule(lane=lanes, pick=picks)
-    def take(self, lane: Lane, pick: int) -> None:
+    @rule(lane=lanes, pick=picks, slow=st.booleans())
+    def take(self, lane: Lane, pick: int, slow: bool) -> None:
         """A consumer takes a job that nobody holds, and begins it."""
         queue = self.model.queues[lane]
         free = [name for name in sorted(queue, key=queue.__getitem__) if name not in self.model.holds]
@@ -66,6 +65,8 @@ class JobMachine(JobSubmitters):
             return
         self.redis.run(self.redis.hold(name))
         self.model.arq_holds(name)
+        if slow:
+            self.age(STEP)
         self.begin(name, lane)
 
     @precondition(lambda self: self.model.jobs)
@@ -129,16 +130,15 @@ class JobMachine(JobSubmitters):
         if expected == "held":
             self.sure(worker.who)
 
-    @rule(pick=picks, meanwhile=silences)
-    def keep(self, pick: int, meanwhile: str) -> None:
-        """A worker keeps its next part."""
+    @rule(pick=picks, meanwhile=silences, done=st.integers(1, PARTS - 1))
+    def keep(self, pick: int, meanwhile: str, done: int) -> None:
+        """A worker keeps a part, of a run that is ahead of the job's others or behind."""
         if (worker := self._silent(pick, meanwhile)) is None:
             return
         job_id, gen, _ = worker.who
-        worker.done = min(worker.done + 1, PARTS - 1)
-        key, text = f"{job_id}:{worker.done}".encode(), f"Part {worker.done}."
-        expected = self.model.keep_part(job_id, gen, (key.hex(), text), worker.done, PARTS)
-        assert self._minded(worker, worker.run.keep(key, text, done=worker.done, total=PARTS)) == expected
+        key, text = f"{job_id}:{done}".encode(), f"Part {done}."
+        expected = self.model.keep_part(job_id, gen, (key.hex(), text), done, PARTS)
+        assert self._minded(worker, worker.run.keep(key, text, done=done, total=PARTS)) == expected
         assert self.redis.run(worker.run.find(key)) == text
 
     @rule(pick=picks, meanwhile=silences)

@@ -17,6 +17,8 @@ USERS: Final = ["", "7", "8"]
 lanes = st.sampled_from(["day", "night"])
 submitted = st.tuples(st.integers(0, len(TEXTS) - 1), st.sampled_from(USERS))
 lists = st.lists(submitted, min_size=1, max_size=3)
+EACH: Final = [(text, "7") for text in range(len(TEXTS))]
+"""More than the queue has room for."""
 texts = st.integers(0, len(TEXTS) - 1)
 
 
@@ -57,7 +59,7 @@ class JobSubmitters(JobInvariants):
         else:
             assert sent
 
-    @rule(chosen=lists, lane=lanes, sent=st.booleans())
+    @rule(chosen=lists | st.permutations(EACH), lane=lanes, sent=st.booleans())
     def enqueue_what_was_sent(self, chosen: list[tuple[int, str]], lane: Lane, sent: bool) -> None:
         """A slow sender enqueues: meanwhile texts may be gone, and the queue full."""
         if sent:

@@ -39,7 +39,7 @@ class Front:
         self.port = port
 
     async def call(self, address: str = ADDRESS) -> Caller:
-        return await Caller.connect(address, self.port)
+        return await Caller.connect(address, self.port, described=False)  # nginx has replies of its own
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from sidecar.http.auth import Guard
 from sidecar.http.router import Routes
 from sidecar.http.routes.ai import ai_route
 from sidecar.http.routes.completions import openai_routes
+from sidecar.http.routes.description import description_route
 from sidecar.http.routes.jobs import Jobs, jobs_routes
 from sidecar.http.routes.ops import health_route, status_route
 from sidecar.http.server.acceptor import Acceptor
@@ -120,6 +121,7 @@ def routes_of(
             "/ai": ai_route(service, settings, guard),
             "/health": health_route(service),
             "/status": status_route(service, token, jobs=jobs_status),
+            "/openapi.json": description_route(),
             **jobs_routes(service, settings, guarded, jobs),
             **openai_routes(service, settings, guarded),
         }

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sidecar.core import errors
-from sidecar.core.errors import SidecarError, UpstreamFailure
+from sidecar.core.errors import JobsUnavailable, SidecarError, UnknownAction, UpstreamFailure
 from sidecar.http.responses.openai_errors import refuse
 from sidecar.http.router import Route, Routes
 from sidecar.http.server.server import routes_of
@@ -169,7 +169,9 @@ async def test_whatever_the_provider_does_is_refused_in_shape(kind: type[Sidecar
         upstream = HeldUpstream()
         upstream.failure = kind()
         async with running(upstream) as sidecar:
-            answer = await sidecar.ask(ask(path=path + query, stream=stream))
+            # No description says what no provider does.
+            described = kind not in {UnknownAction, JobsUnavailable}
+            answer = await sidecar.ask(ask(path=path + query, stream=stream), described=described)
             check(answer)
             assert answer.json["error"]["code"] == kind.code
 

@@ -82,7 +82,7 @@ async def test_what_a_reused_connection_has_sent_is_answered() -> None:
     async with running() as sidecar, await sidecar.call() as kept:
         await kept.say(GET_HEALTH)
         await kept.hear()
-        kept.writer.write(post())
+        kept.write(post())
         await sidecar.listening.hand_over(PATIENCE)
         assert (await kept.hear()).json["success"]
 
@@ -153,7 +153,7 @@ async def test_nobody_is_lost_between_two_processes() -> None:
         for turns in range(8):
             callers = [await Caller.connect(*shared.getsockname()) for _ in range(100)]
             for caller in callers:
-                caller.writer.write(post())
+                caller.write(post())
             async with on(shared, HeldUpstream(text="old")) as old:
                 for _ in range(turns):
                     await asyncio.sleep(0)

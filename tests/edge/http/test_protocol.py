@@ -193,7 +193,7 @@ async def test_requests_are_stamped_when_they_arrive() -> None:
             await gate.wait()
         return json_response(b"{}")
 
-    async with serving(answer) as (host, port), await Caller.connect(host, port) as caller:
+    async with serving(answer) as (host, port), await Caller.connect(host, port, described=False) as caller:
         await caller.say(head(path="/held", method="GET") + GET_HEALTH)
         connected = time.monotonic()
         async with serving(answer, header_seconds=0.05) as other, await Caller.connect(*other) as silent:
@@ -225,7 +225,7 @@ async def test_line_ends_between_requests_start_no_clock() -> None:
         stamps.append(request.arrived)
         return json_response(b"{}")
 
-    async with serving(answer) as (host, port), await Caller.connect(host, port) as caller:
+    async with serving(answer) as (host, port), await Caller.connect(host, port, described=False) as caller:
         await caller.say(GET_HEALTH)
         await caller.hear()
         await caller.say(b"\r\n")

@@ -97,8 +97,10 @@ async def test_who_connected_just_before_the_end_is_answered(*, asked_first: boo
                 sock.sendall(post())
         closing = asyncio.create_task(sidecar.listening.close())
         callers = [Caller(*await asyncio.open_connection(sock=sock)) for sock in socks]
-        if not asked_first:
-            for caller in callers:
+        for caller in callers:
+            if asked_first:
+                caller.said.add(post())
+            else:
                 await caller.say(post())
         for caller in callers:
             assert (await caller.hear()).json["code"] == "shutting_down"

@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 async def ask(port: int, request: bytes) -> Answer:
-    async with await Caller.connect(ADDRESS, port) as caller:
+    async with await Caller.connect(ADDRESS, port, described=False) as caller:
         await caller.say(request)
         return await caller.hear()
 

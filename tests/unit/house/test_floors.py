@@ -37,6 +37,7 @@ ONE_PLACE = {
     "tqdm": ("sidecar.cli",),
     "h11": ("sidecar.provider.stdlib.http1",),
     "aiohappyeyeballs": ("sidecar.provider.stdlib.connect",),
+    "pydantic": ("sidecar.http.openapi",),
 }
 NOWHERE = {"pickle", "marshal", "shelve"}
 
@@ -133,6 +134,12 @@ def test_the_one_shot_process_pays_for_nothing_it_does_not_use() -> None:
     """Engine, light adapter and stdio door load no server, no SDK, no pydantic, no tokenizer."""
     loaded = loaded_by("import sidecar.wiring, sidecar.cli.main, sidecar.provider.stdlib.client, sidecar.stdio.server")
     assert not loaded & {"openai", "aiohttp", "pydantic", "httpx2", "uvloop", "semantic_text_splitter", "redis", "arq"}
+
+
+def test_the_server_pays_for_no_models() -> None:
+    """What describes the interface is a file to the server: pydantic comes with the SDK alone, if at all."""
+    loaded = loaded_by("import sidecar.http.app, sidecar.http.server.server, sidecar.http.routes.description")
+    assert not loaded & {"pydantic", "pydantic_core", "openai", "sidecar.http.openapi.document"}
 
 
 def test_a_wrong_setting_is_said_before_anything_is_loaded() -> None:

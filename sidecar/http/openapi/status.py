@@ -1,0 +1,111 @@
+"""Models of GET /health and GET /status."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sidecar.http.openapi.base import Shape
+
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class Healthy(Shape):
+    """Requests are taken."""
+
+    status: Literal["healthy"]
+    service: Literal["openai-moodle-sidecar"]
+
+
+class Draining(Shape):
+    """The server is about to end and takes no new request."""
+
+    status: Literal["draining"]
+    service: Literal["openai-moodle-sidecar"]
+
+
+class Held(Shape):
+    """So many now, of so many at most."""
+
+    now: Count
+    most: Count
+
+
+class Slots(Shape):
+    """Provider calls."""
+
+    running: Count
+    waiting: Count
+    found: Count
+    """Calls that the provider is thought to take at once."""
+    ceiling: Count
+    """CONCURRENCY."""
+
+
+class Limit(Shape):
+    """The provider's limit as it was found."""
+
+    calls: Seconds
+    """Calls at once; below one, the share of the time that one call may run."""
+    fact: bool
+    """True while callers are refused by the limit."""
+    why: str
+    """Cause of the last change; blank at the start."""
+    spacing: Seconds
+    """Seconds between two calls."""
+    refused: Count
+    """Calls that the provider refused since the start."""
+    refusal_seconds: Seconds
+    """Seconds that a refusal takes, smoothed."""
+
+
+class Flights(Shape):
+    """Work that several callers have in common."""
+
+    under_way: Count
+    joined: Count
+    """Callers who joined work that was under way."""
+    hits: Count
+    """Answers that were in the cache."""
+    kept: Count
+    """Answers in the cache."""
+    kept_bytes: Count
+
+
+class JobsState(Shape):
+    """The jobs, as they were seen less than a second or two ago."""
+
+    redis: Literal["up", "down"]
+    reason: str
+    """Why Redis is down; blank where it is up."""
+    workers: Count
+    """Workers alive."""
+    held: dict[Literal["day", "night"], Count]
+    """Jobs waiting or at work, by lane: `day` are long summaries whose callers wait, `night` all others."""
+
+
+class Status(Shape):
+    """State of the sidecar in numbers, free of anything a request holds."""
+
+    state: Literal["serving", "draining"]
+    places: Held
+    """Requests held."""
+    bytes: Held
+    """Bytes of their bodies."""
+    slots: Slots
+    limit: Limit
+    oldest_wait: Seconds
+    """Seconds that the oldest waiting call has waited."""
+    call_seconds: Seconds
+    """Seconds that a provider call holds its slot, smoothed."""
+    drain_rate: Seconds
+    """Provider calls answered a second, over the last ten seconds."""
+    pause: Seconds
+    """Seconds left of a pause, in which nothing is sent to the provider."""
+    breaker: Literal["closed", "open"]
+    """`open` while the provider is plainly down."""
+    answers: dict[str, Count]
+    """Requests since the start by code; `ok` counts the answered ones."""
+    flights: Flights
+    jobs: JobsState | None = None
+    """With REDIS_URL only."""
