@@ -18,8 +18,7 @@ class ActionRequest(Shape):
     content: Annotated[str, Field(pattern=NOT_BLANK)]
     """The text, not blank. The body as a whole has at most MAX_BODY_BYTES (4 MiB)."""
     context: str | None = None
-    """Background of a chat; other actions ignore the field. Beyond SUMMARIZE_THRESHOLD characters the sidecar summarizes
-    it first."""
+    """Background of a chat; other actions ignore it. A sidecar summarizes it beyond SUMMARIZE_THRESHOLD characters."""
     user_id: User | float | None = None
     """The user in the fair queue, outer white space aside. Sent on as an HMAC with SEND_USER=true, else never."""
 

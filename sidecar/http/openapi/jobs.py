@@ -1,4 +1,4 @@
-"""The jobs: what is enqueued, and what is said of a job."""
+"""Models of the jobs: entries of a list, and the state of a job."""
 
 from typing import Annotated, Literal
 
@@ -60,9 +60,9 @@ class JobEntry(Shape):
     data: str | None = None
     """The answer's text; only where `status` is `complete`."""
     error: Sentence | None = None
-    """Why it failed, for a person; only where `status` is `failed`."""
+    """Cause of the failure, for a person; only where `status` is `failed`."""
     code: Code | None = None
-    """Why it failed, for a program; only where `status` is `failed`."""
+    """Code of the failure, for a program; only where `status` is `failed`."""
     parts_done: Count
     """Provider calls of its text that are done."""
     parts_total: Count

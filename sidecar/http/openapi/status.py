@@ -77,7 +77,7 @@ class JobsState(Shape):
 
     redis: Literal["up", "down"]
     reason: str
-    """Why Redis is down; blank where it is up."""
+    """Cause of the outage; blank while Redis is up."""
     workers: Count
     """Workers alive."""
     held: dict[Literal["day", "night"], Count]
