@@ -14,8 +14,8 @@ from tests.support.virtual_time import run
 from tests.support.worlds import World
 
 
-class Heard(msgspec.Struct, frozen=True):
-    """What one caller heard."""
+class CallerResult(msgspec.Struct, frozen=True):
+    """Outcome and times of one caller."""
 
     code: str
     """`ok` or an error's code."""
@@ -32,53 +32,53 @@ class Heard(msgspec.Struct, frozen=True):
 
 
 class Burst(msgspec.Struct, frozen=True):
-    """What became of a class."""
+    """Results of all callers of one burst."""
 
-    heard: list[Heard]
-    """In the order they came."""
+    results: list[CallerResult]
+    """In the callers' order of arrival."""
     refused: int
     """Calls that the provider refused."""
 
     @property
-    def answered(self) -> list[Heard]:
-        return [heard for heard in self.heard if heard.code == "ok"]
+    def answered(self) -> list[CallerResult]:
+        return [result for result in self.results if result.code == "ok"]
 
     @property
-    def told(self) -> list[Heard]:
-        return [heard for heard in self.heard if heard.code != "ok"]
+    def failed(self) -> list[CallerResult]:
+        return [result for result in self.results if result.code != "ok"]
 
     @property
     def last(self) -> float:
-        """Seconds after the first caller when the last answer came."""
-        return max((heard.ended for heard in self.answered), default=0.0)
+        """Seconds from the first caller to the last answer."""
+        return max((result.ended for result in self.answered), default=0.0)
 
     @property
     def displaced(self) -> int:
         """Answers by which a caller had one later than its turn: the worst of all."""
-        order = sorted(self.answered, key=lambda heard: heard.ended)
-        turns = {id(heard): turn for turn, heard in enumerate(self.answered)}
-        return max((place - turns[id(heard)] for place, heard in enumerate(order)), default=0)
+        order = sorted(self.answered, key=lambda result: result.ended)
+        turns = {id(result): turn for turn, result in enumerate(self.answered)}
+        return max((place - turns[id(result)] for place, result in enumerate(order)), default=0)
 
 
 def service_at(provider: SimulatedProvider, world: World) -> Service:
-    """A sidecar with the settings of this world, on the running loop's clock."""
+    """Return a sidecar's engine with the settings of this world, on the running loop's clock."""
     words = {setting.field: setting.default for setting in SETTINGS}
     words |= {"openai_api_key": "key", "concurrency": world.ceiling, "request_timeout": world.deadline}
     return service_of(Settings(**words, proxies={}, ca_file=""), provider, clock=asyncio.get_running_loop().time)
 
 
 async def burst(services: list[Service], provider: SimulatedProvider, world: World, *, named: str = "") -> Burst:
-    """The callers of this world come to these sidecars in turn. Texts differ from burst to burst by `named`."""
+    """Send the callers of this world to the engines in turn. Texts differ from burst to burst by `named`."""
     loop = asyncio.get_running_loop()
     start, refused = loop.time(), provider.refused
 
-    async def caller(number: int) -> Heard:
+    async def caller(number: int) -> CallerResult:
         await asyncio.sleep(world.within * number / world.callers)
         now = loop.time()
         size = world.sizes[number % len(world.sizes)]
         content = (f"{named}{number} " + "word " * 2000)[: size * 4]
         request = Request(action="chat", content=content, user_id=str(number))
-        ask = ActionRequest(
+        action_request = ActionRequest(
             deadline=now + world.deadline,
             request_id=str(number),
             route="ai",
@@ -86,16 +86,18 @@ async def burst(services: list[Service], provider: SimulatedProvider, world: Wor
             arrived=now,
             request=request,
         )
-        outcome = await services[number % len(services)].engine.answer(ask)
+        outcome = await services[number % len(services)].engine.answer(action_request)
         reply = outcome.reply
-        return Heard(reply.code or "ok", now - start, loop.time() - start, reply.error or "", outcome.retry_after)
+        return CallerResult(
+            reply.code or "ok", now - start, loop.time() - start, reply.error or "", outcome.retry_after
+        )
 
-    heard = await asyncio.gather(*(caller(number) for number in range(world.callers)))
-    return Burst(heard, provider.refused - refused)
+    results = await asyncio.gather(*(caller(number) for number in range(world.callers)))
+    return Burst(results, provider.refused - refused)
 
 
 def burst_of(world: World, *, seed: int = 1) -> Burst:
-    """One burst at fresh sidecars."""
+    """Run one burst at fresh sidecars."""
 
     async def scene() -> Burst:
         provider = SimulatedProvider(world, seed=seed)

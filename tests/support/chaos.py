@@ -1,4 +1,4 @@
-"""A seeded mix of everything that goes wrong at once: the provider's faults, callers who leave, signals.
+"""A seeded mix of faults at once: the provider's faults, callers who leave, signals.
 
 Used short by the tests and long by benchmarks/bench_chaos.py. The laws it checks are in `Report.broken`.
 """
@@ -36,7 +36,7 @@ LEFT = "left"
 
 
 class Report:
-    """What became of a run."""
+    """Result of a run."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -46,14 +46,14 @@ class Report:
         self.calls = 0
         """Provider calls that were answered."""
         self.reset: list[str] = []
-        """Whose connection was reset before a byte of an answer."""
+        """Marks of the callers whose connection was reset before a byte of an answer."""
 
     def __str__(self) -> str:
         return f"seed {self.seed}: {dict(self.codes)}, {self.calls} provider calls answered, broken: {self.broken}"
 
 
 async def run(seed: int, *, requests: int, seconds: float) -> Report:
-    """`requests` callers over `seconds`; then a drain in the middle of a last wave."""
+    """Send `requests` callers over `seconds`; then drain the server in the middle of a last wave."""
     dice, report = random.Random(seed), Report(seed)
     # Eight slots and a queue of sixty-four: refusals and full queues are part of the mix.
     words = ("--concurrency=16", "--queue-size=64", "--request-timeout=3", "--shutdown-grace=4", "--api-key=k")
@@ -96,7 +96,7 @@ async def run(seed: int, *, requests: int, seconds: float) -> Report:
 
 
 async def _stops(server: Served, dice: random.Random, seconds: float) -> None:
-    """The process stands still for a moment, now and then, as under a debugger or a swapping machine."""
+    """Stop the process for 0.1 s, three times, as under a debugger or on a swapping machine."""
     for _ in range(3):
         await asyncio.sleep(dice.uniform(0, seconds / 3))
         server.process.send_signal(signal.SIGSTOP)
@@ -121,7 +121,7 @@ async def _caller(server: Served, report: Report, seed: int, number: int, second
         return
     async with caller:
         try:
-            await caller.say(post(json.dumps(body).encode(), "Connection: close", f"X-Request-ID: {mark}"))
+            await caller.send(post(json.dumps(body).encode(), "Connection: close", f"X-Request-ID: {mark}"))
         except ConnectionError:
             report.reset.append(mark)
             return
@@ -135,7 +135,7 @@ async def _caller(server: Served, report: Report, seed: int, number: int, second
 
 async def _hear(caller: Caller, report: Report, mark: str) -> None:
     try:
-        answer = await caller.hear()
+        answer = await caller.receive()
         more = await caller.rest()
     except ConnectionError:
         report.reset.append(mark)
@@ -153,7 +153,7 @@ async def _hear(caller: Caller, report: Report, mark: str) -> None:
 
 
 async def _quiet(server: Served, demo: Demo, report: Report) -> None:
-    """When all callers have gone, nothing is held any more, as soon as the server has noticed."""
+    """Check that the server releases every place, byte, slot and flight once all callers have gone."""
     held: tuple[int, ...] = ()
     try:
         async with asyncio.timeout(PATIENCE):

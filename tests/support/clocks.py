@@ -2,7 +2,7 @@
 
 
 class Clock:
-    """Seconds, from a point that is not zero."""
+    """Seconds from an arbitrary point, 1000."""
 
     def __init__(self) -> None:
         self.now = 1000.0

@@ -1,4 +1,4 @@
-"""The doctor for tests: the real command, and what it says read back. No promises here."""
+"""The doctor for tests: the real command, and its report parsed. No promises here."""
 
 import asyncio
 import json
@@ -13,8 +13,8 @@ KEY = "sk-canary-0123456789"
 PATIENCE = 60.0
 
 
-class Said(NamedTuple):
-    """What one run said, and its exit code."""
+class DoctorRun(NamedTuple):
+    """Exit code and output of one run."""
 
     code: int
     text: str
@@ -24,21 +24,21 @@ class Said(NamedTuple):
     def json(self) -> Any:
         return json.loads(self.text)
 
-    def of(self, check: str) -> Any:
-        """The finding of that check."""
+    def finding(self, check: str) -> Any:
+        """Return the finding of that check."""
         [found] = [finding for finding in self.json["findings"] if finding["check"] == check]
         return found
 
     def state(self, check: str) -> str:
-        return str(self.of(check)["state"])
+        return str(self.finding(check)["state"])
 
     def setting(self, name: str) -> tuple[str, str]:
         [found] = [origin for origin in self.json["settings"] if origin["name"] == name]
         return found["value"], found["source"]
 
 
-async def doctor(*words: str, **env: str) -> Said:
-    """The command's report as JSON, in an environment of nothing but `env`; no secret is in it."""
+async def doctor(*words: str, **env: str) -> DoctorRun:
+    """Run the command in an environment of `env` alone; check that no secret is in its output."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "sidecar", "doctor", *words, cwd=ROOT, env=env, stdout=PIPE, stderr=PIPE
     )
@@ -46,10 +46,10 @@ async def doctor(*words: str, **env: str) -> Said:
         out, err = await process.communicate()
     assert process.returncode is not None
     assert b"canary" not in out + err
-    return Said(process.returncode, out.decode(), err.decode())
+    return DoctorRun(process.returncode, out.decode(), err.decode())
 
 
-async def report(*words: str, **env: str) -> Said:
+async def report(*words: str, **env: str) -> DoctorRun:
     said = await doctor("--json", *words, **env)
     assert said.err == ""
     assert said.code == (0 if said.json["ok"] else 1)

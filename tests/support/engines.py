@@ -25,7 +25,7 @@ LIMITS = Limits(max_tokens=1000, summarize_threshold=2000, context_tokens=16_000
 
 
 class WholeSplitter:
-    """Takes every text for one that fits."""
+    """Splitter to which every text fits."""
 
     async def split(self, text: str, *, fits: int, tokens: int) -> list[str]:
         return [text]
@@ -65,7 +65,7 @@ def with_streams(service: Service, *, silent_seconds: float, stream_seconds: flo
     return msgspec.structs.replace(service, completions=completions)
 
 
-def ask_of(
+def request_of(
     content: str = "Hello",
     action: Action = "chat",
     *,
@@ -74,7 +74,7 @@ def ask_of(
     seconds: float = 25.0,
     fresh: bool = False,
 ) -> ActionRequest:
-    """A request that came now and has so many seconds."""
+    """Return a request that arrives now and has `seconds` until its deadline."""
     now = asyncio.get_running_loop().time()
     request = Request(action=action, content=content, context=context, user_id=user)
     return ActionRequest(

@@ -1,4 +1,4 @@
-"""A provider whose streams tests feed event by event, and a caller's ear for server-sent events."""
+"""A provider whose streams tests feed event by event, and a reader of server-sent events for callers."""
 
 import asyncio
 import json
@@ -15,34 +15,34 @@ DONE = b"[DONE]"
 
 
 def body(**fields: Any) -> bytes:
-    """A chat's body with `fields` besides."""
+    """Return a chat's body with `fields` added."""
     return json.dumps(CHAT | fields).encode()
 
 
-def ask(*headers: str, path: str = "/v1/chat/completions", **fields: Any) -> bytes:
-    """A whole request for a chat."""
+def chat_request(*headers: str, path: str = "/v1/chat/completions", **fields: Any) -> bytes:
+    """Return a whole HTTP request for a chat."""
     return post(body(**fields), *headers, path=path)
 
 
 def delta(text: str, finish: str | None = None) -> bytes:
-    """One event's data."""
+    """Return one event's data."""
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
     return json.dumps({"id": "c", "object": "chat.completion.chunk", "choices": [choice]}).encode()
 
 
-class Spring(HeldUpstream):
-    """A provider that streams what it is fed: data, a failure that ends it, or None for its end."""
+class FedProvider(HeldUpstream):
+    """A provider that streams the items of `feed`: data, a failure that ends the stream, or None for its end."""
 
     def __init__(self) -> None:
         super().__init__()
         self.feed: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
-        self.dry = asyncio.Event()
-        """Set once a stream is over, however it ended."""
+        self.ended = asyncio.Event()
+        """Set once a stream is over, by any ending."""
 
     async def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
         self.calls.append(call)
         self.running += 1
-        self.dry.clear()
+        self.ended.clear()
         async with self._came:
             self._came.notify_all()
         try:
@@ -52,21 +52,21 @@ class Spring(HeldUpstream):
                 yield item
         finally:
             self.running -= 1
-            self.dry.set()
+            self.ended.set()
 
 
-class Ear:
-    """Hears a stream on a caller's connection."""
+class EventReader:
+    """Reader of a stream on a caller's connection."""
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
         self._reader = caller.reader
         self._text = b""
         self.ended = False
-        """Whether the response came to its proper end."""
+        """True once the response came to its proper end."""
 
     async def head(self) -> tuple[int, dict[str, str]]:
-        """Status and headers."""
+        """Return status and headers."""
         async with asyncio.timeout(PATIENCE):
             first, *lines = (await self._reader.readuntil(b"\r\n\r\n")).decode().rstrip().split("\r\n")
         fields = (line.partition(":") for line in lines)
@@ -75,7 +75,7 @@ class Ear:
         return status, headers
 
     async def event(self) -> bytes | None:
-        """The next event's data; None where there is none any more."""
+        """Return the next event's data, or None at the end of the stream."""
         async with asyncio.timeout(PATIENCE):
             while b"\n\n" not in self._text:
                 if not await self._more():
@@ -86,7 +86,7 @@ class Ear:
         return data
 
     async def rest(self) -> list[bytes]:
-        """All events up to the end."""
+        """Return all events up to the end."""
         found = []
         while (data := await self.event()) is not None:
             found.append(data)

@@ -1,4 +1,4 @@
-"""A provider that tests hold in their hand, and who hears what a command tells. No I/O lives here."""
+"""A provider that tests control, and a recorder of a command's progress. No I/O lives here."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -53,18 +53,18 @@ class HeldUpstream:
         """Nothing to free."""
 
 
-class Told:
-    """Hears what a command tells while it works."""
+class ProgressRecorder:
+    """Records the progress that a command reports."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.texts: list[str] = []
         self.steps = 0
-        self.heard = asyncio.Event()
-        """Set once something was said."""
+        self.spoke = asyncio.Event()
+        """Set once a text was recorded."""
 
     def step(self, count: int = 1) -> None:
         self.steps += count
 
     def say(self, text: str) -> None:
-        self.said.append(text)
-        self.heard.set()
+        self.texts.append(text)
+        self.spoke.set()

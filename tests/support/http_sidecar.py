@@ -24,27 +24,27 @@ CHAT = b'{"action": "chat", "content": "What is a fraction?"}'
 
 
 def settings_of(**named: str) -> Settings:
-    """Settings from an environment with `named` in it, and nothing of this machine's."""
+    """Return settings from an environment with `named` in it, and none of this machine's."""
     return load({}, None, {"OPENAI_API_KEY": "sk-canary-key", "PORT": "0", **named})
 
 
 class Sidecar(NamedTuple):
-    """A sidecar that listens, and what it is made of."""
+    """A sidecar that listens, with its engine and provider."""
 
     listening: Listening
     service: Service
     upstream: HeldUpstream
 
     async def call(self) -> "Caller":
-        """A new connection."""
+        """Return a new connection."""
         return await Caller.connect(self.listening.host, self.listening.port)
 
-    async def ask(self, request: bytes, *, described: bool = True) -> "Answer":
-        """The first answer to `request` on a connection of its own."""
+    async def fetch(self, request: bytes, *, described: bool = True) -> "Answer":
+        """Return the first answer to `request` on a new connection."""
         async with await self.call() as caller:
             caller.described = described
-            await caller.say(request)
-            return await caller.hear()
+            await caller.send(request)
+            return await caller.receive()
 
 
 @asynccontextmanager
@@ -57,14 +57,14 @@ async def running(
     service, limits = service_of(settings, upstream), {"linger_seconds": 2 * PATIENCE} | (timings or {})
     if "silent_seconds" in limits:
         service = with_streams(service, silent_seconds=limits.pop("silent_seconds"))
-    # Nobody may have to wait for the lingering to end: who does is out of patience first.
+    # No test may depend on the end of lingering: such a test fails by PATIENCE first.
     async with serve(service, settings, **limits) as listening:  # type: ignore[arg-type]
         yield Sidecar(listening, service, upstream)
 
 
 @asynccontextmanager
 async def serving(answer: Application, **options: float) -> AsyncIterator[tuple[str, int]]:
-    """Our connections in front of `answer` alone."""
+    """Serve `answer` alone behind our connections."""
     timings: dict[str, Any] = {
         "header_seconds": PATIENCE,
         "linger_seconds": PATIENCE,
@@ -122,18 +122,18 @@ class Caller:
         self.said.add(data)
         self.writer.write(data)
 
-    async def say(self, data: bytes) -> None:
+    async def send(self, data: bytes) -> None:
         self.write(data)
         await self.writer.drain()
 
     async def flood(self) -> None:
-        """Send for as long as somebody takes it."""
+        """Send for as long as the server reads."""
         async with asyncio.timeout(PATIENCE):
             while True:
-                await self.say(b"x" * 65_536)
+                await self.send(b"x" * 65_536)
 
-    async def hear(self, *, head: bool = False) -> Answer:
-        """The next response; `head` where it has no body whatever its length says."""
+    async def receive(self, *, head: bool = False) -> Answer:
+        """Return the next response; `head` is for one without a body in spite of its length."""
         async with asyncio.timeout(PATIENCE):
             first, *lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().rstrip().split("\r\n")
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -148,21 +148,21 @@ class Caller:
             check_reply(self.said.next(), status, headers, body)
 
     async def rest(self) -> bytes:
-        """What is still said, up to the end."""
+        """Return the remaining bytes up to the end."""
         async with asyncio.timeout(PATIENCE):
             return await self.reader.read()
 
 
 def post(body: bytes = CHAT, *headers: str, path: str = "/ai", kind: str = "application/json") -> bytes:
-    """A whole POST request with `body`, and `headers` beside the usual ones."""
+    """Return a whole POST request with `body`, and `headers` added to the usual ones."""
     return head(f"Content-Type: {kind}", f"Content-Length: {len(body)}", *headers, path=path) + body
 
 
 def head(*headers: str, path: str = "/ai", method: str = "POST") -> bytes:
-    """A request line and headers, complete."""
+    """Return a request line and headers, complete."""
     return "\r\n".join((f"{method} {path} HTTP/1.1", "Host: sidecar", *headers, "", "")).encode()
 
 
 def chunks(*parts: bytes) -> bytes:
-    """A whole body in chunks."""
+    """Return a whole body in chunks."""
     return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (*parts, b""))

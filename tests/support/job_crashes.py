@@ -1,6 +1,6 @@
-"""Five hundred jobs, or fewer, while workers are killed or Redis goes away: every one right, nothing paid twice.
+"""Up to 500 jobs while workers are killed or Redis goes away: every result right, no stored call paid twice.
 
-Used short by the tests and long by benchmarks/bench_jobs.py. The laws it checks are in `Toll.broken`.
+Used short by the tests and long by benchmarks/bench_jobs.py. The laws it checks are in `CrashReport.broken`.
 """
 
 import asyncio
@@ -10,17 +10,26 @@ from contextlib import AsyncExitStack
 
 from sidecar.core.jobs import Job
 from tests.support.valkey import Valkey, valkey
-from tests.support.workers import Till, WorkerProcess, ended, jobs_of, lecture, till, until, worker
+from tests.support.workers import (
+    CountingProvider,
+    WorkerProcess,
+    counting_provider,
+    ended,
+    jobs_of,
+    lecture,
+    until,
+    worker,
+)
 
 
-class Toll:
-    """What a run cost."""
+class CrashReport:
+    """Result of a run, and its cost in calls."""
 
-    def __init__(self, jobs: Sequence[Job | None], provider: Till, *, lost: int) -> None:
+    def __init__(self, jobs: Sequence[Job | None], provider: CountingProvider, *, lost: int) -> None:
         self.jobs = len(jobs)
         self.calls = sum(provider.calls.values())
         self.again = sum(count - 1 for count in provider.calls.values())
-        """Calls that were asked before."""
+        """Calls that repeat an earlier call."""
         self.broken = [
             f"job {number}: {job}"
             for number, job in enumerate(jobs)
@@ -35,7 +44,7 @@ class Toll:
         return f"{self.jobs} jobs, {self.calls} calls, {self.again} of them again; broken: {self.broken or 'nothing'}"
 
 
-def _environment(server: Valkey, provider: Till) -> dict[str, str]:
+def _environment(server: Valkey, provider: CountingProvider) -> dict[str, str]:
     # Texts over some 200 tokens are split, so that there are parts to store.
     return {
         "OPENAI_API_KEY": "sk-canary",
@@ -47,10 +56,10 @@ def _environment(server: Valkey, provider: Till) -> dict[str, str]:
     }
 
 
-async def killed_workers(jobs: int, kills: int) -> Toll:
-    """Two workers, killed `kills` times at moments of chance and started again."""
+async def killed_workers(jobs: int, kills: int) -> CrashReport:
+    """Run the jobs with two workers, killed `kills` times at random moments and started again."""
     dice = random.Random(kills)
-    async with valkey() as server, till(REDIS_URL=server.url) as provider, AsyncExitStack() as stack:
+    async with valkey() as server, counting_provider(REDIS_URL=server.url) as provider, AsyncExitStack() as stack:
         provider.latency = 0.06
         env = _environment(server, provider)
         store = await stack.enter_async_context(jobs_of(**env))
@@ -62,18 +71,18 @@ async def killed_workers(jobs: int, kills: int) -> Toll:
             await workers[victim].event("job")
             await asyncio.sleep(dice.uniform(0, 0.5))
             await workers[victim].kill()
-            # The other one would end all that there is while a new one starts on a slow machine.
+            # On a slow machine the other worker could end all jobs before the new one has started.
             provider.open.clear()
             workers[victim] = await stack.enter_async_context(worker(**env))
             await workers[victim].event("working")
             provider.open.set()
-        # What a death costs: of each slot the call in flight, and one that was answered and is not stored yet.
-        return Toll(await until(store, ids, ended), provider, lost=kills * 4 * 2)
+        # A kill costs for each slot the call in flight, and one call whose answer is not stored yet.
+        return CrashReport(await until(store, ids, ended), provider, lost=kills * 4 * 2)
 
 
-async def stopped_redis(jobs: int, stops: int) -> Toll:
-    """Redis stopped and started with its file in the middle: the worker waits and goes on."""
-    async with valkey() as server, till(REDIS_URL=server.url) as provider, AsyncExitStack() as stack:
+async def stopped_redis(jobs: int, stops: int) -> CrashReport:
+    """Run the jobs while Redis is stopped and started with its file: the worker waits and goes on."""
+    async with valkey() as server, counting_provider(REDIS_URL=server.url) as provider, AsyncExitStack() as stack:
         provider.latency = 0.03
         env = _environment(server, provider)
         store = await stack.enter_async_context(jobs_of(**env))
@@ -86,4 +95,4 @@ async def stopped_redis(jobs: int, stops: int) -> Toll:
             await running.event("redis_away", after=seen)
             await server.start()
             await running.event("redis_back", after=seen)
-        return Toll(await until(store, ids, ended), provider, lost=0)
+        return CrashReport(await until(store, ids, ended), provider, lost=0)

@@ -16,7 +16,7 @@ from tests.support.paths import ROOT
 
 BLOCK = ROOT / "deploy/nginx-moodle-ai.conf"
 ADDRESS = "127.77.0.1"
-# Debian keeps it where only root looks.
+# Debian installs nginx in a folder that is only on root's PATH.
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin") or ""
 needs_nginx = pytest.mark.skipif(not NGINX, reason="nginx is not installed (Debian: apt install nginx)")
 
@@ -33,7 +33,7 @@ http {{
 
 
 class Front:
-    """An nginx with the block, on a port of its own."""
+    """An nginx with the block, on a free port."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -44,7 +44,7 @@ class Front:
 
 @asynccontextmanager
 async def front(folder: Path, sidecar: int, *, beside: str = "", **changed: str) -> AsyncIterator[Front]:
-    """The block in front of the port `sidecar`, with other values for the directives `changed`."""
+    """Run the block in front of the port `sidecar`, with other values for the directives `changed`."""
     # Beside a server on every address nginx itself listens on all of them.
     listener = socket.create_server(("0.0.0.0" if beside else ADDRESS, 0))
     port = listener.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Where the repository begins, for tests that read its files or start its commands."""
+"""The repository's root, for tests that read its files or start its commands."""
 
 from pathlib import Path
 

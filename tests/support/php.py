@@ -30,7 +30,7 @@ needs_php = pytest.mark.skipif(bool(LACKING), reason=LACKING)
 
 
 async def php(*words: str | Path, text: str | bytes = "", env: dict[str, str] | None = None) -> tuple[int, str, str]:
-    """Run a script in an environment of nothing but `env`; exit code, stdout and stderr."""
+    """Run a script in an environment of `env` alone; return exit code, stdout and stderr."""
     process = await asyncio.create_subprocess_exec(
         PHP, *STRICT, *map(str, words), env=env or {}, stdin=PIPE, stdout=PIPE, stderr=PIPE
     )
@@ -54,22 +54,22 @@ async def drive(
     env: dict[str, str] | None = None,
     **given: Any,
 ) -> Any:
-    """What our communicator, made with `new`, gives for `do` with `given`; PHP itself complains of nothing."""
-    asked = json.dumps({"new": new, "do": do, "with": given, "psr4": psr4})
-    code, out, err = await php(*options, ROOT / "tests/php/drive.php", text=asked, env=env)
+    """Return the result of `do` with `given` from our communicator, made with `new`; PHP reports no error."""
+    task = json.dumps({"new": new, "do": do, "with": given, "psr4": psr4})
+    code, out, err = await php(*options, ROOT / "tests/php/drive.php", text=task, env=env)
     assert (code, err) == (0, ""), (code, out, err)
     return json.loads(out)
 
 
 def command(path: Path, *flags: str) -> Path:
-    """The sidecar's command at `path`, through a link as on a site, with `flags` behind those of the caller."""
+    """Install the sidecar's command at `path`, by a link as on a site, with `flags` after those of the caller."""
     target = script(path.with_name("target-" + path.name), f"sys.exit(main([*sys.argv[1:], *{list(flags)!r}]))")
     path.symlink_to(target)
     return path
 
 
 def script(path: Path, body: str) -> Path:
-    """An executable Python script that knows the sidecar's code, `sys`, `os`, `json` and `time`."""
+    """Write an executable Python script with `sys`, `os`, `json`, `time` and the sidecar's `main` imported."""
     path.write_text(
         f"#!{sys.executable}\nimport json, os, sys, time\nsys.path.insert(0, {str(ROOT)!r})\n"
         f"from sidecar.cli.main import main\n{body}\n"

@@ -1,4 +1,4 @@
-"""A provider's refusal as a test writes it, and the error that it becomes."""
+"""A provider's refusal as a test writes it, and the error that the adapters make of it."""
 
 import json
 import time
@@ -12,12 +12,12 @@ from sidecar.provider.codec import read
 from sidecar.provider.http_answer import Answer
 
 GEMINI: Final = "You exceeded your current quota, please check your plan and billing details."
-ASKED: Final = Call(messages=[{"role": "user", "content": "Why is the sky blue at noon?"}], max_tokens=7)
+QUESTION: Final = Call(messages=[{"role": "user", "content": "Why is the sky blue at noon?"}], max_tokens=7)
 IN_A_MINUTE: Final = "IN_A_MINUTE"
-"""Stands for the epoch milliseconds of a minute from now."""
+"""Placeholder of the epoch milliseconds of a minute from now."""
 
 
-def refused(body: object, status: int, headers: dict[str, str] | None = None, call: Call = ASKED) -> UpstreamFailure:
+def refused(body: object, status: int, headers: dict[str, str] | None = None, call: Call = QUESTION) -> UpstreamFailure:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     raw = raw.replace(IN_A_MINUTE.encode(), str(round((time.time() + 60) * 1000)).encode())
     answer = Answer(status, headers or {}, raw)

@@ -1,4 +1,4 @@
-"""Provider calls over a scripted provider, in virtual time: what a test writes line by line, and when it was called."""
+"""Provider calls over a scripted provider, in virtual time: a test writes the answers and reads the calls' times."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -14,31 +14,31 @@ OK = Completion(text="fine", prompt_tokens=3, completion_tokens=4)
 
 
 def refusal(retry_after: float | None = None) -> RateLimited:
-    """A provider's 429 for want of room."""
+    """Return a provider's 429 for lack of capacity."""
     return RateLimited(status=429, retryable=True, scope="capacity", retry_after=retry_after)
 
 
 async def settle() -> None:
-    """Let every task that can go on do so."""
+    """Run every task that is ready."""
     for _ in range(10):
         await asyncio.sleep(0)
 
 
 class Script:
-    """A provider that says what the test wrote, line by line; the last line again and again."""
+    """A provider that answers with the test's lines in order, and with the last one for ever."""
 
     def __init__(self, *lines: SidecarError | Completion, seconds: float = 0.0, failing: float = 0.0) -> None:
         self.lines = list(lines)
         self.seconds = seconds
-        """What an answer takes."""
+        """Seconds that an answer takes."""
         self.failing = failing
-        """What a failure takes."""
+        """Seconds that a failure takes."""
         self.called: list[float] = []
-        """When each call came, on the loop's clock."""
+        """Time of each call, on the loop's clock."""
         self.users: list[str] = []
-        """Whose each call was."""
+        """User of each call."""
         self.gate: asyncio.Event | None = None
-        """Where there is one, every call waits for it."""
+        """Event that every call waits for, if it is set here."""
 
     @property
     def calls(self) -> int:
@@ -62,7 +62,7 @@ class Script:
 
 
 class Bench:
-    """Calls over a script, on the running loop's clock unless told otherwise; `pauses` are those between tries."""
+    """Calls over a script, on `clock` or else the running loop's clock; `pauses` are those between attempts."""
 
     def __init__(self, script: Script, *, concurrency: int = 4, clock: Callable[[], float] | None = None) -> None:
         self.now = clock or asyncio.get_running_loop().time
@@ -75,11 +75,11 @@ class Bench:
         self.pauses.append(seconds)
         await asyncio.sleep(seconds)
 
-    async def ask(self, *, left: float = 25.0, user: str = "anna") -> Completion:
+    async def complete(self, *, left: float = 25.0, user: str = "anna") -> Completion:
         call = Call(messages=CALL.messages, max_tokens=CALL.max_tokens, user=user)
         deadline = Deadline(self.now() + left)
         return await self.calls.complete(call, Ticket(user), self.trace, deadline=deadline)
 
-    def asked(self, count: int, *, left: float = 25.0) -> list[asyncio.Task[Completion]]:
-        """So many calls, each of another user."""
-        return [asyncio.create_task(self.ask(left=left, user=f"user {number}")) for number in range(count)]
+    def start(self, count: int, *, left: float = 25.0) -> list[asyncio.Task[Completion]]:
+        """Start `count` calls, each of another user."""
+        return [asyncio.create_task(self.complete(left=left, user=f"user {number}")) for number in range(count)]

@@ -1,4 +1,4 @@
-"""A partner for the actions that answers from a script, remembers what it was asked, and waits where a test says so."""
+"""A completer for the actions: it answers from a script, records its prompts, and waits for a test's gate."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,7 +19,7 @@ def request(content: str, *, action: Action = "chat", context: str = "") -> Requ
 
 
 def at_words(text: str, fits: int, tokens: int) -> list[str]:
-    """A tokenizer for tests: a word is a token."""
+    """Split a text at words: a word is a token."""
     words = text.split()
     if len(words) <= fits:
         return [text]
@@ -45,14 +45,14 @@ class Scripted:
         self.crowd = crowd
         self.crowded = asyncio.Event()
         """Set once `crowd` calls have been under way together."""
-        self.asked: list[Prompt] = []
+        self.prompts: list[Prompt] = []
         self.splits: list[tuple[int, int]] = []
         self.running = 0
         self.most_running = 0
         self.cancelled = 0
 
     async def complete(self, prompt: Prompt) -> str:
-        self.asked.append(prompt)
+        self.prompts.append(prompt)
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         if self.running >= self.crowd:
@@ -77,4 +77,4 @@ class Scripted:
 
     @property
     def purposes(self) -> list[Purpose]:
-        return [prompt.purpose for prompt in self.asked]
+        return [prompt.purpose for prompt in self.prompts]

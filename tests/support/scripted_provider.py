@@ -1,4 +1,4 @@
-"""Providers that tests script byte by byte, the two adapters that call them, and what a call needs."""
+"""Providers that tests script byte by byte, the two adapters that call them, and the parts of a call."""
 
 import asyncio
 import json
@@ -22,13 +22,13 @@ both: Final = pytest.mark.parametrize("adapter", [SdkUpstream, LightUpstream], i
 
 
 def settings_of(base_url: str, **named: str) -> Settings:
-    """Settings from an environment with `named` in it, and nothing of this machine's."""
+    """Return settings from an environment with `named` in it, and none of this machine's."""
     return load({}, None, {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": base_url, "OPENAI_MODEL": "m", **named})
 
 
 @asynccontextmanager
 async def opened(adapter: Adapter, base_url: str, **named: str) -> AsyncIterator[SdkUpstream | LightUpstream]:
-    """An adapter, closed at the end."""
+    """Open an adapter; close it at the end."""
     upstream = adapter(settings_of(base_url, **named))
     try:
         yield upstream
@@ -41,29 +41,29 @@ def call(text: str = "What is a fraction?", **more: Any) -> Call:
 
 
 def soon(seconds: float = 20.0) -> float:
-    """A deadline that far away."""
+    """Return a deadline in `seconds` from now."""
     return asyncio.get_running_loop().time() + seconds
 
 
 async def failing(upstream: SdkUpstream | LightUpstream, asked: Call | None = None) -> UpstreamFailure:
-    """The failure that a call ends with."""
+    """Return the failure that a call ends with."""
     with pytest.raises(UpstreamFailure) as caught:
         await upstream.complete(asked or call(), deadline=soon())
     return caught.value
 
 
-async def asking(upstream: SdkUpstream | LightUpstream, asked: Call | None = None) -> Completion:
+async def completed(upstream: SdkUpstream | LightUpstream, asked: Call | None = None) -> Completion:
     return await upstream.complete(asked or call(), deadline=soon())
 
 
 def completion(message: object = None, **more: object) -> dict[str, object]:
-    """A provider's answer with this message, or one that says "Hello."."""
+    """Return a provider's answer with this message, or with the text "Hello."."""
     message = {"role": "assistant", "content": "Hello."} if message is None else message
     return {"model": "m-1", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], **more}
 
 
 def http(body: object = None, status: int = 200, **headers: str) -> bytes:
-    """An HTTP answer; a body that is not bytes goes out as JSON."""
+    """Return an HTTP answer; a body that is not bytes goes out as JSON."""
     raw = body if isinstance(body, bytes) else json.dumps(completion() if body is None else body).encode()
     fields = {"Content-Type": "application/json", "Content-Length": str(len(raw))}
     fields |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -75,28 +75,28 @@ def refused(message: str, status: int, *, type: str = "", code: str | None = Non
     return http({"error": {"message": message, "type": type, "code": code}}, status, **headers)
 
 
-class Heard:
-    """One request as it came."""
+class ReceivedRequest:
+    """One request as it arrived."""
 
     def __init__(self, head: bytes, body: bytes, connection: int) -> None:
         self.line, *lines = head.decode("latin-1").strip().split("\r\n")
         self.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         self.body = body
         self.connection = connection
-        """Which of the provider's connections it came on, from 1."""
+        """Number of the connection that the request came on, from 1."""
 
     @property
     def json(self) -> Any:
         return json.loads(self.body)
 
 
-class Canned:
-    """A provider that says the next of its answers to each request, the last one for ever, and remembers."""
+class CannedProvider:
+    """A provider that gives its next answer to each request, the last one for ever, and records the requests."""
 
     def __init__(self, answers: Sequence[bytes], *, close: bool) -> None:
         self.url = ""
         self.port = 0
-        self.received: list[Heard] = []
+        self.received: list[ReceivedRequest] = []
         self.connections = 0
         self.left = asyncio.Event()
         """Set once a caller has closed the connection."""
@@ -109,7 +109,7 @@ class Canned:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                heard = Heard(head, b"", number)
+                heard = ReceivedRequest(head, b"", number)
                 heard.body = await reader.readexactly(int(heard.headers.get("content-length", "0")))
                 self.received.append(heard)
                 answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
@@ -127,7 +127,7 @@ class Canned:
 async def listening(
     serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[asyncio.Server]:
-    """A server on a free port of this machine that is done with everybody when the block ends."""
+    """Run a server on a free port; at the block's end check that every connection has ended."""
     busy: set[asyncio.Task[None]] = set()
 
     def come(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -143,9 +143,11 @@ async def listening(
 
 
 @asynccontextmanager
-async def canned(*answers: bytes, tls: ssl.SSLContext | None = None, close: bool = False) -> AsyncIterator[Canned]:
-    """Such a provider, listening; an answer of no bytes closes the connection, `close` closes after each."""
-    provider = Canned(answers or (http(),), close=close)
+async def canned(
+    *answers: bytes, tls: ssl.SSLContext | None = None, close: bool = False
+) -> AsyncIterator[CannedProvider]:
+    """Run a `CannedProvider`; an answer of no bytes closes the connection, `close` closes after each answer."""
+    provider = CannedProvider(answers or (http(),), close=close)
     async with listening(provider.serve, tls) as server:
         provider.port = server.sockets[0].getsockname()[1]
         provider.url = f"http{'s' if tls else ''}://127.0.0.1:{provider.port}/v1"

@@ -1,4 +1,4 @@
-"""The real command, serving, as a process of its own: started as an administrator would, heard and stopped."""
+"""The real command as a process that serves: started as by an administrator, its log read, and stopped."""
 
 import asyncio
 import json
@@ -35,12 +35,12 @@ class Logged:
                     self._heard.notify_all()
 
     async def until(self, done: Callable[[Sequence[dict[str, Any]]], bool]) -> None:
-        """Return as soon as the log is as `done` wants it."""
+        """Return as soon as `done(log)` is true."""
         async with asyncio.timeout(PATIENCE), self._heard:
             await self._heard.wait_for(lambda: done(self.log))
 
     async def event(self, name: str, *, after: int = 0, **fields: object) -> dict[str, Any]:
-        """The first event of that name with those fields, from line `after` of its log on, as soon as it was logged."""
+        """Return the first event with this name and these fields from log line `after` on, once it is logged."""
 
         def found(log: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
             return next((x for x in log[after:] if x["event"] == name and fields.items() <= x.items()), None)
@@ -51,7 +51,7 @@ class Logged:
         return line
 
     async def ended(self) -> int:
-        """The exit code, once there is one and all was logged."""
+        """Return the exit code, once the process has ended and its log is read."""
         async with asyncio.timeout(PATIENCE):
             code = await self.process.wait()
             await self._reading
@@ -66,26 +66,26 @@ class Served(Logged):
         self.host, self.port = "", 0
 
     async def call(self) -> Caller:
-        """A new connection."""
+        """Return a new connection."""
         return await Caller.connect(self.host, self.port)
 
-    async def ask(self, request: bytes) -> Answer:
-        """The first answer on a connection of its own."""
+    async def fetch(self, request: bytes) -> Answer:
+        """Return the first answer to `request` on a new connection."""
         async with await self.call() as caller:
-            await caller.say(request)
-            return await caller.hear()
+            await caller.send(request)
+            return await caller.receive()
 
     async def chat(self, content: str, **fields: object) -> Any:
-        """The reply to a chat, or to another action."""
+        """Return the reply to a chat, or to another action in `fields`."""
         body = json.dumps({"action": "chat", "content": content} | fields).encode()
-        return (await self.ask(post(body, "Connection: close"))).json
+        return (await self.fetch(post(body, "Connection: close"))).json
 
     async def get(self, path: str) -> Answer:
-        return await self.ask(head("Connection: close", path=path, method="GET"))
+        return await self.fetch(head("Connection: close", path=path, method="GET"))
 
 
 async def finished(process: Process, stdin: bytes = b"") -> tuple[int, bytes, str]:
-    """Give a command its input and hear it to its end: exit code, stdout, stderr."""
+    """Give a command its input and wait for its end; return exit code, stdout and stderr."""
     try:
         async with asyncio.timeout(PATIENCE):
             out, err = await process.communicate(stdin)
@@ -98,9 +98,9 @@ async def finished(process: Process, stdin: bytes = b"") -> tuple[int, bytes, st
 
 @asynccontextmanager
 async def served(*words: str, shell: str = "", stdin: Any = DEVNULL, **env: str) -> AsyncIterator[Served]:
-    """The command in HTTP mode on a free port, in an environment of nothing but `env`.
+    """Run the command in HTTP mode on a free port, in an environment of `env` alone.
 
-    `shell` is what a shell does that starts it as `"$@"`; without it there is none. `stdin` may be a socket too.
+    `shell` is the script of a shell that starts the command as `"$@"`; blank is no shell. `stdin` may be a socket too.
     """
     command = [sys.executable, "-m", "sidecar", "--http-mode", "--port=0", "--log-format=json", *words]
     if shell:

@@ -18,7 +18,7 @@ from tests.support.worlds import Capacity, Voice, World
 
 
 def tokens_of(call: Call) -> int:
-    """What the user's text counts; ours is the same in every call."""
+    """Return the tokens of the user's text; the instruction is the same in every call and counts nothing."""
     return len(str(call.messages[-1]["content"])) // 4
 
 
@@ -46,7 +46,7 @@ class SimulatedProvider:
         return Completion(text="fine", prompt_tokens=tokens_of(call), completion_tokens=10)
 
     async def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
-        """Five events, evenly over the call's time."""
+        """Yield five events, evenly over the call's time."""
         async with self._admitted(call) as seconds:
             for _ in range(5):
                 await asyncio.sleep(seconds / 5)
@@ -56,7 +56,7 @@ class SimulatedProvider:
 
     @asynccontextmanager
     async def _admitted(self, call: Call) -> AsyncIterator[float]:
-        """The way there, and a slot; gives the seconds of work, raises what a refusal is."""
+        """Travel to the provider and take a slot; yield the seconds of work, or raise the refusal."""
         world, loop = self.world, asyncio.get_running_loop()
         await asyncio.sleep(world.away * self._random.uniform(0.8, 1.2))
         if self.capacity is None:
@@ -113,7 +113,7 @@ class SimulatedProvider:
 
 
 def refusal(voice: Voice, wait: float, full: float) -> Answer:
-    """How a provider of this voice refuses a call that has room after `wait` seconds, all after `full`."""
+    """Return the refusal in this voice of a call that fits after `wait` seconds, with all capacity after `full`."""
     status, headers, body = 429, {}, b""
     limited = {"message": "Rate limit reached for gpt-4o.", "type": "requests", "code": "rate_limit_exceeded"}
     named = {"retry-after": str(math.ceil(wait)), "retry-after-ms": str(math.ceil(wait * 1000))}

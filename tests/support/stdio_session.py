@@ -19,7 +19,7 @@ PATIENCE = 20.0
 
 
 def settings_of(**named: str) -> Settings:
-    """Settings from an environment with `named` in it, and nothing of this machine's."""
+    """Return settings from an environment with `named` in it, and none of this machine's."""
     return load({}, None, {"OPENAI_API_KEY": "sk-canary-key", **named})
 
 
@@ -38,11 +38,11 @@ class Echo:
         self.left = asyncio.Event()
         """Set once a call was cancelled."""
         self._changed = asyncio.Event()
-        self.asked: list[str] = []
+        self.questions: list[str] = []
 
     async def complete(self, call: Call, *, deadline: float) -> Completion:
         question = str(call.messages[-1]["content"])
-        self.asked.append(question)
+        self.questions.append(question)
         self.running += 1
         self.most = max(self.most, self.running)
         self._change()
@@ -62,9 +62,9 @@ class Echo:
         self._changed = asyncio.Event()
 
     async def reached(self, calls: int, *, running: int | None = None) -> None:
-        """Return once `calls` calls have come, and only `running` of them are under way where that is given."""
+        """Return once `calls` calls have come and, if given, exactly `running` of them are under way."""
         async with asyncio.timeout(PATIENCE):
-            while len(self.asked) < calls or self.running != (self.running if running is None else running):
+            while len(self.questions) < calls or self.running != (self.running if running is None else running):
                 await self._changed.wait()
 
     async def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
@@ -75,7 +75,7 @@ class Echo:
 
 
 class Session:
-    """A session under way: what is said to it, what it replies, how it ends."""
+    """A session under way: its input, its replies and its end."""
 
     def __init__(self, service: Service, upstream: Echo) -> None:
         self.service = service
@@ -111,22 +111,22 @@ class Session:
             os.close(piped)
             os.close(sink)
 
-    def say(self, *lines: bytes) -> None:
+    def send(self, *lines: bytes) -> None:
         self._writer.write(b"".join(lines))
 
     def finish(self) -> None:
-        """End the input once all that was said is through."""
+        """End the input once all lines are through."""
         self._writer.close()
 
-    async def hear(self) -> Any:
-        """The next reply."""
+    async def receive(self) -> Any:
+        """Return the next reply."""
         async with asyncio.timeout(PATIENCE):
             line = await self._reader.readline()
         assert line.endswith(b"\n"), line
         return json.loads(line)
 
-    async def hear_all(self) -> list[Any]:
-        """The replies up to the end."""
+    async def receive_all(self) -> list[Any]:
+        """Return the replies up to the end."""
         async with asyncio.timeout(PATIENCE):
             return [json.loads(line) for line in (await self._reader.read()).splitlines()]
 
@@ -135,7 +135,7 @@ class Session:
         self._reading.close()
 
     async def code(self) -> int:
-        """The exit code."""
+        """Return the exit code."""
         async with asyncio.timeout(PATIENCE):
             return await self.task
 
@@ -149,7 +149,7 @@ class Session:
 
 @asynccontextmanager
 async def session(*, source: int | None = None, waited: float = 0.0, **named: str) -> AsyncIterator[Session]:
-    """A session under the settings `named`; it reads `source` instead of the pipe where that is given."""
+    """Run a session under the settings `named`; it reads `source`, if given, instead of the pipe."""
     settings = settings_of(**named)
     upstream = Echo()
     opened = Session(service_of(settings, upstream), upstream)

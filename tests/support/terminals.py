@@ -1,4 +1,4 @@
-"""A terminal for a process to write to, and what it showed."""
+"""A terminal for a process to write to, and the text that it showed."""
 
 import fcntl
 import os
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def terminal() -> Iterator[tuple[int, int]]:
-    """One of 100 columns: our end and the process's, which the caller closes."""
+    """Open a terminal of 100 columns; yield our end and the process's, which the caller closes."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     try:
@@ -21,7 +21,7 @@ def terminal() -> Iterator[tuple[int, int]]:
 
 
 def shown(ours: int) -> bytes:
-    """All that the terminal showed, once nobody can write to it any more."""
+    """Return all that the terminal showed, once its other end is closed."""
     text = b""
     while True:
         try:

@@ -27,10 +27,10 @@ class Valkey:
         self._words = words
 
     async def start(self) -> None:
-        """Start it, with what its file holds; return when it answers."""
+        """Start the server with the content of its file; return when the server answers."""
         self.process = await asyncio.create_subprocess_exec(
             *[str(BINARY), "--port", "0", "--unixsocket", self.socket, "--dir", self._folder],
-            # What was answered is in the file: with `everysec` a kill takes up to a second's words, or not.
+            # Every answered write is in the file; `everysec` could lose up to a second's writes in a kill.
             *["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"],
             *self._words,
             stdout=DEVNULL,
@@ -49,11 +49,11 @@ class Valkey:
                     return
 
     async def stop(self) -> None:
-        """As an administrator would."""
+        """Stop the server as an administrator would."""
         await self._end(signal.SIGTERM)
 
     async def kill(self) -> None:
-        """As a power cut would."""
+        """End the server as a power cut would."""
         await self._end(signal.SIGKILL)
 
     async def _end(self, number: signal.Signals) -> None:
@@ -63,7 +63,7 @@ class Valkey:
             await self.process.wait()
 
     def pause(self) -> None:
-        """From now on it is silent."""
+        """Stop the process without ending it, so that it answers no more."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
 
@@ -72,13 +72,13 @@ class Valkey:
         self.process.send_signal(signal.SIGCONT)
 
     def client(self) -> "Redis":
-        """A client for looking inside."""
+        """Return a client for looking inside."""
         return Redis(unix_socket_path=self.socket, decode_responses=True)
 
 
 @asynccontextmanager
 async def valkey(*words: str) -> AsyncIterator[Valkey]:
-    """A server that runs, with further `words` on its command line."""
+    """Run a server, with further `words` on its command line."""
     with tempfile.TemporaryDirectory(prefix="valkey") as folder:
         server = Valkey(folder, words)
         await server.start()

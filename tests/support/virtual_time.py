@@ -1,6 +1,6 @@
 """An event loop whose clock jumps: a scene of half an hour takes a tenth of a second and always goes the same way.
 
-Nothing waits for a socket here, so that whenever no callback is ready, the next timer is what happens next.
+No task waits for a socket here, so whenever no callback is ready, the next timer is due.
 """
 
 import asyncio
@@ -44,11 +44,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[Unpack[Args]], Result], *args: *Args
     ) -> asyncio.Future[Result]:
-        """Work for threads is done here and takes no time: the clock would jump while they work."""
+        """Run a thread's work at once, in no time, since the clock would jump while a thread works."""
         future: asyncio.Future[Result] = self.create_future()
         try:
             future.set_result(func(*args))
-        except Exception as exc:  # noqa: BLE001 - whose work it is hears of it
+        except Exception as exc:  # noqa: BLE001 - the future carries it to the caller
             future.set_exception(exc)
         return future
 

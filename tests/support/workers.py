@@ -1,4 +1,4 @@
-"""Workers as processes of their own, a provider that counts what it is paid for, and the jobs they share."""
+"""Workers as processes, a provider that counts its paid calls, and the jobs that they share."""
 
 import asyncio
 import contextlib
@@ -32,20 +32,20 @@ class WorkerProcess(Logged):
     """The real command `worker`."""
 
     async def kill(self) -> None:
-        """As the kernel does when memory is short."""
+        """Kill the worker as the kernel does when memory is short."""
         if self.process.returncode is None:
             self.process.kill()
         await self.ended()
 
     async def stop(self) -> int:
-        """As an administrator does; the exit code."""
+        """Stop the worker as an administrator does; return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return await self.ended()
 
 
 @asynccontextmanager
 async def worker(*words: str, **env: str) -> AsyncIterator[WorkerProcess]:
-    """The command in an environment of nothing but `env`."""
+    """Run the command in an environment of `env` alone."""
     command = [sys.executable, "-m", "sidecar", "worker", "--log-format=json", *words]
     process = await asyncio.create_subprocess_exec(
         *command, cwd=ROOT, env=env, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE, limit=2**24
@@ -59,7 +59,7 @@ async def worker(*words: str, **env: str) -> AsyncIterator[WorkerProcess]:
 
 @asynccontextmanager
 async def jobs_of(**named: str) -> AsyncIterator[JobStore]:
-    """The jobs as a door has them."""
+    """Open the jobs as a capability of the server has them."""
     store = job_store(settings_of(**named))
     try:
         yield store
@@ -70,7 +70,7 @@ async def jobs_of(**named: str) -> AsyncIterator[JobStore]:
 async def until(
     store: JobStore, ids: Sequence[str], done: Callable[[Sequence[Job | None]], bool], *, patience: float = PATIENCE
 ) -> list[Job | None]:
-    """The jobs as soon as they are as `done` wants them; Redis may be away meanwhile."""
+    """Return the jobs as soon as `done(jobs)` is true; Redis may be away meanwhile."""
     async with asyncio.timeout(patience):
         while True:
             with contextlib.suppress(JobsUnavailable):
@@ -85,31 +85,31 @@ def ended(jobs: Sequence[Job | None]) -> bool:
 
 
 def lecture(number: int, sentences: int = 20) -> Request:
-    """A text to summarize that no other has, marked so that its summary can be told from others."""
+    """Return a request with a distinct text to summarize, marked so that its summary can be recognized."""
     text = " ".join(f"Lecture{number}x says in sentence {n} that rivers run to the sea." for n in range(sentences))
     return Request(action="summarize", content=text)
 
 
-class Till:
-    """A provider that writes down what it is paid for, and whether that was stored already when it was asked."""
+class CountingProvider:
+    """A provider that counts its paid calls, and records those whose part was stored already."""
 
     def __init__(self) -> None:
         self.url = ""
         self.latency = 0.0
         self.open = asyncio.Event()
-        """Cleared, it answers nobody until it is set again."""
+        """While this event is cleared, no call is answered."""
         self.open.set()
         self.calls: Counter[str] = Counter()
-        """How often each prompt was asked."""
+        """Number of calls of each prompt."""
         self.again: list[str] = []
-        """Prompts that were asked though their part was stored."""
+        """Prompts that were called though their part was stored."""
         self.in_flight = 0
         self.peak = 0
         self.broken = 0
-        """So many of the next calls fail with 500."""
+        """Number of the next calls that fail with 500."""
 
     async def reached(self, calls: int) -> None:
-        """Return once so many calls are in flight."""
+        """Return once `calls` calls are in flight."""
         async with asyncio.timeout(PATIENCE):
             while self.in_flight < calls:  # noqa: ASYNC110 - another process calls
                 await asyncio.sleep(0.01)
@@ -147,9 +147,9 @@ _STORED: tuple[Purpose, ...] = ("part", "reduction", "context")
 
 
 @asynccontextmanager
-async def till(**named: str) -> AsyncIterator[Till]:
-    """The provider on a port of its own; with `named` settings it looks into their Redis."""
-    counting = Till()
+async def counting_provider(**named: str) -> AsyncIterator[CountingProvider]:
+    """Run the provider on a free port; with `named` settings it looks into their Redis."""
+    counting = CountingProvider()
     store = job_store(settings_of(**named)) if named else None
     keys = keys_of(settings_of(**named))
 

@@ -1,6 +1,6 @@
-"""Providers in virtual time: what they admit, how they say no, and what a client that knows everything would reach.
+"""Worlds: a provider's limits and refusals as plain data, and the best result that any client could reach.
 
-A world is plain data. tests/support/simulated_provider.py is the provider of one.
+tests/support/simulated_provider.py is the provider of a world, in virtual time.
 """
 
 import heapq
@@ -14,20 +14,20 @@ Voice = Literal["openai", "nowait", "bare", "503", "529", "long", "reset", "gemi
 
 
 class Bucket(msgspec.Struct, frozen=True):
-    """A token bucket: `rate` a second flow in, `burst` at most are kept."""
+    """A token bucket: `rate` a second flow in, and the bucket holds at most `burst`."""
 
     rate: float
     burst: float
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
-    """What one provider is like; times in seconds."""
+    """Properties of one provider and its callers; times in seconds."""
 
     name: str
     slots: tuple[tuple[int, float], ...] = ()
-    """Calls at once, each for so many seconds, by turns; empty is no limit."""
+    """Pairs of calls at once and seconds, in turn; empty is no limit."""
     queue: bool = False
-    """Whether calls beyond the slots wait at the provider instead of being refused."""
+    """True for a provider at which calls beyond the slots wait instead of being refused."""
     requests: Bucket | None = None
     tokens: Bucket | None = None
     counts_refused: bool = False
@@ -35,7 +35,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     hold: float = 0.5
     """Mean seconds of a call's work."""
     spread: float = 0.0
-    """How far that strays: uniform between (1 - spread) and (1 + spread) times the mean."""
+    """Spread of a call's work: uniform between (1 - spread) and (1 + spread) times the mean."""
     away: float = 0.0005
     """Seconds of one way to the provider."""
     refusing: float = 0.002
@@ -50,7 +50,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Capacity:
-    """What a provider of this world admits, as plain state."""
+    """Capacity of this world's provider, as plain state."""
 
     def __init__(self, world: World, start: float) -> None:
         self.world = world
@@ -64,7 +64,7 @@ class Capacity:
         return [(name, bucket) for name, bucket in named if bucket is not None]
 
     def slots(self, now: float) -> float:
-        """Calls at once that are admitted now."""
+        """Return the calls at once that are admitted now."""
         turns = self.world.slots
         if not turns:
             return math.inf
@@ -83,13 +83,13 @@ class Capacity:
         self._seen = now
 
     def missing(self, now: float, tokens: int) -> float:
-        """Seconds until the buckets would admit a call of so many tokens; 0 where they do now."""
+        """Return the seconds until the buckets would admit a call of `tokens` tokens; 0 for now."""
         self.refill(now)
         needed = {"requests": 1.0, "tokens": float(tokens)}
         return max(((needed[name] - self._left[name]) / bucket.rate for name, bucket in self._buckets()), default=0.0)
 
     def full(self, now: float) -> float:
-        """Seconds until the buckets are full again: what reset headers tell."""
+        """Return the seconds until the buckets are full again, as in reset headers."""
         self.refill(now)
         return max(((bucket.burst - self._left[name]) / bucket.rate for name, bucket in self._buckets()), default=1.0)
 
@@ -103,15 +103,15 @@ class Capacity:
 
 
 class Ideal(msgspec.Struct, frozen=True):
-    """What a client reaches that knows at every moment what the provider admits."""
+    """Result of a client that knows at every moment the provider's free capacity."""
 
     answered: int
     last: float
-    """Seconds after the first call when its last caller in time has the answer."""
+    """Seconds from the first call to the last answer in time."""
 
 
 def ideal(world: World) -> Ideal:
-    """Send whenever the provider admits, first come first served, and never a call that would end too late."""
+    """Simulate a client that sends whenever the provider admits, first come first served, if in time."""
     capacity, now, step = Capacity(world, 0.0), 0.0, 0.002
     ends: list[float] = []
     arrivals = [world.within * number / world.callers for number in range(world.callers)]
@@ -147,7 +147,7 @@ def _slots(count: int, **more: Any) -> World:
 
 
 def scenes() -> list[World]:
-    """The worlds of the world test."""
+    """Return the worlds of the world test."""
     worlds = [
         _slots(count, voice=voice, name=f"{count} slots, {voice}")
         for count in (1, 2, 4, 8, 16, 32, 64)

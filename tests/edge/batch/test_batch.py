@@ -15,7 +15,7 @@ from sidecar.core.errors import UpstreamAuth, UpstreamError, UpstreamUnreachable
 from sidecar.core.ports import Call, Completion
 from sidecar.runtime.line_source import opened
 from sidecar.wiring import service_of
-from tests.support.held_provider import HeldUpstream, Told
+from tests.support.held_provider import HeldUpstream, ProgressRecorder
 from tests.support.http_sidecar import settings_of
 from tests.support.scripted_calls import refusal
 
@@ -43,7 +43,7 @@ class Provider(HeldUpstream):
         return [call.messages[-1]["content"] for call in self.calls]
 
 
-class Folder(Told):
+class Folder(ProgressRecorder):
     """IN, OUT and what is said about them."""
 
     def __init__(self, path: Path) -> None:
@@ -108,7 +108,7 @@ async def test_each_line_has_its_reply_in_its_place(folder: Folder) -> None:
     assert sorted(provider.asked) == sorted(set(names))
     assert provider.most <= 4
     assert folder.steps == 42
-    assert folder.said == ["40 answered, 2 wrong lines"]
+    assert folder.texts == ["40 answered, 2 wrong lines"]
     assert [path.name for path in folder.source.parent.iterdir()] == ["in.jsonl", "out.jsonl"]
 
 
@@ -131,7 +131,7 @@ async def test_what_a_crash_left_is_gone_on_with(folder: Folder) -> None:
     await provider.reached(4)
     stop.set()
     assert await running == 1
-    assert "the same command goes on from there" in folder.said[-1]
+    assert "the same command goes on from there" in folder.texts[-1]
     assert not folder.target.exists()
     header, a, b, c, *_ = folder.part.read_bytes().splitlines(keepends=True)
     folder.part.write_bytes(header + a + b"\0\0\0\0\n{}\n" + b + c[: len(c) // 2])
@@ -139,7 +139,7 @@ async def test_what_a_crash_left_is_gone_on_with(folder: Folder) -> None:
     assert await folder.batch(again) == 0
     assert sorted(again.asked) == ["b", "c", "d", "e"]
     assert data(folder) == answers("a", "b", "c", "d", "e")
-    assert "1 of the replies were there already" in folder.said[-1]
+    assert "1 of the replies were there already" in folder.texts[-1]
 
 
 async def test_a_complete_output_is_not_paid_again(folder: Folder) -> None:
@@ -147,7 +147,7 @@ async def test_a_complete_output_is_not_paid_again(folder: Folder) -> None:
     folder.questions("a", "b", "c")
     assert await folder.batch(Provider(lambda question: UpstreamError(status=422) if question == "b" else None)) == 1
     assert [reply.get("code") for reply in folder.replies] == [None, "upstream_error", None]
-    assert folder.said[-1] == "2 answered, 1 upstream_error; --retry-failed asks again what failed"
+    assert folder.texts[-1] == "2 answered, 1 upstream_error; --retry-failed asks again what failed"
     idle = Provider()
     before = folder.target.read_bytes()
     assert await folder.batch(idle) == 1
@@ -205,12 +205,12 @@ async def test_a_provider_that_is_down_is_waited_for(folder: Folder) -> None:
     folder.questions(*names)
     provider = Provider(lambda _: UpstreamUnreachable())
     running = asyncio.create_task(folder.batch(provider))
-    await asyncio.wait_for(folder.heard.wait(), PATIENCE)
-    assert folder.said == ["The AI provider cannot be reached. Waiting until it is back."]
+    await asyncio.wait_for(folder.spoke.wait(), PATIENCE)
+    assert folder.texts == ["The AI provider cannot be reached. Waiting until it is back."]
     provider.fails = lambda _: None
     assert await running == 0
     assert data(folder) == answers(*names)
-    assert sum("Waiting" in said for said in folder.said) == 1
+    assert sum("Waiting" in said for said in folder.texts) == 1
 
 
 async def test_a_provider_that_has_no_room_at_all_is_waited_for(
@@ -222,8 +222,8 @@ async def test_a_provider_that_has_no_room_at_all_is_waited_for(
     folder.questions(*names)
     provider = Provider(lambda _: UpstreamError(status=503, scope="capacity"))
     running = asyncio.create_task(folder.batch(provider))
-    await asyncio.wait_for(folder.heard.wait(), PATIENCE)
-    assert folder.said == ["The AI provider refuses every call for now. Waiting until it is back."]
+    await asyncio.wait_for(folder.spoke.wait(), PATIENCE)
+    assert folder.texts == ["The AI provider refuses every call for now. Waiting until it is back."]
     provider.fails = lambda _: None
     assert await running == 0
     assert data(folder) == answers(*names)
@@ -233,7 +233,7 @@ async def test_waiting_for_the_provider_can_end(folder: Folder) -> None:
     """After so many seconds, with what there is kept."""
     folder.questions(*[f"q{number}" for number in range(30)])
     assert await folder.batch(Provider(lambda _: UpstreamUnreachable()), patience=0.0) == 1
-    assert "It was waited for 0 seconds." in folder.said[-1]
+    assert "It was waited for 0 seconds." in folder.texts[-1]
     assert folder.part.exists()
 
 
@@ -242,8 +242,8 @@ async def test_a_refused_key_ends_it(folder: Folder) -> None:
     names = [f"q{number}" for number in range(30)]
     folder.questions(*names)
     assert await folder.batch(Provider(lambda _: UpstreamAuth(status=401))) == 1
-    assert "OPENAI_API_KEY" in folder.said[-1]
-    assert "0 more answers" in folder.said[-1]
+    assert "OPENAI_API_KEY" in folder.texts[-1]
+    assert "0 more answers" in folder.texts[-1]
     provider = Provider()
     assert await folder.batch(provider) == 0
     assert sorted(provider.asked) == sorted(names)
@@ -277,7 +277,7 @@ async def test_a_stop_lets_finish_what_is_under_way(folder: Folder) -> None:
     provider.gate.set()
     assert await running == 1
     assert len(provider.calls) == 4
-    assert folder.said[-1].startswith("It was told to stop. 4 more answers are kept in ")
+    assert folder.texts[-1].startswith("It was told to stop. 4 more answers are kept in ")
     rest = Provider()
     assert await folder.batch(rest) == 0
     assert len(rest.calls) == 16
@@ -317,7 +317,7 @@ async def test_two_on_one_output_do_not_mix(folder: Folder) -> None:
     running = asyncio.create_task(folder.batch(provider))
     await provider.reached(1)
     assert await folder.batch(other) == 1
-    assert "Another batch is at work on the same output" in folder.said[-1]
+    assert "Another batch is at work on the same output" in folder.texts[-1]
     assert other.calls == []
     provider.gate.set()
     assert await running == 0
@@ -329,7 +329,7 @@ async def test_a_file_that_is_no_journal_is_not_touched(folder: Folder) -> None:
     folder.questions("a")
     folder.part.write_text("my notes\n")
     assert await folder.batch(Provider()) == 1
-    assert "no journal of a batch" in folder.said[-1]
+    assert "no journal of a batch" in folder.texts[-1]
     assert folder.part.read_text() == "my notes\n"
 
 
@@ -385,4 +385,4 @@ async def test_a_stream_that_nobody_reads_ends_it(folder: Folder) -> None:
     os.close(reading)
     assert await folder.batch(Provider(), wire=writing) == 1
     os.close(writing)
-    assert "The replies cannot be written: Broken pipe." in folder.said[-1]
+    assert "The replies cannot be written: Broken pipe." in folder.texts[-1]

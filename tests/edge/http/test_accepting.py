@@ -53,7 +53,7 @@ async def test_more_callers_than_descriptors_are_all_served(caplog: pytest.LogCa
     """Never more are here than there is room for; the others wait, and nobody is reset or refused."""
     caplog.set_level(logging.INFO, "sidecar")
     async with running(timings={"descriptors": FEW}, CONCURRENCY="16") as sidecar:
-        answers = await asyncio.gather(*(sidecar.ask(post()) for _ in range(100)))
+        answers = await asyncio.gather(*(sidecar.fetch(post()) for _ in range(100)))
     assert all(answer.json["success"] for answer in answers)
     paused = told(caplog, "accepting_paused")
     assert {event["connections"] for event in paused} == {16}
@@ -67,9 +67,9 @@ async def test_idle_connections_make_room() -> None:
     async with running(timings={"descriptors": FEW}, CONCURRENCY="16") as sidecar:
         idle = [await sidecar.call() for _ in range(16)]
         for caller in idle:
-            await caller.say(GET_HEALTH)
-            await caller.hear()
-        assert (await sidecar.ask(post())).json["success"]
+            await caller.send(GET_HEALTH)
+            await caller.receive()
+        assert (await sidecar.fetch(post())).json["success"]
         for caller in idle:
             assert await caller.rest() == b""
             await caller.leave()
@@ -79,7 +79,7 @@ async def test_who_works_is_not_cut_off_for_newcomers() -> None:
     """What is under way is finished, however many wait outside."""
     upstream = HeldUpstream(held=True)
     async with running(upstream, timings={"descriptors": FEW}, CONCURRENCY="16") as sidecar:
-        asked = [asyncio.create_task(sidecar.ask(post())) for _ in range(60)]
+        asked = [asyncio.create_task(sidecar.fetch(post())) for _ in range(60)]
         await upstream.reached(16)
         assert len(sidecar.listening._connections.open) == 16
         upstream.gate.set()
@@ -92,7 +92,7 @@ async def test_stopping_while_newcomers_wait_outside_is_clean() -> None:
     async with running(upstream, timings={"descriptors": FEW}, CONCURRENCY="16") as sidecar:
         callers = [await sidecar.call() for _ in range(30)]
         for caller in callers:
-            await caller.say(post())
+            await caller.send(post())
         await upstream.reached(16)
         await sidecar.listening.drain(0)
     for caller in callers:
@@ -107,16 +107,16 @@ async def test_what_the_kernel_will_not_give_now_is_retried(number: int, monkeyp
         moody(OSError(number, os.strerror(number))) as listening,
         await Caller.connect(listening.host, listening.port) as caller,
     ):
-        await caller.say(post())
-        assert (await caller.hear()).json["success"]
+        await caller.send(post())
+        assert (await caller.receive()).json["success"]
 
 
 async def test_a_connection_that_cannot_be_used_costs_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
     """It is closed, said in the log, and holds no room."""
     unusable = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     async with moody(unusable) as listening, await Caller.connect(listening.host, listening.port) as caller:
-        await caller.say(GET_HEALTH)
-        assert (await caller.hear()).status == 200
+        await caller.send(GET_HEALTH)
+        assert (await caller.receive()).status == 200
         assert len(listening._connections.open) == 1
     assert unusable.fileno() == -1
     assert [fields["exception"] for fields in told(caplog, "internal")] == ["ValueError"]

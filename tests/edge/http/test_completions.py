@@ -7,7 +7,7 @@ import json
 import pytest
 
 from sidecar.core.ports import Completion
-from tests.support.event_streams import ask, body
+from tests.support.event_streams import body, chat_request
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import PATIENCE, chunks, head, post, running
 
@@ -21,7 +21,7 @@ GET = {"method": "GET"}
 async def test_all_three_addresses_answer(path: str) -> None:
     """With every field that Moodle reads and stores."""
     async with running(HeldUpstream(text="Half of it.")) as sidecar:
-        answer = await sidecar.ask(ask(path=path))
+        answer = await sidecar.fetch(chat_request(path=path))
     assert answer.status == 200
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-request-id"] == answer.json["id"].removeprefix("chatcmpl-")
@@ -34,7 +34,7 @@ async def test_all_three_addresses_answer(path: str) -> None:
 async def test_the_id_fits_its_column_whatever_the_request_is_called() -> None:
     """Where the provider gives none it is made of the request's, which a caller may choose."""
     async with running() as sidecar:
-        answer = await sidecar.ask(ask(f"X-Request-ID: {'x' * 128}"))
+        answer = await sidecar.fetch(chat_request(f"X-Request-ID: {'x' * 128}"))
     assert answer.headers["x-request-id"] == "x" * 128
     assert answer.json["id"] == f"chatcmpl-{'x' * 119}"
 
@@ -43,7 +43,7 @@ async def test_the_provider_gets_what_the_caller_sent() -> None:
     """But for the model and the user; a request without a limit gets one."""
     tools = [{"type": "function", "function": {"name": "f"}}]
     async with running(COMPLETION_MAX_TOKENS="99") as sidecar:
-        await sidecar.ask(ask(user="hash", tools=tools, temperature=0.2, stream_options=None))
+        await sidecar.fetch(chat_request(user="hash", tools=tools, temperature=0.2, stream_options=None))
         (call,) = sidecar.upstream.calls
     assert call.messages == [{"role": "user", "content": "What is a fraction?"}]
     assert (call.model, call.user, call.max_tokens) == ("", "", 99)
@@ -56,15 +56,15 @@ async def test_the_model_passes_through_where_that_was_set(path: str, model: str
     fields = {} if "deployments" in path else {"model": "mine"}
     raw = json.dumps({"messages": [{"role": "user", "content": "x"}], **fields}).encode()
     async with running(MODEL_PASSTHROUGH="true") as sidecar:
-        assert (await sidecar.ask(post(raw, path=path))).json["model"] == model
+        assert (await sidecar.fetch(post(raw, path=path))).json["model"] == model
         assert sidecar.upstream.calls[0].model == model
 
 
 async def test_the_user_is_sent_as_a_pseudonym_where_that_was_set() -> None:
     """SEND_USER: an HMAC under the site's secret, the same as /ai's."""
     async with running(SEND_USER="true", USER_SECRET="of-the-site") as sidecar:
-        await sidecar.ask(ask(user="anna"))
-        await sidecar.ask(post(b'{"action": "chat", "content": "x", "user_id": "anna"}'))
+        await sidecar.fetch(chat_request(user="anna"))
+        await sidecar.fetch(post(b'{"action": "chat", "content": "x", "user_id": "anna"}'))
         users = {call.user for call in sidecar.upstream.calls}
     assert len(users) == 1
     assert users.isdisjoint({"", "anna"})
@@ -75,21 +75,21 @@ async def test_a_burst_of_one_page_is_one_call() -> None:
     upstream = HeldUpstream(held=True)
     async with running(upstream) as sidecar:
         path = "/v1/chat/completions?action=summarize"
-        answers = [asyncio.create_task(sidecar.ask(ask(path=path, user=f"u{n}"))) for n in range(300)]
+        answers = [asyncio.create_task(sidecar.fetch(chat_request(path=path, user=f"u{n}"))) for n in range(300)]
         await upstream.reached()
         async with asyncio.timeout(PATIENCE):
             while sidecar.service.kernel.flights.joined < 299:
-                await sidecar.ask(head(path="/health", **GET))
+                await sidecar.fetch(head(path="/health", **GET))
         upstream.gate.set()
         found = await asyncio.gather(*answers)
         assert {answer.status for answer in found} == {200}
         assert {answer.body for answer in found} == {found[0].body}
         assert len(upstream.calls) == 1
-        again = await sidecar.ask(ask(path=path, user="u7"))
+        again = await sidecar.fetch(chat_request(path=path, user="u7"))
         assert (again.status, len(upstream.calls)) == (200, 2)
-        await sidecar.ask(ask(path=path, user="newcomer"))
+        await sidecar.fetch(chat_request(path=path, user="newcomer"))
         assert len(upstream.calls) == 2
-        await sidecar.ask(ask("Cache-Control: no-cache", path=path, user="another"))
+        await sidecar.fetch(chat_request("Cache-Control: no-cache", path=path, user="another"))
         assert len(upstream.calls) == 3
 
 
@@ -98,7 +98,7 @@ async def test_without_a_word_in_the_address_nothing_is_shared(query: str) -> No
     """Only the administrator can know that two answers may be the same."""
     async with running() as sidecar:
         for user in "ab":
-            assert (await sidecar.ask(ask(path=f"/v1/chat/completions{query}", user=user))).status == 200
+            assert (await sidecar.fetch(chat_request(path=f"/v1/chat/completions{query}", user=user))).status == 200
         assert len(sidecar.upstream.calls) == 2
 
 
@@ -106,7 +106,7 @@ async def test_an_action_changes_no_message() -> None:
     """Whatever it is called: prompts are Moodle's business here."""
     async with running() as sidecar:
         for action in ("summarize", "generate_text", "chat", "background"):
-            await sidecar.ask(ask(path=f"/v1/chat/completions?action={action}"))
+            await sidecar.fetch(chat_request(path=f"/v1/chat/completions?action={action}"))
         assert len({json.dumps(call.messages) + json.dumps(call.extra) for call in sidecar.upstream.calls}) == 1
 
 
@@ -119,8 +119,8 @@ async def test_generated_text_survives_moodles_tag_stripper() -> None:
 
     upstream.complete = code  # type: ignore[method-assign]
     async with running(upstream) as sidecar:
-        spaced = await sidecar.ask(ask(path="/v1/chat/completions?action=generate_text"))
-        plain = await sidecar.ask(ask())
+        spaced = await sidecar.fetch(chat_request(path="/v1/chat/completions?action=generate_text"))
+        plain = await sidecar.fetch(chat_request())
     assert spaced.json["choices"][0]["message"]["content"] == "a< b"
     assert plain.json["choices"][0]["message"]["content"] == "a<b"
 
@@ -134,14 +134,14 @@ async def test_a_caller_may_shorten_the_deadline(path: str, headers: tuple[str, 
     """504 then, and the provider's call is over."""
     upstream = HeldUpstream(held=True)
     async with running(upstream) as sidecar:
-        assert (await sidecar.ask(ask(*headers, path=path))).status == 504
+        assert (await sidecar.fetch(chat_request(*headers, path=path))).status == 504
         assert upstream.left.is_set()
 
 
 async def test_a_caller_may_not_lengthen_the_deadline() -> None:
     """REQUEST_TIMEOUT holds."""
     async with running(HeldUpstream(held=True), REQUEST_TIMEOUT="0.2") as sidecar:
-        assert (await sidecar.ask(ask(path="/v1/chat/completions?deadline=999"))).status == 504
+        assert (await sidecar.fetch(chat_request(path="/v1/chat/completions?deadline=999"))).status == 504
 
 
 async def test_megabytes_come_after_an_invitation() -> None:
@@ -149,28 +149,28 @@ async def test_megabytes_come_after_an_invitation() -> None:
     raw = body(padding="x" * 2_000_000)
     async with running() as sidecar, await sidecar.call() as caller:
         length = f"Content-Length: {len(raw)}"
-        await caller.say(head("Content-Type: application/json", length, "Expect: 100-continue", path=PATHS[0]))
-        assert (await caller.hear()).status == 100
-        await caller.say(raw)
-        assert (await caller.hear()).status == 200
+        await caller.send(head("Content-Type: application/json", length, "Expect: 100-continue", path=PATHS[0]))
+        assert (await caller.receive()).status == 100
+        await caller.send(raw)
+        assert (await caller.receive()).status == 200
         start = head("Content-Type: application/json", "Transfer-Encoding: chunked", path=PATHS[0])
-        await caller.say(start + chunks(raw[:9], raw[9:]))
-        assert (await caller.hear()).status == 200
+        await caller.send(start + chunks(raw[:9], raw[9:]))
+        assert (await caller.receive()).status == 200
 
 
 async def test_the_models_are_listed() -> None:
     """The one that answers; HEAD says as much."""
     async with running(OPENAI_MODEL="org/model:7b") as sidecar:
         for path in ("/v1/models", "/models"):
-            listed = (await sidecar.ask(head(path=path, **GET))).json
+            listed = (await sidecar.fetch(head(path=path, **GET))).json
             assert [model["id"] for model in listed["data"]] == ["org/model:7b"]
-        one = await sidecar.ask(head(path="/v1/models/org%2Fmodel:7b", **GET))
+        one = await sidecar.fetch(head(path="/v1/models/org%2Fmodel:7b", **GET))
         assert (one.status, one.json) == (200, listed["data"][0])
-        other = await sidecar.ask(head(path="/v1/models/gpt-4o", **GET))
+        other = await sidecar.fetch(head(path="/v1/models/gpt-4o", **GET))
         assert (other.status, other.json["error"]["code"]) == (404, "model_not_found")
         async with await sidecar.call() as caller:
-            await caller.say(head(path="/v1/models", method="HEAD"))
-            assert (await caller.hear(head=True)).status == 200
+            await caller.send(head(path="/v1/models", method="HEAD"))
+            assert (await caller.receive(head=True)).status == 200
 
 
 BASIC = "Authorization: Basic " + base64.b64encode(f"moodle:{TOKEN}".encode()).decode()
@@ -181,20 +181,20 @@ async def test_the_token_is_required_on_loopback_too(header: str) -> None:
     """Whatever a Moodle user can make Moodle fetch could reach it."""
     async with running(SIDECAR_TOKEN=TOKEN) as sidecar:
         for path in PATHS:
-            assert (await sidecar.ask(ask(header, path=path))).status == 200
-            refused = await sidecar.ask(ask(path=path))
+            assert (await sidecar.fetch(chat_request(header, path=path))).status == 200
+            refused = await sidecar.fetch(chat_request(path=path))
             assert (refused.status, refused.json["error"]["type"]) == (401, "authentication_error")
             assert refused.headers["www-authenticate"] == "Bearer"
         for path in ("/v1/models", "/v1/models/adorsys"):
-            assert (await sidecar.ask(head(header, path=path, **GET))).status == 200
-            assert (await sidecar.ask(head(path=path, **GET))).status == 401
-        assert (await sidecar.ask(ask(f"{header}x"))).status == 401
+            assert (await sidecar.fetch(head(header, path=path, **GET))).status == 200
+            assert (await sidecar.fetch(head(path=path, **GET))).status == 401
+        assert (await sidecar.fetch(chat_request(f"{header}x"))).status == 401
 
 
 async def test_without_a_token_set_whatever_moodle_sends_is_taken() -> None:
     """Its form wants a key; on loopback any will do."""
     async with running() as sidecar:
-        assert (await sidecar.ask(ask("Authorization: Bearer anything"))).status == 200
+        assert (await sidecar.fetch(chat_request("Authorization: Bearer anything"))).status == 200
 
 
 async def test_leaving_frees_the_slot() -> None:
@@ -202,7 +202,7 @@ async def test_leaving_frees_the_slot() -> None:
     upstream = HeldUpstream(held=True)
     async with running(upstream) as sidecar:
         caller = await sidecar.call()
-        await caller.say(ask())
+        await caller.send(chat_request())
         await upstream.reached()
         await caller.leave()
         async with asyncio.timeout(PATIENCE):

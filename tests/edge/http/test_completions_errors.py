@@ -13,7 +13,7 @@ from sidecar.http.responses.openai_errors import refuse
 from sidecar.http.router import Route, Routes
 from sidecar.http.server.server import routes_of
 from sidecar.wiring import service_of
-from tests.support.event_streams import ask, body
+from tests.support.event_streams import body, chat_request
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import PATIENCE, Answer, Sidecar, chunks, head, post, running, settings_of
 
@@ -94,8 +94,8 @@ def test_every_error_of_the_tree_has_its_shape_at_every_route() -> None:
 
 async def settled(sidecar: Sidecar, raw: bytes, *, bodiless: bool = False) -> Answer:
     async with await sidecar.call() as caller:
-        await caller.say(raw)
-        return await caller.hear(head=bodiless)
+        await caller.send(raw)
+        return await caller.receive(head=bodiless)
 
 
 LENGTH = "Content-Length: 9"
@@ -171,7 +171,7 @@ async def test_whatever_the_provider_does_is_refused_in_shape(kind: type[Sidecar
         async with running(upstream) as sidecar:
             # No description says what no provider does.
             described = kind not in {UnknownAction, JobsUnavailable}
-            answer = await sidecar.ask(ask(path=path + query, stream=stream), described=described)
+            answer = await sidecar.fetch(chat_request(path=path + query, stream=stream), described=described)
             check(answer)
             assert answer.json["error"]["code"] == kind.code
 
@@ -180,7 +180,7 @@ async def test_whatever_the_provider_does_is_refused_in_shape(kind: type[Sidecar
 async def test_a_mistyped_address_is_refused_in_shape(path: str) -> None:
     """A slash too many passes nginx as it is; Moodle would break on an error that is a mere sentence."""
     async with running() as sidecar:
-        answer = await sidecar.ask(ask(path=path))
+        answer = await sidecar.fetch(chat_request(path=path))
     check(answer)
     assert answer.status == 404
 
@@ -190,7 +190,7 @@ async def test_a_fault_of_ours_is_refused_in_shape() -> None:
     upstream = HeldUpstream()
     upstream.failure = ValueError("canary")
     async with running(upstream) as sidecar:
-        answer = await sidecar.ask(ask())
+        answer = await sidecar.fetch(chat_request())
     check(answer)
     assert (answer.status, b"canary" in answer.body) == (500, False)
 
@@ -200,7 +200,7 @@ async def test_a_full_queue_is_429_with_a_small_integer(path: str) -> None:
     """Moodle goes to its next provider."""
     async with running(QUEUE_SIZE="1") as sidecar:
         with sidecar.service.admission.admit():
-            answer = await sidecar.ask(ask(path=path))
+            answer = await sidecar.fetch(chat_request(path=path))
     check(answer)
     assert (answer.status, answer.headers["retry-after"]) == (429, "1")
 
@@ -211,7 +211,7 @@ async def test_a_providers_limit_is_429_with_a_small_integer(seconds: float | No
     upstream = HeldUpstream()
     upstream.failure = errors.RateLimited(retry_after=seconds)
     async with running(upstream) as sidecar:
-        answer = await sidecar.ask(ask())
+        answer = await sidecar.fetch(chat_request())
     check(answer)
     assert answer.status == 429
 
@@ -221,20 +221,20 @@ async def test_a_draining_server_is_503(path: str) -> None:
     """For as long as it listens: never a closed connection without a word."""
     async with running() as sidecar:
         await sidecar.listening.drain(0)
-        answer = await sidecar.ask(ask(path=path))
+        answer = await sidecar.fetch(chat_request(path=path))
         check(answer)
         assert (answer.status, answer.headers["connection"]) == (503, "close")
-        assert (await sidecar.ask(head(path="/v1/models", method="GET"))).status == 200
+        assert (await sidecar.fetch(head(path="/v1/models", method="GET"))).status == 200
 
 
 async def test_what_outlasts_the_grace_is_503() -> None:
     """A caller who was accepted hears it in shape."""
     upstream = HeldUpstream(held=True)
     async with running(upstream) as sidecar, await sidecar.call() as caller:
-        await caller.say(ask())
+        await caller.send(chat_request())
         await upstream.reached()
         await sidecar.listening.drain(0.05)
-        answer = await caller.hear()
+        answer = await caller.receive()
     check(answer)
     assert answer.status == 503
 
@@ -243,8 +243,8 @@ async def test_what_outlasts_the_grace_is_503() -> None:
 async def test_a_body_that_does_not_come_is_408(path: str) -> None:
     """By the deadline."""
     async with running(REQUEST_TIMEOUT="0.2") as sidecar, await sidecar.call() as caller:
-        await caller.say(head(JSON, LENGTH, path=path) + b"{")
-        answer = await caller.hear()
+        await caller.send(head(JSON, LENGTH, path=path) + b"{")
+        answer = await caller.receive()
     check(answer)
     assert answer.status == 408
 
@@ -253,8 +253,8 @@ async def test_a_body_that_does_not_come_is_408(path: str) -> None:
 async def test_headers_that_do_not_come_are_408(path: str) -> None:
     """The path is known by then."""
     async with running(timings={"header_seconds": 1.0}) as sidecar, await sidecar.call() as caller:
-        await caller.say(f"POST {path} HTTP/1.1\r\nHost".encode())
-        answer = await caller.hear()
+        await caller.send(f"POST {path} HTTP/1.1\r\nHost".encode())
+        answer = await caller.receive()
     check(answer)
     assert answer.status == 408
 
@@ -263,20 +263,20 @@ async def test_a_request_line_in_pieces_is_one() -> None:
     """However a network cuts it."""
     async with running() as sidecar, await sidecar.call() as caller:
         for piece in (b"PO", b"ST /v1/cha", b"t HTTP/1.1\r\nbad", b"\r\n\r\n"):
-            await caller.say(piece)
-            await sidecar.ask(head(path="/health", method="GET"))
-        check(await caller.hear())
+            await caller.send(piece)
+            await sidecar.fetch(head(path="/health", method="GET"))
+        check(await caller.receive())
 
 
 async def test_the_shape_is_the_current_requests() -> None:
     """On a kept connection /ai's error is /ai's, whatever was asked before."""
     async with running() as sidecar, await sidecar.call() as caller:
         for path, ai in [("/v1/models", False), ("/ai", True), ("/v1/x", False), ("/nowhere", True)]:
-            await caller.say(post(b"{}", path=path))
-            answer = await caller.hear()
+            await caller.send(post(b"{}", path=path))
+            answer = await caller.receive()
             assert ("success" in answer.json) is ai
-        await caller.say(b"POST /ai HTTP/1.1\r\nbad\r\n\r\n")
-        assert (await caller.hear()).json["code"] == "bad_request"
+        await caller.send(b"POST /ai HTTP/1.1\r\nbad\r\n\r\n")
+        assert (await caller.receive()).json["code"] == "bad_request"
 
 
 async def test_a_connection_reset_while_refused_harms_nobody() -> None:
@@ -284,11 +284,11 @@ async def test_a_connection_reset_while_refused_harms_nobody() -> None:
     async with running(HeldUpstream(held=True)) as sidecar:
         for _ in range(50):
             caller = await sidecar.call()
-            await caller.say(ask())
+            await caller.send(chat_request())
             caller.writer.transport.abort()
         sidecar.upstream.gate.set()
         async with asyncio.timeout(PATIENCE):
-            assert (await sidecar.ask(ask())).status == 200
+            assert (await sidecar.fetch(chat_request())).status == 200
 
 
 def test_the_provider_errors_are_all_walked() -> None:

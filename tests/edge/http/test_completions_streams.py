@@ -10,7 +10,7 @@ import pytest
 
 from sidecar.core.errors import RateLimited, UpstreamError
 from sidecar.core.ports import Call
-from tests.support.event_streams import DONE, Ear, Spring, ask, body, delta
+from tests.support.event_streams import DONE, EventReader, FedProvider, body, chat_request, delta
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import PATIENCE, Caller, Sidecar, head, running
 
@@ -18,11 +18,11 @@ PATH = "/v1/chat/completions"
 
 
 @asynccontextmanager
-async def streaming(sidecar: Sidecar, request: bytes | None = None) -> AsyncIterator[tuple[Caller, Ear]]:
+async def streaming(sidecar: Sidecar, request: bytes | None = None) -> AsyncIterator[tuple[Caller, EventReader]]:
     """A caller who asked for a stream."""
     async with await sidecar.call() as caller:
-        await caller.say(request or ask(stream=True))
-        yield caller, Ear(caller)
+        await caller.send(request or chat_request(stream=True))
+        yield caller, EventReader(caller)
 
 
 async def idle(sidecar: Sidecar) -> None:
@@ -35,7 +35,7 @@ async def idle(sidecar: Sidecar) -> None:
 
 async def test_events_come_one_by_one_and_done_at_the_end() -> None:
     """Each as soon as the provider sent it, unchanged; the connection is kept."""
-    spring = Spring()
+    spring = FedProvider()
     async with running(spring) as sidecar, streaming(sidecar) as (caller, ear):
         await spring.feed.put(delta("a"))
         status, headers = await ear.head()
@@ -50,17 +50,17 @@ async def test_events_come_one_by_one_and_done_at_the_end() -> None:
         assert await ear.rest() == [DONE]
         assert ear.ended
         await idle(sidecar)
-        await caller.say(head(path="/v1/models", method="GET"))
-        assert (await caller.hear()).status == 200
+        await caller.send(head(path="/v1/models", method="GET"))
+        assert (await caller.receive()).status == 200
 
 
 async def test_the_caller_decides_what_the_stream_holds() -> None:
     """stream_options reach the provider."""
-    spring = Spring()
+    spring = FedProvider()
     for item in (delta("a", "stop"), None):
         await spring.feed.put(item)
     async with running(spring) as sidecar:
-        async with streaming(sidecar, ask(stream=True, stream_options={"include_usage": True})) as (_, ear):
+        async with streaming(sidecar, chat_request(stream=True, stream_options={"include_usage": True})) as (_, ear):
             await ear.head()
             await ear.rest()
         assert spring.calls[0].extra == {"stream_options": {"include_usage": True}}
@@ -68,7 +68,7 @@ async def test_the_caller_decides_what_the_stream_holds() -> None:
 
 async def test_an_event_of_several_lines_stays_one() -> None:
     """JSON may hold line ends between its tokens."""
-    spring = Spring()
+    spring = FedProvider()
     for item in (b'{"choices":\n[]}', b'{"a":\r\n1}', None):
         await spring.feed.put(item)
     async with running(spring) as sidecar, streaming(sidecar) as (_, ear):
@@ -78,10 +78,10 @@ async def test_an_event_of_several_lines_stays_one() -> None:
 
 async def test_before_the_first_event_a_failure_is_an_ordinary_refusal() -> None:
     """With its status: a client reads no stream that never was one."""
-    spring = Spring()
+    spring = FedProvider()
     await spring.feed.put(RateLimited(retry_after=7))
     async with running(spring) as sidecar:
-        answer = await sidecar.ask(ask(stream=True))
+        answer = await sidecar.fetch(chat_request(stream=True))
         assert (answer.status, answer.headers["retry-after"]) == (429, "7")
         assert answer.json["error"]["code"] == "rate_limited"
         await idle(sidecar)
@@ -89,14 +89,14 @@ async def test_before_the_first_event_a_failure_is_an_ordinary_refusal() -> None
 
 async def test_a_first_event_that_does_not_come_is_504() -> None:
     """The deadline covers it."""
-    async with running(Spring(), REQUEST_TIMEOUT="0.2") as sidecar:
-        assert (await sidecar.ask(ask(stream=True))).status == 504
+    async with running(FedProvider(), REQUEST_TIMEOUT="0.2") as sidecar:
+        assert (await sidecar.fetch(chat_request(stream=True))).status == 504
         await idle(sidecar)
 
 
 async def test_a_stream_that_is_cut_ends_with_an_error_event() -> None:
     """And with a proper end of the response, but without [DONE]: nobody takes a part for the whole."""
-    spring = Spring()
+    spring = FedProvider()
     for item in (delta("a"), UpstreamError("The AI provider's answer was cut off.")):
         await spring.feed.put(item)
     async with running(spring) as sidecar, streaming(sidecar) as (_, ear):
@@ -114,7 +114,7 @@ async def test_a_stream_that_is_cut_ends_with_an_error_event() -> None:
 
 async def test_a_provider_that_stalls_ends_with_an_error_event() -> None:
     """After the time of silence; the slot is free."""
-    spring = Spring()
+    spring = FedProvider()
     async with running(spring, timings={"silent_seconds": 0.1}) as sidecar, streaming(sidecar) as (_, ear):
         await spring.feed.put(delta("a"))
         await ear.head()
@@ -127,7 +127,7 @@ async def test_a_provider_that_stalls_ends_with_an_error_event() -> None:
 @pytest.mark.parametrize("fed", [False, True], ids=["before the first event", "in the middle"])
 async def test_leaving_ends_the_providers_call(fed: bool) -> None:
     """At once, and the slot is free."""
-    spring = Spring()
+    spring = FedProvider()
     async with running(spring) as sidecar:
         async with streaming(sidecar) as (_, ear):
             await spring.reached()
@@ -135,7 +135,7 @@ async def test_leaving_ends_the_providers_call(fed: bool) -> None:
                 await spring.feed.put(delta("a"))
                 await ear.head()
         async with asyncio.timeout(PATIENCE):
-            await spring.dry.wait()
+            await spring.ended.wait()
         await idle(sidecar)
         assert sidecar.service.log.codes == {"cancelled": 1}
 
@@ -167,7 +167,7 @@ async def test_a_caller_who_does_not_read_holds_the_provider_back_and_is_left() 
             sock.setblocking(False)
             loop = asyncio.get_running_loop()
             await loop.sock_connect(sock, (sidecar.listening.host, sidecar.listening.port))
-            await loop.sock_sendall(sock, ask(stream=True))
+            await loop.sock_sendall(sock, chat_request(stream=True))
             async with asyncio.timeout(PATIENCE):
                 await flood.over.wait()
             await idle(sidecar)
@@ -183,7 +183,7 @@ async def test_a_caller_who_does_not_read_holds_the_provider_back_and_is_left() 
 async def test_a_slow_reader_gets_everything() -> None:
     """A caller slower than the provider is well: the provider waits."""
     events = [delta(f"{number} " + "x" * 20_000) for number in range(200)]
-    spring = Spring()
+    spring = FedProvider()
     for item in (*events, None):
         await spring.feed.put(item)
     async with running(spring) as sidecar, streaming(sidecar) as (_, ear):
@@ -194,14 +194,14 @@ async def test_a_slow_reader_gets_everything() -> None:
 
 async def test_draining_lets_a_stream_end_and_starts_none() -> None:
     """Who listens hears the rest; who comes is sent elsewhere."""
-    spring = Spring()
+    spring = FedProvider()
     async with running(spring) as sidecar, streaming(sidecar) as (_, ear):
         await spring.feed.put(delta("a"))
         await ear.head()
         drained = asyncio.create_task(sidecar.listening.drain(PATIENCE))
-        while (await sidecar.ask(head(path="/health", method="GET"))).status == 200:
+        while (await sidecar.fetch(head(path="/health", method="GET"))).status == 200:
             pass
-        assert (await sidecar.ask(ask(stream=True))).status == 503
+        assert (await sidecar.fetch(chat_request(stream=True))).status == 503
         for item in (delta("b", "stop"), None):
             await spring.feed.put(item)
         assert await ear.rest() == [delta("a"), delta("b", "stop"), DONE]
@@ -210,7 +210,7 @@ async def test_draining_lets_a_stream_end_and_starts_none() -> None:
 
 async def test_a_stream_that_outlasts_the_grace_says_so() -> None:
     """An error event, not a dead connection."""
-    spring = Spring()
+    spring = FedProvider()
     async with running(spring) as sidecar, streaming(sidecar) as (_, ear):
         await spring.feed.put(delta("a"))
         await ear.head()
@@ -222,21 +222,21 @@ async def test_a_stream_that_outlasts_the_grace_says_so() -> None:
 
 async def test_an_old_client_gets_its_stream_without_chunks() -> None:
     """HTTP/1.0 has none: the end of the connection is the end."""
-    spring = Spring()
+    spring = FedProvider()
     for item in (delta("a", "stop"), None):
         await spring.feed.put(item)
     raw = body(stream=True)
     start = head("Content-Type: application/json", f"Content-Length: {len(raw)}", path=PATH)
     async with running(spring) as sidecar, await sidecar.call() as caller:
-        await caller.say(start.replace(b"HTTP/1.1", b"HTTP/1.0") + raw)
+        await caller.send(start.replace(b"HTTP/1.1", b"HTTP/1.0") + raw)
         said = await caller.rest()
     assert said.endswith(b"\r\n\r\ndata: " + delta("a", "stop") + b"\n\ndata: [DONE]\n\n")
 
 
 async def test_streams_are_never_shared() -> None:
     """Whatever the address allows: each caller has a stream of its own."""
-    spring = Spring()
+    spring = FedProvider()
     async with running(spring) as sidecar:
-        request = ask(path=f"{PATH}?action=summarize", stream=True)
+        request = chat_request(path=f"{PATH}?action=summarize", stream=True)
         async with streaming(sidecar, request), streaming(sidecar, request):
             await spring.reached(2)

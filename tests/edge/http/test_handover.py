@@ -36,43 +36,43 @@ async def on(sock: socket.socket, upstream: HeldUpstream) -> AsyncIterator[Liste
 async def test_who_was_accepted_and_said_nothing_yet_is_answered() -> None:
     """The caller's request is on its way: it is served and not refused, and the connection ends with it."""
     async with running() as sidecar, await sidecar.call() as fresh, await sidecar.call() as half:
-        await half.say(post()[:20])
-        await sidecar.ask(GET_HEALTH)  # once this one is answered, those before it were accepted
+        await half.send(post()[:20])
+        await sidecar.fetch(GET_HEALTH)  # once this one is answered, those before it were accepted
         async with asyncio.TaskGroup() as group:
             group.create_task(sidecar.listening.hand_over(PATIENCE))
             await asyncio.sleep(0)
-            await half.say(post()[20:])
-            await fresh.say(post())
+            await half.send(post()[20:])
+            await fresh.send(post())
             for caller in (half, fresh):
-                assert (await caller.hear()).json["success"]
+                assert (await caller.receive()).json["success"]
                 assert await caller.rest() == b""
 
 
 async def test_a_handover_is_healthy_to_the_last() -> None:
     """A monitor that reaches the old process must not call the service down while the new one serves."""
     async with running() as sidecar, await sidecar.call() as monitor:
-        await sidecar.ask(GET_HEALTH)
+        await sidecar.fetch(GET_HEALTH)
         async with asyncio.TaskGroup() as group:
             group.create_task(sidecar.listening.hand_over(PATIENCE))
             await asyncio.sleep(0)
-            await monitor.say(GET_HEALTH)
-            assert (await monitor.hear()).status == 200
+            await monitor.send(GET_HEALTH)
+            assert (await monitor.receive()).status == 200
 
 
 async def test_reused_connections_end_with_their_answer_and_idle_ones_at_once() -> None:
     """No request more comes on them, and the handover waits for no timeout of theirs."""
     upstream = HeldUpstream(held=True)
     async with running(upstream) as sidecar, await sidecar.call() as busy, await sidecar.call() as idle:
-        await idle.say(GET_HEALTH)
-        assert "connection" not in (await idle.hear()).headers
-        await busy.say(post())
+        await idle.send(GET_HEALTH)
+        assert "connection" not in (await idle.receive()).headers
+        await busy.send(post())
         await upstream.reached()
         async with asyncio.TaskGroup() as group:
             handing = group.create_task(sidecar.listening.hand_over(PATIENCE))
             assert await idle.rest() == b""
             assert not handing.done()
             upstream.gate.set()
-            answer = await busy.hear()
+            answer = await busy.receive()
             assert answer.json["success"]
             assert answer.headers["connection"] == "close"
 
@@ -80,44 +80,44 @@ async def test_reused_connections_end_with_their_answer_and_idle_ones_at_once() 
 async def test_what_a_reused_connection_has_sent_is_answered() -> None:
     """What lies in the kernel when the signal comes was taken on by the connection."""
     async with running() as sidecar, await sidecar.call() as kept:
-        await kept.say(GET_HEALTH)
-        await kept.hear()
+        await kept.send(GET_HEALTH)
+        await kept.receive()
         kept.write(post())
         await sidecar.listening.hand_over(PATIENCE)
-        assert (await kept.hear()).json["success"]
+        assert (await kept.receive()).json["success"]
 
 
 async def test_requests_sent_in_one_go_are_all_answered() -> None:
     """Pipelining: the connection ends after the last of them."""
     upstream = HeldUpstream(held=True)
     async with running(upstream) as sidecar, await sidecar.call() as caller:
-        await caller.say(post() + GET_HEALTH)
+        await caller.send(post() + GET_HEALTH)
         await upstream.reached()
         async with asyncio.TaskGroup() as group:
             group.create_task(sidecar.listening.hand_over(PATIENCE))
             await asyncio.sleep(0)
             upstream.gate.set()
-            assert (await caller.hear()).json["success"]
-            assert (await caller.hear()).headers["connection"] == "close"
+            assert (await caller.receive()).json["success"]
+            assert (await caller.receive()).headers["connection"] == "close"
 
 
 async def test_a_silent_connection_holds_up_the_end_for_a_stated_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who says nothing is let go, who said half hears so."""
     monkeypatch.setattr(server, "FIRST_REQUEST_SECONDS", 0.05)
     async with running() as sidecar, await sidecar.call() as silent, await sidecar.call() as half:
-        await half.say(b"POST /ai HT")
-        await sidecar.ask(GET_HEALTH)
+        await half.send(b"POST /ai HT")
+        await sidecar.fetch(GET_HEALTH)
         async with asyncio.TaskGroup() as group:
             group.create_task(sidecar.listening.hand_over(PATIENCE))
-            assert (await half.hear()).status == 408
+            assert (await half.receive()).status == 408
             assert await silent.rest() == b""
 
 
 async def test_a_refused_caller_who_stays_does_not_hold_up_the_end() -> None:
     """The caller has the answer; the end does not wait for the caller's close."""
     async with running(MAX_BODY_BYTES="2048") as sidecar, await sidecar.call() as refused:
-        await refused.say(head("Content-Type: application/json", "Content-Length: 5000"))
-        assert (await refused.hear()).status == 413
+        await refused.send(head("Content-Type: application/json", "Content-Length: 5000"))
+        assert (await refused.receive()).status == 413
         async with asyncio.timeout(PATIENCE):
             await sidecar.listening.hand_over(2 * PATIENCE)
 
@@ -126,13 +126,13 @@ async def test_what_outlasts_the_grace_hears_that_it_is_over() -> None:
     """A handover ends in time too, and nobody is left with a dead connection."""
     upstream = HeldUpstream(held=True)
     async with running(upstream) as sidecar, await sidecar.call() as caller, await sidecar.call() as body:
-        await caller.say(post())
+        await caller.send(post())
         await upstream.reached()
-        await body.say(head("Content-Type: application/json", f"Content-Length: {len(CHAT)}", "Expect: 100-continue"))
-        assert (await body.hear()).status == 100
+        await body.send(head("Content-Type: application/json", f"Content-Length: {len(CHAT)}", "Expect: 100-continue"))
+        assert (await body.receive()).status == 100
         await sidecar.listening.hand_over(0.05)
-        assert (await caller.hear()).json["code"] == "shutting_down"
-        assert (await body.hear()).json["code"] == "shutting_down"
+        assert (await caller.receive()).json["code"] == "shutting_down"
+        assert (await body.receive()).json["code"] == "shutting_down"
 
 
 async def test_newcomers_wait_for_the_successor() -> None:
@@ -142,9 +142,9 @@ async def test_newcomers_wait_for_the_successor() -> None:
         async with on(shared, HeldUpstream(text="old")) as old:
             await old.hand_over(PATIENCE)
         async with await Caller.connect(*address) as newcomer:
-            await newcomer.say(post())
+            await newcomer.send(post())
             async with on(shared, HeldUpstream(text="new")):
-                assert (await newcomer.hear()).json["data"] == "new"
+                assert (await newcomer.receive()).json["data"] == "new"
 
 
 async def test_nobody_is_lost_between_two_processes() -> None:
@@ -159,7 +159,7 @@ async def test_nobody_is_lost_between_two_processes() -> None:
                     await asyncio.sleep(0)
                 await old.hand_over(PATIENCE)
             async with on(shared, HeldUpstream(text="new")):
-                answers = await asyncio.gather(*(caller.hear() for caller in callers))
+                answers = await asyncio.gather(*(caller.receive() for caller in callers))
             assert {answer.json["data"] for answer in answers} <= {"old", "new"}
             for caller in callers:
                 await caller.leave()
@@ -209,5 +209,5 @@ async def test_a_unix_socket_can_be_passed_too(tmp_path: Path) -> None:
         async with on(shared, HeldUpstream()) as listening:
             assert listening.url == f"http://unix:{path}:"
             async with Caller(*await asyncio.open_unix_connection(path)) as caller:
-                await caller.say(post())
-                assert (await caller.hear()).json["success"]
+                await caller.send(post())
+                assert (await caller.receive()).json["success"]

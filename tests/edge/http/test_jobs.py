@@ -37,13 +37,13 @@ class Desk(NamedTuple):
 
     async def post(self, body: object, path: str = "/jobs", *headers: str) -> Answer:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return await self.sidecar.ask(post(raw, *headers, path=path))
+        return await self.sidecar.fetch(post(raw, *headers, path=path))
 
     async def states(self, *ids: object) -> Any:
         return (await self.post({"job_ids": ids}, "/jobs/status")).json
 
     async def say(self, method: str, path: str) -> Answer:
-        return await self.sidecar.ask(head(path=path, method=method))
+        return await self.sidecar.fetch(head(path=path, method=method))
 
     async def run(self, job_id: str) -> Run:
         """A run of the job, as a worker begins it."""
@@ -206,9 +206,9 @@ async def test_sizes_have_their_limit() -> None:
         large = json.dumps(text(2, content="x" * 20_000)).encode()
         refused(await routes.post(large), 413, "too_large")
         raw = head("Content-Type: application/json", "Transfer-Encoding: chunked", path="/jobs") + chunks(large)
-        refused(await routes.sidecar.ask(raw), 413, "too_large")
+        refused(await routes.sidecar.fetch(raw), 413, "too_large")
         refused(await routes.post(b"x" * (STATUS_BODY_BYTES + 1), "/jobs/status"), 413, "too_large")
-        answer = await routes.sidecar.ask(post(b"{}", path="/jobs", kind="text/plain"))
+        answer = await routes.sidecar.fetch(post(b"{}", path="/jobs", kind="text/plain"))
         refused(answer, 415, "unsupported_media_type")
         assert routes.service.admission.held_bytes == 0
 
@@ -219,13 +219,13 @@ async def test_lists_leave_half_of_the_bytes_to_people() -> None:
         body = json.dumps(text(1, content="x" * 50_000)).encode()
         raw = post(body, path="/jobs")
         async with await routes.sidecar.call() as slow:
-            await slow.say(raw[:-1])
+            await slow.send(raw[:-1])
             while not routes.service.admission.held:  # noqa: ASYNC110 - the wire says nothing of it
                 await asyncio.sleep(0)
             refused(await routes.post(text(2, content="y" * 10_000)), 503, "overloaded")
-            assert (await routes.sidecar.ask(post(json.dumps(text(3)).encode()))).json["success"]
-            await slow.say(raw[-1:])
-            assert (await slow.hear()).status == 202
+            assert (await routes.sidecar.fetch(post(json.dumps(text(3)).encode()))).json["success"]
+            await slow.send(raw[-1:])
+            assert (await slow.receive()).status == 202
         assert (await routes.post(text(2, content="y" * 10_000))).status == 202
 
 
@@ -386,25 +386,25 @@ async def test_other_addresses_and_methods_are_refused() -> None:
                 assert answer.headers["allow"] == allowed
 
 
-ASKED = [("POST", "/jobs"), ("POST", "/jobs/status"), ("GET", f"/jobs/{NO_ID}"), ("DELETE", f"/jobs/{NO_ID}")]
+JOB_ROUTES = [("POST", "/jobs"), ("POST", "/jobs/status"), ("GET", f"/jobs/{NO_ID}"), ("DELETE", f"/jobs/{NO_ID}")]
 
 
-@pytest.mark.parametrize(("method", "path"), ASKED)
+@pytest.mark.parametrize(("method", "path"), JOB_ROUTES)
 async def test_the_token_is_required_where_there_is_one(method: str, path: str) -> None:
     """Before anything else; with it the route answers."""
     async with desk(SIDECAR_TOKEN="canary") as routes:
         refused(await routes.say(method, path), 401, "unauthorized")
-        answer = await routes.sidecar.ask(head("Authorization: Bearer canary", path=path, method=method))
+        answer = await routes.sidecar.fetch(head("Authorization: Bearer canary", path=path, method=method))
         assert answer.status in {404, 415}
 
 
-@pytest.mark.parametrize(("method", "path"), ASKED)
+@pytest.mark.parametrize(("method", "path"), JOB_ROUTES)
 async def test_without_redis_there_are_no_jobs(method: str, path: str) -> None:
     """The routes are there and say what turns them on; /ai works."""
     async with running() as sidecar:
-        answer = await sidecar.ask(post(json.dumps(text()).encode(), path=path).replace(b"POST", method.encode(), 1))
+        answer = await sidecar.fetch(post(json.dumps(text()).encode(), path=path).replace(b"POST", method.encode(), 1))
         assert "REDIS_URL" in refused(answer, 503, "jobs_unavailable")
-        assert (await sidecar.ask(post())).json["success"]
+        assert (await sidecar.fetch(post())).json["success"]
 
 
 async def every(routes: Desk, job_id: str) -> list[Answer]:
@@ -430,7 +430,7 @@ async def test_a_redis_that_is_away_is_said_so_in_time(how: str) -> None:
             await (routes.server.stop() if how == "stopped" else routes.server.kill())
         started = time.monotonic()
         asked = asyncio.create_task(every(routes, job_id))
-        assert (await routes.sidecar.ask(post(json.dumps(text()).encode()))).json["success"]
+        assert (await routes.sidecar.fetch(post(json.dumps(text()).encode()))).json["success"]
         for answer in await asked:
             assert "Redis" in refused(answer, 503, "jobs_unavailable")
         assert time.monotonic() - started < 30
@@ -467,6 +467,6 @@ async def test_a_redis_in_trouble_is_said_so(setting: str, wrong: str, right: st
             # Who is in stays in: so that the next word is on a new connection.
             await routes.store.redis.connection_pool.disconnect()
         assert words in refused(await routes.post(text()), 503, "jobs_unavailable")
-        assert (await routes.sidecar.ask(post(json.dumps(text()).encode()))).json["success"]
+        assert (await routes.sidecar.fetch(post(json.dumps(text()).encode()))).json["success"]
         await admin.config_set(setting, right)
         assert (await routes.post(text())).status == 202

@@ -30,20 +30,20 @@ async def test_an_unknown_address_is_404(path: str) -> None:
     """In the envelope, whatever the method."""
     async with running() as sidecar:
         if path.startswith("/"):
-            check_refusal(await sidecar.ask(head(path=path, method="GET")), 404, "not_found")
-            check_refusal(await sidecar.ask(post(path=path)), 404, "not_found")
+            check_refusal(await sidecar.fetch(head(path=path, method="GET")), 404, "not_found")
+            check_refusal(await sidecar.fetch(post(path=path)), 404, "not_found")
         else:
-            check_refusal(await sidecar.ask(head(path=path, method="GET")), 400, "bad_request")
+            check_refusal(await sidecar.fetch(head(path=path, method="GET")), 400, "bad_request")
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
 async def test_a_wrong_method_is_405_with_the_right_ones(method: str) -> None:
     """Who asks wrongly is told how to ask."""
     async with running() as sidecar:
-        answer = await sidecar.ask(head(method=method))
+        answer = await sidecar.fetch(head(method=method))
         check_refusal(answer, 405, "method_not_allowed")
         assert answer.headers["allow"] == "POST"
-        assert (await sidecar.ask(post(path="/health"))).headers["allow"] == "GET, HEAD"
+        assert (await sidecar.fetch(post(path="/health"))).headers["allow"] == "GET, HEAD"
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ async def test_a_wrong_method_is_405_with_the_right_ones(method: str) -> None:
 async def test_a_protocol_error_is_answered_in_the_envelope(request_: bytes, status: int) -> None:
     """The library's own errors too are JSON, with an id; then the connection ends."""
     async with running() as sidecar, await sidecar.call() as caller:
-        await caller.say(request_)
-        check_refusal(await caller.hear(), status, "bad_request")
+        await caller.send(request_)
+        check_refusal(await caller.receive(), status, "bad_request")
         assert await caller.rest() == b""
 
 
@@ -84,20 +84,20 @@ async def test_a_protocol_error_behind_a_request_is_answered_after_it() -> None:
     """What was asked properly before gets its answer first."""
     upstream = HeldUpstream(held=True)
     async with running(upstream) as sidecar, await sidecar.call() as caller:
-        await caller.say(post())
+        await caller.send(post())
         await upstream.reached()
-        await caller.say(b"nonsense\r\n\r\n")
+        await caller.send(b"nonsense\r\n\r\n")
         upstream.gate.set()
-        assert (await caller.hear()).json["success"]
-        check_refusal(await caller.hear(), 400, "bad_request")
+        assert (await caller.receive()).json["success"]
+        check_refusal(await caller.receive(), 400, "bad_request")
         assert await caller.rest() == b""
 
 
 async def test_a_refused_caller_who_goes_on_sending_reads_the_answer() -> None:
     """Megabytes behind a bad request are thrown away: the answer is not lost in a reset."""
     async with running() as sidecar, await sidecar.call() as caller:
-        await caller.say(b"nonsense\r\n\r\n" + b"x" * 8_000_000)
-        check_refusal(await caller.hear(), 400, "bad_request")
+        await caller.send(b"nonsense\r\n\r\n" + b"x" * 8_000_000)
+        check_refusal(await caller.receive(), 400, "bad_request")
         assert await caller.rest() == b""
 
 
@@ -107,8 +107,8 @@ async def test_what_a_refused_caller_goes_on_sending_is_taken_for_a_while_only()
         running(timings={"linger_seconds": 0.05}, MAX_BODY_BYTES="2048") as sidecar,
         await sidecar.call() as caller,
     ):
-        await caller.say(head("Content-Type: application/json", "Content-Length: 1000000000"))
-        assert (await caller.hear()).status == 413
+        await caller.send(head("Content-Type: application/json", "Content-Length: 1000000000"))
+        assert (await caller.receive()).status == 413
         with pytest.raises(ConnectionError):
             await caller.flood()
 
@@ -116,18 +116,18 @@ async def test_what_a_refused_caller_goes_on_sending_is_taken_for_a_while_only()
 async def test_half_sent_headers_are_408() -> None:
     """Who holds a connection without asking anything is told so and let go."""
     async with running(timings={"header_seconds": 0.05}) as sidecar, await sidecar.call() as caller:
-        await caller.say(b"POST /ai HTTP/1.1\r\nHost:")
-        check_refusal(await caller.hear(), 408, "request_timeout")
+        await caller.send(b"POST /ai HTTP/1.1\r\nHost:")
+        check_refusal(await caller.receive(), 408, "request_timeout")
         assert await caller.rest() == b""
 
 
 async def test_half_sent_headers_on_a_reused_connection_are_408() -> None:
     """The time counts from the first byte of each request."""
     async with running(timings={"header_seconds": 0.05}) as sidecar, await sidecar.call() as caller:
-        await caller.say(GET_HEALTH)
-        assert (await caller.hear()).status == 200
-        await caller.say(b"\r\nGET /hea")
-        check_refusal(await caller.hear(), 408, "request_timeout")
+        await caller.send(GET_HEALTH)
+        assert (await caller.receive()).status == 200
+        await caller.send(b"\r\nGET /hea")
+        check_refusal(await caller.receive(), 408, "request_timeout")
         assert await caller.rest() == b""
 
 
@@ -135,12 +135,12 @@ async def test_half_sent_headers_behind_a_request_are_408_after_its_answer() -> 
     """A request in work does not stop the clock of the next for good."""
     upstream = HeldUpstream(held=True)
     async with running(upstream, timings={"header_seconds": 0.05}) as sidecar, await sidecar.call() as caller:
-        await caller.say(post())
+        await caller.send(post())
         await upstream.reached()
-        await caller.say(b"GET /hea")
+        await caller.send(b"GET /hea")
         upstream.gate.set()
-        assert (await caller.hear()).json["success"]
-        check_refusal(await caller.hear(), 408, "request_timeout")
+        assert (await caller.receive()).json["success"]
+        check_refusal(await caller.receive(), 408, "request_timeout")
 
 
 async def test_headers_in_time_are_served_however_slow_the_answer() -> None:
@@ -151,11 +151,11 @@ async def test_headers_in_time_are_served_however_slow_the_answer() -> None:
         await sidecar.call() as caller,
         await sidecar.call() as silent,
     ):
-        await caller.say(post())
+        await caller.send(post())
         await upstream.reached()
         assert await silent.rest() == b""  # that long, the time for headers has passed
         upstream.gate.set()
-        assert (await caller.hear()).json["success"]
+        assert (await caller.receive()).json["success"]
 
 
 async def test_a_connection_that_says_nothing_is_closed_without_a_word() -> None:
@@ -167,18 +167,18 @@ async def test_a_connection_that_says_nothing_is_closed_without_a_word() -> None
 async def test_an_idle_reused_connection_is_closed_without_a_word() -> None:
     """A reply that nobody asked for would be taken for the next request's."""
     async with running(timings={"idle_seconds": 0.05}) as sidecar, await sidecar.call() as caller:
-        await caller.say(GET_HEALTH)
-        assert (await caller.hear()).status == 200
+        await caller.send(GET_HEALTH)
+        assert (await caller.receive()).status == 200
         assert await caller.rest() == b""
 
 
 async def test_pipelined_requests_are_answered_in_order() -> None:
     """One connection, three requests at once, three answers."""
     async with running() as sidecar, await sidecar.call() as caller:
-        await caller.say(GET_HEALTH + post() + head(path="/nowhere", method="GET"))
-        assert (await caller.hear()).json["status"] == "healthy"
-        assert (await caller.hear()).json["data"] == "An answer."
-        check_refusal(await caller.hear(), 404, "not_found")
+        await caller.send(GET_HEALTH + post() + head(path="/nowhere", method="GET"))
+        assert (await caller.receive()).json["status"] == "healthy"
+        assert (await caller.receive()).json["data"] == "An answer."
+        check_refusal(await caller.receive(), 404, "not_found")
 
 
 async def test_requests_are_stamped_when_they_arrive() -> None:
@@ -194,22 +194,22 @@ async def test_requests_are_stamped_when_they_arrive() -> None:
         return json_response(b"{}")
 
     async with serving(answer) as (host, port), await Caller.connect(host, port, described=False) as caller:
-        await caller.say(head(path="/held", method="GET") + GET_HEALTH)
+        await caller.send(head(path="/held", method="GET") + GET_HEALTH)
         connected = time.monotonic()
         async with serving(answer, header_seconds=0.05) as other, await Caller.connect(*other) as silent:
             await silent.rest()  # lets some time pass
         released = time.monotonic()
         gate.set()
-        await caller.hear()
-        await caller.hear()
+        await caller.receive()
+        await caller.receive()
         half, rest = GET_HEALTH[:9], GET_HEALTH[9:]
         idle = time.monotonic()
-        await caller.say(half)
+        await caller.send(half)
         async with serving(answer, header_seconds=0.05) as other, await Caller.connect(*other) as silent:
             await silent.rest()
         completed = time.monotonic()
-        await caller.say(rest)
-        await caller.hear()
+        await caller.send(rest)
+        await caller.receive()
     first, pipelined, later = stamps
     assert first <= connected + 0.02
     assert pipelined >= released
@@ -226,14 +226,14 @@ async def test_line_ends_between_requests_start_no_clock() -> None:
         return json_response(b"{}")
 
     async with serving(answer) as (host, port), await Caller.connect(host, port, described=False) as caller:
-        await caller.say(GET_HEALTH)
-        await caller.hear()
-        await caller.say(b"\r\n")
+        await caller.send(GET_HEALTH)
+        await caller.receive()
+        await caller.send(b"\r\n")
         async with serving(answer, header_seconds=0.05) as other, await Caller.connect(*other) as silent:
             await silent.rest()
         asked = time.monotonic()
-        await caller.say(GET_HEALTH)
-        await caller.hear()
+        await caller.send(GET_HEALTH)
+        await caller.receive()
     assert stamps[1] >= asked
 
 
@@ -249,8 +249,8 @@ async def test_a_fault_in_a_route_is_internal() -> None:
         await Caller.connect(host, port) as caller,
     ):
         for _ in range(2):
-            await caller.say(head("X-Request-ID: mine", path="/faulty", method="GET"))
-            answer = await caller.hear()
+            await caller.send(head("X-Request-ID: mine", path="/faulty", method="GET"))
+            answer = await caller.receive()
             check_refusal(answer, 500, "internal")
             assert answer.headers["x-request-id"] == "mine"
             assert b"canary" not in answer.body
@@ -263,8 +263,8 @@ async def test_a_fault_outside_the_routes_is_internal_too() -> None:
         raise ValueError("canary")
 
     async with serving(broken) as (host, port), await Caller.connect(host, port) as caller:
-        await caller.say(GET_HEALTH)
-        answer = await caller.hear()
+        await caller.send(GET_HEALTH)
+        answer = await caller.receive()
         check_refusal(answer, 500, "internal")
         assert b"canary" not in answer.body
 
@@ -272,16 +272,16 @@ async def test_a_fault_outside_the_routes_is_internal_too() -> None:
 async def test_a_declined_upgrade_is_an_ordinary_request() -> None:
     """Nobody here speaks WebSocket."""
     async with running() as sidecar, await sidecar.call() as caller:
-        await caller.say(head("Connection: Upgrade", "Upgrade: websocket", path="/health", method="GET") + GET_HEALTH)
-        assert (await caller.hear()).status == 200
-        assert (await caller.hear()).status == 200
+        await caller.send(head("Connection: Upgrade", "Upgrade: websocket", path="/health", method="GET") + GET_HEALTH)
+        assert (await caller.receive()).status == 200
+        assert (await caller.receive()).status == 200
 
 
 async def test_old_clients_are_served() -> None:
     """HTTP/1.0 without a Host, and the connection ends with the answer."""
     async with running() as sidecar, await sidecar.call() as caller:
-        await caller.say(b"GET /health HTTP/1.0\r\n\r\n")
-        assert (await caller.hear()).status == 200
+        await caller.send(b"GET /health HTTP/1.0\r\n\r\n")
+        assert (await caller.receive()).status == 200
         assert await caller.rest() == b""
 
 
@@ -291,8 +291,8 @@ async def test_half_sent_requests_leave_the_server_serving_others() -> None:
         callers = [await sidecar.call() for _ in range(100)]
         try:
             for number, caller in enumerate(callers):
-                await caller.say(post()[: number + 1])
-            assert (await sidecar.ask(post())).json["success"]
+                await caller.send(post()[: number + 1])
+            assert (await sidecar.fetch(post())).json["success"]
         finally:
             for caller in callers:
                 await caller.leave()
@@ -309,5 +309,5 @@ async def test_a_reset_connection_is_no_fault(caplog: pytest.LogCaptureFixture) 
         sock.close()
         async with asyncio.timeout(PATIENCE):
             await upstream.left.wait()
-        assert (await sidecar.ask(GET_HEALTH)).status == 200
+        assert (await sidecar.fetch(GET_HEALTH)).status == 200
     assert not [record for record in caplog.records if record.levelname in {"WARNING", "ERROR"}]

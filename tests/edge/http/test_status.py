@@ -24,11 +24,11 @@ async def test_status_shows_what_is_held_and_found() -> None:
     """Places, bytes, slots, limit, breaker, waits and answers, while a call is under way and another waits."""
     upstream = HeldUpstream(held=True)
     async with running(upstream, CONCURRENCY="1") as sidecar:
-        callers = [asyncio.create_task(sidecar.ask(post())) for _ in range(2)]
+        callers = [asyncio.create_task(sidecar.fetch(post())) for _ in range(2)]
         await upstream.reached()
         while sidecar.service.kernel.calls.gate.waiting < 1:  # noqa: ASYNC110 - the wire says nothing of it
             await asyncio.sleep(0)
-        status = (await sidecar.ask(get())).json
+        status = (await sidecar.fetch(get())).json
         assert status["state"] == "serving"
         assert status["places"] == {"now": 2, "most": 2048}
         assert status["bytes"]["now"] == 2 * len(CHAT)
@@ -37,20 +37,20 @@ async def test_status_shows_what_is_held_and_found() -> None:
         assert status["breaker"] == "closed"
         upstream.gate.set()
         await asyncio.gather(*callers)
-        await sidecar.ask(post(b"x"))
-        status = (await sidecar.ask(get())).json
+        await sidecar.fetch(post(b"x"))
+        status = (await sidecar.fetch(get())).json
         assert status["answers"] == {"invalid_json": 1, "ok": 2}
         assert status["places"]["now"] == status["slots"]["running"] == 0
         assert status["call_seconds"] >= 0
         sidecar.service.drain.begin(5)
-        assert (await sidecar.ask(get())).json["state"] == "draining"
+        assert (await sidecar.fetch(get())).json["state"] == "draining"
 
 
 async def test_every_key_is_explained() -> None:
     """The document for operators names each key."""
     text = OPERATIONS.read_text()
     async with running() as sidecar:
-        for key, value in (await sidecar.ask(get())).json.items():
+        for key, value in (await sidecar.fetch(get())).json.items():
             assert f"`{key}`" in text
             for inner in value if isinstance(value, dict) and key in {"slots", "flights"} else ():
                 assert f"`{inner}`" in text
@@ -71,8 +71,8 @@ async def test_strangers_need_the_token(token: str, header: tuple[str, ...], cod
     service = service_of(settings_of(), HeldUpstream())
     routes = Routes({"/status": status_route(service, token, local=lambda _: False)})
     async with serving(application(routes, service)) as (host, port), await Caller.connect(host, port) as caller:
-        await caller.say(get(*header))
-        assert (await caller.hear()).status == code
+        await caller.send(get(*header))
+        assert (await caller.receive()).status == code
 
 
 @pytest.mark.parametrize(

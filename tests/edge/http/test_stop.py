@@ -30,18 +30,18 @@ async def test_draining_refuses_new_work_and_finishes_what_was_accepted() -> Non
     """The caller who waits gets the answer; the next is told to come back; monitors see it."""
     upstream = HeldUpstream(held=True)
     async with running(upstream) as sidecar, await sidecar.call() as accepted:
-        await accepted.say(post())
+        await accepted.send(post())
         await upstream.reached()
         drained = asyncio.create_task(sidecar.listening.drain(PATIENCE))
-        while (health := await sidecar.ask(GET_HEALTH)).status == 200:
+        while (health := await sidecar.fetch(GET_HEALTH)).status == 200:
             pass
         assert health.json["status"] == "draining"
-        refused = await sidecar.ask(post())
+        refused = await sidecar.fetch(post())
         assert (refused.status, refused.json["code"]) == (200, "shutting_down")
         assert refused.headers["connection"] == "close"
         assert not drained.done()
         upstream.gate.set()
-        answer = await accepted.hear()
+        answer = await accepted.receive()
         assert answer.json["success"]
         assert answer.headers["connection"] == "close"
         await drained
@@ -51,37 +51,39 @@ async def test_draining_is_503_for_callers_who_read_the_status() -> None:
     """STRICT_STATUS tells the truth here too."""
     async with running(STRICT_STATUS="true") as sidecar:
         await sidecar.listening.drain(0)
-        assert (await sidecar.ask(post())).status == 503
+        assert (await sidecar.fetch(post())).status == 503
 
 
 async def test_what_outlasts_the_grace_hears_that_it_is_over() -> None:
     """At the end of the grace a caller gets `shutting_down` and not a dead connection."""
     upstream = HeldUpstream(held=True)
     async with running(upstream) as sidecar, await sidecar.call() as accepted:
-        await accepted.say(post())
+        await accepted.send(post())
         await upstream.reached()
         await sidecar.listening.drain(0.05)
-        assert (await accepted.hear()).json["code"] == "shutting_down"
+        assert (await accepted.receive()).json["code"] == "shutting_down"
 
 
 async def test_a_half_sent_body_does_not_hold_up_the_stop() -> None:
     """Its sender hears `shutting_down` at the end of the grace."""
     async with running() as sidecar, await sidecar.call() as caller:
-        await caller.say(head("Content-Type: application/json", "Content-Length: 99", "Expect: 100-continue"))
-        assert (await caller.hear()).status == 100
+        await caller.send(head("Content-Type: application/json", "Content-Length: 99", "Expect: 100-continue"))
+        assert (await caller.receive()).status == 100
         await sidecar.listening.drain(0.05)
-        assert (await caller.hear()).json["code"] == "shutting_down"
+        assert (await caller.receive()).json["code"] == "shutting_down"
 
 
 async def test_a_body_that_comes_while_draining_is_still_answered() -> None:
     """A caller with a place may finish sending the request."""
     async with running() as sidecar, await sidecar.call() as caller:
-        await caller.say(head("Content-Type: application/json", f"Content-Length: {len(CHAT)}", "Expect: 100-continue"))
-        assert (await caller.hear()).status == 100
+        await caller.send(
+            head("Content-Type: application/json", f"Content-Length: {len(CHAT)}", "Expect: 100-continue")
+        )
+        assert (await caller.receive()).status == 100
         async with asyncio.TaskGroup() as group:
             group.create_task(sidecar.listening.drain(PATIENCE))
-            await caller.say(CHAT)
-            assert (await caller.hear()).json["success"]
+            await caller.send(CHAT)
+            assert (await caller.receive()).json["success"]
 
 
 @pytest.mark.parametrize("asked_first", [True, False])
@@ -101,9 +103,9 @@ async def test_who_connected_just_before_the_end_is_answered(*, asked_first: boo
             if asked_first:
                 caller.said.add(post())
             else:
-                await caller.say(post())
+                await caller.send(post())
         for caller in callers:
-            assert (await caller.hear()).json["code"] == "shutting_down"
+            assert (await caller.receive()).json["code"] == "shutting_down"
             await caller.leave()
         await closing
 
@@ -118,8 +120,8 @@ async def test_the_backlog_of_a_shared_socket_is_left_to_the_others() -> None:
             serve(sidecar.service, settings_of(), sock=sock),
             Caller(*await asyncio.open_connection(sock=waiting)) as caller,
         ):
-            await caller.say(post())
-            assert (await caller.hear()).json["success"]
+            await caller.send(post())
+            assert (await caller.receive()).json["success"]
 
 
 async def test_leaving_ends_idle_and_half_sent_connections_soon(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,14 +131,14 @@ async def test_leaving_ends_idle_and_half_sent_connections_soon(monkeypatch: pyt
     monkeypatch.setattr(server, "LAST_REQUEST_SECONDS", 0.01)
     async with running(MAX_BODY_BYTES="2048") as sidecar:
         idle, silent, half, refused = [await sidecar.call() for _ in range(4)]
-        await idle.say(GET_HEALTH)
-        await idle.hear()
-        await half.say(b"POST /ai HT")
-        await refused.say(head("Content-Type: application/json", "Content-Length: 5000"))
-        assert (await refused.hear()).status == 413
+        await idle.send(GET_HEALTH)
+        await idle.receive()
+        await half.send(b"POST /ai HT")
+        await refused.send(head("Content-Type: application/json", "Content-Length: 5000"))
+        assert (await refused.receive()).status == 413
         started = time.monotonic()
     assert time.monotonic() - started < PATIENCE / 2
-    assert (await half.hear()).status == 408
+    assert (await half.receive()).status == 408
     for caller in (idle, silent, half, refused):
         assert await caller.rest() == b""
         await caller.leave()
@@ -147,8 +149,8 @@ async def test_an_idle_connection_does_not_hold_up_the_end(monkeypatch: pytest.M
     monkeypatch.setattr(server, "LAST_REQUEST_SECONDS", PATIENCE)
     async with running() as sidecar:
         idle = await sidecar.call()
-        await idle.say(GET_HEALTH)
-        await idle.hear()
+        await idle.send(GET_HEALTH)
+        await idle.receive()
         started = time.monotonic()
     assert time.monotonic() - started < PATIENCE / 2
     await idle.leave()
@@ -159,7 +161,7 @@ async def test_leaving_without_draining_ends_what_is_under_way() -> None:
     upstream = HeldUpstream(held=True)
     async with running(upstream) as sidecar:
         caller = await sidecar.call()
-        await caller.say(post())
+        await caller.send(post())
         await upstream.reached()
     assert upstream.left.is_set()
     await caller.leave()
@@ -177,11 +179,11 @@ async def test_after_the_block_nobody_listens() -> None:
 async def test_connections_go_on_when_nothing_new_is_accepted() -> None:
     """For a successor on the same socket: the old process serves out who is connected."""
     async with running() as sidecar, await sidecar.call() as caller:
-        await caller.say(GET_HEALTH)
-        await caller.hear()
+        await caller.send(GET_HEALTH)
+        await caller.receive()
         sidecar.listening.stop_accepting()
-        await caller.say(post())
-        assert (await caller.hear()).json["success"]
+        await caller.send(post())
+        assert (await caller.receive()).json["success"]
 
 
 async def test_a_port_in_use_is_a_clear_fault() -> None:
@@ -209,7 +211,7 @@ async def test_it_listens_where_host_says(host: str, url: str) -> None:
     async with running(HOST=host) as sidecar:
         assert sidecar.listening.url.startswith(url)
         assert sidecar.listening.port > 0
-        assert (await sidecar.ask(GET_HEALTH)).status == 200
+        assert (await sidecar.fetch(GET_HEALTH)).status == 200
 
 
 async def test_everywhere_in_ipv6_means_ipv4_too() -> None:
@@ -220,8 +222,8 @@ async def test_everywhere_in_ipv6_means_ipv4_too() -> None:
         running(HOST="::", ALLOW_UNAUTHENTICATED="true") as sidecar,
         await Caller.connect("127.0.0.1", sidecar.listening.port) as caller,
     ):
-        await caller.say(GET_HEALTH)
-        assert (await caller.hear()).status == 200
+        await caller.send(GET_HEALTH)
+        assert (await caller.receive()).status == 200
 
 
 async def test_a_given_socket_is_served_and_closed() -> None:
@@ -231,8 +233,8 @@ async def test_a_given_socket_is_served_and_closed() -> None:
         async with serve(sidecar.service, settings_of(PORT="1"), sock=sock) as listening:
             assert listening.port == sock.getsockname()[1]
             async with await Caller.connect(listening.host, listening.port) as caller:
-                await caller.say(post())
-                assert (await caller.hear()).json["success"]
+                await caller.send(post())
+                assert (await caller.receive()).json["success"]
     with pytest.raises(ConnectionRefusedError):
         await Caller.connect(listening.host, listening.port)
 
@@ -241,5 +243,5 @@ async def test_a_burst_finds_room_in_the_backlog_and_descriptors() -> None:
     """Several hundred callers connect before one is accepted, and all are served."""
     assert raise_descriptor_limit() == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     async with running() as sidecar:
-        answers = await asyncio.gather(*(sidecar.ask(post()) for _ in range(300)))
+        answers = await asyncio.gather(*(sidecar.fetch(post()) for _ in range(300)))
     assert all(answer.json["success"] for answer in answers)

@@ -19,7 +19,7 @@ def basic(password: str) -> str:
 async def test_loopback_needs_no_token() -> None:
     """The deployed communicator sends none, and a 401 would start a process a click."""
     async with running(SIDECAR_TOKEN=TOKEN) as sidecar:
-        assert (await sidecar.ask(post())).status == 200
+        assert (await sidecar.fetch(post())).status == 200
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ async def test_loopback_needs_no_token() -> None:
 async def test_the_token_is_taken_as_bearer_and_as_the_password_of_basic(header: str) -> None:
     """PHP's curl can only send Basic, from the URL; others send Bearer."""
     async with running(SIDECAR_TOKEN=TOKEN, AI_REQUIRE_TOKEN="true") as sidecar:
-        answer = await sidecar.ask(post(b'{"action": "chat", "content": "x"}', header))
+        answer = await sidecar.fetch(post(b'{"action": "chat", "content": "x"}', header))
     assert (answer.status, answer.json["success"]) == (200, True)
 
 
@@ -52,7 +52,7 @@ async def test_the_token_is_taken_as_bearer_and_as_the_password_of_basic(header:
 async def test_a_missing_or_wrong_token_is_401(header: str) -> None:
     """It is refused before its body is looked at, and told how to ask."""
     async with running(SIDECAR_TOKEN=TOKEN, AI_REQUIRE_TOKEN="true") as sidecar:
-        answer = await sidecar.ask(post(b"not json", header))
+        answer = await sidecar.fetch(post(b"not json", header))
         assert sidecar.upstream.calls == []
     assert (answer.status, answer.json["code"]) == (401, "unauthorized")
     assert answer.headers["www-authenticate"] == "Bearer"
@@ -62,14 +62,14 @@ async def test_a_missing_or_wrong_token_is_401(header: str) -> None:
 async def test_beyond_loopback_the_token_is_required() -> None:
     """A caller from outside must know it, whatever AI_REQUIRE_TOKEN says."""
     async with running(SIDECAR_TOKEN=TOKEN, HOST="0.0.0.0") as sidecar:
-        assert (await sidecar.ask(post())).status == 401
-        assert (await sidecar.ask(post(b"{}", f"Authorization: Bearer {TOKEN}"))).json["code"] == "invalid_request"
+        assert (await sidecar.fetch(post())).status == 401
+        assert (await sidecar.fetch(post(b"{}", f"Authorization: Bearer {TOKEN}"))).json["code"] == "invalid_request"
 
 
 async def test_an_open_sidecar_needs_no_token_where_that_was_allowed() -> None:
     """ALLOW_UNAUTHENTICATED=true is for a firewall or a private network in front."""
     async with running(HOST="0.0.0.0", ALLOW_UNAUTHENTICATED="true") as sidecar:
-        assert (await sidecar.ask(post())).status == 200
+        assert (await sidecar.fetch(post())).status == 200
 
 
 async def test_an_inherited_socket_open_to_others_needs_a_token() -> None:

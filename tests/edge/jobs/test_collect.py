@@ -7,12 +7,12 @@ from typing import Any
 from sidecar.jobs.collect import WINDOW, Collecting
 from sidecar.jobs.store import JobStore
 from sidecar.runtime.line_source import Line
-from tests.support.held_provider import Told
+from tests.support.held_provider import ProgressRecorder
 from tests.support.valkey import valkey
 from tests.support.workers import jobs_of, lecture
 
 
-class Listener(Told):
+class Listener(ProgressRecorder):
     """Takes what is written and said."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ async def test_a_redis_that_was_never_there_is_given_up() -> None:
             await run.write(iter([line(number) for number in range(2 * WINDOW)]), listener.write)
     assert [reply["job_id"] for reply in listener.replies] == [name(number) for number in range(2 * WINDOW)]
     assert {reply["code"] for reply in listener.replies} == {"jobs_unavailable"}
-    assert len(listener.said) == 1
+    assert len(listener.texts) == 1
     assert run.counts == {"not looked at": 2 * WINDOW}
 
 
@@ -90,8 +90,8 @@ async def test_that_nobody_works_is_said_once() -> None:
         listener, stop = Listener(), asyncio.Event()
         asked = Line(1, json.dumps({"job_id": job.job_id}).encode())
         running = asyncio.create_task(collecting(store, listener, stop=stop).write(iter([asked]), listener.write))
-        await asyncio.wait_for(listener.heard.wait(), 60)
+        await asyncio.wait_for(listener.spoke.wait(), 60)
         stop.set()
         await running
-    assert listener.said == ["No worker is alive; the jobs wait until one is started."]
+    assert listener.texts == ["No worker is alive; the jobs wait until one is started."]
     assert listener.replies == []

@@ -88,8 +88,8 @@ async def test_a_redis_that_is_away_from_the_start_is_said_once(caplog: pytest.L
 async def test_status_without_redis_says_nothing_of_jobs() -> None:
     """The key is there with REDIS_URL only."""
     async with running() as sidecar:
-        assert "jobs" not in (await sidecar.ask(head(path="/status", method="GET"))).json
-        assert (await sidecar.ask(post())).json["success"]
+        assert "jobs" not in (await sidecar.fetch(head(path="/status", method="GET"))).json
+        assert (await sidecar.fetch(post())).json["success"]
 
 
 async def test_a_redis_of_its_own_that_is_still_starting_is_no_news(

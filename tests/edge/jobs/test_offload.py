@@ -73,7 +73,7 @@ class House:
     async def ask(self, content: str, *headers: str, **fields: object) -> Answer:
         """The answer to a text to summarize."""
         body = json.dumps({"action": "summarize", "content": content, **fields}).encode()
-        return await self.sidecar.ask(post(body, *headers))
+        return await self.sidecar.fetch(post(body, *headers))
 
     async def waited_for(self, count: int = 1) -> None:
         """Return once so many jobs are waited for."""
@@ -181,7 +181,7 @@ async def test_a_caller_who_leaves_leaves_the_job_going() -> None:
         await home.work()
         home.there.gate.clear()
         caller = await home.sidecar.call()
-        await caller.say(post(json.dumps({"action": "summarize", "content": long()}).encode()))
+        await caller.send(post(json.dumps({"action": "summarize", "content": long()}).encode()))
         await home.there.reached()
         await caller.leave()
         await until(lambda: not home.offload._waiting)
@@ -331,15 +331,15 @@ async def test_the_server_as_it_is_wired_starts_without_redis_and_finds_it_later
                 sidecar = Sidecar(listening, service, upstream)
                 get = b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n"
                 body = json.dumps({"action": "summarize", "content": long()}).encode()
-                assert (await sidecar.ask(post(body))).json["success"]
-                assert (await sidecar.ask(get)).json["jobs"]["redis"] == "down"
+                assert (await sidecar.fetch(post(body))).json["success"]
+                assert (await sidecar.fetch(get)).json["jobs"]["redis"] == "down"
                 await server.start()
                 assert jobs.status is not None
                 status = jobs.status
                 await until(lambda: status().redis == "up")  # type: ignore[attr-defined]
-                told = (await sidecar.ask(get)).json["jobs"]
+                told = (await sidecar.fetch(get)).json["jobs"]
                 assert told == {"redis": "up", "reason": "", "workers": 0, "held": {"day": 0, "night": 0}}
-                assert (await sidecar.ask(post(body, path="/jobs"))).status == 202
+                assert (await sidecar.fetch(post(body, path="/jobs"))).status == 202
 
 
 async def test_a_silent_redis_does_not_hold_up_the_end() -> None:

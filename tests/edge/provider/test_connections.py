@@ -14,11 +14,11 @@ import trustme
 from sidecar.core.errors import ConfigError, UpstreamError, UpstreamUnreachable
 from tests.support.scripted_provider import (
     Adapter,
-    Canned,
-    Heard,
-    asking,
+    CannedProvider,
+    ReceivedRequest,
     both,
     canned,
+    completed,
     failing,
     http,
     listening,
@@ -50,13 +50,13 @@ class Proxy:
 
     def __init__(self, port: int = 0, *, refuses: bytes = b"") -> None:
         self.url = ""
-        self.received: list[Heard] = []
+        self.received: list[ReceivedRequest] = []
         self._port = port
         self._refuses = refuses
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            heard = Heard(await reader.readuntil(b"\r\n\r\n"), b"", 1)
+            heard = ReceivedRequest(await reader.readuntil(b"\r\n\r\n"), b"", 1)
             self.received.append(heard)
             if self._refuses:
                 writer.write(self._refuses)
@@ -108,8 +108,8 @@ async def test_chunks_interim_answers_and_odd_headers_are_read(adapter: Adapter)
     head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nX-Policy: %s\r\n\r\n" % (b"p" * 10_240)
     early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
     async with canned(early + head + chunks) as provider, opened(adapter, provider.url) as upstream:
-        assert (await asking(upstream)).text == "Hello."
-        assert (await asking(upstream)).text == "Hello."
+        assert (await completed(upstream)).text == "Hello."
+        assert (await completed(upstream)).text == "Hello."
         assert provider.connections == 1
 
 
@@ -168,8 +168,8 @@ async def test_a_private_ca_is_trusted(adapter: Adapter, authority: Authority) -
     """SSL_CERT_FILE adds to the system's CAs, over kept connections too."""
     trusting = {"SSL_CERT_FILE": authority.file}
     async with canned(tls=authority.server) as provider, opened(adapter, provider.url, **trusting) as upstream:
-        assert (await asking(upstream)).text == "Hello."
-        assert (await asking(upstream)).text == "Hello."
+        assert (await completed(upstream)).text == "Hello."
+        assert (await completed(upstream)).text == "Hello."
         assert provider.connections == 1
 
 
@@ -186,7 +186,7 @@ async def test_plain_calls_go_through_a_proxy_whole(adapter: Adapter) -> None:
     async with proxying() as proxy:
         named = {"http_proxy": f"http://anna:p%40ss@{proxy.url}"}
         async with opened(adapter, "http://provider.invalid:81/v1?v=1", **named) as upstream:
-            assert (await asking(upstream)).text == "Hello."
+            assert (await completed(upstream)).text == "Hello."
     [heard] = proxy.received
     assert heard.line == "POST http://provider.invalid:81/v1/chat/completions?v=1 HTTP/1.1"
     assert heard.headers["host"] == "provider.invalid:81"
@@ -198,8 +198,8 @@ async def test_secure_calls_go_through_a_tunnel(adapter: Adapter, authority: Aut
     async with canned(tls=authority.server) as provider, proxying(provider.port) as proxy:
         named = {"HTTPS_PROXY": f"http://anna:pass@{proxy.url}", "SSL_CERT_FILE": authority.file}
         async with opened(adapter, "https://provider.invalid/v1", **named) as upstream:
-            assert (await asking(upstream)).text == "Hello."
-            assert (await asking(upstream)).text == "Hello."
+            assert (await completed(upstream)).text == "Hello."
+            assert (await completed(upstream)).text == "Hello."
     [heard] = proxy.received
     assert heard.line == "CONNECT provider.invalid:443 HTTP/1.1"
     assert heard.headers["proxy-authorization"] == "Basic " + base64.b64encode(b"anna:pass").decode()
@@ -234,7 +234,7 @@ async def test_no_proxy_is_respected(adapter: Adapter) -> None:
     async with canned() as provider, proxying() as proxy:
         named = {"ALL_PROXY": f"http://{proxy.url}", "NO_PROXY": "localhost, 127.0.0.1"}
         async with opened(adapter, provider.url, **named) as upstream:
-            await asking(upstream)
+            await completed(upstream)
     assert provider.received
     assert not proxy.received
 
@@ -246,11 +246,11 @@ async def test_proxy_variables_of_this_process_are_not_read(adapter: Adapter, mo
     for name in ("OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_CUSTOM_HEADERS"):
         monkeypatch.setenv(name, "x-nonsense: nonsense")
     async with canned() as provider, opened(adapter, provider.url) as upstream:
-        await asking(upstream)
+        await completed(upstream)
     _only_ours(provider)
 
 
-def _only_ours(provider: Canned) -> None:
+def _only_ours(provider: CannedProvider) -> None:
     [heard] = provider.received
     assert "nonsense" not in str(heard.headers)
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from sidecar.core.errors import UpstreamUnreachable
-from tests.support.scripted_provider import Adapter, asking, both, canned, failing, http, listening, opened
+from tests.support.scripted_provider import Adapter, both, canned, completed, failing, http, listening, opened
 
 pytestmark = both
 
@@ -11,17 +11,17 @@ pytestmark = both
 async def test_a_connection_is_used_again(adapter: Adapter) -> None:
     """One after the other, calls share a connection; at once, each has its own."""
     async with canned() as provider, opened(adapter, provider.url) as upstream:
-        await asking(upstream)
-        await asking(upstream)
+        await completed(upstream)
+        await completed(upstream)
         assert provider.connections == 1
-        await asyncio.gather(asking(upstream), asking(upstream))
+        await asyncio.gather(completed(upstream), completed(upstream))
         assert provider.connections == 2
 
 
 async def test_a_kept_connection_that_the_provider_closed_may_be_tried_again(adapter: Adapter) -> None:
-    """Closed before the first byte of an answer, it most likely crossed our request: asking again costs nothing."""
+    """Closed before the first byte of an answer, it most likely crossed our request: another try costs nothing."""
     async with canned(http(), b"") as provider, opened(adapter, provider.url) as upstream:
-        await asking(upstream)
+        await completed(upstream)
         failure = await failing(upstream)
         assert provider.connections == 1
     assert (type(failure), failure.retryable) == (UpstreamUnreachable, True)
@@ -30,13 +30,13 @@ async def test_a_kept_connection_that_the_provider_closed_may_be_tried_again(ada
 async def test_a_closed_idle_connection_is_not_used(adapter: Adapter) -> None:
     """One that the provider closed in good time is replaced without anybody noticing."""
     async with canned(close=True) as provider, opened(adapter, provider.url) as upstream:
-        await asking(upstream)
+        await completed(upstream)
         # Another caller's whole visit: by its end the loop has told the adapter that its own connection closed.
         reader, writer = await asyncio.open_connection("127.0.0.1", provider.port)
         writer.write(b"POST / HTTP/1.1\r\n\r\n")
         await reader.read()
         writer.transport.abort()
-        await asking(upstream)
+        await completed(upstream)
         assert provider.connections == 3
 
 
@@ -44,8 +44,8 @@ async def test_what_nobody_asked_for_is_no_answer(adapter: Adapter) -> None:
     """A 408 for an idle connection, in one piece with the answer before or later, is never read as the next answer."""
     late = http(b"", 408)
     async with canned(http() + late) as provider, opened(adapter, provider.url) as upstream:
-        assert (await asking(upstream)).text == "Hello."
-        assert (await asking(upstream)).text == "Hello."
+        assert (await completed(upstream)).text == "Hello."
+        assert (await completed(upstream)).text == "Hello."
         assert provider.connections == 2
     said = asyncio.Event()
 
@@ -59,20 +59,20 @@ async def test_what_nobody_asked_for_is_no_answer(adapter: Adapter) -> None:
     async with listening(impatient) as server:
         port = server.sockets[0].getsockname()[1]
         async with opened(adapter, f"http://127.0.0.1:{port}") as upstream:
-            assert (await asking(upstream)).text == "Hello."
+            assert (await completed(upstream)).text == "Hello."
             said.set()
             # Another caller's whole visit: by its end the 408 is here.
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"POST / HTTP/1.1\r\n\r\n")
             await reader.read()
             writer.transport.abort()
-            assert (await asking(upstream)).text == "Hello."
+            assert (await completed(upstream)).text == "Hello."
 
 
 async def test_an_answer_that_says_close_ends_its_connection(adapter: Adapter) -> None:
     """`Connection: close` and bodies without a length are read, and nothing is sent there again."""
     endless = http(Connection="close", Content_Length="")
     async with canned(endless, http(), close=True) as provider, opened(adapter, provider.url) as upstream:
-        assert (await asking(upstream)).text == "Hello."
-        assert (await asking(upstream)).text == "Hello."
+        assert (await completed(upstream)).text == "Hello."
+        assert (await completed(upstream)).text == "Hello."
         assert provider.connections == 2

@@ -13,7 +13,7 @@ import pytest
 from sidecar.core.errors import DeadlineExceeded
 from sidecar.provider.openai_sdk import SdkUpstream
 from sidecar.provider.stdlib.client import LightUpstream
-from tests.support.scripted_provider import asking, call, canned, opened, settings_of, soon
+from tests.support.scripted_provider import call, canned, completed, opened, settings_of, soon
 
 HEAVY = {
     "openai",
@@ -122,7 +122,7 @@ async def test_calls_wait_for_the_sdk_within_their_deadlines() -> None:
         with pytest.raises(DeadlineExceeded):
             await upstream.complete(call(), deadline=soon(0.05))
         gate.set()
-        assert (await asking(upstream)).text == "Hello."
+        assert (await completed(upstream)).text == "Hello."
         assert loading.done()
         await upstream.aclose()
 
@@ -143,4 +143,4 @@ async def test_the_next_address_is_tried_where_one_fails(monkeypatch: pytest.Mon
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", where) for where in (gone, ("127.0.0.1", provider.port))]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_named: found)
         async with opened(LightUpstream, "http://two.invalid/v1") as upstream:
-            assert (await asking(upstream)).text == "Hello."
+            assert (await completed(upstream)).text == "Hello."

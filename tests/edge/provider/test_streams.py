@@ -17,10 +17,10 @@ from sidecar.core.errors import (
 from sidecar.demo.server import Demo, serve
 from tests.support.scripted_provider import (
     Adapter,
-    asking,
     both,
     call,
     canned,
+    completed,
     completion,
     http,
     listening,
@@ -53,7 +53,7 @@ async def test_a_stream_gives_the_same_text_as_a_whole_answer(adapter: Adapter, 
     """Every event's data comes as it was sent, `[DONE]` left out, and the connection is kept."""
     options = {"stream_options": {"include_usage": True}}
     async with opened(adapter, demo.url) as upstream:
-        whole = await asking(upstream)
+        whole = await completed(upstream)
         data = [one async for one in upstream.stream(call(extra=options), deadline=soon())]
         assert said(data) == whole.text
         assert json.loads(data[-1])["usage"]["completion_tokens"] == whole.completion_tokens
@@ -69,7 +69,7 @@ async def test_the_newer_limit_is_learned_by_streams_too(adapter: Adapter, demo:
     async with opened(adapter, demo.url) as upstream:
         assert [one async for one in upstream.stream(call(), deadline=soon())]
         assert [one async for one in upstream.stream(call(), deadline=soon())]
-        assert (await asking(upstream)).text
+        assert (await completed(upstream)).text
     assert demo.stats.by_outcome == {"invalid": 1, "answered": 3}
 
 
@@ -143,7 +143,7 @@ async def test_after_the_first_event_the_deadline_is_over(adapter: Adapter, demo
     """How long a stream may go on is the caller's business."""
     demo.behave(stream_chunk_delay=0.05)
     async with opened(adapter, demo.url) as upstream:
-        await asking(upstream)
+        await completed(upstream)
         deadline = soon(0.1)
         assert [one async for one in upstream.stream(call(), deadline=deadline)]
         assert asyncio.get_running_loop().time() > deadline

@@ -22,10 +22,10 @@ from sidecar.demo.server import Demo, serve
 from tests.support.scripted_provider import (
     KEY,
     Adapter,
-    asking,
     both,
     call,
     canned,
+    completed,
     completion,
     failing,
     http,
@@ -46,7 +46,7 @@ async def demo() -> AsyncIterator[Demo]:
 async def test_an_answer_comes_with_its_text_counts_and_body(adapter: Adapter, demo: Demo) -> None:
     """Text, model, finish reason and token counts are read, and the body is kept for doors that pass it on."""
     async with opened(adapter, f"{demo.url}/v1") as upstream:
-        answer = await asking(upstream, call(user="somebody"))
+        answer = await completed(upstream, call(user="somebody"))
     assert "fraction" in answer.text
     assert answer.model == "m"
     assert answer.prompt_tokens > 0
@@ -58,7 +58,7 @@ async def test_an_answer_comes_with_its_text_counts_and_body(adapter: Adapter, d
 async def test_the_request_has_what_the_provider_needs_and_no_more(adapter: Adapter) -> None:
     """The key goes as a bearer token, the program by its name, and nothing about this machine."""
     async with canned() as provider, opened(adapter, provider.url) as upstream:
-        await asking(upstream)
+        await completed(upstream)
     [heard] = provider.received
     assert heard.line == "POST /v1/chat/completions HTTP/1.1"
     assert heard.headers["authorization"] == f"Bearer {KEY}"
@@ -75,14 +75,14 @@ async def test_the_request_has_what_the_provider_needs_and_no_more(adapter: Adap
 async def test_the_query_string_of_the_base_url_is_preserved(adapter: Adapter) -> None:
     """Gateways take versions and keys there."""
     async with canned() as provider, opened(adapter, f"{provider.url}/?api-version=2%2F1&x=%41") as upstream:
-        await asking(upstream)
+        await completed(upstream)
     assert provider.received[0].line == "POST /v1/chat/completions?api-version=2%2F1&x=%41 HTTP/1.1"
 
 
 async def test_half_a_surrogate_pair_in_a_text_does_not_stop_the_call(adapter: Adapter) -> None:
     """It goes out as a replacement character: JSON parsers refuse it."""
     async with canned() as provider, opened(adapter, provider.url) as upstream:
-        await asking(upstream, call("a\ud83db"))
+        await completed(upstream, call("a\ud83db"))
     assert provider.received[0].json["messages"][0]["content"] == "a\N{REPLACEMENT CHARACTER}b"
 
 
@@ -107,7 +107,7 @@ async def test_an_answer_that_is_none_is_named(
     async with opened(adapter, demo.url) as upstream:
         failure = await failing(upstream)
         demo.behave(garbage=None)
-        assert (await asking(upstream)).text
+        assert (await completed(upstream)).text
     assert type(failure) is kind
     assert words in str(failure)
     assert not failure.retryable
@@ -118,7 +118,7 @@ async def test_an_unusual_answer_is_still_read(adapter: Adapter, demo: Demo, gar
     """Parts are joined, a refusal's words are the answer, and odd characters are mended."""
     demo.behave(garbage=garbage)
     async with opened(adapter, demo.url) as upstream:
-        answer = await asking(upstream)
+        answer = await completed(upstream)
     assert ("I cannot help" if garbage == "refusal" else "fraction") in answer.text
 
 
@@ -189,7 +189,7 @@ async def test_a_limit_a_minute_is_a_refusal_for_want_of_room(
     """Its words decide nothing, and the wait that it names is passed on."""
     demo.behave(**{limit: allowed})
     async with opened(adapter, demo.url) as upstream:
-        await asking(upstream)
+        await completed(upstream)
         failure = await failing(upstream)
     assert (type(failure), failure.scope, failure.retryable) == (RateLimited, "capacity", True)
     assert failure.retry_after
@@ -199,7 +199,7 @@ async def test_a_limit_on_calls_at_once_is_a_refusal_for_want_of_room(adapter: A
     """A provider that is full for the moment may take the next one."""
     demo.behave(slots=1, stall=1)
     async with opened(adapter, demo.url) as upstream:
-        stalled = asyncio.create_task(asking(upstream))
+        stalled = asyncio.create_task(completed(upstream))
         await demo.until(lambda stats: stats.stalled == 1)
         failure = await failing(upstream)
         stalled.cancel()
@@ -211,9 +211,9 @@ async def test_the_newer_limit_is_learned_from_one_refusal(adapter: Adapter, dem
     """A model that wants max_completion_tokens gets it within the same attempt, and at once from then on."""
     demo.behave(no_max_tokens=True)
     async with opened(adapter, demo.url) as upstream:
-        await asking(upstream)
-        await asking(upstream)
-        await asking(upstream, call(model="another"))
+        await completed(upstream)
+        await completed(upstream)
+        await completed(upstream, call(model="another"))
     assert demo.stats.by_outcome == {"invalid": 2, "answered": 3}
     sent = [sorted(heard.json().keys() & {"max_tokens", "max_completion_tokens"}) for heard in demo.received]
     old, new = ["max_tokens"], ["max_completion_tokens"]
@@ -243,7 +243,7 @@ async def test_a_cut_connection_is_named(adapter: Adapter, demo: Demo, where: st
 async def test_a_silent_provider_ends_at_the_deadline_and_is_left(adapter: Adapter, demo: Demo) -> None:
     """The caller is answered on time, and the provider sees the connection close."""
     async with opened(adapter, demo.url) as upstream:
-        await asking(upstream)
+        await completed(upstream)
         demo.behave(stall=1)
         deadline = soon(0.2)
         with pytest.raises(DeadlineExceeded):
@@ -255,12 +255,12 @@ async def test_a_silent_provider_ends_at_the_deadline_and_is_left(adapter: Adapt
 async def test_an_expired_deadline_costs_no_call(adapter: Adapter, demo: Demo) -> None:
     """Nothing is sent for a caller who has gone already, not even on a kept connection."""
     async with opened(adapter, demo.url) as upstream:
-        await asking(upstream)
+        await completed(upstream)
         with pytest.raises(DeadlineExceeded):
             await upstream.complete(call(), deadline=soon(-1))
         with pytest.raises(DeadlineExceeded):
             await anext(upstream.stream(call(), deadline=soon(-1)))
-        await asking(upstream)
+        await completed(upstream)
     assert demo.stats.received == 2
 
 
@@ -277,14 +277,14 @@ async def test_a_cancelled_call_frees_the_provider(adapter: Adapter, demo: Demo)
     """A caller who leaves takes the model call along, and the next caller is served."""
     demo.behave(stall=1)
     async with opened(adapter, demo.url) as upstream:
-        task = asyncio.create_task(asking(upstream))
+        task = asyncio.create_task(completed(upstream))
         await demo.until(lambda stats: stats.stalled == 1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         await demo.until(lambda stats: stats.cancelled == 1 and stats.in_flight == 0)
         demo.behave(stall=0)
-        assert (await asking(upstream)).text
+        assert (await completed(upstream)).text
 
 
 async def test_a_packed_refusal_is_read_all_the_same(adapter: Adapter) -> None:

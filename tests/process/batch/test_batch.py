@@ -18,7 +18,7 @@ from sidecar.demo.server import serve
 from tests.support.paths import ROOT
 from tests.support.server_process import finished
 from tests.support.terminals import shown, terminal
-from tests.support.workers import PATIENCE, Till, lecture, till
+from tests.support.workers import PATIENCE, CountingProvider, counting_provider, lecture
 
 KEY = "sk-canary4718"
 TEXT = "canaryTEXT4719"
@@ -90,7 +90,7 @@ def right(folder: Folder, count: int) -> None:
     assert sorted(path.name for path in folder.source.parent.iterdir()) == ["in.jsonl", "out.jsonl"]
 
 
-async def killed(folder: Folder, provider: Till, kills: int, dice: random.Random) -> None:
+async def killed(folder: Folder, provider: CountingProvider, kills: int, dice: random.Random) -> None:
     for _ in range(kills):
         process = await folder.start(provider.url)
         await folder.until(process, folder.journaled() + dice.randrange(1, 30))
@@ -104,7 +104,7 @@ async def test_after_a_kill_it_goes_on(folder: Folder) -> None:
     """`kill -9` at moments of chance: nothing that was answered is asked again, nothing is lost or mixed up."""
     folder.ask([lecture(number, 3) for number in range(200)])
     kills = 6
-    async with till() as provider:
+    async with counting_provider() as provider:
         provider.latency = 0.02
         await killed(folder, provider, kills, random.Random(7))
         done = await folder.run(provider.url)
@@ -123,7 +123,7 @@ async def test_after_a_kill_it_goes_on(folder: Folder) -> None:
 async def test_a_signal_wastes_nothing(folder: Folder, number: signal.Signals) -> None:
     """What is under way is finished and kept, and it is said how to go on."""
     folder.ask([lecture(n, 3) for n in range(300)])
-    async with till() as provider:
+    async with counting_provider() as provider:
         provider.latency = 0.1
         process = await folder.start(provider.url)
         await folder.until(process, 10)
@@ -142,7 +142,7 @@ async def test_a_signal_wastes_nothing(folder: Folder, number: signal.Signals) -
 async def test_a_full_disk_spoils_nothing(folder: Folder) -> None:
     """What was kept stays right; there is no half output; with room again nothing is asked twice but what was lost."""
     folder.ask([lecture(n, 3) for n in range(300)])
-    async with till() as provider:
+    async with counting_provider() as provider:
         done = await folder.run(provider.url, largest=10_000)
         assert done.code == 1
         assert "Replies cannot be kept in the journal: the disk is full." in done.said
@@ -157,7 +157,7 @@ async def test_a_full_disk_spoils_nothing(folder: Folder) -> None:
 async def test_a_disk_that_is_full_at_the_end_costs_nothing(folder: Folder) -> None:
     """The journal fits, the output does not: it is put together later, from what is there."""
     folder.ask([lecture(n, 3) for n in range(300)])
-    async with till() as provider:
+    async with counting_provider() as provider:
         assert (await folder.run(provider.url)).code == 0
         # A line of the output is longer by its number than its record.
         size = folder.target.stat().st_size - 300 * len('"line":')
@@ -175,7 +175,7 @@ async def test_a_disk_that_is_full_at_the_end_costs_nothing(folder: Folder) -> N
 async def test_two_at_once_on_one_output(folder: Folder) -> None:
     """The second one leaves at once and says why."""
     folder.ask([lecture(n, 3) for n in range(50)])
-    async with till() as provider:
+    async with counting_provider() as provider:
         provider.latency = 0.5
         process = await folder.start(provider.url)
         await folder.until(process, 1)
@@ -191,7 +191,7 @@ async def test_two_at_once_on_one_output(folder: Folder) -> None:
 
 async def test_pipes_on_both_ends(folder: Folder) -> None:
     """Requests from standard input, replies to standard output and nothing else there."""
-    async with till() as provider:
+    async with counting_provider() as provider:
         env = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": provider.url, "PATH": os.environ["PATH"]}
         folder.ask([lecture(n, 3) for n in range(20)])
         process = await asyncio.create_subprocess_exec(
@@ -213,7 +213,7 @@ async def test_a_device_is_written_to_and_not_replaced(folder: Folder, target: s
     """What is no file gets the replies as they come."""
     folder.ask([lecture(n, 3) for n in range(3)])
     folder.target = Path(target)
-    async with till() as provider:
+    async with counting_provider() as provider:
         done = await folder.run(provider.url)
     if target == "/dev/full":
         assert (done.code, done.out) == (1, b"")
@@ -294,7 +294,7 @@ async def test_a_wrong_call_does_nothing(folder: Folder, words: list[str], why: 
 async def test_on_a_terminal_there_is_a_bar(folder: Folder) -> None:
     """It moves to the end, and what is said stands on lines of its own."""
     folder.ask([lecture(n, 3) for n in range(30)])
-    async with till() as provider:
+    async with counting_provider() as provider:
         with terminal() as (ours, theirs):
             process = await folder.start(provider.url, stderr=theirs)
             os.close(theirs)

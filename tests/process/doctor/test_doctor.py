@@ -81,8 +81,8 @@ async def test_every_wrong_setting_is_named_and_the_rest_still_looked_at(demo: D
     assert [what.partition("=")[0] for what in wrong] == ["MAX_TOKENS", "PORT"]
     assert said.code == 1
     keyless = await report(f"--base-url={demo.url}/v1", "--model=demo")
-    assert "OPENAI_API_KEY" in keyless.of("settings")["what"]
-    assert f"OPENAI_API_KEY_FILE={SERVICE_KEY}" in keyless.of("settings")["do"]
+    assert "OPENAI_API_KEY" in keyless.finding("settings")["what"]
+    assert f"OPENAI_API_KEY_FILE={SERVICE_KEY}" in keyless.finding("settings")["do"]
     assert keyless.state("connection") == "ok"
 
 
@@ -101,8 +101,8 @@ async def test_key_and_model_are_looked_at_without_paying(
     demo.behave(**ways)
     said = await report(*at(demo))
     assert said.state(check) == state
-    assert words in said.of(check)["what"]
-    assert (said.of(check)["do"] == "") is (state == "ok")
+    assert words in said.finding(check)["what"]
+    assert (said.finding(check)["do"] == "") is (state == "ok")
     assert demo.stats.received == 0
 
 
@@ -124,7 +124,7 @@ async def test_a_call_is_made_only_on_request(demo: Demo, ways: dict[str, object
     demo.behave(**ways)
     said = await report(*at(demo, "--call", "--request-timeout=2"))
     assert said.state("call") == state
-    assert words in said.of("call")["what"]
+    assert words in said.finding("call")["what"]
     assert demo.stats.received <= 2
 
 
@@ -145,7 +145,7 @@ async def test_what_is_no_api_is_recognised(answer: bytes, check: str, state: st
     async with canned(answer, close=True) as provider:
         said = await report(f"--base-url={provider.url}", f"--api-key={KEY}", "--model=demo")
     assert said.state(check) == state
-    assert said.of(check)["do"]
+    assert said.finding(check)["do"]
     assert provider.received[0].line.startswith("GET /v1/models ")
     assert provider.received[0].headers["authorization"] == f"Bearer {KEY}"
 
@@ -154,9 +154,9 @@ async def test_a_provider_that_is_not_there_is_said_by_its_step(demo: Demo) -> N
     """No name, nobody listening, no TLS: where it stops is where to look."""
     assert (await report("--base-url=http://no-such-host.invalid/v1", f"--api-key={KEY}")).state("name") == "failed"
     refused = await report("--base-url=http://127.0.0.1:1/v1", f"--api-key={KEY}")
-    assert "refuses connections" in refused.of("connection")["what"]
+    assert "refuses connections" in refused.finding("connection")["what"]
     insecure = await report(f"--base-url={demo.url.replace('http', 'https')}/v1", f"--api-key={KEY}")
-    assert "TLS" in insecure.of("connection")["what"]
+    assert "TLS" in insecure.finding("connection")["what"]
     proxied = await report("--base-url=https://x.invalid/v1", f"--api-key={KEY}", https_proxy="socks5://127.0.0.1:1")
     assert [finding["state"] for finding in proxied.json["findings"] if finding["check"] == "provider"] == ["failed"]
 
@@ -165,11 +165,11 @@ async def test_the_port_is_free_ours_or_anothers(demo: Demo) -> None:
     """Which of the three, and what to do in each."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         free = listener.getsockname()[1]
-    assert "is free" in (await report(*at(demo), f"--port={free}")).of("port")["what"]
+    assert "is free" in (await report(*at(demo), f"--port={free}")).finding("port")["what"]
     other = demo.url.rpartition(":")[2]
     taken = await report(*at(demo), f"--port={other}")
     assert (taken.state("port"), taken.code) == ("failed", 1)
-    assert "ss -ltnp" in taken.of("port")["do"]
+    assert "ss -ltnp" in taken.finding("port")["do"]
 
 
 async def test_an_env_file_that_all_may_read_is_a_warning(demo: Demo, tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ async def test_an_env_file_that_all_may_read_is_a_warning(demo: Demo, tmp_path: 
     file.chmod(0o644)
     said = await report(f"--env-file={file}")
     assert (said.state("env file"), said.code) == ("warning", 0)
-    assert "chmod 640" in said.of("env file")["do"]
+    assert "chmod 640" in said.finding("env file")["do"]
 
 
 @pytest.mark.parametrize("words", [["--nonsense"], ["extra"]])

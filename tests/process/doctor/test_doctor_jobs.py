@@ -49,7 +49,7 @@ async def test_a_redis_as_it_should_be(demo: Demo, server: Valkey) -> None:
         said = await report(*at(demo), REDIS_URL=server.url)
     checks = ("redis", "redis version", "redis memory", "redis persistence", "redis clock", "workers")
     assert {check: said.state(check) for check in checks} == dict.fromkeys(checks, "ok")
-    assert "Valkey" in said.of("redis")["what"]
+    assert "Valkey" in said.finding("redis")["what"]
 
 
 async def test_what_will_hurt_some_day_is_a_warning_with_its_cure(demo: Demo, server: Valkey) -> None:
@@ -58,10 +58,10 @@ async def test_what_will_hurt_some_day_is_a_warning_with_its_cure(demo: Demo, se
         await admin.config_set("maxmemory-policy", "allkeys-lru")
         await admin.config_set("appendonly", "no")
         said = await report(*at(demo), REDIS_URL=server.url)
-        assert "noeviction" in said.of("redis memory")["do"]
-        assert "keeps nothing on disk" in said.of("redis persistence")["what"]
-        assert "appendonly yes" in said.of("redis persistence")["do"]
-        assert said.of("workers")["do"]
+        assert "noeviction" in said.finding("redis memory")["do"]
+        assert "keeps nothing on disk" in said.finding("redis persistence")["what"]
+        assert "appendonly yes" in said.finding("redis persistence")["do"]
+        assert said.finding("workers")["do"]
         assert said.code == 0
         for check in ("redis memory", "redis persistence", "workers"):
             assert said.state(check) == "warning"
@@ -69,19 +69,19 @@ async def test_what_will_hurt_some_day_is_a_warning_with_its_cure(demo: Demo, se
         await admin.config_set("maxmemory-policy", "noeviction")
         await admin.config_set("maxmemory", "1mb")
         said = await report(*at(demo), REDIS_URL=server.url)
-        assert "a crash loses the jobs since" in said.of("redis persistence")["what"]
-        assert "raise maxmemory" in said.of("redis memory")["do"]
+        assert "a crash loses the jobs since" in said.finding("redis persistence")["what"]
+        assert "raise maxmemory" in said.finding("redis memory")["do"]
 
 
 async def test_a_redis_that_is_not_there_fails(demo: Demo, server: Valkey) -> None:
     """Why, in the sentence that callers hear, with the address and without the password."""
     said = await report(*at(demo), REDIS_URL="redis://:canary@127.0.0.1:1/2")
     assert (said.state("redis"), said.code) == ("failed", 1)
-    assert said.of("redis")["what"].startswith("redis://127.0.0.1:1/2: Redis refuses the connection")
+    assert said.finding("redis")["what"].startswith("redis://127.0.0.1:1/2: Redis refuses the connection")
     async with server.client() as admin:
         await admin.config_set("requirepass", "another")
     said = await report(*at(demo), REDIS_URL=server.url)
-    assert "asks for a password" in said.of("redis")["what"]
+    assert "asks for a password" in said.finding("redis")["what"]
 
 
 async def test_an_embedded_one_before_during_and_where_it_cannot_be(demo: Demo, folder: str, tmp_path: Path) -> None:
@@ -89,13 +89,13 @@ async def test_an_embedded_one_before_during_and_where_it_cannot_be(demo: Demo, 
     words = (*at(demo), "--jobs", f"--state-dir={folder}")
     said = await report(*words)
     assert (said.state("redis"), said.state("embedded valkey"), said.state("state folder")) == ("note", "ok", "ok")
-    assert "start the server" in said.of("redis")["do"]
+    assert "start the server" in said.finding("redis")["do"]
     assert not made(folder)
     async with served(*words) as running:
         await running.event("working")
         said = await report(*words, f"--port={running.port}")
         assert (said.state("redis"), said.state("redis memory"), said.state("redis persistence")) == ("ok", "ok", "ok")
-        assert folder in said.of("redis")["what"]
+        assert folder in said.finding("redis")["what"]
     (tmp_path / "file").touch()
     said = await report(*at(demo), "--jobs", f"--state-dir={tmp_path}/file/state")
     assert (said.state("state folder"), said.code) == ("failed", 1)

@@ -24,18 +24,18 @@ async def test_the_plugins_address_is_tried_as_php_would(demo: Demo, tmp_path: P
     """A dead port, another service, a token that the plugin cannot send, an error status where it wants 200."""
     words = (*at(demo), "--sidecar-token=token-canary")
     dead = await report(*words, OPENAI_SIDECAR_HTTP_URL="http://127.0.0.1:1/ai")
-    assert "starts a process for each click" in dead.of("plugin's URL")["what"]
-    assert "OPENAI_SIDECAR_HTTP_URL" in dead.of("plugin's URL")["what"]
+    assert "starts a process for each click" in dead.finding("plugin's URL")["what"]
+    assert "OPENAI_SIDECAR_HTTP_URL" in dead.finding("plugin's URL")["what"]
     foreign = await report(*words, f"--php-url={demo.url}/ai")
-    assert "not the sidecar's" in foreign.of("plugin's URL")["what"]
+    assert "not the sidecar's" in foreign.finding("plugin's URL")["what"]
     async with served(*words, "--ai-require-token") as server:
         guarded = await report(*words, f"--php-url={url(server)}")
-        assert "token" in guarded.of("plugin's URL")["do"]
+        assert "token" in guarded.finding("plugin's URL")["do"]
         named = url(server).replace("http://", "http://moodle:token-canary@")
         assert (await report(*words, f"--php-url={named}")).state("plugin's URL") == "ok"
     async with served(*words, "--strict-status") as server:
         strict = await report(*words, f"--php-url={url(server)}")
-        assert "STRICT_STATUS" in strict.of("plugin's URL")["do"]
+        assert "STRICT_STATUS" in strict.finding("plugin's URL")["do"]
     assert [one.code for one in (dead, foreign, guarded, strict)] == [1] * 4
 
 
@@ -73,9 +73,9 @@ async def test_a_command_that_may_not_be_run_is_said(demo: Demo, tmp_path: Path)
     path = script(tmp_path / "some", "")
     path.chmod(0o644)
     said = await report(*at(demo), f"--php-command={path}")
-    assert "does not run" in said.of("plugin's command")["what"]
+    assert "does not run" in said.finding("plugin's command")["what"]
     said = await report(*at(demo), f"--php-command={path}", "--php-user=nobody-at-all")
-    assert "no user" in said.of("plugin's command")["what"]
+    assert "no user" in said.finding("plugin's command")["what"]
 
 
 async def test_phps_user_may_see_less(demo: Demo, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ async def answered(server: Served, raw: bytes) -> None:
     """One good answer: the breaker is closed again, so that the next trouble reaches the provider."""
     async with asyncio.timeout(PATIENCE):
         while True:
-            body = (await server.ask(raw)).body
+            body = (await server.fetch(raw)).body
             if b'"success":true' in body or b'"choices"' in body:
                 return
             await asyncio.sleep(0.05)
@@ -92,7 +92,7 @@ async def answered(server: Served, raw: bytes) -> None:
 async def everything(server: Served, raw: bytes) -> bytes:
     """All bytes of an answer that ends its connection."""
     async with await server.call() as caller:
-        await caller.say(raw)
+        await caller.send(raw)
         return await caller.rest()
 
 
@@ -104,7 +104,7 @@ async def test_the_server_keeps_every_secret(demo: Demo) -> None:
         for trouble in TROUBLES:
             await answered(server, post(request(""), bearer))
             raws = [post(request(trouble, action), bearer) for action in ("chat", "summarize")]
-            for answer in await asyncio.gather(*map(server.ask, raws)):
+            for answer in await asyncio.gather(*map(server.fetch, raws)):
                 if not answer.json["success"]:
                     said += answer.body
         for raw in (
@@ -121,9 +121,9 @@ async def test_the_server_keeps_every_secret(demo: Demo) -> None:
             b"GET / HTTP/1.1\r\ncanaryTEXT4714\r\n\r\n",
             post(b"", f"X-Long: canaryTEXT4714{'x' * 20_000}"),
         ):
-            said += (await server.ask(raw)).body
+            said += (await server.fetch(raw)).body
         said += (await server.get("/status")).body
-        stalled = asyncio.create_task(server.ask(post(request("stall=1"), bearer)))
+        stalled = asyncio.create_task(server.fetch(post(request("stall=1"), bearer)))
         await demo.until(lambda stats: stats.in_flight == 1)
         arguments = arguments_of(server.process.pid)
         server.process.terminate()
@@ -175,7 +175,7 @@ async def test_the_openai_compatible_route_keeps_every_secret(demo: Demo) -> Non
             post(good, bearer, kind="text/canaryTEXT4714", path=path),
             b"POST /v1/canaryTEXT4714 canaryTEXT4714\r\n\r\n",
         ):
-            refused = await server.ask(raw)
+            refused = await server.fetch(raw)
             assert refused.status >= 400
             said += refused.body
         said += (await server.get("/status")).body

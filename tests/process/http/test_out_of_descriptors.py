@@ -21,8 +21,8 @@ async def test_three_hundred_callers_find_a_place_in_128_open_files() -> None:
         callers = await asyncio.gather(*(server.call() for _ in range(300)))
 
         async def ask(number: int, caller: Caller) -> bool:
-            await caller.say(post(b'{"action": "chat", "content": "%d", "user_id": %d}' % (number, number)))
-            success: bool = (await caller.hear()).json["success"]
+            await caller.send(post(b'{"action": "chat", "content": "%d", "user_id": %d}' % (number, number)))
+            success: bool = (await caller.receive()).json["success"]
             await caller.leave()
             return success
 

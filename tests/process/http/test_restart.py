@@ -43,8 +43,8 @@ class Load:
     async def _call(self) -> str:
         try:
             async with await Caller.connect(*self._address) as caller:
-                await caller.say(REQUEST)
-                answer = await caller.hear()
+                await caller.send(REQUEST)
+                answer = await caller.receive()
                 return "" if answer.json["success"] and await caller.rest() == b"" else repr(answer)
         except (OSError, EOFError, TimeoutError) as exc:
             return repr(exc)
@@ -132,8 +132,8 @@ async def test_the_old_process_ends_as_soon_as_its_callers_have_their_answers(
         await demo.until(lambda stats: stats.in_flight == 1)
         server.process.send_signal(signal.SIGTERM)
         await server.event("stopping")
-        await silent.say(REQUEST)
-        assert (await silent.hear()).json["success"]
+        await silent.send(REQUEST)
+        assert (await silent.receive()).json["success"]
         assert (await slow)["success"]
         assert await server.ended() == 0
 
@@ -141,7 +141,7 @@ async def test_the_old_process_ends_as_soon_as_its_callers_have_their_answers(
 async def test_a_second_signal_ends_a_handover_now(shared: socket.socket, demo: Demo) -> None:
     """An administrator in a hurry does not wait for the grace."""
     async with heir(shared, demo) as server, await server.call() as caller:
-        await caller.say(post(b'{"action": "chat", "content": "[demo stall=1]"}'))
+        await caller.send(post(b'{"action": "chat", "content": "[demo stall=1]"}'))
         await demo.until(lambda stats: stats.in_flight == 1)
         server.process.send_signal(signal.SIGTERM)
         await server.event("stopping")

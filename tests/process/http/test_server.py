@@ -97,7 +97,7 @@ async def test_sigterm_finishes_what_was_accepted(server: Served, demo: Demo) ->
     await server.event("stopping")
     health = await server.get("/health")
     assert (health.status, health.json["status"]) == (503, "draining")
-    late = await server.ask(post())
+    late = await server.fetch(post())
     assert (late.status, late.json["code"]) == (200, "shutting_down")
     assert (await slow)["success"]
     assert await server.ended() == 0
@@ -118,7 +118,7 @@ async def test_the_grace_has_an_end(demo: Demo) -> None:
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
 async def test_a_second_signal_ends_it_now(server: Served, demo: Demo, first: signal.Signals) -> None:
     """An administrator in a hurry does not wait for the grace."""
-    stalled = asyncio.create_task(server.ask(post(b'{"action": "chat", "content": "[demo stall=1]"}')))
+    stalled = asyncio.create_task(server.fetch(post(b'{"action": "chat", "content": "[demo stall=1]"}')))
     await demo.until(lambda stats: stats.in_flight == 1)
     server.process.send_signal(first)
     await server.event("stopping")
@@ -130,7 +130,7 @@ async def test_a_second_signal_ends_it_now(server: Served, demo: Demo, first: si
 async def test_a_caller_who_leaves_frees_the_providers_call(server: Served, demo: Demo) -> None:
     """A closed browser tab costs nothing further."""
     async with await server.call() as caller:
-        await caller.say(post(b'{"action": "chat", "content": "[demo stall=1]"}'))
+        await caller.send(post(b'{"action": "chat", "content": "[demo stall=1]"}'))
         await demo.until(lambda stats: stats.in_flight == 1)
     await demo.until(lambda stats: stats.cancelled == 1)
     status = (await server.get("/status")).json
@@ -157,8 +157,8 @@ async def test_a_log_that_cannot_be_written_costs_the_line_only(demo: Demo) -> N
             while True:
                 with contextlib.suppress(OSError):
                     async with await Caller.connect("127.0.0.1", port) as caller:
-                        await caller.say(post())
-                        assert (await caller.hear()).json["success"]
+                        await caller.send(post())
+                        assert (await caller.receive()).json["success"]
                         break
     finally:
         process.terminate()
@@ -253,7 +253,7 @@ async def test_half_and_slow_requests_leave_it_serving_others(server: Served) ->
     half = [await server.call() for _ in range(100)]
     try:
         for number, caller in enumerate(half):
-            await caller.say(post(b"x" * 1000)[:-500] if number % 2 else head()[:-3])
+            await caller.send(post(b"x" * 1000)[:-500] if number % 2 else head()[:-3])
         assert (await server.chat("Hello"))["success"]
     finally:
         for caller in half:
@@ -262,9 +262,9 @@ async def test_half_and_slow_requests_leave_it_serving_others(server: Served) ->
 
 async def test_large_and_deep_bodies_are_refused(server: Served) -> None:
     """9 MB are too large, 100,000 brackets too deep; the next request is served."""
-    big = await server.ask(post(b'{"action": "chat", "content": "' + b"x" * 9_000_000 + b'"}'))
+    big = await server.fetch(post(b'{"action": "chat", "content": "' + b"x" * 9_000_000 + b'"}'))
     assert (big.status, big.json["code"]) == (413, "too_large")
-    deep = await server.ask(post(b'{"action": "chat", "content": "x", "more": ' + b"[" * 100_000))
+    deep = await server.fetch(post(b'{"action": "chat", "content": "x", "more": ' + b"[" * 100_000))
     assert (deep.status, deep.json["code"]) == (400, "invalid_json")
     assert (await server.chat("Hello"))["success"]
 

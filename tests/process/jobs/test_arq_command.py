@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from tests.support.paths import ROOT
 from tests.support.valkey import Valkey, valkey
-from tests.support.workers import PATIENCE, ended, jobs_of, lecture, till, until, worker
+from tests.support.workers import PATIENCE, counting_provider, ended, jobs_of, lecture, until, worker
 from worker.settings import worker_settings
 
 ARQ = [sys.executable, "-m", "arq", "worker.WorkerSettings"]
@@ -41,7 +41,7 @@ async def arq(*words: str, **env: str) -> tuple[int, str]:
 async def test_it_works_off_both_lanes_and_ends_with_the_queue(server: Valkey) -> None:
     """`--burst` ends once nothing waits; nothing that is said quotes a text or the password."""
     env = settings(server)
-    async with till() as provider, jobs_of(**env) as store:
+    async with counting_provider() as provider, jobs_of(**env) as store:
         jobs = await store.enqueue([lecture(number) for number in range(5)])
         jobs += await store.enqueue([lecture(7)], lane="day")
         code, said = await arq("--burst", OPENAI_BASE_URL=provider.url, **env)
@@ -75,7 +75,7 @@ def test_its_check_verifies_the_certificate_of_redis(monkeypatch: pytest.MonkeyP
 async def test_a_killed_ones_job_is_taken_up_again_soon(server: Valkey) -> None:
     """The lease is ours here too, and no start is counted as a try."""
     env = settings(server)
-    async with till() as provider, jobs_of(**env) as store:
+    async with counting_provider() as provider, jobs_of(**env) as store:
         provider.latency = PATIENCE
         first = await asyncio.create_subprocess_exec(
             *ARQ, cwd=ROOT, env={"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": provider.url} | env, stderr=DEVNULL

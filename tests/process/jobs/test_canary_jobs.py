@@ -65,13 +65,13 @@ async def test_server_worker_and_valkey_keep_every_secret() -> None:
             async with served(**env) as server:
                 await server.event("workers_alive")
                 jobs = [request(trouble) for trouble in TROUBLES]
-                answer = await server.ask(asking({"jobs": jobs}))
+                answer = await server.fetch(asking({"jobs": jobs}))
                 assert answer.status == 202, answer.body
                 ids = [job["job_id"] for job in answer.json["jobs"]]
                 await server.until(lambda log: sum(line["event"] == "job" for line in log) >= len(TROUBLES))
                 said = b""
                 # An answer is the asker's; a failure is for everybody's eyes.
-                for job in (await server.ask(asking({"job_ids": ids}, "/jobs/status"))).json["jobs"]:
+                for job in (await server.fetch(asking({"job_ids": ids}, "/jobs/status"))).json["jobs"]:
                     said += b"" if job["status"] == "complete" else json.dumps(job).encode()
                 for raw in (
                     post(json.dumps(jobs[0]).encode(), path="/jobs"),
@@ -85,7 +85,7 @@ async def test_server_worker_and_valkey_keep_every_secret() -> None:
                     head(BEARER, path="/jobs/canaryTEXT4714?user_id=canaryUSER4715", method="DELETE"),
                     head(BEARER, path="/jobs/canaryTEXT4714/canaryTEXT4714", method="GET"),
                 ):
-                    refused = await server.ask(raw)
+                    refused = await server.fetch(raw)
                     assert refused.status >= 400
                     said += refused.body
                 said += (await server.get("/status")).body

@@ -18,7 +18,7 @@ from tests.support.paths import ROOT
 from tests.support.server_process import finished
 from tests.support.terminals import shown, terminal
 from tests.support.valkey import Valkey, valkey
-from tests.support.workers import PATIENCE, Till, ended, jobs_of, lecture, till, until, worker
+from tests.support.workers import PATIENCE, CountingProvider, counting_provider, ended, jobs_of, lecture, until, worker
 
 KEY = "sk-canary4716"
 TEXT = "canaryTEXT4717"
@@ -56,7 +56,7 @@ def lines_of(requests: list[Request]) -> bytes:
     )
 
 
-def environment(server: Valkey, provider: Till | None = None) -> dict[str, str]:
+def environment(server: Valkey, provider: CountingProvider | None = None) -> dict[str, str]:
     return {
         "OPENAI_API_KEY": KEY,
         "OPENAI_BASE_URL": provider.url if provider else "http://127.0.0.1:1/v1",
@@ -86,7 +86,7 @@ async def said(process: Process, words: str) -> str:
 
 async def test_what_is_enqueued_is_collected_in_its_order(tmp_path: Path) -> None:
     """A night: ids in the order of the requests, replies in the order of the ids, by ids and by requests alike."""
-    async with valkey() as server, till() as provider, AsyncExitStack() as stack:
+    async with valkey() as server, counting_provider() as provider, AsyncExitStack() as stack:
         env = environment(server, provider)
         file, ids = tmp_path / "in.jsonl", tmp_path / "ids.jsonl"
         file.write_bytes(b"\n  \r\n" + lines_of([lecture(n, 3) for n in range(40)]).replace(b"\n", b"\r\n", 5))
@@ -148,7 +148,7 @@ async def test_a_full_queue_takes_what_fits() -> None:
     """What finds room is enqueued and printed; the rest is said, and running again with patience goes on."""
     async with (
         valkey() as server,
-        till() as provider,
+        counting_provider() as provider,
         jobs_of(REDIS_URL=server.url) as store,
         AsyncExitStack() as stack,
     ):
@@ -245,7 +245,7 @@ async def test_every_ending_has_its_reply() -> None:
 
 async def test_redis_may_go_and_come_while_it_is_waited() -> None:
     """Stopped and started with its file, between replies that are out and replies that are not: nothing is missing."""
-    async with valkey() as server, till() as provider, AsyncExitStack() as stack:
+    async with valkey() as server, counting_provider() as provider, AsyncExitStack() as stack:
         store = await stack.enter_async_context(jobs_of(REDIS_URL=server.url))
         env = environment(server, provider)
         jobs = await store.enqueue([lecture(n, 3) for n in range(20)])

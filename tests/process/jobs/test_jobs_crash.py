@@ -2,7 +2,7 @@
 
 from tests.support.job_crashes import killed_workers, stopped_redis
 from tests.support.valkey import valkey
-from tests.support.workers import jobs_of, lecture, till, worker
+from tests.support.workers import counting_provider, jobs_of, lecture, worker
 
 
 async def test_killed_workers_lose_nothing() -> None:
@@ -19,7 +19,7 @@ async def test_a_stopped_redis_loses_nothing() -> None:
 
 async def test_a_silent_redis_does_not_hold_up_the_end() -> None:
     """SIGTERM ends a worker within its grace and some seconds, even if nothing answers."""
-    async with valkey() as server, till() as provider, jobs_of(REDIS_URL=server.url) as store:
+    async with valkey() as server, counting_provider() as provider, jobs_of(REDIS_URL=server.url) as store:
         provider.latency = 600.0
         env = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": provider.url, "REDIS_URL": server.url, "SHUTDOWN_GRACE": "1"}
         async with worker(**env) as running:

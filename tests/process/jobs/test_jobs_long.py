@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sidecar.core.contract import Request
 from tests.support.valkey import valkey
-from tests.support.workers import ended, jobs_of, till, until, worker
+from tests.support.workers import counting_provider, ended, jobs_of, until, worker
 
 
 def peak(pid: int) -> int:
@@ -22,7 +22,7 @@ async def test_a_million_characters_are_summarized_in_bounded_memory() -> None:
     )
     text = "".join(sentences)
     assert len(text) > 1_000_000
-    async with valkey() as server, till() as provider, jobs_of(REDIS_URL=server.url) as store:
+    async with valkey() as server, counting_provider() as provider, jobs_of(REDIS_URL=server.url) as store:
         env = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": provider.url, "REDIS_URL": server.url}
         async with worker(**env) as running:
             # The tokenizer is loaded once, and is not what a text costs.

@@ -28,8 +28,8 @@ def free_port() -> int:
 
 async def ask(port: int, request: bytes) -> Answer:
     async with await Caller.connect(ADDRESS, port, described=False) as caller:
-        await caller.say(request)
-        return await caller.hear()
+        await caller.send(request)
+        return await caller.receive()
 
 
 def error_of(answer: Answer) -> Any:
@@ -87,8 +87,8 @@ async def test_a_body_too_large_is_a_413_with_a_message(tmp_path: Path) -> None:
     """The refusal comes before the caller sent it, and the sidecar is not called."""
     async with canned(close=True) as sidecar, front(tmp_path, sidecar.port) as nginx:
         async with await nginx.call() as caller:
-            await caller.say(head(f"Content-Length: {5 * 2**20}", "Content-Type: application/json", path=PATH))
-            answer = await caller.hear()
+            await caller.send(head(f"Content-Length: {5 * 2**20}", "Content-Type: application/json", path=PATH))
+            answer = await caller.receive()
         chunked = await ask(nginx.port, head("Transfer-Encoding: chunked", path=PATH) + b"500000\r\nx")
     assert [(one.status, error_of(one)["code"]) for one in (answer, chunked)] == [(413, "too_large")] * 2
     assert sidecar.received == []
@@ -106,10 +106,10 @@ async def test_large_bodies_pass_without_touching_the_disk(tmp_path: Path) -> No
     """Guzzle sends `Expect: 100-continue` over 1 MB; nothing a user wrote becomes a file."""
     body = b'{"messages": "%s"}' % (b"x" * (4 * 2**20 - 100))
     async with canned(close=True) as sidecar, front(tmp_path, sidecar.port) as nginx, await nginx.call() as caller:
-        await caller.say(post(body, "Expect: 100-continue", path=PATH)[: -len(body)])
+        await caller.send(post(body, "Expect: 100-continue", path=PATH)[: -len(body)])
         assert await caller.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
-        await caller.say(body)
-        assert (await caller.hear()).status == 200
+        await caller.send(body)
+        assert (await caller.receive()).status == 200
     assert sidecar.received[0].body == body
 
 
@@ -132,7 +132,7 @@ async def test_a_streams_words_go_out_as_they_come(tmp_path: Path) -> None:
         front(tmp_path, server.sockets[0].getsockname()[1]) as nginx,
         await nginx.call() as caller,
     ):
-        await caller.say(post(BODY, "Connection: close", path=PATH))
+        await caller.send(post(BODY, "Connection: close", path=PATH))
         await caller.reader.readuntil(b"data: first\n\n")
         heard_first.set()
         assert b"[DONE]" in await caller.rest()
@@ -167,8 +167,8 @@ async def test_the_address_is_its_own_next_to_a_server_on_every_address(tmp_path
     async with canned(http({"ok": True}), close=True) as sidecar, front(tmp_path, sidecar.port, beside=site) as nginx:
         assert (await ask(nginx.port, post(BODY, path=PATH))).json == {"ok": True}
         async with await nginx.call("127.0.0.1") as caller:
-            await caller.say(head("Connection: close", path=PATH, method="GET"))
-            assert (await caller.hear()).body == b"site"
+            await caller.send(head("Connection: close", path=PATH, method="GET"))
+            assert (await caller.receive()).body == b"site"
 
 
 def seconds(name: str) -> float:
@@ -227,7 +227,7 @@ async def test_the_documented_routing_sends_ai_calls_to_their_own_pool(tmp_path:
     ]
     try:
         async with front(tmp_path, free_port(), beside=pools + site) as nginx, await nginx.call("127.0.0.1") as caller:
-            await caller.say(head("Connection: close", path=target, method="GET"))
+            await caller.send(head("Connection: close", path=target, method="GET"))
             assert f"\r\n{pool}\r\n".encode() in await caller.rest()
     finally:
         for server in servers:

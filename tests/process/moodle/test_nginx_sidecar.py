@@ -44,8 +44,8 @@ async def nginx(server: Served, tmp_path: Path) -> AsyncIterator[Front]:
 async def ask(nginx: Front, content: str, *headers: str) -> Answer:
     body = json.dumps({"model": "gpt-4o", "user": "hash", "messages": [{"role": "user", "content": content}]}).encode()
     async with await nginx.call() as caller:
-        await caller.say(post(body, *headers, path=PATH))
-        return await caller.hear()
+        await caller.send(post(body, *headers, path=PATH))
+        return await caller.receive()
 
 
 def error_of(answer: Answer) -> Any:

@@ -17,10 +17,10 @@ from sidecar.jobs.store import JobStore
 from sidecar.jobs.worker.lease import Run, Runs
 from tests.support.paths import ROOT
 from tests.support.php import drive, needs_php, php
-from tests.support.scripted_provider import Canned, canned, http
+from tests.support.scripted_provider import CannedProvider, canned, http
 from tests.support.server_process import Served, served
 from tests.support.valkey import valkey
-from tests.support.workers import Till, jobs_of, lecture, till, worker
+from tests.support.workers import CountingProvider, counting_provider, jobs_of, lecture, worker
 
 pytestmark = needs_php
 
@@ -32,7 +32,7 @@ PATIENCE = 60.0
 class Site:
     """A sidecar with jobs, as a Moodle site has it, and a look into its Valkey."""
 
-    def __init__(self, sidecar: Served, store: JobStore, provider: Till) -> None:
+    def __init__(self, sidecar: Served, store: JobStore, provider: CountingProvider) -> None:
         self.sidecar = sidecar
         self.store = store
         self.provider = provider
@@ -50,7 +50,7 @@ class Site:
 @asynccontextmanager
 async def site(*, workers: int = 0, **named: str) -> AsyncIterator[Site]:
     """The site, with so many workers."""
-    async with valkey() as server, till() as provider, AsyncExitStack() as stack:
+    async with valkey() as server, counting_provider() as provider, AsyncExitStack() as stack:
         env = {
             "OPENAI_API_KEY": "sk-canary",
             "OPENAI_BASE_URL": provider.url,
@@ -80,11 +80,11 @@ def refused(code: str, status: int) -> bytes:
     return http({"success": False, "error": "No.", "code": code}, status)
 
 
-def new(server: Canned, **more: Any) -> dict[str, Any]:
+def new(server: CannedProvider, **more: Any) -> dict[str, Any]:
     return {"url": f"http://127.0.0.1:{server.port}/ai", "timeout": 20.0, **more}
 
 
-def asked(server: Canned) -> list[tuple[str, Any]]:
+def asked(server: CannedProvider) -> list[tuple[str, Any]]:
     return [(heard.line.split()[1], heard.json) for heard in server.received]
 
 

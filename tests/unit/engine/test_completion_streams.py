@@ -12,7 +12,7 @@ from sidecar.engine.request import CompletionRequest
 from sidecar.engine.service import Service
 from sidecar.wiring import service_of
 from tests.support.engines import with_streams
-from tests.support.event_streams import Spring
+from tests.support.event_streams import FedProvider
 from tests.support.http_sidecar import PATIENCE, settings_of
 from tests.support.scripted_calls import refusal
 from tests.support.virtual_time import in_virtual_time
@@ -41,7 +41,7 @@ class Taker:
             await self._came.wait_for(lambda: len(self.taken) >= count)
 
 
-def over(spring: Spring, *, silent: float = PATIENCE, total: float = PATIENCE, **named: str) -> Service:
+def over(spring: FedProvider, *, silent: float = PATIENCE, total: float = PATIENCE, **named: str) -> Service:
     service = service_of(settings_of(**named), spring, clock=asyncio.get_running_loop().time)
     return with_streams(service, silent_seconds=silent, stream_seconds=total)
 
@@ -61,7 +61,7 @@ def code(failure: SidecarError | None) -> str:
 @in_virtual_time
 async def test_events_pass_in_their_order_and_the_slot_is_held_until_the_end() -> None:
     """One event at a time; afterwards nothing is held and the call is counted as answered."""
-    spring, taker = Spring(), Taker()
+    spring, taker = FedProvider(), Taker()
     service = over(spring)
     task = asyncio.create_task(service.completions.stream(asked(), taker))
     for number in range(3):
@@ -78,7 +78,7 @@ async def test_events_pass_in_their_order_and_the_slot_is_held_until_the_end() -
 @in_virtual_time
 async def test_the_deadline_is_the_first_events_alone() -> None:
     """Before it the stream ends in time; after it, it goes on beyond."""
-    spring, taker = Spring(), Taker()
+    spring, taker = FedProvider(), Taker()
     service = over(spring)
     assert code(await service.completions.stream(asked(seconds=0.05), taker)) == "timeout"
     assert (taker.taken, spring.running) == ([], 0)
@@ -96,7 +96,7 @@ async def test_the_deadline_is_the_first_events_alone() -> None:
 @in_virtual_time
 async def test_a_provider_that_falls_silent_is_left() -> None:
     """What came was given; the slot is free."""
-    spring, taker = Spring(), Taker()
+    spring, taker = FedProvider(), Taker()
     service = over(spring, silent=0.05)
     await spring.feed.put(b"a")
     assert code(await service.completions.stream(asked(), taker)) == "timeout"
@@ -106,7 +106,7 @@ async def test_a_provider_that_falls_silent_is_left() -> None:
 @in_virtual_time
 async def test_a_caller_who_takes_nothing_is_left() -> None:
     """Such a caller holds a slot that others wait for."""
-    spring, taker = Spring(), Taker()
+    spring, taker = FedProvider(), Taker()
     service = over(spring, silent=0.05)
     taker.open.clear()
     await spring.feed.put(b"a")
@@ -118,7 +118,7 @@ async def test_a_caller_who_takes_nothing_is_left() -> None:
 @in_virtual_time
 async def test_whoever_moves_on_is_not_silent() -> None:
     """Many short pauses in a row are no silence, and a long stream is none."""
-    spring, taker = Spring(), Taker()
+    spring, taker = FedProvider(), Taker()
     service = over(spring, silent=1.0)
     task = asyncio.create_task(service.completions.stream(asked(), taker))
     for count in range(1, 10):
@@ -132,7 +132,7 @@ async def test_whoever_moves_on_is_not_silent() -> None:
 @in_virtual_time
 async def test_an_endless_stream_ends() -> None:
     """However lively it is."""
-    spring, taker = Spring(), Taker()
+    spring, taker = FedProvider(), Taker()
     service = over(spring, total=0.1)
 
     async def feed() -> None:
@@ -149,7 +149,7 @@ async def test_an_endless_stream_ends() -> None:
 @in_virtual_time
 async def test_before_the_first_event_it_is_retried_as_any_call() -> None:
     """Nothing was shown yet, and a refusal cost nothing."""
-    spring, taker = Spring(), Taker()
+    spring, taker = FedProvider(), Taker()
     service = over(spring)
     for item in (refusal(), b"a", None):
         await spring.feed.put(item)
@@ -160,7 +160,7 @@ async def test_before_the_first_event_it_is_retried_as_any_call() -> None:
 @in_virtual_time
 async def test_a_reused_connection_that_was_closed_is_tried_once_more() -> None:
     """The provider had most likely not begun; twice in a row it may have, and a third try could be paid for again."""
-    spring, taker = Spring(), Taker()
+    spring, taker = FedProvider(), Taker()
     service = over(spring)
     closed = UpstreamUnreachable(retryable=True, once=True)
     for item in (closed, closed, b"a", None):
@@ -172,7 +172,7 @@ async def test_a_reused_connection_that_was_closed_is_tried_once_more() -> None:
 @in_virtual_time
 async def test_after_the_first_event_nothing_is_retried() -> None:
     """The caller has a part of it; the failure is what ends it."""
-    spring, taker = Spring(), Taker()
+    spring, taker = FedProvider(), Taker()
     service = over(spring)
     for item in (b"a", UpstreamUnreachable(retryable=True)):
         await spring.feed.put(item)
@@ -183,7 +183,7 @@ async def test_after_the_first_event_nothing_is_retried() -> None:
 @in_virtual_time
 async def test_a_stream_of_nothing_is_an_empty_answer() -> None:
     """Never a success."""
-    spring = Spring()
+    spring = FedProvider()
     await spring.feed.put(None)
     assert code(await over(spring).completions.stream(asked(), Taker())) == "empty_response"
 
@@ -191,14 +191,14 @@ async def test_a_stream_of_nothing_is_an_empty_answer() -> None:
 @in_virtual_time
 async def test_a_caller_who_leaves_ends_the_providers_call() -> None:
     """While waiting for the provider, and while receiving."""
-    spring, taker = Spring(), Taker()
+    spring, taker = FedProvider(), Taker()
     service = over(spring)
     task = asyncio.create_task(service.completions.stream(asked(), taker))
     await spring.feed.put(b"a")
     await taker.has(1)
     task.cancel()
     async with asyncio.timeout(PATIENCE):
-        await spring.dry.wait()
+        await spring.ended.wait()
     await asyncio.gather(task, return_exceptions=True)
     taker.error = ConnectionResetError()
     await spring.feed.put(b"b")
@@ -213,7 +213,7 @@ async def test_a_caller_who_leaves_ends_the_providers_call() -> None:
 @in_virtual_time
 async def test_a_stream_waits_for_its_turn_like_all() -> None:
     """One slot, held by a stream: the next one comes when it ends."""
-    spring, first, second = Spring(), Taker(), Taker()
+    spring, first, second = FedProvider(), Taker(), Taker()
     service = over(spring, CONCURRENCY="1")
     tasks = [
         asyncio.create_task(service.completions.stream(asked(user=u), t)) for u, t in (("a", first), ("b", second))
@@ -230,7 +230,7 @@ async def test_a_stream_waits_for_its_turn_like_all() -> None:
 @in_virtual_time
 async def test_the_first_event_shows_that_the_provider_is_back() -> None:
     """Others are let in while the probe's stream goes on."""
-    spring, taker = Spring(), Taker()
+    spring, taker = FedProvider(), Taker()
     service = over(spring)
     limit = service.kernel.calls.limit
     for _ in range(FAILURES_TO_OPEN[UpstreamError]):
@@ -248,7 +248,7 @@ async def test_the_first_event_shows_that_the_provider_is_back() -> None:
 @in_virtual_time
 async def test_a_long_stream_shuts_nobody_out() -> None:
     """What a call needs until it answers is a stream's first event; how long it goes on then is its slot's affair."""
-    spring, long, second, third = Spring(), Taker(), Taker(), Taker()
+    spring, long, second, third = FedProvider(), Taker(), Taker(), Taker()
     service = over(spring, silent=100.0, total=1000.0)
     calls = service.kernel.calls
     first = asyncio.create_task(service.completions.stream(asked(), long))
@@ -274,7 +274,7 @@ async def test_a_long_stream_shuts_nobody_out() -> None:
 @in_virtual_time
 async def test_draining_lets_a_stream_end_within_the_grace() -> None:
     """And ends it when the grace is over, as what it is."""
-    spring, taker = Spring(), Taker()
+    spring, taker = FedProvider(), Taker()
     service = over(spring)
     task = asyncio.create_task(service.completions.stream(asked(), taker))
     await spring.feed.put(b"a")

@@ -8,7 +8,7 @@ from sidecar.core.contract import Action
 from sidecar.core.errors import UpstreamAuth, UpstreamError
 from sidecar.engine.engine import Outcome
 from sidecar.engine.request import ActionRequest
-from tests.support.engines import ask_of, code, service_over
+from tests.support.engines import code, request_of, service_over
 from tests.support.held_provider import HeldUpstream
 from tests.support.scripted_calls import settle
 from tests.support.virtual_time import in_virtual_time
@@ -17,7 +17,7 @@ from tests.support.virtual_time import in_virtual_time
 async def test_a_request_gets_its_answer() -> None:
     """The ordinary case."""
     service = service_over(HeldUpstream(text="Good morning."))
-    outcome = await service.engine.answer(ask_of())
+    outcome = await service.engine.answer(request_of())
     assert outcome.reply.data == "Good morning."
     assert service.kernel.calls.idle
 
@@ -25,14 +25,14 @@ async def test_a_request_gets_its_answer() -> None:
 async def test_the_provider_knows_the_user_by_a_pseudonym_only() -> None:
     """What goes out names nobody."""
     upstream = HeldUpstream()
-    await service_over(upstream).engine.answer(ask_of(user="anna"))
+    await service_over(upstream).engine.answer(request_of(user="anna"))
     assert upstream.calls[0].user == "hash of anna"
 
 
 async def test_html_safe_answers() -> None:
     """HTML_SAFE parts every `<` from what follows."""
     service = service_over(HeldUpstream(text="a<b and <script>"), html_safe=True)
-    assert (await service.engine.answer(ask_of())).reply.data == "a< b and < script>"
+    assert (await service.engine.answer(request_of())).reply.data == "a< b and < script>"
 
 
 @pytest.mark.parametrize("failure", [UpstreamError("Odd."), UpstreamAuth()], ids=lambda failure: failure.code)
@@ -40,7 +40,7 @@ async def test_a_providers_failure_is_a_reply(failure: UpstreamError) -> None:
     """The verb never raises for a request that cannot be answered."""
     upstream = HeldUpstream()
     upstream.failure = failure
-    outcome = await service_over(upstream).engine.answer(ask_of())
+    outcome = await service_over(upstream).engine.answer(request_of())
     assert (code(outcome), outcome.reply.error) == (failure.code, str(failure))
 
 
@@ -48,7 +48,7 @@ async def test_a_fault_of_ours_is_a_reply_without_its_words() -> None:
     """An exception nobody thought of says nothing internal to the caller."""
     upstream = HeldUpstream()
     upstream.failure = ValueError("secret words of a pupil")
-    outcome = await service_over(upstream).engine.answer(ask_of())
+    outcome = await service_over(upstream).engine.answer(request_of())
     assert code(outcome) == "internal"
     assert "pupil" not in str(outcome.reply)
 
@@ -58,7 +58,7 @@ async def test_identical_requests_are_one_call(action: Action) -> None:
     """Three hundred pupils summarize the same page: the provider is asked once."""
     upstream = HeldUpstream(held=True)
     service = service_over(upstream)
-    tasks = [asyncio.create_task(service.engine.answer(ask_of("A page.", action, user=str(n)))) for n in range(300)]
+    tasks = [asyncio.create_task(service.engine.answer(request_of("A page.", action, user=str(n)))) for n in range(300)]
     await upstream.reached()
     upstream.gate.set()
     assert {code(outcome) for outcome in await asyncio.gather(*tasks)} == {"ok"}
@@ -70,7 +70,7 @@ async def test_chats_are_never_shared() -> None:
     upstream = HeldUpstream()
     service = service_over(upstream)
     await asyncio.gather(
-        service.engine.answer(ask_of("Why?", user="a")), service.engine.answer(ask_of("Why?", user="b"))
+        service.engine.answer(request_of("Why?", user="a")), service.engine.answer(request_of("Why?", user="b"))
     )
     assert len(upstream.calls) == 2
 
@@ -80,7 +80,9 @@ async def test_a_context_summary_is_shared_by_chats() -> None:
     upstream = HeldUpstream(held=True)
     service = service_over(upstream, concurrency=20)
     page = "A long page. " * 300
-    tasks = [asyncio.create_task(service.engine.answer(ask_of(str(n), context=page, user=str(n)))) for n in range(10)]
+    tasks = [
+        asyncio.create_task(service.engine.answer(request_of(str(n), context=page, user=str(n)))) for n in range(10)
+    ]
     await upstream.reached()
     upstream.gate.set()
     await asyncio.gather(*tasks)
@@ -92,7 +94,7 @@ async def test_a_repeated_request_makes_a_new_answer_for_that_user_alone() -> No
     upstream = HeldUpstream()
     service = service_over(upstream)
     for user, calls in [("anna", 1), ("ben", 1), ("anna", 2), ("cleo", 2), ("cleo", 3)]:
-        await service.engine.answer(ask_of("A page.", "summarize", user=user))
+        await service.engine.answer(request_of("A page.", "summarize", user=user))
         assert len(upstream.calls) == calls
 
 
@@ -100,22 +102,22 @@ async def test_no_cache_makes_a_new_answer() -> None:
     """A caller who will not have a kept answer gets a fresh one, which replaces it."""
     upstream = HeldUpstream(text="old")
     service = service_over(upstream)
-    await service.engine.answer(ask_of("A page.", "summarize", user="anna"))
+    await service.engine.answer(request_of("A page.", "summarize", user="anna"))
     upstream.text = "new"
-    assert (await service.engine.answer(ask_of("A page.", "summarize", user="ben", fresh=True))).reply.data == "new"
-    assert (await service.engine.answer(ask_of("A page.", "summarize", user="cleo"))).reply.data == "new"
+    assert (await service.engine.answer(request_of("A page.", "summarize", user="ben", fresh=True))).reply.data == "new"
+    assert (await service.engine.answer(request_of("A page.", "summarize", user="cleo"))).reply.data == "new"
 
 
 async def test_a_joiner_gives_the_place_back() -> None:
     """Who waits for work that is under way takes no place in the queue."""
     upstream = HeldUpstream(held=True)
     service = service_over(upstream)
-    first = asyncio.create_task(service.engine.answer(ask_of("A page.", "summarize")))
+    first = asyncio.create_task(service.engine.answer(request_of("A page.", "summarize")))
     await upstream.reached()
 
     async def join() -> Outcome:
         with service.admission.admit(10) as place:
-            ask = ask_of("A page.", "summarize", user="ben")
+            ask = request_of("A page.", "summarize", user="ben")
             return await service.engine.answer(
                 ActionRequest(
                     request=ask.request,
@@ -141,9 +143,9 @@ async def test_one_waiters_deadline_fails_no_other() -> None:
     """The first caller's time is over; the second, who joined later, gets the answer."""
     upstream = HeldUpstream(held=True)
     service = service_over(upstream)
-    first = asyncio.create_task(service.engine.answer(ask_of("A page.", "summarize", seconds=1.0)))
+    first = asyncio.create_task(service.engine.answer(request_of("A page.", "summarize", seconds=1.0)))
     await upstream.reached()
-    second = asyncio.create_task(service.engine.answer(ask_of("A page.", "summarize", user="ben")))
+    second = asyncio.create_task(service.engine.answer(request_of("A page.", "summarize", user="ben")))
     assert code(await first) == "timeout"
     upstream.gate.set()
     assert code(await second) == "ok"
@@ -155,12 +157,12 @@ async def test_a_cached_context_gives_nobody_a_better_turn() -> None:
     upstream = HeldUpstream()
     service = service_over(upstream, concurrency=1)
     page = "A long page. " * 300
-    await service.engine.answer(ask_of("first", context=page, user="zoe"))
+    await service.engine.answer(request_of("first", context=page, user="zoe"))
     upstream.gate.clear()
     order: list[str] = []
 
     async def ask(name: str, context: str = "") -> None:
-        await service.engine.answer(ask_of(name, context=context, user=name))
+        await service.engine.answer(request_of(name, context=context, user=name))
         order.append(name)
 
     tasks = [asyncio.create_task(ask(name)) for name in ("a", "b", "c")]

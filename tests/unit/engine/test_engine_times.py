@@ -6,7 +6,7 @@ import pytest
 
 from sidecar.core.errors import Overloaded, UpstreamAuth, UpstreamUnreachable
 from sidecar.engine.limiter.breaker import FAILURES_TO_OPEN
-from tests.support.engines import ask_of, code, measured, service_over
+from tests.support.engines import code, measured, request_of, service_over
 from tests.support.held_provider import HeldUpstream
 from tests.support.scripted_calls import refusal, settle
 from tests.support.virtual_time import in_virtual_time
@@ -17,7 +17,7 @@ async def test_the_deadline_ends_a_silent_provider() -> None:
     """The caller hears in time, and the provider's call is ended."""
     upstream = HeldUpstream(held=True)
     service = service_over(upstream)
-    outcome = await service.engine.answer(ask_of(seconds=0.05))
+    outcome = await service.engine.answer(request_of(seconds=0.05))
     assert code(outcome) == "timeout"
     assert upstream.left.is_set()
     assert service.kernel.calls.idle
@@ -28,7 +28,7 @@ async def test_a_caller_who_leaves_ends_the_call() -> None:
     """Cancelling the request's task cancels the provider's call and frees the slot."""
     upstream = HeldUpstream(held=True)
     service = service_over(upstream)
-    task = asyncio.create_task(service.engine.answer(ask_of()))
+    task = asyncio.create_task(service.engine.answer(request_of()))
     await upstream.reached()
     task.cancel()
     await upstream.left.wait()
@@ -41,7 +41,7 @@ async def test_draining_ends_what_runs_after_the_grace() -> None:
     """A request that is under way when the time to drain is over hears `shutting_down`."""
     upstream = HeldUpstream(held=True)
     service = service_over(upstream)
-    task = asyncio.create_task(service.engine.answer(ask_of()))
+    task = asyncio.create_task(service.engine.answer(request_of()))
     await upstream.reached()
     service.drain.begin(0.02)
     assert code(await task) == "shutting_down"
@@ -52,7 +52,7 @@ async def test_draining_lets_what_runs_end() -> None:
     """Within the grace an accepted request gets its answer."""
     upstream = HeldUpstream(held=True)
     service = service_over(upstream)
-    task = asyncio.create_task(service.engine.answer(ask_of()))
+    task = asyncio.create_task(service.engine.answer(request_of()))
     await upstream.reached()
     service.drain.begin(30.0)
     upstream.gate.set()
@@ -64,9 +64,9 @@ async def test_draining_waits_for_joiners_too() -> None:
     """Who joined work under way holds no place, and is waited for all the same."""
     upstream = HeldUpstream(held=True)
     service = service_over(upstream)
-    leader = asyncio.create_task(service.engine.answer(ask_of("A page.", "summarize")))
+    leader = asyncio.create_task(service.engine.answer(request_of("A page.", "summarize")))
     await upstream.reached()
-    joiner = asyncio.create_task(service.engine.answer(ask_of("A page.", "summarize", user="ben")))
+    joiner = asyncio.create_task(service.engine.answer(request_of("A page.", "summarize", user="ben")))
     await settle()
     service.drain.begin(30.0)
     leader.cancel()
@@ -84,9 +84,9 @@ async def test_what_cannot_be_done_in_time_is_refused_at_once() -> None:
     upstream = HeldUpstream(held=True)
     service = service_over(upstream, concurrency=1)
     measured(service, 1.0)
-    tasks = [asyncio.create_task(service.engine.answer(ask_of(str(n), user=str(n)))) for n in range(5)]
+    tasks = [asyncio.create_task(service.engine.answer(request_of(str(n), user=str(n)))) for n in range(5)]
     await upstream.reached()
-    outcome = await service.engine.answer(ask_of(seconds=3.0))
+    outcome = await service.engine.answer(request_of(seconds=3.0))
     assert code(outcome) == "overloaded"
     assert outcome.retry_after is not None
     assert 2.0 < outcome.retry_after < 4.0
@@ -100,7 +100,7 @@ async def test_a_provider_that_is_down_is_not_called() -> None:
     upstream = HeldUpstream()
     upstream.failure = UpstreamAuth(status=401)
     service = service_over(upstream)
-    codes = [code(await service.engine.answer(ask_of())) for _ in range(10)]
+    codes = [code(await service.engine.answer(request_of())) for _ in range(10)]
     assert codes == ["upstream_auth"] * 10
     assert len(upstream.calls) == 3
 
@@ -111,17 +111,17 @@ async def test_a_call_from_before_the_outage_keeps_no_probe_waiting() -> None:
     upstream = HeldUpstream(held=True)
     service = service_over(upstream)
     calls = service.kernel.calls
-    old = asyncio.create_task(service.engine.answer(ask_of("old")))
+    old = asyncio.create_task(service.engine.answer(request_of("old")))
     await upstream.reached()
     for _ in range(FAILURES_TO_OPEN[UpstreamUnreachable]):
         calls.limit.breaker.failed(UpstreamUnreachable(), calls.clock())
     calls.review_waiting()
     await asyncio.sleep(0.5)
-    assert code(await service.engine.answer(ask_of())) == "upstream_unreachable"
+    assert code(await service.engine.answer(request_of())) == "upstream_unreachable"
     await asyncio.sleep(1.0)
-    probe = asyncio.create_task(service.engine.answer(ask_of("probe", user="ben")))
+    probe = asyncio.create_task(service.engine.answer(request_of("probe", user="ben")))
     await upstream.reached(2)
-    assert code(await service.engine.answer(ask_of(user="cleo"))) == "upstream_unreachable"
+    assert code(await service.engine.answer(request_of(user="cleo"))) == "upstream_unreachable"
     assert calls.gate.running == 2
     upstream.gate.set()
     assert [code(await old), code(await probe)] == ["ok", "ok"]
@@ -134,7 +134,7 @@ async def test_an_idle_engine_tries_whatever_was_measured() -> None:
     service = service_over(HeldUpstream())
     measured(service, 600.0)
     for _ in range(3):
-        assert code(await service.engine.answer(ask_of(context="A long page. " * 300))) == "ok"
+        assert code(await service.engine.answer(request_of(context="A long page. " * 300))) == "ok"
 
 
 @in_virtual_time
@@ -143,11 +143,11 @@ async def test_a_pause_longer_than_the_deadline_is_the_providers_limit() -> None
     upstream = HeldUpstream(held=True)
     upstream.failure = refusal(retry_after=40.0)
     service = service_over(upstream)
-    refused = asyncio.create_task(service.engine.answer(ask_of()))
+    refused = asyncio.create_task(service.engine.answer(request_of()))
     await upstream.reached()
     upstream.gate.set()
     await settle()
-    outcome = await service.engine.answer(ask_of(seconds=1.0, user="ben"))
+    outcome = await service.engine.answer(request_of(seconds=1.0, user="ben"))
     assert code(outcome) == "rate_limited"
     assert outcome.retry_after == pytest.approx(2.0)
     upstream.failure = None
@@ -160,8 +160,8 @@ async def test_who_waits_when_a_long_pause_begins_hears_it_at_once() -> None:
     upstream = HeldUpstream(held=True)
     upstream.failure = refusal(retry_after=40.0)
     service = service_over(upstream, concurrency=1)
-    asked = [asyncio.create_task(service.engine.answer(ask_of(str(n), user=str(n), seconds=1.0))) for n in range(3)]
-    long = asyncio.create_task(service.engine.answer(ask_of(seconds=50.0)))
+    asked = [asyncio.create_task(service.engine.answer(request_of(str(n), user=str(n), seconds=1.0))) for n in range(3)]
+    long = asyncio.create_task(service.engine.answer(request_of(seconds=50.0)))
     await upstream.reached()
     upstream.gate.set()
     started = service.clock()
@@ -181,7 +181,7 @@ async def test_a_further_call_does_not_wait_for_what_comes_too_late() -> None:
     upstream.failure = refusal(retry_after=40.0)
     service = service_over(upstream)
     started = service.clock()
-    outcome = await service.engine.answer(ask_of(context="A long page. " * 300, seconds=1.5))
+    outcome = await service.engine.answer(request_of(context="A long page. " * 300, seconds=1.5))
     assert code(outcome) == "rate_limited"
     assert (len(upstream.calls), service.clock()) == (1, started)
 

@@ -12,7 +12,7 @@ from sidecar.core.ports import Call, Completion
 from sidecar.provider.codec import Dialect, encode, read, refuses_limit, with_newer_limit
 from sidecar.provider.http_answer import Answer
 
-ASKED = Call(messages=[{"role": "user", "content": "Why is the sky blue at noon?"}], max_tokens=7)
+QUESTION = Call(messages=[{"role": "user", "content": "Why is the sky blue at noon?"}], max_tokens=7)
 
 
 def fields(extra_body: dict[str, Any] | None = None, *, stream: bool = False, **more: Any) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def fields(extra_body: dict[str, Any] | None = None, *, stream: bool = False, **
 
 def reading(body: object, status: int = 200) -> Completion:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return read(Answer(status, {}, raw), ASKED, ())
+    return read(Answer(status, {}, raw), QUESTION, ())
 
 
 def said(message: dict[str, Any], **choice: Any) -> dict[str, Any]:
@@ -72,8 +72,8 @@ def test_the_verb_decides_whether_to_stream() -> None:
 def test_a_learned_model_gets_the_newer_limit_and_no_other_does() -> None:
     """What one model wants says nothing about the next."""
     dialect = Dialect("m", {})
-    dialect.learn(dialect.fields(ASKED))
-    assert dialect.fields(ASKED)["max_completion_tokens"] == 7
+    dialect.learn(dialect.fields(QUESTION))
+    assert dialect.fields(QUESTION)["max_completion_tokens"] == 7
     other = Call(messages=[], max_tokens=7, model="other")
     assert dialect.fields(other)["max_tokens"] == 7
 
@@ -92,7 +92,7 @@ def test_a_learned_model_gets_the_newer_limit_and_no_other_does() -> None:
 def test_a_refusal_of_the_limits_name_differs_from_one_of_its_value(message: str, status: int, refuses: bool) -> None:
     """Only the former is cured by the other name."""
     answer = Answer(status, {}, json.dumps({"error": {"message": message}}).encode())
-    sent = Dialect("m", {}).fields(ASKED)
+    sent = Dialect("m", {}).fields(QUESTION)
     assert refuses_limit(sent, answer) is refuses
     assert not refuses_limit(with_newer_limit(sent), answer)
 

@@ -15,7 +15,7 @@ from sidecar.provider.codec import read
 from sidecar.provider.http_answer import Answer
 from sidecar.provider.redaction import quoted
 
-ASKED = Call(messages=[{"role": "user", "content": "Why is the sky blue at noon?"}], max_tokens=7)
+QUESTION = Call(messages=[{"role": "user", "content": "Why is the sky blue at noon?"}], max_tokens=7)
 SECRET = "geheim-123456"
 
 
@@ -23,7 +23,7 @@ def failing(body: object, status: int, **headers: str) -> UpstreamFailure:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     answer = Answer(status, {name.replace("_", "-"): value for name, value in headers.items()}, raw)
     with pytest.raises(UpstreamFailure) as caught:
-        read(answer, ASKED, (SECRET,))
+        read(answer, QUESTION, (SECRET,))
     return caught.value
 
 
@@ -131,14 +131,14 @@ def test_a_providers_own_words_are_quoted_shortly_and_safely(body: object, words
 )
 def test_nothing_like_a_key_is_quoted(message: str) -> None:
     """Whole, in part, masked, in a link or in a header."""
-    quote = quoted(message, ASKED, (SECRET,))
+    quote = quoted(message, QUESTION, (SECRET,))
     for piece in ("heim-123", "AbCd", "****", "abcdef"):
         assert piece not in quote
 
 
 def test_a_long_quote_is_cut() -> None:
     """A hundred and twenty characters are a sentence; more is somebody's page."""
-    assert len(quoted("word " * 1000, ASKED)) <= 120
+    assert len(quoted("word " * 1000, QUESTION)) <= 120
 
 
 words = st.text("abcde ", min_size=30, max_size=120).map(lambda text: " ".join(text.split()))

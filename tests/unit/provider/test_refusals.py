@@ -9,7 +9,7 @@ from sidecar.core.errors import RateLimited, UpstreamAuth, UpstreamError
 from sidecar.core.ports import Call
 from sidecar.provider.codec import read
 from sidecar.provider.http_answer import Answer
-from tests.support.refusals import ASKED, GEMINI, error, refused, row
+from tests.support.refusals import GEMINI, QUESTION, error, refused, row
 
 
 @pytest.mark.parametrize(
@@ -202,4 +202,4 @@ def test_everything_else_is_about_the_provider(status: int) -> None:
 def test_an_empty_error_next_to_an_answer_is_none(nothing: object) -> None:
     """One-api and others send the field in every answer."""
     body = {"error": nothing, "choices": [{"message": {"content": "Blue."}}], "base_resp": {"status_code": 0}}
-    assert read(Answer(200, {}, json.dumps(body).encode()), ASKED, ()).text == "Blue."
+    assert read(Answer(200, {}, json.dumps(body).encode()), QUESTION, ()).text == "Blue."

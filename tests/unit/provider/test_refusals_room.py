@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sidecar.core.errors import RateLimited, SidecarError, UpstreamError, UpstreamFailure
 from sidecar.provider.errors import failure
 from sidecar.provider.http_answer import Answer
-from tests.support.refusals import ASKED, GEMINI, IN_A_MINUTE, error, refused, row
+from tests.support.refusals import GEMINI, IN_A_MINUTE, QUESTION, error, refused, row
 
 DAY: Final = 86_400.0
 OPENAI: Final = (
@@ -201,7 +201,7 @@ STATUSES: Final = st.sampled_from([200, 301, 400, 401, 402, 403, 404, 413, 429, 
 def test_no_refusal_raises_and_every_wait_is_one(body: Any, headers: dict[str, str], status: int, span: str) -> None:
     """Between nothing and a day, whatever JSON, headers and words say."""
     for said in (body, error(f"Please try again in {span}", metadata={"headers": headers}), [body]):
-        found = failure(Answer(status, headers, json.dumps(said).encode()), ASKED)
+        found = failure(Answer(status, headers, json.dumps(said).encode()), QUESTION)
         assert isinstance(found, SidecarError)
         assert found.retry_after is None or 0 <= found.retry_after <= DAY
         assert found.retryable is (found.scope == "capacity")
@@ -210,4 +210,4 @@ def test_no_refusal_raises_and_every_wait_is_one(body: Any, headers: dict[str, s
 @given(st.binary(max_size=200), STATUSES)
 def test_no_bytes_raise(body: bytes, status: int) -> None:
     """A body that is no JSON at all."""
-    assert isinstance(failure(Answer(status, {}, body), ASKED), UpstreamFailure)
+    assert isinstance(failure(Answer(status, {}, body), QUESTION), UpstreamFailure)

@@ -28,7 +28,7 @@ async def test_without_context_the_content_is_the_users_message() -> None:
     """One call, the content word for word, at most max_tokens."""
     partner = Scripted(lambda _: "Hello!")
     assert await chat(request("What is a cell?"), partner, LIMITS) == "Hello!"
-    (prompt,) = partner.asked
+    (prompt,) = partner.prompts
     assert (prompt.purpose, prompt.user, prompt.max_tokens) == ("chat", "What is a cell?", LIMITS.max_tokens)
 
 
@@ -37,7 +37,7 @@ async def test_a_blank_context_is_none(blank: str) -> None:
     """A blank context adds no empty material."""
     partner = Scripted()
     await chat(request("Hi", context=blank), partner, LIMITS)
-    assert partner.asked[0].user == "Hi"
+    assert partner.prompts[0].user == "Hi"
 
 
 async def test_a_short_context_is_given_whole_before_the_content() -> None:
@@ -45,7 +45,7 @@ async def test_a_short_context_is_given_whole_before_the_content() -> None:
     context = "x" * LIMITS.summarize_threshold
     partner = Scripted()
     await chat(request("Why?", context=context), partner, LIMITS)
-    (prompt,) = partner.asked
+    (prompt,) = partner.prompts
     assert prompt.user == f"<<<MATERIAL>>>\n{context}\n<<<END MATERIAL>>>\n\nWhy?"
     assert context not in prompt.system
 
@@ -54,7 +54,7 @@ async def test_a_long_context_is_condensed_first_in_a_share_of_the_time() -> Non
     """One character over the threshold: one more call with 40% of the time left, and its answer stands in."""
     partner = Scripted(lambda prompt: "Light becomes sugar." if prompt.purpose == "context" else "An answer")
     said = await chat(request("Why?", context="x" * (LIMITS.summarize_threshold + 1)), partner, LIMITS)
-    first, second = partner.asked
+    first, second = partner.prompts
     assert said == "An answer"
     assert (first.purpose, first.within, first.max_tokens) == ("context", 0.4, LIMITS.max_tokens // 2)
     assert (second.purpose, second.within) == ("chat", 1.0)
@@ -73,7 +73,7 @@ async def test_a_failed_summary_is_replaced_by_the_opening_and_the_chat_goes_on(
     """Whatever fails the context's call, the first characters up to the threshold stand in, marked as cut."""
     partner = Scripted(lambda _: "An answer", failures={"context": failure})
     assert await chat(request("Why?", context=LONG), partner, LIMITS) == "An answer"
-    prompt = partner.asked[-1]
+    prompt = partner.prompts[-1]
     material = prompt.user.removeprefix("<<<MATERIAL>>>\n").partition("\n<<<END MATERIAL>>>")[0]
     assert LONG.startswith(material)
     assert LIMITS.summarize_threshold * 3 // 4 <= len(material) <= LIMITS.summarize_threshold
@@ -109,16 +109,16 @@ async def test_a_gigantic_context_is_cut_before_its_one_call(text: str) -> None:
     partner = Scripted()
     await chat(request("Why?", context=text), partner, limits)
     assert partner.splits == []
-    assert len(partner.asked) == 2
-    assert len(partner.asked[0].user.encode()) <= 3 * 750 + 100
+    assert len(partner.prompts) == 2
+    assert len(partner.prompts[0].user.encode()) <= 3 * 750 + 100
 
 
 async def test_the_smallest_limits_still_chat() -> None:
     """Limits of one ask for at least one token and one character."""
     partner = Scripted(failures={"context": Overloaded()})
     await chat(request("Why?", context="ab"), partner, Limits(max_tokens=1, summarize_threshold=1, context_tokens=1))
-    assert partner.asked[0].max_tokens == 1
-    assert "\na\n" in partner.asked[1].user
+    assert partner.prompts[0].max_tokens == 1
+    assert "\na\n" in partner.prompts[1].user
 
 
 def test_a_cut_ends_at_a_near_word() -> None:

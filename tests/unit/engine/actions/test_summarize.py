@@ -29,7 +29,7 @@ async def test_a_text_that_fits_is_one_call_of_half_the_tokens() -> None:
     """One call, purpose "summary", max_tokens / 2."""
     partner = Scripted(lambda _: "Short.")
     assert await summarize(request("A text.", action="summarize"), partner, LIMITS) == "Short."
-    (prompt,) = partner.asked
+    (prompt,) = partner.prompts
     assert (prompt.purpose, prompt.max_tokens) == ("summary", 500)
     assert text_of(prompt) == "A text."
 
@@ -39,7 +39,7 @@ async def test_one_token_is_the_least() -> None:
     partner = Scripted()
     limits = Limits(max_tokens=1, summarize_threshold=1, context_tokens=1)
     await summarize(request("Text", action="summarize"), partner, limits)
-    assert partner.asked[0].max_tokens == 1
+    assert partner.prompts[0].max_tokens == 1
 
 
 async def test_a_call_may_be_filled_up_to_its_answer_and_words() -> None:
@@ -58,10 +58,12 @@ async def test_parts_are_summarized_and_their_summaries_too() -> None:
     partner = Scripted(lambda prompt: "All." if prompt.purpose == "reduction" else f"About {text_of(prompt)[:4]}")
     assert await summarize(request(words(1000), action="summarize"), partner, SMALL) == "All."
     assert partner.purposes == ["part"] * 4 + ["reduction"]
-    assert [f"part {number} of 4" in prompt.system for number, prompt in enumerate(partner.asked[:4], 1)] == [True] * 4
-    assert text_of(partner.asked[-1]) == "About w0 w\n\nAbout w300\n\nAbout w600\n\nAbout w900"
-    assert partner.asked[-1].max_tokens == 40
-    assert " ".join(text_of(prompt) for prompt in partner.asked[:4]) == words(1000)
+    assert [f"part {number} of 4" in prompt.system for number, prompt in enumerate(partner.prompts[:4], 1)] == [
+        True
+    ] * 4
+    assert text_of(partner.prompts[-1]) == "About w0 w\n\nAbout w300\n\nAbout w600\n\nAbout w900"
+    assert partner.prompts[-1].max_tokens == 40
+    assert " ".join(text_of(prompt) for prompt in partner.prompts[:4]) == words(1000)
 
 
 async def test_summaries_that_are_too_long_are_summarized_again() -> None:
@@ -71,8 +73,8 @@ async def test_summaries_that_are_too_long_are_summarized_again() -> None:
     assert partner.purposes[:40] == ["part"] * 40
     assert set(partner.purposes[40:]) == {"reduction"}
     assert len(partner.purposes) > 42
-    assert "these are number 1 of" in partner.asked[40].system
-    assert "these are number" not in partner.asked[-1].system
+    assert "these are number 1 of" in partner.prompts[40].system
+    assert "these are number" not in partner.prompts[-1].system
 
 
 async def test_at_most_eight_parts_are_in_flight_at_once() -> None:
@@ -101,7 +103,7 @@ async def test_the_first_failure_ends_the_others_and_is_the_answer() -> None:
     assert raised.value is failure
     assert raised.value.__cause__ is cause
     assert partner.running == 0
-    assert len(partner.asked) == partner.cancelled < 8
+    assert len(partner.prompts) == partner.cancelled < 8
 
 
 async def test_two_failures_are_one_error() -> None:
@@ -122,7 +124,7 @@ async def test_a_caller_who_leaves_ends_every_part() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (partner.running, partner.cancelled, len(partner.asked)) == (0, 8, 8)
+    assert (partner.running, partner.cancelled, len(partner.prompts)) == (0, 8, 8)
 
 
 @settings(max_examples=60, deadline=None)
@@ -135,7 +137,7 @@ async def test_a_model_that_keeps_to_its_limits_is_done_in_few_rounds(
     limits = Limits(max_tokens=max_tokens, summarize_threshold=1, context_tokens=context_tokens)
     await summarize(request(words(count), action="summarize"), partner, limits)
     assert len(partner.splits) <= 8
-    assert all(prompt.max_tokens <= max(1, max_tokens // 2) for prompt in partner.asked)
+    assert all(prompt.max_tokens <= max(1, max_tokens // 2) for prompt in partner.prompts)
 
 
 def at_letters(text: str, fits: int, tokens: int) -> list[str]:
@@ -165,4 +167,4 @@ async def test_the_reduction_ends_whatever_the_model_says(
     await summarize(request(text, action="summarize"), partner, limits)
     assert len(partner.splits) <= len(text).bit_length() + 1
     assert partner.purposes[-1] in {"summary", "reduction"}
-    assert len(partner.asked) <= 4 * len(text) + 4
+    assert len(partner.prompts) <= 4 * len(text) + 4

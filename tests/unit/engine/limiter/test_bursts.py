@@ -38,7 +38,7 @@ def classes(world: World, count: int, *, pause: float = 60.0, provider: Provider
 
 def hear_early(bursts: Burst, within: float) -> float:
     """Share of those who are not served that hear so within so many seconds."""
-    return sum(heard.seconds <= within for heard in bursts.told) / len(bursts.told)
+    return sum(heard.seconds <= within for heard in bursts.failed) / len(bursts.failed)
 
 
 def test_who_cannot_be_in_time_hears_so_within_two_seconds() -> None:
@@ -47,7 +47,7 @@ def test_who_cannot_be_in_time_hears_so_within_two_seconds() -> None:
     best = ideal(REHEARSAL).answered
     for burst_ in (first, second):
         assert len(burst_.answered) >= 0.97 * best
-        assert {heard.words for heard in burst_.told} == {CROWD}
+        assert {heard.words for heard in burst_.failed} == {CROWD}
         assert hear_early(burst_, 2.0) >= 0.85
     assert hear_early(first, 2.0) >= 0.95
     assert hear_early(second, 0.01) >= 0.8
@@ -60,8 +60,8 @@ def test_who_retries_after_the_named_wait_is_answered() -> None:
         provider = SimulatedProvider(REHEARSAL)
         service = service_at(provider, REHEARSAL)
         told = await burst([service], provider, REHEARSAL)
-        waits = [heard.retry_after for heard in told.told if heard.retry_after is not None]
-        return waits, [heard.code for heard in told.told]
+        waits = [heard.retry_after for heard in told.failed if heard.retry_after is not None]
+        return waits, [heard.code for heard in told.failed]
 
     waits, codes = run(scene())
     assert len(waits) == len(codes)
@@ -76,7 +76,7 @@ def test_a_queueing_server_with_one_slot_is_learned_in_its_first_burst(hold: flo
     world = World(name="", slots=((1, FOREVER),), queue=True, hold=hold, callers=callers)
     first, *later = classes(world, 4)
     for burst_ in (first, *later):
-        assert {heard.words for heard in burst_.told} <= {LATE, CROWD}
+        assert {heard.words for heard in burst_.failed} <= {LATE, CROWD}
         assert len(burst_.answered) >= 0.66 * min(ideal(world).answered, 25 / hold)
     for burst_ in later:
         assert hear_early(burst_, 1.0) >= 0.9
@@ -130,7 +130,7 @@ def test_one_persons_refused_text_affects_no_other() -> None:
     world = World(name="", slots=((16, FOREVER),), hold=0.3)
     (told,) = classes(world, 1, provider=OneText)
     assert len(told.answered) == 360
-    assert {heard.code for heard in told.told} == {UpstreamAuth.code}
+    assert {heard.code for heard in told.failed} == {UpstreamAuth.code}
 
 
 class Silent(SimulatedProvider):
@@ -146,8 +146,8 @@ def test_a_silent_provider_costs_three_classes_their_time_and_the_fourth_none() 
     world = World(name="", callers=100)
     *first, fourth = classes(world, 4, provider=Silent, pause=5.0)
     for told in first:
-        assert {heard.words for heard in told.told} <= {LATE, TIMED_OUT}
-    assert sum(heard.words == TIMED_OUT and heard.seconds == 0.0 for heard in fourth.told) >= 99
+        assert {heard.words for heard in told.failed} <= {LATE, TIMED_OUT}
+    assert sum(heard.words == TIMED_OUT and heard.seconds == 0.0 for heard in fourth.failed) >= 99
 
 
 @pytest.mark.parametrize("voice", ["openai", "long", "bare"])
@@ -155,5 +155,5 @@ def test_a_provider_that_refuses_everything_is_named_as_it_is(voice: str) -> Non
     """Nobody hears of an error or an outage: its limit is reached."""
     world = World(name="", slots=((0, FOREVER),), callers=100, voice=voice)  # type: ignore[arg-type]
     for told in classes(world, 2):
-        assert {heard.code for heard in told.told} <= {"rate_limited", "timeout"}
+        assert {heard.code for heard in told.failed} <= {"rate_limited", "timeout"}
         assert told.refused <= 80
