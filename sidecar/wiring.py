@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sidecar.core.progress import ProgressPort
     from sidecar.jobs.store import JobStore
     from sidecar.jobs.worker.handler import JobHandler
+    from sidecar.provider.base import HttpUpstream
 
 
 def service_of(
@@ -78,6 +79,17 @@ def _kernel(settings: Settings, upstream: Upstream, clock: Callable[[], float]) 
     )
 
 
+def server_client(settings: Settings) -> "HttpUpstream":
+    """Return the client that a server, worker or batch calls the provider with, as PROVIDER_CLIENT chooses."""
+    if settings.provider_client == "openai":
+        from sidecar.provider.openai_sdk import SdkUpstream
+
+        return SdkUpstream(settings)
+    from sidecar.provider.aiohttp.client import AiohttpUpstream
+
+    return AiohttpUpstream(settings)
+
+
 def _limits(settings: Settings) -> Limits:
     return Limits(
         max_tokens=settings.max_tokens,
@@ -102,12 +114,11 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
     # Late: the one-shot process imports this module too and must not pay for aiohttp.
     from sidecar.http.server.server import serve
     from sidecar.http.server.socket_activation import inherited
-    from sidecar.provider.openai_sdk import SdkUpstream
 
     async with AsyncExitStack() as stack:
         if demo:
             settings = await stack.enter_async_context(_demo(settings))
-        upstream = SdkUpstream(settings)
+        upstream = server_client(settings)
         stack.push_async_callback(upstream.aclose)
         jobs = await stack.enter_async_context(server_jobs(settings)) if settings.redis_url else NO_JOBS
         service = service_of(settings, upstream, jobs.offload)
@@ -153,12 +164,11 @@ async def run_worker(settings: Settings, *, demo: bool = False) -> int:
 async def worker_running(settings: Settings, *, demo: bool = False) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Run jobs during the block; give the drain: it takes no more jobs and lets those taken end in SHUTDOWN_GRACE."""
     from sidecar.jobs.worker.worker import working
-    from sidecar.provider.openai_sdk import SdkUpstream
 
     async with AsyncExitStack() as stack:
         if demo:
             settings = await stack.enter_async_context(_demo(settings))
-        upstream = SdkUpstream(settings)
+        upstream = server_client(settings)
         stack.push_async_callback(upstream.aclose)
         store = job_store(settings)
         stack.push_async_callback(store.aclose)
@@ -181,12 +191,11 @@ async def worker_running(settings: Settings, *, demo: bool = False) -> AsyncIter
 async def run_batch(settings: Settings, batch: "Batch", progress: "ProgressPort", *, demo: bool = False) -> int:
     """Answer a file of requests until it is done, or until SIGTERM or SIGINT; return the exit code."""
     from sidecar.batch.batch import serve_batch
-    from sidecar.provider.openai_sdk import SdkUpstream
 
     async with AsyncExitStack() as stack:
         if demo:
             settings = await stack.enter_async_context(_demo(settings))
-        upstream = SdkUpstream(settings)
+        upstream = server_client(settings)
         stack.push_async_callback(upstream.aclose)
         # No cache: the journal holds the finished answers.
         service = service_of(msgspec.structs.replace(settings, cache_bytes=0), upstream)

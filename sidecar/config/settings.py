@@ -88,6 +88,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     _s("CACHE_TTL", types.seconds(0, 31_536_000), 3600.0, "seconds a finished summary or analysis is kept; 0: never"),
     _s("CACHE_BYTES", types.size(0, 2**40), 64 * _MIB, "the most bytes of finished answers kept; 0: none"),
+    _s(
+        "PROVIDER_CLIENT",
+        types.choice("aiohttp", "openai"),
+        "aiohttp",
+        "how the provider is called: aiohttp, or openai for the official SDK",
+    ),
     _s("EXTRA_BODY", types.json_object, {}, "JSON merged into every provider request"),
     _s("SEND_USER", types.boolean, False, "send the provider an HMAC of user_id, under USER_SECRET"),
     _s("USER_SECRET", types.secret, "", "the site's secret for that HMAC", secret=True),
@@ -154,6 +160,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stdio_max_processes: int
     cache_ttl: float
     cache_bytes: int
+    provider_client: str
     extra_body: dict[str, Any]
     send_user: bool
     user_secret: str

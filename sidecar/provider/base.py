@@ -94,6 +94,10 @@ class HttpUpstream(ABC):
     async def _post(self, body: bytes, accept: str) -> Reply:
         """Post `body` to the endpoint; the answer's body is still to come. Raises `UpstreamFailure`."""
 
+    def warm(self) -> "asyncio.Task[None] | None":
+        """Begin to load what calls need, and return the task that ends when it is there; None if nothing is left."""
+        return None
+
     @abstractmethod
     async def aclose(self) -> None:
         """Free the connections; all calls must have ended."""

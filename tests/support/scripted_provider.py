@@ -13,12 +13,16 @@ from sidecar.config.load import load
 from sidecar.config.settings import Settings
 from sidecar.core.errors import UpstreamFailure
 from sidecar.core.ports import Call, Completion
+from sidecar.provider.aiohttp.client import AiohttpUpstream
+from sidecar.provider.base import HttpUpstream
 from sidecar.provider.openai_sdk import SdkUpstream
 from sidecar.provider.stdlib.client import LightUpstream
 
 KEY: Final = "sk-canary-0123456789abcdef"
-Adapter = type[SdkUpstream] | type[LightUpstream]
-both: Final = pytest.mark.parametrize("adapter", [SdkUpstream, LightUpstream], ids=["sdk", "light"])
+Adapter = type[HttpUpstream]
+every_adapter: Final = pytest.mark.parametrize(
+    "adapter", [AiohttpUpstream, SdkUpstream, LightUpstream], ids=["aiohttp", "sdk", "light"]
+)
 
 
 def settings_of(base_url: str, **named: str) -> Settings:
@@ -27,7 +31,7 @@ def settings_of(base_url: str, **named: str) -> Settings:
 
 
 @asynccontextmanager
-async def opened(adapter: Adapter, base_url: str, **named: str) -> AsyncIterator[SdkUpstream | LightUpstream]:
+async def opened(adapter: Adapter, base_url: str, **named: str) -> AsyncIterator[HttpUpstream]:
     """Open an adapter; close it at the end."""
     upstream = adapter(settings_of(base_url, **named))
     try:
@@ -45,14 +49,14 @@ def soon(seconds: float = 20.0) -> float:
     return asyncio.get_running_loop().time() + seconds
 
 
-async def failing(upstream: SdkUpstream | LightUpstream, asked: Call | None = None) -> UpstreamFailure:
+async def failing(upstream: HttpUpstream, asked: Call | None = None) -> UpstreamFailure:
     """Return the failure that a call ends with."""
     with pytest.raises(UpstreamFailure) as caught:
         await upstream.complete(asked or call(), deadline=soon())
     return caught.value
 
 
-async def completed(upstream: SdkUpstream | LightUpstream, asked: Call | None = None) -> Completion:
+async def completed(upstream: HttpUpstream, asked: Call | None = None) -> Completion:
     return await upstream.complete(asked or call(), deadline=soon())
 
 

@@ -113,8 +113,10 @@ class Calls:
         self._retry_at = -math.inf
         """Point on the clock at which the caller refused last may come again."""
 
-    def open_after(self, ready: asyncio.Task[None]) -> None:
-        """Grant calls only once `ready` is done, so that measured call times exclude the adapter's loading."""
+    def open_after(self, ready: asyncio.Task[None] | None) -> None:
+        """Grant calls only once `ready` is done, so that measured call times exclude the client's loading."""
+        if ready is None:
+            return
         self.gate.closed = True
         ready.add_done_callback(lambda _: self._open())
 

@@ -1,4 +1,4 @@
-"""What both adapters promise about connections: refused, lost, secured, and led through proxies."""
+"""What every client promises about connections: refused, lost, secured, and led through proxies."""
 
 import asyncio
 import base64
@@ -16,9 +16,9 @@ from tests.support.scripted_provider import (
     Adapter,
     CannedProvider,
     ReceivedRequest,
-    both,
     canned,
     completed,
+    every_adapter,
     failing,
     http,
     listening,
@@ -26,7 +26,7 @@ from tests.support.scripted_provider import (
     settings_of,
 )
 
-pytestmark = both
+pytestmark = every_adapter
 
 
 class Authority:

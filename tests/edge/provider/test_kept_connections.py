@@ -1,11 +1,11 @@
-"""What both adapters promise about connections that are used again."""
+"""What every client promises about connections that are used again."""
 
 import asyncio
 
 from sidecar.core.errors import UpstreamUnreachable
-from tests.support.scripted_provider import Adapter, both, canned, completed, failing, http, listening, opened
+from tests.support.scripted_provider import Adapter, canned, completed, every_adapter, failing, http, listening, opened
 
-pytestmark = both
+pytestmark = every_adapter
 
 
 async def test_a_connection_is_used_again(adapter: Adapter) -> None:

@@ -1,4 +1,4 @@
-"""What both adapters promise about streamed answers."""
+"""What every client promises about streamed answers."""
 
 import asyncio
 import json
@@ -17,11 +17,11 @@ from sidecar.core.errors import (
 from sidecar.demo.server import Demo, serve
 from tests.support.scripted_provider import (
     Adapter,
-    both,
     call,
     canned,
     completed,
     completion,
+    every_adapter,
     http,
     listening,
     opened,
@@ -29,7 +29,7 @@ from tests.support.scripted_provider import (
     soon,
 )
 
-pytestmark = both
+pytestmark = every_adapter
 
 
 @pytest.fixture

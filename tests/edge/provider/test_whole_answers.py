@@ -1,4 +1,4 @@
-"""What both adapters promise about one whole answer, whatever the provider says."""
+"""What every client promises about one whole answer, whatever the provider says."""
 
 import asyncio
 import gzip
@@ -22,11 +22,11 @@ from sidecar.demo.server import Demo, serve
 from tests.support.scripted_provider import (
     KEY,
     Adapter,
-    both,
     call,
     canned,
     completed,
     completion,
+    every_adapter,
     failing,
     http,
     opened,
@@ -34,7 +34,7 @@ from tests.support.scripted_provider import (
     soon,
 )
 
-pytestmark = both
+pytestmark = every_adapter
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ WALLS = {
 ONE_PLACE = {
     "openai": ("sidecar.provider.openai_sdk",),
     "httpx2": ("sidecar.provider.openai_sdk",),
-    "aiohttp": ("sidecar.http", "sidecar.demo", "sidecar.provider.openai_sdk"),
+    "aiohttp": ("sidecar.http", "sidecar.demo", "sidecar.provider.aiohttp", "sidecar.provider.openai_sdk"),
     "uvloop": ("sidecar.wiring", "sidecar.demo.command"),
     "semantic_text_splitter": ("sidecar.engine.splitter",),
     "arq": ("sidecar.jobs", "worker"),

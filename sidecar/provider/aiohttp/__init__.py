@@ -1,0 +1,1 @@
+"""The provider over aiohttp: the client of server, worker and batch."""
