@@ -6,6 +6,8 @@ PYTHON ?=
 ARGS ?=
 # Test processes: tests mostly wait, so a machine of two cores has time for three.
 WORKERS ?= 3
+# Share of the long tests that test-long runs, from 0 to 1.
+SCALE ?= 0.1
 UV := uv==0.13.9
 BIN := .venv-dev/bin
 
@@ -14,10 +16,16 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: test debug lint dev run bench openapi lock clean help
+.PHONY: test test-all test-long debug lint dev run bench openapi lock clean help
 
 test: lint ## lint, then the tests, in an environment of its own
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+test-all: lint ## as test, with all of the fuzz, chaos and crashes: half an hour, before a release
+	TEST_SCALE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-long: dev ## a share of what test-all has beyond test: SCALE=0.1
+	TEST_SCALE=$(SCALE) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m long $(ARGS)
 
 # Without tests/process, whose tests start processes with an environment of their own.
 debug: dev ## the tests of what runs inside one process once more, with asyncio's debug mode on
@@ -59,4 +67,4 @@ clean: ## remove what these commands made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,6 +1,5 @@
 """Examples of the jobs' state machine: how many, and which."""
 
-import os
 from functools import partial
 from typing import Any, Final
 
@@ -9,13 +8,14 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.support.job_machine import JobMachine
 from tests.support.job_redis import JobRedis
+from tests.support.scale import scaled
 
-MORE: Final = int(os.environ.get("MACHINE_EXAMPLES", "1"))
+MORE: Final = scaled(1, 30)
 """Times as many examples, each run with others."""
 
 
 def examples(number: int) -> settings:
-    """`number` examples, always the same ones, unless `MACHINE_EXAMPLES` wants more."""
+    """`number` examples, always the same ones, unless TEST_SCALE wants more."""
     return settings(
         max_examples=number * MORE,
         stateful_step_count=50,

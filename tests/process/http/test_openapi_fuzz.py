@@ -1,16 +1,16 @@
 """The running command against its own description: made-up requests, right ones and wrong ones, and what comes back.
 
-FUZZ_CASES says how many requests are made in all; ten thousand take several minutes.
+Ten thousand requests with TEST_SCALE=1, which take five minutes.
 """
 
 import asyncio
 import faulthandler
 import math
-import os
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -21,12 +21,13 @@ from schemathesis.core.transport import Response
 from schemathesis.specs.openapi import checks
 
 from tests.support.described_replies import description
+from tests.support.scale import scaled
 from tests.support.server_process import Served, served
 from tests.support.valkey import valkey
 from tests.support.workers import worker
 
-QUICK = 300
-CASES = int(os.environ.get("FUZZ_CASES", QUICK))
+QUICK = 150
+CASES = scaled(QUICK, 10_000)
 POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
 CONFORMS = [
     checks.status_code_conformance,
@@ -121,6 +122,7 @@ async def fuzzed(sidecar: Served, fuzz: Fuzz, cases: int, path: str = "") -> Non
     assert not [line for line in sidecar.log if line["event"] == "internal"]
 
 
+@pytest.mark.long
 async def test_whatever_is_sent_the_reply_is_as_described() -> None:
     """Status, headers and body; right requests are taken, wrong ones refused, and no fault is met on the way."""
     async with (
@@ -132,6 +134,7 @@ async def test_whatever_is_sent_the_reply_is_as_described() -> None:
         assert {line["event"] for line in sidecar.log} >= {"workers_alive"}
 
 
+@pytest.mark.long
 async def test_without_strict_statuses_too() -> None:
     """Most failures of /ai are 200 then, as the deployed plugin wants them."""
     async with served("--demo") as sidecar:

@@ -1,19 +1,24 @@
 """Nothing is lost and nothing that was stored is paid twice: workers killed, a Redis that comes and goes."""
 
+import pytest
+
 from tests.support.job_crashes import killed_workers, stopped_redis
+from tests.support.scale import scaled
 from tests.support.valkey import valkey
 from tests.support.workers import counting_provider, jobs_of, lecture, worker
 
 
+@pytest.mark.long
 async def test_killed_workers_lose_nothing() -> None:
     """Two workers, killed at moments of chance and started again: every job ends well, once, with its own answer."""
-    toll = await killed_workers(150, kills=6)
+    toll = await killed_workers(scaled(100, 500), kills=scaled(4, 12))
     assert not toll.broken, str(toll)
 
 
+@pytest.mark.long
 async def test_a_stopped_redis_loses_nothing() -> None:
     """Redis stopped and started with its file, twice, in the middle: workers wait, go on, and pay for nothing again."""
-    toll = await stopped_redis(150, stops=2)
+    toll = await stopped_redis(scaled(100, 500), stops=scaled(2, 4))
     assert not toll.broken, str(toll)
 
 

@@ -6,7 +6,8 @@ from tests.support.fake_job_redis import fake_redis
 from tests.support.job_examples import run_machine
 
 
-@pytest.mark.parametrize(("hours", "number"), [(2, 110), (30, 20)], ids=["short results", "results outlast records"])
+@pytest.mark.long
+@pytest.mark.parametrize(("hours", "number"), [(2, 60), (30, 15)], ids=["short results", "results outlast records"])
 def test_jobs_keep_their_promises_in_any_order_of_steps(hours: int, number: int) -> None:
     """Submitters, workers, crashes and time in any order: no job lost, none done twice, one owner, states forward."""
     with fake_redis(keep=hours * 3600) as redis:
