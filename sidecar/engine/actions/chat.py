@@ -9,8 +9,8 @@ from sidecar.core.contract import Request
 from sidecar.core.errors import SidecarError
 from sidecar.core.ports import CompleterPort
 from sidecar.engine.actions import prompts
-from sidecar.engine.actions.cut import cut
 from sidecar.engine.actions.limits import Limits
+from sidecar.engine.actions.truncate import truncate
 
 _WITHIN: Final = 0.4
 """The share of the time left that the context's summary may take (CONTRACT, "What the actions do")."""
@@ -36,11 +36,11 @@ async def _material(context: str, completer: CompleterPort, limits: Limits) -> p
         return prompts.Material(text=await completer.complete(prompt), state="condensed")
     except SidecarError:
         # After any failure the chat still has a call and a time of its own, and half a context beats no answer.
-        return prompts.Material(text=cut(context, limits.summarize_threshold), state="cut")
+        return prompts.Material(text=truncate(context, limits.summarize_threshold), state="cut")
 
 
 def _opening(text: str, tokens: int) -> str:
     """Return the opening of `text` that has about `tokens` tokens."""
     most = tokens * _BYTES_A_TOKEN
     head = text[:most].encode("utf-8", "replace")[:most]
-    return cut(text, max(1, len(head.decode("utf-8", "ignore"))))
+    return truncate(text, max(1, len(head.decode("utf-8", "ignore"))))

@@ -11,8 +11,8 @@ from typing import Final
 from sidecar.core.contract import Request
 from sidecar.core.ports import CompleterPort, Prompt
 from sidecar.engine.actions import prompts
-from sidecar.engine.actions.cut import cut
 from sidecar.engine.actions.limits import Limits
+from sidecar.engine.actions.truncate import truncate
 
 AT_ONCE: Final = 8
 """Parts of one text queued at once (HOUSE, "Layers of one request")."""
@@ -61,7 +61,7 @@ def _join(summaries: Sequence[str], room: int) -> str:
     if len(joined) <= room:
         return joined
     share = max(1, room // len(summaries) - len(_JOINT))
-    return cut(_JOINT.join(cut(summary, share) for summary in summaries), max(1, room))
+    return truncate(_JOINT.join(truncate(summary, share) for summary in summaries), max(1, room))
 
 
 async def _side_by_side(needed: Sequence[Prompt], completer: CompleterPort) -> list[str]:

@@ -1,7 +1,7 @@
 """Layers 5 to 8 of one provider call: retry around gate, limit and attempt.
 
-A refused call goes back to the head of its user's turn and costs nothing. Any other retry pauses without a slot and
-keeps the call's turn. A call that the provider may have begun to work on is never retried.
+A refused call goes back to the head of its user's turn. Any other retry pauses without a slot and keeps the call's
+turn. The rule for what is retried is in retry.py.
 """
 
 import asyncio
@@ -22,9 +22,7 @@ from sidecar.engine.limiter.grant import Grant
 from sidecar.engine.limiter.limit import Limit
 from sidecar.engine.limiter.limit_events import LimitEvents
 from sidecar.engine.limiter.rate import Rate
-
-MOST_RETRIES: Final = 8
-"""Retries of one call that did not reach the provider, at most; the deadline usually ends them sooner."""
+from sidecar.engine.limiter.retry import Retries
 
 SHED_SECONDS: Final = 0.25
 """Seconds between two searches for waiting calls that cannot be served in time."""
@@ -77,15 +75,6 @@ class Attempt:
         self.started = started
         self.grant = grant
         self.first: float | None = None
-
-
-class Retries:
-    """Retries of one call after attempts that did not reach the provider."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.once = False
-        """Flag: the single retry after a failure with `once` is used up."""
 
 
 class Calls:
@@ -189,18 +178,13 @@ class Calls:
 
     async def wait_for_retry(self, failure: UpstreamFailure, retries: Retries, deadline: Point) -> bool:
         """Pause before the next attempt; return whether that attempt may be made."""
-        if self.limit.breaker.opened_by is not None or not failure.retryable:
+        pause = retries.pause_after(failure)
+        if pause is None or self.limit.breaker.opened_by is not None:
             return False
-        if failure.scope == "capacity":
+        if pause == 0:
             return True  # the gate decides when
-        if retries.count >= MOST_RETRIES or (failure.once and retries.once):
-            return False
-        from random import random  # noqa: PLC0415 - late: it costs the one-shot process milliseconds
-
-        pause = max(failure.retry_after or 0.0, backoff(retries.count, random()))  # noqa: S311
         if self.clock() + pause + self.limit.duration >= deadline.at:
             return False
-        retries.count, retries.once = retries.count + 1, retries.once or failure.once
         await self.sleep(pause)
         return self.limit.breaker.opened_by is None  # the breaker may have opened during the pause
 
@@ -268,8 +252,3 @@ class Calls:
         if self.gate.waiting and limit.fact and limit.holding and now - self._shed_at >= SHED_SECONDS:
             self._shed_at = now
             self.gate.shed(limit.holding / limit.expected, limit.duration, self.retry_after)
-
-
-def backoff(attempt: int, chance: float) -> float:
-    """Return the seconds before retry `attempt` (from 0): 0.2 s doubling to 5 s, half of it times `chance` (0 to 1)."""
-    return min(5.0, 0.2 * 2.0**attempt) * (0.5 + chance / 2)

@@ -10,8 +10,9 @@ from collections.abc import AsyncGenerator
 from sidecar.core.errors import UpstreamFailure
 from sidecar.core.ports import Call
 from sidecar.engine.deadline import Deadline, Point
-from sidecar.engine.limiter.calls import LONGEST_ATTEMPT, Calls, Retries, Trace
+from sidecar.engine.limiter.calls import LONGEST_ATTEMPT, Calls, Trace
 from sidecar.engine.limiter.fair_queue import Ticket
+from sidecar.engine.limiter.retry import Retries
 
 
 async def streamed(

@@ -15,8 +15,8 @@ from sidecar.http.auth import Guard
 from sidecar.http.router import Routes
 from sidecar.http.routes.ai import ai_route
 from sidecar.http.routes.completions import openai_routes
-from sidecar.http.routes.description import description_route
 from sidecar.http.routes.jobs import Jobs, jobs_routes
+from sidecar.http.routes.openapi import description_route
 from sidecar.http.routes.ops import health_route, status_route
 from sidecar.http.server.acceptor import Acceptor
 from sidecar.http.server.connections import Connections

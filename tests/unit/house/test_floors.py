@@ -138,7 +138,7 @@ def test_the_one_shot_process_pays_for_nothing_it_does_not_use() -> None:
 
 def test_the_server_pays_for_no_models() -> None:
     """What describes the interface is a file to the server: pydantic comes with the SDK alone, if at all."""
-    loaded = loaded_by("import sidecar.http.app, sidecar.http.server.server, sidecar.http.routes.description")
+    loaded = loaded_by("import sidecar.http.app, sidecar.http.server.server, sidecar.http.routes.openapi")
     assert not loaded & {"pydantic", "pydantic_core", "openai", "sidecar.http.openapi.document"}
 
 

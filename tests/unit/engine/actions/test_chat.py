@@ -17,7 +17,7 @@ from sidecar.core.errors import (
     UpstreamUnreachable,
 )
 from sidecar.engine.actions import ACTIONS, Limits
-from sidecar.engine.actions.cut import cut
+from sidecar.engine.actions.truncate import truncate
 from tests.support.scripted_completer import LIMITS, Scripted, request
 
 chat = ACTIONS["chat"]
@@ -123,9 +123,9 @@ async def test_the_smallest_limits_still_chat() -> None:
 
 def test_a_cut_ends_at_a_near_word() -> None:
     """A cut in the middle of a word goes back to its start; one between words keeps both."""
-    assert cut("The quick brown fox jumps", 18) == "The quick brown"
-    assert cut("The quick brown fox", 15) == "The quick brown"
-    assert cut("Donaudampfschiff", 5) == "Donau"
+    assert truncate("The quick brown fox jumps", 18) == "The quick brown"
+    assert truncate("The quick brown fox", 15) == "The quick brown"
+    assert truncate("Donaudampfschiff", 5) == "Donau"
 
 
 @pytest.mark.parametrize(
@@ -142,13 +142,13 @@ def test_a_cut_ends_at_a_near_word() -> None:
 )
 def test_a_cut_parts_no_cluster(text: str, limit: int, left: str) -> None:
     """Accents, joined emoji, skin tones, flags, surrogate pairs and line ends stay whole."""
-    assert cut(text, limit) == left
+    assert truncate(text, limit) == left
 
 
 @given(text=st.text(min_size=1), limit=st.integers(1, 60))
 def test_a_cut_is_an_opening_of_the_text(text: str, limit: int) -> None:
     """Never longer than the limit, never empty, always the text's own beginning."""
-    left = cut(text, limit)
+    left = truncate(text, limit)
     assert text.startswith(left)
     assert 1 <= len(left) <= limit or left == text
 
@@ -157,4 +157,4 @@ def test_marks_without_end_are_cut_anyway() -> None:
     """A run of combining marks cannot empty a cut, nor make it slow."""
     text = "a" + "\u0301" * 10_000
     assert unicodedata.combining(text[5_000])
-    assert len(cut(text, 5_000)) == 5_000
+    assert len(truncate(text, 5_000)) == 5_000

@@ -14,7 +14,7 @@ from sidecar.core.errors import (
     UpstreamUnreachable,
 )
 from sidecar.engine.limiter.breaker import FAILURES_TO_OPEN
-from sidecar.engine.limiter.calls import MOST_RETRIES
+from sidecar.engine.limiter.retry import MOST_RETRIES
 from tests.support.scripted_calls import OK, Bench, Script, refusal, settle
 from tests.support.virtual_time import in_virtual_time
 

@@ -14,7 +14,7 @@ _FLAG: Final = re.compile("[\U0001f1e6-\U0001f1ff]")
 _JOINS: Final = re.compile("[\u200c\u200d\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f\udc00-\udfff\u1160-\u11ff]")
 
 
-def cut(text: str, limit: int) -> str:
+def truncate(text: str, limit: int) -> str:
     """Return the first characters of `text`, at most `limit`, cut at a word's border if one is near.
 
     A cut never parts a cluster; a short text comes back unchanged. `limit` is at least 1, and so is the result's

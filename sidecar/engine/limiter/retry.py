@@ -1,0 +1,40 @@
+"""Retry rule: which failed calls get another attempt, how many, and after which pause. The SDKs' own retries are off.
+
+A refused call costs nothing and is retried as soon as the gate lets it. A call that did not reach the provider pauses
+with exponential backoff. A call that the provider may have begun to work on, and so may charge for, is never retried.
+"""
+
+from typing import Final
+
+from sidecar.core.errors import UpstreamFailure
+
+MOST_RETRIES: Final = 8
+"""Retries of one call that did not reach the provider, at most; the deadline usually ends them sooner."""
+
+
+class Retries:
+    """Retries of one call."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._once = False
+        """Flag: the single retry after a failure with `once` is used up."""
+
+    def pause_after(self, failure: UpstreamFailure) -> float | None:
+        """Return the seconds before the next attempt, 0 where the gate decides, None where the failure is final."""
+        if not failure.retryable:
+            return None
+        if failure.scope == "capacity":
+            return 0.0
+        if self._count >= MOST_RETRIES or (failure.once and self._once):
+            return None
+        from random import random  # noqa: PLC0415 - late: it costs the one-shot process milliseconds
+
+        pause = max(failure.retry_after or 0.0, backoff(self._count, random()))  # noqa: S311
+        self._count, self._once = self._count + 1, self._once or failure.once
+        return pause
+
+
+def backoff(attempt: int, chance: float) -> float:
+    """Return the seconds before retry `attempt` (from 0): 0.2 s doubling to 5 s, half of it times `chance` (0 to 1)."""
+    return min(5.0, 0.2 * 2.0**attempt) * (0.5 + chance / 2)
