@@ -15,9 +15,9 @@ from sidecar.http.server import acceptor
 from sidecar.http.server.server import Listening, serve
 from sidecar.wiring import service_of
 from tests.support.held_provider import HeldUpstream
-from tests.support.http_sidecar import Caller, head, post, running, settings_of
+from tests.support.http_sidecar import Caller, post, running, settings_of
+from tests.support.protocol_requests import GET_HEALTH
 
-GET_HEALTH = head(path="/health", method="GET")
 FEW = 64 + 2 * 16 + 16
 """Open files for 16 callers beside 16 provider calls."""
 

@@ -15,8 +15,7 @@ from sidecar.http.server.socket_activation import inherited
 from sidecar.wiring import service_of
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import CHAT, PATIENCE, Caller, head, post, running, settings_of
-
-GET_HEALTH = head(path="/health", method="GET")
+from tests.support.protocol_requests import GET_HEALTH
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,7 @@ from sidecar.http.server.listener import listen, raise_descriptor_limit
 from sidecar.http.server.server import serve
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import CHAT, PATIENCE, Caller, head, post, running, settings_of
-
-GET_HEALTH = head(path="/health", method="GET")
+from tests.support.protocol_requests import GET_HEALTH
 
 
 def ipv6() -> bool:

@@ -1,25 +1,16 @@
 """Promises of `openai-moodle-sidecar doctor`: the real command, in front of a provider in each of its moods."""
 
 import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from sidecar.demo.options import Options
 from sidecar.demo.provider import Demo
-from sidecar.demo.server import serve
 from sidecar.doctor.configuration import SERVICE_KEY
 from tests.support.doctor_command import KEY, at, doctor, report
 from tests.support.php import command
 from tests.support.scripted_provider import canned, http
 from tests.support.server_process import served
-
-
-@pytest.fixture
-async def demo() -> AsyncIterator[Demo]:
-    async with serve(Options(), keep=1000) as running:
-        yield running
 
 
 async def test_where_all_is_well_it_says_so(demo: Demo, tmp_path: Path) -> None:

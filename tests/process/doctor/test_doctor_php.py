@@ -1,23 +1,14 @@
 """Promises of the doctor about PHP's side: the plugin's address and its command, tried as PHP would."""
 
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from sidecar.demo.options import Options
 from sidecar.demo.provider import Demo
-from sidecar.demo.server import serve
 from tests.support.doctor_command import at, report
 from tests.support.php import script
 from tests.support.server_process import Served, served
-
-
-@pytest.fixture
-async def demo() -> AsyncIterator[Demo]:
-    async with serve(Options(), keep=1000) as running:
-        yield running
 
 
 async def test_the_plugins_address_is_tried_as_php_would(demo: Demo, tmp_path: Path) -> None:

@@ -3,90 +3,14 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from sidecar.demo.options import Options
 from sidecar.demo.provider import Demo
-from sidecar.demo.server import serve
+from tests.support.canaries import ALL, KEY, SECRET, TEXT, TOKEN, TROUBLES, USER, answered, environment, request
 from tests.support.http_sidecar import head, post
 from tests.support.paths import ROOT
 from tests.support.server_process import Served, served
-
-KEY = "sk-canaryKEY4711secret"
-TOKEN = "canaryTOKEN4712"
-SECRET = "canarySECRET4713"
-TEXT = "canaryTEXT4714 of a pupil"
-USER = "canaryUSER4715"
-SECRETS = (KEY, TOKEN, SECRET)
-ALL = (*SECRETS, "canaryTEXT4714", USER)
-
-PATIENCE = 60.0
-"""Seconds; a breaker is open for one or two, and a busy machine answers late."""
-
-TROUBLES = [
-    "",
-    "status=400",
-    "status=401",
-    "status=404",
-    "status=429",
-    "status=500",
-    "status=503",
-    "quota=true",
-    "no_max_tokens=true",
-    "cut=before",
-    "cut=headers",
-    "cut=body",
-    *(
-        f"garbage={kind}"
-        for kind in ("html", "text", "empty", "truncated", "nocontent", "refusal", "huge", "wrongtypes")
-    ),
-    "api_key=other",
-    "stall=1",
-]
-
-
-@pytest.fixture
-async def demo() -> AsyncIterator[Demo]:
-    async with serve(Options()) as running:
-        yield running
-
-
-def environment(demo: Demo) -> dict[str, str]:
-    return {
-        "OPENAI_API_KEY": KEY,
-        "OPENAI_BASE_URL": f"{demo.url}/v1",
-        "SIDECAR_TOKEN": TOKEN,
-        "AI_REQUIRE_TOKEN": "true",
-        "SEND_USER": "true",
-        "USER_SECRET": SECRET,
-        "LOG_LEVEL": "debug",
-        "OPENAI_LOG": "debug",
-        "PYTHONASYNCIODEBUG": "1",
-        "REQUEST_TIMEOUT": "2",
-    }
-
-
-def request(trouble: str, action: str = "chat") -> bytes:
-    content = f"{TEXT} [demo {trouble}]" if trouble else TEXT
-    return json.dumps({"action": action, "content": content, "context": TEXT * 200, "user_id": USER}).encode()
-
-
-def arguments_of(pid: int) -> bytes:
-    """What the process list shows."""
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
-
-
-async def answered(server: Served, raw: bytes) -> None:
-    """One good answer: the breaker is closed again, so that the next trouble reaches the provider."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            body = (await server.fetch(raw)).body
-            if b'"success":true' in body or b'"choices"' in body:
-                return
-            await asyncio.sleep(0.05)
 
 
 async def everything(server: Served, raw: bytes) -> bytes:
@@ -94,46 +18,6 @@ async def everything(server: Served, raw: bytes) -> bytes:
     async with await server.call() as caller:
         await caller.send(raw)
         return await caller.rest()
-
-
-async def test_the_server_keeps_every_secret(demo: Demo) -> None:
-    """Through every trouble of the provider, every refusal at the routes, a drain and a kill."""
-    async with served(**environment(demo)) as server:
-        bearer = f"Authorization: Bearer {TOKEN}"
-        said = b""
-        for trouble in TROUBLES:
-            await answered(server, post(request(""), bearer))
-            raws = [post(request(trouble, action), bearer) for action in ("chat", "summarize")]
-            for answer in await asyncio.gather(*map(server.fetch, raws)):
-                if not answer.json["success"]:
-                    said += answer.body
-        for raw in (
-            post(request("")),
-            post(request(""), f"Authorization: Bearer {TOKEN}x"),
-            post(request("")[:-9], bearer),
-            post(request("").replace(b'"chat"', b'"canaryTEXT4714"'), bearer),
-            post(request(""), bearer, kind="text/canaryTEXT4714"),
-            post(request(""), bearer, "Content-Encoding: gzip"),
-            post(b'{"content": {"canaryTEXT4714": 1}, "action": "chat"}', bearer),
-            post(b"\xff canaryTEXT4714", bearer),
-            head(path="/canaryTEXT4714?canaryTEXT4714", method="GET"),
-            b"canaryTEXT4714\r\n\r\n",
-            b"GET / HTTP/1.1\r\ncanaryTEXT4714\r\n\r\n",
-            post(b"", f"X-Long: canaryTEXT4714{'x' * 20_000}"),
-        ):
-            said += (await server.fetch(raw)).body
-        said += (await server.get("/status")).body
-        stalled = asyncio.create_task(server.fetch(post(request("stall=1"), bearer)))
-        await demo.until(lambda stats: stats.in_flight == 1)
-        arguments = arguments_of(server.process.pid)
-        server.process.terminate()
-        said += (await stalled).body
-        assert await server.ended() == 0
-    for canary in ALL:
-        assert canary.encode() not in server.raw
-        assert canary.encode() not in said
-        assert canary.encode() not in arguments
-    assert b"answered" in server.raw
 
 
 def completion(trouble: str, *, stream: bool = False) -> bytes:

@@ -1,36 +1,20 @@
-"""Promises of the server as a process: starting, answering, stopping, dying."""
+"""Promises of the server as a process: starting, answering, and refusing what makes no sense."""
 
 import asyncio
 import contextlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from sidecar.demo.options import Options
 from sidecar.demo.provider import Demo
-from sidecar.demo.server import serve
 from tests.support.http_sidecar import Caller, head, post
 from tests.support.paths import ROOT
 from tests.support.server_process import PATIENCE, Served, served
-
-
-@pytest.fixture
-async def demo() -> AsyncIterator[Demo]:
-    async with serve(Options(), keep=1000) as running:
-        yield running
-
-
-@pytest.fixture
-async def server(demo: Demo) -> AsyncIterator[Served]:
-    async with served(f"--base-url={demo.url}/v1", "--api-key=sk-canary-key") as running:
-        yield running
 
 
 async def test_it_says_where_it_listens_and_where_texts_go(server: Served, demo: Demo) -> None:
@@ -87,44 +71,6 @@ async def test_a_user_reaches_the_provider_as_an_hmac_only(demo: Demo) -> None:
     user = demo.received[-1].json()["user"]
     assert "anna" not in user
     assert len(user) == 64
-
-
-async def test_sigterm_finishes_what_was_accepted(server: Served, demo: Demo) -> None:
-    """The call under way is answered, newcomers hear `shutting_down`, /health says 503, the exit code is 0."""
-    slow = asyncio.create_task(server.chat("Slow [demo latency=1]"))
-    await demo.until(lambda stats: stats.in_flight == 1)
-    server.process.send_signal(signal.SIGTERM)
-    await server.event("stopping")
-    health = await server.get("/health")
-    assert (health.status, health.json["status"]) == (503, "draining")
-    late = await server.fetch(post())
-    assert (late.status, late.json["code"]) == (200, "shutting_down")
-    assert (await slow)["success"]
-    assert await server.ended() == 0
-    assert (await server.event("stopped"))["level"] == "info"
-
-
-async def test_the_grace_has_an_end(demo: Demo) -> None:
-    """What is not finished within SHUTDOWN_GRACE hears so, and the process ends."""
-    async with served(f"--base-url={demo.url}/v1", "--api-key=k", "--shutdown-grace=0.2") as server:
-        stalled = asyncio.create_task(server.chat("[demo stall=1]"))
-        await demo.until(lambda stats: stats.in_flight == 1)
-        server.process.send_signal(signal.SIGTERM)
-        assert (await stalled)["code"] == "shutting_down"
-        assert await server.ended() == 0
-    await demo.until(lambda stats: stats.in_flight == 0)
-
-
-@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
-async def test_a_second_signal_ends_it_now(server: Served, demo: Demo, first: signal.Signals) -> None:
-    """An administrator in a hurry does not wait for the grace."""
-    stalled = asyncio.create_task(server.fetch(post(b'{"action": "chat", "content": "[demo stall=1]"}')))
-    await demo.until(lambda stats: stats.in_flight == 1)
-    server.process.send_signal(first)
-    await server.event("stopping")
-    server.process.send_signal(signal.SIGTERM)
-    assert await server.ended() == 128 + signal.SIGTERM
-    assert isinstance((await asyncio.gather(stalled, return_exceptions=True))[0], Exception)
 
 
 async def test_a_caller_who_leaves_frees_the_providers_call(server: Served, demo: Demo) -> None:
@@ -267,14 +213,6 @@ async def test_large_and_deep_bodies_are_refused(server: Served) -> None:
     deep = await server.fetch(post(b'{"action": "chat", "content": "x", "more": ' + b"[" * 100_000))
     assert (deep.status, deep.json["code"]) == (400, "invalid_json")
     assert (await server.chat("Hello"))["success"]
-
-
-async def test_killed_it_leaves_nothing_behind(server: Served) -> None:
-    """`kill -9` frees the port at once for the next start."""
-    server.process.kill()
-    await server.ended()
-    async with served("--demo", f"--port={server.port}") as again:
-        assert (await again.get("/health")).status == 200
 
 
 def test_it_runs_as_a_module_and_as_a_command() -> None:

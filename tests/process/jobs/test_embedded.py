@@ -1,105 +1,28 @@
-"""Promises of REDIS_URL=embedded: one command has jobs, whichever process is killed, and leaves nothing behind."""
+"""Promises of REDIS_URL=embedded: one command has server and jobs, and a folder that will not do costs little."""
 
 import asyncio
 import os
 import signal
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from redis.asyncio import Redis
 
 from sidecar.core.contract import Request
-from sidecar.core.errors import JobsUnavailable
-from sidecar.jobs.store import JobStore
+from tests.support.embedded_jobs import (
+    DEMO,
+    break_file,
+    done,
+    family,
+    jobs,
+    kept,
+    of_process,
+    open_to_others,
+    with_jobs,
+)
 from tests.support.paths import ROOT
-from tests.support.server_process import PATIENCE, Served, served
-from tests.support.workers import ended, jobs_of, lecture, until
-
-DEMO = ("--demo", "--jobs")
-
-
-@pytest.fixture
-def folder() -> Iterator[str]:
-    """A short path: a unix socket's has a limit."""
-    with tempfile.TemporaryDirectory(prefix="sidecar") as path:
-        yield f"{path}/state"
-
-
-def family(folder: str) -> dict[str, int]:
-    """Who of a server's is alive, by what it is: server, valkey, worker."""
-    found = {}
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            words, env = (place / "cmdline").read_bytes(), (place / "environ").read_bytes()
-        except OSError:
-            continue
-        if folder.encode() in words + env and int(place.name) != os.getpid():
-            name = "valkey" if b"valkey-server" in words else "worker" if b"worker" in words else "server"
-            found[name] = int(place.name)
-    return found
-
-
-def of_process(pid: int, what: str) -> bytes:
-    return Path(f"/proc/{pid}/{what}").read_bytes()
-
-
-def open_to_others(folder: str) -> list[Path]:
-    return [path for path in (Path(folder), *Path(folder).rglob("*")) if path.stat().st_mode & 0o077]
-
-
-def break_file(folder: str) -> None:
-    """What is there is no file of Valkey's."""
-    broken = Path(folder, "appendonlydir", "appendonly.aof.manifest")
-    broken.parent.mkdir(parents=True)
-    broken.write_text("nonsense\n")
-
-
-async def seen(folder: str, right: Callable[[dict[str, int]], bool]) -> dict[str, int]:
-    async with asyncio.timeout(PATIENCE):
-        while not right(family(folder)):  # noqa: ASYNC110 - other processes
-            await asyncio.sleep(0.02)
-    return family(folder)
-
-
-def with_jobs(folder: str, *words: str, **env: str) -> AbstractAsyncContextManager[Served]:
-    return served(*(words or DEMO), f"--state-dir={folder}", **env)
-
-
-@asynccontextmanager
-async def jobs(folder: str) -> AsyncIterator[JobStore]:
-    async with jobs_of(REDIS_URL=f"unix://{folder}/valkey.sock") as store:
-        yield store
-
-
-async def done(store: JobStore, number: int) -> str:
-    """Enqueue a job, however long there is no Valkey; its id once it is complete."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            try:
-                [job] = await store.enqueue([lecture(number, 3)])
-                break
-            except JobsUnavailable:
-                await asyncio.sleep(0.05)
-    [job_seen] = await until(store, [job.job_id], ended)
-    assert job_seen is not None
-    assert (job_seen.status, bool(job_seen.data)) == ("complete", True)
-    return job.job_id
-
-
-async def on_disk(folder: str) -> None:
-    """Return once all that was said to Valkey is in its file."""
-    async with Redis(unix_socket_path=f"{folder}/valkey.sock") as client:
-        await client.execute_command("WAITAOF", 1, 0, 30_000)  # type: ignore[no-untyped-call]
-
-
-async def kept(store: JobStore, job_id: str) -> None:
-    [job] = await until(store, [job_id], lambda jobs: jobs[0] is not None)
-    assert job is not None
-    assert job.status == "complete"
+from tests.support.server_process import PATIENCE
+from tests.support.workers import until
 
 
 async def test_one_command_has_server_and_jobs(folder: str) -> None:
@@ -132,61 +55,6 @@ async def test_sigterm_lets_a_job_at_work_end(folder: str) -> None:
             assert await server.ended() == 0
         async with with_jobs(folder):
             await kept(store, job.job_id)
-
-
-async def test_a_killed_worker_is_replaced(folder: str) -> None:
-    """The next job finds another one."""
-    async with with_jobs(folder) as server, jobs(folder) as store:
-        await done(store, 1)
-        first = family(folder)["worker"]
-        os.kill(first, signal.SIGKILL)
-        await done(store, 2)
-        assert family(folder)["worker"] != first
-        told = await server.event("child_ended")
-        assert (told["child"], told["how"]) == ("worker", "SIGKILL")
-
-
-async def test_a_killed_valkey_is_replaced_with_its_data(folder: str) -> None:
-    """What was in its file is there again, and nothing else was restarted for it."""
-    async with with_jobs(folder) as server, jobs(folder) as store:
-        job_id = await done(store, 1)
-        await on_disk(folder)
-        before = family(folder)
-        os.kill(before["valkey"], signal.SIGKILL)
-        assert (await server.event("child_ended"))["child"] == "valkey"
-        await kept(store, job_id)
-        await done(store, 2)
-        after = family(folder)
-        assert after["valkey"] != before["valkey"]
-        assert after["worker"] == before["worker"]
-
-
-async def test_a_killed_server_leaves_nobody_behind(folder: str) -> None:
-    """Valkey writes its file and ends, the worker ends; the next start has the jobs."""
-    async with jobs(folder) as store:
-        async with with_jobs(folder) as server:
-            job_id = await done(store, 1)
-            server.process.kill()
-            await seen(folder, lambda alive: not alive)
-        async with with_jobs(folder):
-            await kept(store, job_id)
-            await done(store, 2)
-
-
-async def test_a_valkey_left_over_is_ended_first(folder: str) -> None:
-    """One that could not hear of its server's death holds its files: it is told once more, and its file taken over."""
-    async with jobs(folder) as store:
-        async with with_jobs(folder) as server:
-            job_id = await done(store, 1)
-            left = family(folder)["valkey"]
-            os.kill(left, signal.SIGSTOP)
-            server.process.kill()
-            await seen(folder, lambda alive: list(alive) == ["valkey"])
-        async with with_jobs(folder) as server:
-            assert (await server.event("leftover"))["pid"] == left
-            await kept(store, job_id)
-            assert family(folder)["valkey"] != left
-            await done(store, 2)
 
 
 async def test_a_second_server_on_the_folder_serves_and_waits_with_its_jobs(folder: str) -> None:

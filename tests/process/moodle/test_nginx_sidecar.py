@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.demo.options import Options
 from sidecar.demo.provider import Demo
-from sidecar.demo.server import serve
 from tests.support.http_sidecar import Answer, post
 from tests.support.nginx import Front, front, needs_nginx
 from tests.support.server_process import Served, served
@@ -20,12 +18,6 @@ pytestmark = needs_nginx
 
 TOKEN = "Authorization: Bearer token-of-this-site"
 PATH = "/v1/chat/completions?action=generate_text"
-
-
-@pytest.fixture
-async def demo() -> AsyncIterator[Demo]:
-    async with serve(Options(), keep=1000) as running:
-        yield running
 
 
 @pytest.fixture

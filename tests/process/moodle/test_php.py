@@ -12,9 +12,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.demo.options import Options
 from sidecar.demo.provider import Demo
-from sidecar.demo.server import serve
 from tests.support.paths import ROOT
 from tests.support.php import command, drive, needs_php, php, script
 from tests.support.scripted_provider import canned, http
@@ -24,12 +22,6 @@ pytestmark = needs_php
 
 NOWHERE = "http://127.0.0.1:1/ai"
 GOOD = json.dumps({"success": True, "data": "Yes."})
-
-
-@pytest.fixture
-async def demo() -> AsyncIterator[Demo]:
-    async with serve(Options(), keep=1000) as running:
-        yield running
 
 
 @pytest.fixture

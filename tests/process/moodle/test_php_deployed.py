@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.demo.options import Options
 from sidecar.demo.provider import Demo
-from sidecar.demo.server import serve
 from tests.support.paths import ROOT
 from tests.support.php import command, needs_php, php
 from tests.support.server_process import Served, served
@@ -21,12 +19,6 @@ pytestmark = needs_php
 
 CHAT = {"action": "chat", "content": "What is a fraction?", "context": "", "user_id": 7}
 NOBODY = {"OPENAI_SIDECAR_HTTP_URL": "http://127.0.0.1:1/ai"}
-
-
-@pytest.fixture
-async def demo() -> AsyncIterator[Demo]:
-    async with serve(Options(), keep=1000) as running:
-        yield running
 
 
 @pytest.fixture

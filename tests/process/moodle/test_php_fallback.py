@@ -3,16 +3,13 @@
 import json
 import os
 import socket
-from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sidecar.demo.options import Options
 from sidecar.demo.provider import Demo
-from sidecar.demo.server import serve
 from tests.support.php import command, drive, needs_php, script
 
 pytestmark = needs_php
@@ -20,12 +17,6 @@ pytestmark = needs_php
 NOWHERE = "http://127.0.0.1:1/ai"
 GOOD = json.dumps({"success": True, "data": "Yes."})
 STAY = "time.sleep(600)"
-
-
-@pytest.fixture
-async def demo() -> AsyncIterator[Demo]:
-    async with serve(Options(), keep=1000) as running:
-        yield running
 
 
 async def fall_back(path: Path, body: str, **more: Any) -> Any:

@@ -11,16 +11,7 @@ from sidecar.demo.call import RefusedError, parse_call
 from sidecar.demo.capacity_turns import Turn, Turns, parsed
 from sidecar.demo.limits import Rates
 from sidecar.demo.options import Options
-
-
-class Clock:
-    """A clock that the test moves, in seconds."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clocks import Clock
 
 
 class Gate:

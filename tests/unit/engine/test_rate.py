@@ -4,13 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.engine.limiter.rate import WINDOW, Rate
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clocks import Clock
 
 
 def test_a_steady_rate_is_measured() -> None:
