@@ -129,7 +129,7 @@ async def test_the_first_event_comes_before_the_deadline(adapter: Adapter, demo:
         deadline = soon(0.2)
         with pytest.raises(DeadlineExceeded):
             await anext(upstream.stream(call(), deadline=deadline))
-        assert 0 <= asyncio.get_running_loop().time() - deadline < 1
+        assert 0 <= asyncio.get_running_loop().time() - deadline < 10
         await demo.until(lambda stats: stats.cancelled == 1)
     silent = events(b"", done=False, length=100)
     async with canned(silent) as provider, opened(adapter, provider.url) as upstream:

@@ -248,7 +248,7 @@ async def test_a_silent_provider_ends_at_the_deadline_and_is_left(adapter: Adapt
         deadline = soon(0.2)
         with pytest.raises(DeadlineExceeded):
             await upstream.complete(call(), deadline=deadline)
-        assert 0 <= asyncio.get_running_loop().time() - deadline < 1
+        assert 0 <= asyncio.get_running_loop().time() - deadline < 10
         await demo.until(lambda stats: stats.cancelled == 1)
 
 

@@ -16,7 +16,9 @@ async def test_three_hundred_callers_find_a_place_in_128_open_files() -> None:
     """All are connected before the first is served; none is reset, refused or forgotten."""
     async with (
         serve(Options(latency=0.02)) as demo,
-        served(f"--base-url={demo.url}/v1", "--api-key=k", "--concurrency=8", shell=FEW) as server,
+        served(
+            f"--base-url={demo.url}/v1", "--api-key=k", "--concurrency=8", "--request-timeout=120", shell=FEW
+        ) as server,
     ):
         callers = await asyncio.gather(*(server.call() for _ in range(300)))
 
