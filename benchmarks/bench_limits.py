@@ -27,7 +27,7 @@ from tests.support.worlds import World, ideal
 
 BEFORE = "7404111"
 RELAY = str(Path(__file__).with_name("relay_retrying.py"))
-CANDIDATES = {"ours": "ours", "relay": "relay, 10 retries", "informed": "relay told the limit", "before": BEFORE}
+CANDIDATES = {"ours": "ours", "relay": "relay, 10 retries", "informed": "relay with the true limit", "before": BEFORE}
 CPU_SCENE = Scene(World(name="64 slots, 2,000 callers", slots=((64, FOREVER),), hold=0.3, callers=2000))
 CPU_RUNS = 3
 
