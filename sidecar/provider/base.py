@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
+from sidecar import __version__
 from sidecar.config.settings import Settings
 from sidecar.core.errors import DeadlineExceeded, EmptyResponse, UpstreamError, UpstreamFailure
 from sidecar.core.ports import Call, Completion
 from sidecar.provider import codec
+from sidecar.provider.authentication import credentials_of
 from sidecar.provider.connection_errors import cut
 from sidecar.provider.endpoint import endpoint
 from sidecar.provider.error_body import reports
@@ -73,6 +75,18 @@ async def read_whole(reply: Reply) -> Answer:
     return Answer(reply.status, reply.headers, unpacked(bytes(body[:MAX_ERROR_BYTES]), reply.headers, MAX_ERROR_BYTES))
 
 
+def fixed_headers(settings: Settings) -> dict[str, str]:
+    """Return the headers that every request carries."""
+    headers = {
+        "User-Agent": f"openai-moodle-sidecar/{__version__}",
+        "Content-Type": "application/json",
+        "Accept-Encoding": "identity",  # else a small answer could become a huge one
+        "OpenAI-Organization": settings.openai_org_id,
+        "OpenAI-Project": settings.openai_project_id,
+    }
+    return {name: value for name, value in headers.items() if value}
+
+
 def _check_deadline(deadline: float) -> None:
     """Raise `DeadlineExceeded` after the deadline: a request sent only to be cancelled may cost money."""
     if asyncio.get_running_loop().time() >= deadline:
@@ -85,10 +99,16 @@ class HttpUpstream(ABC):
     def __init__(self, settings: Settings) -> None:
         self._endpoint = endpoint(settings.openai_base_url)
         self._dialect = codec.Dialect(settings.openai_model, settings.extra_body)
-        self._secrets = settings.secrets
+        self._credentials = credentials_of(settings, self._endpoint)
+        self._settings = settings
+        self._headers = fixed_headers(settings)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} to {self._endpoint.authority}>"
+
+    @property
+    def _secrets(self) -> tuple[str, ...]:
+        return self._settings.secrets + self._credentials.secrets
 
     @abstractmethod
     async def _post(self, body: bytes, accept: str) -> Reply:

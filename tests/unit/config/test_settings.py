@@ -175,7 +175,7 @@ def test_proxies_follow_the_custom() -> None:
 
 def test_every_setting_has_its_field_and_flag() -> None:
     """One table is the source of variables, fields, flags and help."""
-    assert set(Settings.__struct_fields__) - {"proxies", "ca_file"} == set(BY_FIELD)
+    assert set(Settings.__struct_fields__) - {"proxies", "ca_file", "openai_api_key_file"} == set(BY_FIELD)
     assert len({setting.option for setting in SETTINGS}) == len(SETTINGS)
     assert {"--api-key", "--base-url", "--model", "--max-tokens", "--summarize-threshold", "--http-mode", "--port"} <= {
         setting.option for setting in SETTINGS
@@ -202,7 +202,7 @@ def test_what_may_carry_a_key_is_not_shown(name: str, value: str) -> None:
 
 
 def test_a_child_finds_the_same_settings_in_its_environment(tmp_path: Path) -> None:
-    """Whatever said them here, and though other things are said around it: every one arrives, none is in a file."""
+    """Each source's values arrive, whatever else the environment says; only a key that may change stays in its file."""
     secret = tmp_path / "secret"
     secret.write_text("from-a-file\n")
     around = {
@@ -220,7 +220,7 @@ def test_a_child_finds_the_same_settings_in_its_environment(tmp_path: Path) -> N
     env = environment_for_child(settings, around)
     assert load({}, "/dev/null", env) == settings
     assert env["PATH"] == "/bin"
-    assert not {"OPENAI_API_KEY_FILE", "OPENAI_SIDECAR_HTTP_TIMEOUT", "NO_PROXY", "LISTEN_FDS"} & env.keys()
+    assert not {"OPENAI_API_KEY", "OPENAI_SIDECAR_HTTP_TIMEOUT", "NO_PROXY", "LISTEN_FDS"} & env.keys()
 
 
 def test_what_is_said_instead_is_the_last_to_be_heard() -> None:
