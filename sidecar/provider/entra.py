@@ -47,7 +47,7 @@ def entra_token(where: Endpoint) -> "EntraToken":
     """Return the tokens for `where`. Raises `ConfigError` without azure-identity."""
     if importlib.util.find_spec("azure") is None or importlib.util.find_spec("azure.identity") is None:
         raise ConfigError(
-            ["AZURE_AUTH=entra: needs azure-identity; install it with pip install 'openai-moodle-sidecar[azure]'"]
+            ["AZURE_AUTH=entra: needs azure-identity beside the sidecar (pip install 'azure-identity>=1.25,<2')"]
         )
     ending = next((end for end in ("us", "cn") if where.host.endswith(f".azure.{end}")), "com")
     return EntraToken(_default_credential, f"https://cognitiveservices.azure.{ending}/.default")

@@ -265,3 +265,23 @@ def test_an_option_of_tls_is_one_of_its_values() -> None:
     """A misspelt one does not turn the check off."""
     assert faults(KEY | {"REDIS_URL": "rediss://there?ssl_cert_reqs=never"})
     assert faults(KEY | {"REDIS_URL": "rediss://there?ssl_ca_certs=ca.pem"})
+
+
+def test_tokens_of_entra_need_no_key_and_choose_the_sdk() -> None:
+    """Unless PROVIDER_CLIENT names a client; without them the client is aiohttp."""
+    entra = load({}, None, {"AZURE_AUTH": "entra"})
+    assert (entra.openai_api_key, entra.client, entra.authentication) == ("", "openai", "entra")
+    assert load({}, None, {"AZURE_AUTH": "entra", "PROVIDER_CLIENT": "aiohttp"}).client == "aiohttp"
+    assert (load({}, None, KEY).client, load({}, None, KEY).authentication) == ("aiohttp", "key")
+    assert load({}, None, KEY | {"PROVIDER_CLIENT": "openai"}).client == "openai"
+
+
+def test_the_file_of_a_key_is_remembered_where_the_key_came_from_it(tmp_path: Path) -> None:
+    """A key that a stronger source gives does not change with a file."""
+    file = tmp_path / "key"
+    file.write_text("sk-from-file")
+    found = load({}, None, {"OPENAI_API_KEY_FILE": str(file)})
+    assert (found.openai_api_key, found.openai_api_key_file) == ("sk-from-file", str(file))
+    assert found.authentication == "key file"
+    assert load({}, None, KEY | {"OPENAI_API_KEY_FILE": str(file)}).openai_api_key_file == ""
+    assert load({"openai_api_key": "k"}, None, {"OPENAI_API_KEY_FILE": str(file)}).openai_api_key_file == ""
