@@ -13,7 +13,7 @@ import msgspec
 
 from sidecar import __version__
 from sidecar.config.settings import Settings
-from sidecar.core.errors import DeadlineExceeded, EmptyResponse, UpstreamError, UpstreamFailure
+from sidecar.core.errors import DeadlineExceeded, EmptyResponse, UpstreamAuth, UpstreamError, UpstreamFailure
 from sidecar.core.ports import Call, Completion
 from sidecar.provider import codec
 from sidecar.provider.authentication import credentials_of
@@ -134,7 +134,10 @@ class HttpUpstream(ABC):
                     self._learn(fields, answer.status)
         except TimeoutError as exc:
             raise DeadlineExceeded from exc
-        return codec.read(answer, call, self._secrets)
+        try:
+            return codec.read(answer, call, self._secrets)
+        except UpstreamAuth as exc:
+            raise self._credentials.refused(exc.status) from exc
 
     async def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
         """Yield the data of the answer's events, the first one before `deadline` (seconds of the loop's clock)."""
@@ -172,7 +175,8 @@ class HttpUpstream(ABC):
 
     def _stream_refusal(self, answer: Answer, call: Call) -> UpstreamFailure:
         if answer.status != 200 or reports(codec.parse(answer)):
-            return codec.refusal(answer, call, self._secrets)
+            failure = codec.refusal(answer, call, self._secrets)
+            return self._credentials.refused(failure.status) if isinstance(failure, UpstreamAuth) else failure
         return UpstreamError("The AI provider does not stream its answers.", status=answer.status)
 
     async def _events(self, reply: Reply, call: Call) -> AsyncGenerator[bytes, None]:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
+from sidecar.core.errors import UpstreamAuth
+
 AUTHORIZATION: Final = "Authorization"
 
 
@@ -21,6 +23,10 @@ class Credentials:
     async def key(self) -> str:
         """Return the key for the next call; blank for none. Raises `UpstreamAuth`."""
         return self._key
+
+    def refused(self, status: int | None) -> UpstreamAuth:
+        """Return the error for a call that the provider refused for its key."""
+        return UpstreamAuth(status=status)
 
     async def headers(self) -> Mapping[str, str]:
         """Return the header for the next call; none without a key. Raises `UpstreamAuth`."""

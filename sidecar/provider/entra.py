@@ -86,6 +86,14 @@ class EntraToken(Credentials):
             )
         return self._key
 
+    def refused(self, status: int | None) -> UpstreamAuth:
+        """Return the error for a token that was given and refused: the identity lacks its role."""
+        return UpstreamAuth(
+            "Azure refused the token; the administrator should give this machine's identity the role Cognitive "
+            "Services OpenAI User on the resource.",
+            status=status,
+        )
+
     async def _renew(self) -> None:
         self._renew_at = self._clock() + _PAUSE_SECONDS
         try:

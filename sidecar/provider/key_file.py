@@ -9,6 +9,7 @@ from typing import Final
 from sidecar.config import types
 from sidecar.config.load import read_secret_file
 from sidecar.core import events
+from sidecar.core.errors import UpstreamAuth
 from sidecar.provider.credentials import AUTHORIZATION, Credentials
 from sidecar.runtime.daemon_thread import in_daemon_thread
 
@@ -41,6 +42,11 @@ class KeyFile(Credentials):
             self._looking = asyncio.create_task(self._look(), name="look at the key's file")
             await asyncio.shield(self._looking)
         return self._key
+
+    def refused(self, status: int | None) -> UpstreamAuth:
+        """Return the error; the next call looks at the file, which may hold another key by now."""
+        self._next_look = self._clock()
+        return super().refused(status)
 
     async def _look(self) -> None:
         fault = ""

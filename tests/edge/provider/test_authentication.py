@@ -12,6 +12,7 @@ from sidecar.provider.base import HttpUpstream
 from tests.support.scripted_provider import (
     KEY,
     Adapter,
+    call,
     canned,
     completed,
     every_adapter,
@@ -19,6 +20,7 @@ from tests.support.scripted_provider import (
     http,
     opened,
     refused,
+    soon,
 )
 
 pytestmark = every_adapter
@@ -119,6 +121,23 @@ async def test_keys_from_a_file_are_in_no_error(
             assert "canary" not in str(await failing(upstream))
 
 
+async def test_a_refused_key_is_looked_for_at_once(adapter: Adapter, tmp_path: Path) -> None:
+    """The next call takes the key that the file holds by now, within the second too; streams as well."""
+    file = tmp_path / "key"
+    file.write_text("sk-old")
+    named = {"OPENAI_API_KEY": "", "OPENAI_API_KEY_FILE": str(file)}
+    no = refused("Wrong key.", 401)
+    async with canned(no, no, http()) as provider, opened(adapter, provider.url, **named) as upstream:
+        assert type(await failing(upstream)) is UpstreamAuth
+        file.write_text("sk-newer")
+        with pytest.raises(UpstreamAuth):
+            await anext(upstream.stream(call(), deadline=soon()))
+        file.write_text("sk-the-newest")
+        await completed(upstream)
+    shown = [heard.headers["authorization"] for heard in provider.received]
+    assert shown == ["Bearer sk-old", "Bearer sk-newer", "Bearer sk-the-newest"]
+
+
 class Token(NamedTuple):
     token: str
     expires_on: int
@@ -162,6 +181,16 @@ async def test_no_token_is_told_as_such(adapter: Adapter, monkeypatch: pytest.Mo
     assert "Entra ID gave no token" in str(failure)
     assert "canary" not in str(failure)
     assert not provider.received
+
+
+async def test_a_refused_token_names_the_role(adapter: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no key to check; what is missing is the identity's role."""
+    monkeypatch.setattr(entra, "_default_credential", lambda: Identity([Token("token-1", 2**40)]))
+    named = {"OPENAI_API_KEY": "", "AZURE_AUTH": "entra"}
+    async with canned(refused("No.", 401)) as provider, opened(adapter, provider.url, **named) as upstream:
+        failure = await failing(upstream)
+    assert (type(failure), failure.status) == (UpstreamAuth, 401)
+    assert "Cognitive Services OpenAI User" in str(failure)
 
 
 async def test_cookies_are_neither_taken_nor_sent(adapter: Adapter) -> None:
