@@ -81,12 +81,7 @@ async def check(settings: Settings, *, call: bool) -> AsyncIterator[Finding]:
     except UpstreamFailure as exc:
         yield Finding("connection", "failed", str(exc), _CURES["upstream_unreachable"])
         return
-    if tls:
-        yield Finding("connection", "ok", "TCP, and TLS with a trusted certificate")
-    elif _is_local(where.host):
-        yield Finding("connection", "ok", "TCP, without TLS, which on this machine or in its network may be well")
-    else:
-        yield Finding("connection", "warning", "TCP, without TLS: texts and key travel in the open", "use https://")
+    yield _connection(where)
     if response is None:
         yield Finding("HTTP", "failed", f"{where.authority} gave no HTTP answer to GET /models", _BASE)
     else:
@@ -121,6 +116,14 @@ async def _name(host: str) -> Finding:
         )
     addresses = sorted({str(address[0]) for _, _, _, _, address in found})
     return Finding("name", "ok", f"{host} is {', '.join(addresses[:4])}")
+
+
+def _connection(where: Endpoint) -> Finding:
+    if where.secure:
+        return Finding("connection", "ok", "TCP, and TLS with a trusted certificate")
+    if _is_local(where.host):
+        return Finding("connection", "ok", "TCP, without TLS, which on this machine or in its network may be well")
+    return Finding("connection", "warning", "TCP, without TLS: texts and key travel in the open", "use https://")
 
 
 def _is_local(host: str) -> bool:
