@@ -29,6 +29,7 @@ from sidecar.engine.request_log import RequestLog
 from sidecar.engine.service import Service
 from sidecar.engine.single_flight import SingleFlight
 from sidecar.engine.splitter import Splitter
+from sidecar.provider.selection import announce, server_client
 from sidecar.runtime.signals import stop_requested
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from sidecar.core.progress import ProgressPort
     from sidecar.jobs.store import JobStore
     from sidecar.jobs.worker.handler import JobHandler
-    from sidecar.provider.base import HttpUpstream
 
 
 def service_of(
@@ -79,17 +79,6 @@ def _kernel(settings: Settings, upstream: Upstream, clock: Callable[[], float]) 
     )
 
 
-def server_client(settings: Settings) -> "HttpUpstream":
-    """Return the client that a server, worker or batch calls the provider with, as PROVIDER_CLIENT chooses."""
-    if settings.provider_client == "openai":
-        from sidecar.provider.openai_sdk import SdkUpstream
-
-        return SdkUpstream(settings)
-    from sidecar.provider.aiohttp.client import AiohttpUpstream
-
-    return AiohttpUpstream(settings)
-
-
 def _limits(settings: Settings) -> Limits:
     return Limits(
         max_tokens=settings.max_tokens,
@@ -126,7 +115,7 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
             sock = inherited(take_passed_sockets())
             serving = serve(service, settings, sock=sock, jobs=jobs.store, jobs_status=jobs.status)
             async with _embedded_jobs(settings) as finish, serving as listening:
-                events.info("provider", host=settings.provider_host, model=settings.openai_model)
+                announce(settings)
                 url = listening.url
                 events.info("listening", ai=f"{url}/ai", openai=f"{url}/v1", health=f"{url}/health")
                 service.kernel.calls.open_after(upstream.warm())
@@ -177,7 +166,7 @@ async def worker_running(settings: Settings, *, demo: bool = False) -> AsyncIter
         warm = upstream.warm()
         for handler, _ in handlers.values():
             handler.service.kernel.calls.open_after(warm)
-        events.info("provider", host=settings.provider_host, model=settings.openai_model)
+        announce(settings)
         events.info("working", lanes={lane: at_once for lane, (_, at_once) in handlers.items()})
 
         async def drain() -> None:
@@ -200,7 +189,7 @@ async def run_batch(settings: Settings, batch: "Batch", progress: "ProgressPort"
         # No cache: the journal holds the finished answers.
         service = service_of(msgspec.structs.replace(settings, cache_bytes=0), upstream)
         with stop_requested() as stop:
-            events.info("provider", host=settings.provider_host, model=settings.openai_model)
+            announce(settings)
             service.kernel.calls.open_after(upstream.warm())
             return await serve_batch(service, settings, batch, progress, stop)
 
@@ -278,8 +267,9 @@ async def _demo(settings: Settings) -> AsyncIterator[Settings]:
 
     async with serve(Options()) as demo:
         events.warning("demo", note="answers come from the demo upstream; they are canned and not from a model")
+        key = {"openai_api_key": "demo", "openai_api_key_file": "", "azure_auth": "auto"}
         yield msgspec.structs.replace(
-            settings, openai_base_url=f"{demo.url}/v1", openai_api_key="demo", openai_model="demo", proxies={}
+            settings, openai_base_url=f"{demo.url}/v1", openai_model="demo", proxies={}, **key
         )
 
 

@@ -48,8 +48,10 @@ def load(
         **values,
         proxies=_proxies(sources),
         ca_file=_first("SSL_CERT_FILE", sources),
+        openai_api_key_file=_file_of("OPENAI_API_KEY", sources),
     )
-    faults += _contradictions(settings, need_key=need_key and "openai_api_key" not in texts)
+    needed = need_key and settings.azure_auth != "entra"
+    faults += _contradictions(settings, need_key=needed and "openai_api_key" not in texts)
     if faults:
         raise ConfigError(faults)
     return settings
@@ -85,6 +87,9 @@ def environment_for_child(settings: Settings, environ: Mapping[str, str] | None 
     for setting in SETTINGS:
         if text := _text(getattr(settings, setting.field)):
             env[setting.name] = text
+    if settings.openai_api_key_file:  # the child must see a key that changes, too
+        env["OPENAI_API_KEY_FILE"] = settings.openai_api_key_file
+        del env["OPENAI_API_KEY"]
     env |= {f"{scheme}_proxy": text for scheme, text in settings.proxies.items()}
     if settings.ca_file:
         env["SSL_CERT_FILE"] = settings.ca_file
@@ -127,10 +132,25 @@ def _find(setting: Setting, sources: list[Mapping[str, str]], faults: list[str])
     return ""
 
 
+def _file_of(name: str, sources: list[Mapping[str, str]]) -> str:
+    """Return the path of the file that the secret `name` came from; blank if it came from elsewhere."""
+    for source in sources:
+        if source.get(name, "").strip():
+            return ""
+        if path := source.get(f"{name}_FILE", "").strip():
+            return path
+    return ""
+
+
+def read_secret_file(path: str) -> str:
+    """Return the secret in a file, without white space around it. Raises `OSError`, or `ValueError` for no UTF-8."""
+    with open(path, encoding=_ENCODING) as file:
+        return file.read(_LONGEST_FILE).strip()
+
+
 def _read_secret(setting: Setting, path: str, faults: list[str]) -> str:
     try:
-        with open(path, encoding=_ENCODING) as file:
-            text = file.read(_LONGEST_FILE).strip()
+        text = read_secret_file(path)
     except (OSError, ValueError) as exc:
         faults.append(f"{setting.name}_FILE={plain(path, 200)}: cannot be read ({_reason(exc)})")
         return ""

@@ -52,6 +52,15 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         flag="--base-url",
     ),
     _s("OPENAI_MODEL", types.name, "adorsys", "the model that answers", flag="--model"),
+    _s("OPENAI_ORG_ID", types.header, "", "the organization that pays, sent as OpenAI-Organization"),
+    _s("OPENAI_PROJECT_ID", types.header, "", "the project that pays, sent as OpenAI-Project"),
+    _s(
+        "AZURE_AUTH",
+        types.choice("auto", "key", "entra"),
+        "auto",
+        "what Azure is shown: auto, the key in the header api-key at Azure's addresses; key, the same at any address; "
+        "entra, a token of Microsoft Entra ID in place of a key",
+    ),
     _s("MAX_TOKENS", _count, 1000, "the most tokens of an answer; a summary gets half"),
     _s("COMPLETION_MAX_TOKENS", _count, 4096, "the most tokens of an answer on /v1, where the request names no limit"),
     _s("MODEL_PASSTHROUGH", types.boolean, False, "ask for the model that a request on /v1 names, not OPENAI_MODEL"),
@@ -90,9 +99,10 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     _s("CACHE_BYTES", types.size(0, 2**40), 64 * _MIB, "the most bytes of finished answers kept; 0: none"),
     _s(
         "PROVIDER_CLIENT",
-        types.choice("aiohttp", "openai"),
-        "aiohttp",
-        "how the provider is called: aiohttp, or openai for the official SDK",
+        types.choice("auto", "aiohttp", "openai"),
+        "auto",
+        "how the provider is called: aiohttp, or openai for the official SDK; auto is aiohttp, with AZURE_AUTH=entra "
+        "the SDK",
     ),
     _s("EXTRA_BODY", types.json_object, {}, "JSON merged into every provider request"),
     _s("SEND_USER", types.boolean, False, "send the provider an HMAC of user_id, under USER_SECRET"),
@@ -140,6 +150,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     openai_api_key: str
     openai_base_url: str
     openai_model: str
+    openai_org_id: str
+    openai_project_id: str
+    azure_auth: str
     max_tokens: int
     completion_max_tokens: int
     model_passthrough: bool
@@ -183,6 +196,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Proxies by scheme ("https", "http", "all"), and under "no" the hosts without one, from the proxy variables."""
     ca_file: str = ""
     """The file of a private CA's certificates (SSL_CERT_FILE)."""
+    openai_api_key_file: str = ""
+    """The file that the key came from; blank for a key from elsewhere."""
+
+    @property
+    def client(self) -> str:
+        """The provider client of server, worker and batch: `aiohttp` or `openai`."""
+        if self.provider_client != "auto":
+            return self.provider_client
+        return "openai" if self.azure_auth == "entra" else "aiohttp"
+
+    @property
+    def authentication(self) -> str:
+        """The source of what the provider is shown, for people: `key`, `key file` or `entra`."""
+        if self.azure_auth == "entra":
+            return "entra"
+        return "key file" if self.openai_api_key_file else "key"
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -151,11 +151,15 @@ def path(text: str) -> str:
     raise ValueError("a whole path, beginning with /")
 
 
-def secret(text: str) -> str:
-    """Parse a key or token: printable ASCII without spaces, since an HTTP header carries it."""
+def header(text: str) -> str:
+    """Parse one word for an HTTP header: printable ASCII without spaces."""
     if _TOKEN.fullmatch(text) and len(text) <= 4096:
         return text
     raise ValueError("printable ASCII without spaces")
+
+
+secret: Final[Kind] = header
+"""The kind of a key or token, which an HTTP header carries."""
 
 
 def json_object(text: str) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 import argparse
 import asyncio
+import logging
 import sys
 from importlib import import_module
 from typing import Any, Final
 
 from sidecar.config.provenance import origins, value_of
 from sidecar.config.settings import SETTINGS, Settings
+from sidecar.core import events
 from sidecar.core.command_line import Parser
 from sidecar.doctor import configuration, machine, plugin, provider
 from sidecar.doctor.findings import Finding, Report, report
@@ -28,6 +30,7 @@ def main(argv: list[str]) -> int:
     }
     if flags.pop("jobs") and not value_of("REDIS_URL", flags, options["env_file"]):
         flags["redis_url"] = "embedded"
+    events.LOGGER.addHandler(logging.NullHandler())  # the report says it all; without a handler, events reach stderr
     found = asyncio.run(examine(flags, **{name: options[name] for name in options if name not in ("json", "all")}))
     sys.stdout.write(f"{found.as_json()}\n" if options["json"] else found.as_text(every=options["all"]))
     return 0 if found.ok else 1

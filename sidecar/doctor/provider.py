@@ -3,15 +3,16 @@
 import asyncio
 import difflib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from sidecar import __version__
 from sidecar.config.settings import Settings
-from sidecar.core.errors import ConfigError, DeadlineExceeded, UpstreamFailure
+from sidecar.core.errors import ConfigError, DeadlineExceeded, UpstreamAuth, UpstreamFailure
 from sidecar.core.ports import Call
 from sidecar.doctor.findings import Finding
 from sidecar.doctor.http_check import Response, read
+from sidecar.provider.authentication import credentials_of
+from sidecar.provider.base import fixed_headers
 from sidecar.provider.endpoint import Endpoint, endpoint
 from sidecar.provider.proxy import Proxy, proxy_for, tls_context
 from sidecar.provider.stdlib.client import LightUpstream
@@ -26,6 +27,15 @@ _ANSWER_SECONDS: Final = 15.0
 _CALL: Final = Call(messages=[{"role": "user", "content": "Answer with the one word OK."}], max_tokens=200)
 _BASE: Final = "OPENAI_BASE_URL is the API's address, which usually ends in /v1, and not that of a web site"
 _KEY: Final = "check OPENAI_API_KEY, and that it belongs to OPENAI_BASE_URL"
+_ENTRA: Final = (
+    "give this machine a managed identity with the role Cognitive Services OpenAI User, or set AZURE_TENANT_ID, "
+    "AZURE_CLIENT_ID and AZURE_CLIENT_SECRET in the service's environment"
+)
+_SHOWN: Final = {
+    "key": "a key",
+    "key file": "a key from a file, which is read again when the file changes",
+    "entra": "a token of Microsoft Entra ID",
+}
 _CURES: Final = {
     "upstream_auth": _KEY,
     "rate_limited": "check plan, billing and limits with the provider",
@@ -51,28 +61,27 @@ async def check(settings: Settings, *, call: bool) -> AsyncIterator[Finding]:
     try:
         proxy = proxy_for(where, settings.proxies)
         tls = tls_context(settings.ca_file) if where.secure else None
+        credentials = credentials_of(settings, where)
     except ConfigError as exc:
         for fault in exc.faults:
             yield Finding("provider", "failed", fault, "correct the variable")
         return
-    yield Finding(
-        "provider", "note", f"texts go to {where.authority}" + (f", by the proxy {proxy.name}" if proxy else "")
-    )
+    way = f"texts go to {where.authority}" + (f", by the proxy {proxy.name}" if proxy else "")
+    yield Finding("provider", "note", f"{way}, with the client {settings.client} and {_SHOWN[settings.authentication]}")
     name = await _name(proxy.host if proxy else where.host)
     yield name
     if name.state == "failed":
         return
     try:
-        response = await _models_answer(where, settings, proxy, tls)
+        own = fixed_headers(settings) | dict(await credentials.headers())
+        response = await _models_answer(where, own, proxy, tls)
+    except UpstreamAuth as exc:
+        yield Finding("key", "failed", str(exc), _ENTRA)
+        return
     except UpstreamFailure as exc:
         yield Finding("connection", "failed", str(exc), _CURES["upstream_unreachable"])
         return
-    if tls:
-        yield Finding("connection", "ok", "TCP, and TLS with a trusted certificate")
-    elif _is_local(where.host):
-        yield Finding("connection", "ok", "TCP, without TLS, which on this machine or in its network may be well")
-    else:
-        yield Finding("connection", "warning", "TCP, without TLS: texts and key travel in the open", "use https://")
+    yield _connection(where)
     if response is None:
         yield Finding("HTTP", "failed", f"{where.authority} gave no HTTP answer to GET /models", _BASE)
     else:
@@ -82,13 +91,13 @@ async def check(settings: Settings, *, call: bool) -> AsyncIterator[Finding]:
 
 
 async def _models_answer(
-    where: Endpoint, settings: Settings, proxy: Proxy | None, tls: "ssl.SSLContext | None"
+    where: Endpoint, own: Mapping[str, str], proxy: Proxy | None, tls: "ssl.SSLContext | None"
 ) -> Response | None:
     """Return the response to GET /models, None where it is not HTTP; raise `UpstreamUnreachable` unless connected."""
     connection = await dial(where, proxy, tls)
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
-            status, _ = await connection.request("GET", *_models_request(where, settings, None if tls else proxy))
+            status, _ = await connection.request("GET", *_models_request(where, own, None if tls else proxy))
             return Response(status, await read(connection))
     except (OSError, EOFError, ProtocolError):
         return None
@@ -109,22 +118,28 @@ async def _name(host: str) -> Finding:
     return Finding("name", "ok", f"{host} is {', '.join(addresses[:4])}")
 
 
+def _connection(where: Endpoint) -> Finding:
+    if where.secure:
+        return Finding("connection", "ok", "TCP, and TLS with a trusted certificate")
+    if _is_local(where.host):
+        return Finding("connection", "ok", "TCP, without TLS, which on this machine or in its network may be well")
+    return Finding("connection", "warning", "TCP, without TLS: texts and key travel in the open", "use https://")
+
+
 def _is_local(host: str) -> bool:
     """Return True for this machine's addresses and for names without a dot, such as a container's."""
     return host.startswith("127.") or host == "::1" or not {".", ":"} & set(host)
 
 
-def _models_request(where: Endpoint, settings: Settings, proxy: Proxy | None) -> tuple[str, Headers]:
+def _models_request(where: Endpoint, own: Mapping[str, str], proxy: Proxy | None) -> tuple[str, Headers]:
     """Return target and headers of GET /models."""
     path, mark, query = where.target.partition("?")
     target = path.removesuffix("/chat/completions") + "/models" + mark + query
     headers = [("Host", where.authority)]
     if proxy and proxy.authorization:
         headers.append(("Proxy-Authorization", proxy.authorization))
-    if settings.openai_api_key:
-        headers.append(("Authorization", f"Bearer {settings.openai_api_key}"))
-    headers += [("User-Agent", f"openai-moodle-sidecar/{__version__}"), ("Accept", "application/json")]
-    headers += [("Accept-Encoding", "identity"), ("Connection", "close")]
+    headers += [(name, value) for name, value in own.items() if name != "Content-Type"]
+    headers += [("Accept", "application/json"), ("Connection", "close")]
     return f"http://{where.authority}{target}" if proxy else target, headers
 
 

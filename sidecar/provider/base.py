@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
+from sidecar import __version__
 from sidecar.config.settings import Settings
-from sidecar.core.errors import DeadlineExceeded, EmptyResponse, UpstreamError, UpstreamFailure
+from sidecar.core.errors import DeadlineExceeded, EmptyResponse, UpstreamAuth, UpstreamError, UpstreamFailure
 from sidecar.core.ports import Call, Completion
 from sidecar.provider import codec
+from sidecar.provider.authentication import credentials_of
 from sidecar.provider.connection_errors import cut
 from sidecar.provider.endpoint import endpoint
 from sidecar.provider.error_body import reports
@@ -73,6 +75,18 @@ async def read_whole(reply: Reply) -> Answer:
     return Answer(reply.status, reply.headers, unpacked(bytes(body[:MAX_ERROR_BYTES]), reply.headers, MAX_ERROR_BYTES))
 
 
+def fixed_headers(settings: Settings) -> dict[str, str]:
+    """Return the headers that every request carries."""
+    headers = {
+        "User-Agent": f"openai-moodle-sidecar/{__version__}",
+        "Content-Type": "application/json",
+        "Accept-Encoding": "identity",  # else a small answer could become a huge one
+        "OpenAI-Organization": settings.openai_org_id,
+        "OpenAI-Project": settings.openai_project_id,
+    }
+    return {name: value for name, value in headers.items() if value}
+
+
 def _check_deadline(deadline: float) -> None:
     """Raise `DeadlineExceeded` after the deadline: a request sent only to be cancelled may cost money."""
     if asyncio.get_running_loop().time() >= deadline:
@@ -85,10 +99,16 @@ class HttpUpstream(ABC):
     def __init__(self, settings: Settings) -> None:
         self._endpoint = endpoint(settings.openai_base_url)
         self._dialect = codec.Dialect(settings.openai_model, settings.extra_body)
-        self._secrets = settings.secrets
+        self._credentials = credentials_of(settings, self._endpoint)
+        self._settings = settings
+        self._headers = fixed_headers(settings)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} to {self._endpoint.authority}>"
+
+    @property
+    def _secrets(self) -> tuple[str, ...]:
+        return self._settings.secrets + self._credentials.secrets
 
     @abstractmethod
     async def _post(self, body: bytes, accept: str) -> Reply:
@@ -114,7 +134,10 @@ class HttpUpstream(ABC):
                     self._learn(fields, answer.status)
         except TimeoutError as exc:
             raise DeadlineExceeded from exc
-        return codec.read(answer, call, self._secrets)
+        try:
+            return codec.read(answer, call, self._secrets)
+        except UpstreamAuth as exc:
+            raise self._credentials.refused(exc.status) from exc
 
     async def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
         """Yield the data of the answer's events, the first one before `deadline` (seconds of the loop's clock)."""
@@ -152,7 +175,8 @@ class HttpUpstream(ABC):
 
     def _stream_refusal(self, answer: Answer, call: Call) -> UpstreamFailure:
         if answer.status != 200 or reports(codec.parse(answer)):
-            return codec.refusal(answer, call, self._secrets)
+            failure = codec.refusal(answer, call, self._secrets)
+            return self._credentials.refused(failure.status) if isinstance(failure, UpstreamAuth) else failure
         return UpstreamError("The AI provider does not stream its answers.", status=answer.status)
 
     async def _events(self, reply: Reply, call: Call) -> AsyncGenerator[bytes, None]:

@@ -1,4 +1,4 @@
-"""Adapter of the server and the worker: the official SDK, imported in a thread while the loop runs.
+"""Client by the official SDK, which is imported in a thread while the loop runs.
 
 This module is cheap to import, so that a server listens and answers /health while the SDK loads; client.py holds the
 SDK's part. One attempt a call; retries are the engine's.
@@ -21,11 +21,8 @@ class SdkUpstream(HttpUpstream):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._settings = settings
         self._proxy = proxy_for(self._endpoint, settings.proxies)
-        private = self._endpoint.secure and settings.ca_file
-        # The system's CAs alone raise no `ConfigError`, so they are read later, in the thread.
-        self._tls = tls_context(settings.ca_file) if private else None
+        self._tls = tls_context(settings.ca_file) if self._endpoint.secure else None
         self._client: Any = None
         self._loading: asyncio.Task[None] | None = None
 
@@ -52,7 +49,6 @@ class SdkUpstream(HttpUpstream):
 
     def _open(self) -> Any:
         # On the loop this import would stall all requests for about a second, in a thread for some 30 ms.
-        module = importlib.import_module("sidecar.provider.openai_sdk.client")
-        if self._endpoint.secure and self._tls is None:
-            self._tls = tls_context("")
-        return module.SdkClient(self._settings, self._endpoint, self._proxy, self._tls)
+        client = importlib.import_module("sidecar.provider.openai_sdk.client")
+        transport = client.SessionTransport(self._endpoint, self._proxy, self._tls)
+        return client.SdkClient(self._settings, self._endpoint, self._credentials, self._headers, transport)

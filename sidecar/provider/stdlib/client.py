@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from typing import Final
 
-from sidecar import __version__
 from sidecar.config.settings import Settings
 from sidecar.provider.base import HttpUpstream, Reply
 from sidecar.provider.connection_errors import cut, no_answer, not_http
@@ -34,12 +33,8 @@ class LightUpstream(HttpUpstream):
         self._closed = False
         absolute = self._proxy is not None and self._tls is None
         self._target = self._endpoint.url if absolute else self._endpoint.target
-        self._headers = [("Host", self._endpoint.authority), ("User-Agent", f"openai-moodle-sidecar/{__version__}")]
         if self._proxy and absolute and self._proxy.authorization:
-            self._headers.append(("Proxy-Authorization", self._proxy.authorization))
-        if settings.openai_api_key:
-            self._headers.append(("Authorization", f"Bearer {settings.openai_api_key}"))
-        self._headers += [("Content-Type", "application/json"), ("Accept-Encoding", "identity")]
+            self._headers["Proxy-Authorization"] = self._proxy.authorization
 
     async def aclose(self) -> None:
         self._closed = True
@@ -48,8 +43,9 @@ class LightUpstream(HttpUpstream):
         await asyncio.sleep(0)  # an aborted transport closes its socket in the loop's next round
 
     async def _post(self, body: bytes, accept: str) -> Reply:
+        own = {**self._headers, **await self._credentials.headers(), "Accept": accept}
+        headers = [("Host", self._endpoint.authority), *own.items(), ("Content-Length", str(len(body)))]
         connection = self._take() or await dial(self._endpoint, self._proxy, self._tls)
-        headers = [*self._headers, ("Accept", accept), ("Content-Length", str(len(body)))]
         try:
             status, said = await connection.request("POST", self._target, headers, body)
         except (OSError, EOFError) as exc:

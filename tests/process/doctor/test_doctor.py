@@ -77,6 +77,20 @@ async def test_every_wrong_setting_is_named_and_the_rest_still_looked_at(demo: D
     assert keyless.state("connection") == "ok"
 
 
+async def test_client_and_authentication_are_named(demo: Demo, tmp_path: Path) -> None:
+    """Which client is in use, and what the provider is shown; without a token for Azure the key's check fails."""
+    secret = tmp_path / "key"
+    secret.write_text(KEY)
+    base = f"--base-url={demo.url}/v1"
+    said = await report(base, "--model=demo", "--provider-client=openai", OPENAI_API_KEY_FILE=str(secret))
+    assert "the client openai and a key from a file" in said.finding("provider")["what"]
+    assert said.state("model") == "ok"
+    said = await report(base, "--azure-auth=entra", AZURE_TOKEN_CREDENTIALS="EnvironmentCredential")
+    assert "the client openai and a token of Microsoft Entra ID" in said.finding("provider")["what"]
+    assert (said.state("key"), said.code) == ("failed", 1)
+    assert "AZURE_CLIENT_ID" in said.finding("key")["do"]
+
+
 @pytest.mark.parametrize(
     ("ways", "check", "state", "words"),
     [

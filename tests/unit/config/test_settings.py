@@ -175,7 +175,7 @@ def test_proxies_follow_the_custom() -> None:
 
 def test_every_setting_has_its_field_and_flag() -> None:
     """One table is the source of variables, fields, flags and help."""
-    assert set(Settings.__struct_fields__) - {"proxies", "ca_file"} == set(BY_FIELD)
+    assert set(Settings.__struct_fields__) - {"proxies", "ca_file", "openai_api_key_file"} == set(BY_FIELD)
     assert len({setting.option for setting in SETTINGS}) == len(SETTINGS)
     assert {"--api-key", "--base-url", "--model", "--max-tokens", "--summarize-threshold", "--http-mode", "--port"} <= {
         setting.option for setting in SETTINGS
@@ -202,7 +202,7 @@ def test_what_may_carry_a_key_is_not_shown(name: str, value: str) -> None:
 
 
 def test_a_child_finds_the_same_settings_in_its_environment(tmp_path: Path) -> None:
-    """Whatever said them here, and though other things are said around it: every one arrives, none is in a file."""
+    """Each source's values arrive, whatever else the environment says; only a key that may change stays in its file."""
     secret = tmp_path / "secret"
     secret.write_text("from-a-file\n")
     around = {
@@ -220,7 +220,7 @@ def test_a_child_finds_the_same_settings_in_its_environment(tmp_path: Path) -> N
     env = environment_for_child(settings, around)
     assert load({}, "/dev/null", env) == settings
     assert env["PATH"] == "/bin"
-    assert not {"OPENAI_API_KEY_FILE", "OPENAI_SIDECAR_HTTP_TIMEOUT", "NO_PROXY", "LISTEN_FDS"} & env.keys()
+    assert not {"OPENAI_API_KEY", "OPENAI_SIDECAR_HTTP_TIMEOUT", "NO_PROXY", "LISTEN_FDS"} & env.keys()
 
 
 def test_what_is_said_instead_is_the_last_to_be_heard() -> None:
@@ -265,3 +265,23 @@ def test_an_option_of_tls_is_one_of_its_values() -> None:
     """A misspelt one does not turn the check off."""
     assert faults(KEY | {"REDIS_URL": "rediss://there?ssl_cert_reqs=never"})
     assert faults(KEY | {"REDIS_URL": "rediss://there?ssl_ca_certs=ca.pem"})
+
+
+def test_tokens_of_entra_need_no_key_and_choose_the_sdk() -> None:
+    """Unless PROVIDER_CLIENT names a client; without them the client is aiohttp."""
+    entra = load({}, None, {"AZURE_AUTH": "entra"})
+    assert (entra.openai_api_key, entra.client, entra.authentication) == ("", "openai", "entra")
+    assert load({}, None, {"AZURE_AUTH": "entra", "PROVIDER_CLIENT": "aiohttp"}).client == "aiohttp"
+    assert (load({}, None, KEY).client, load({}, None, KEY).authentication) == ("aiohttp", "key")
+    assert load({}, None, KEY | {"PROVIDER_CLIENT": "openai"}).client == "openai"
+
+
+def test_the_file_of_a_key_is_remembered_where_the_key_came_from_it(tmp_path: Path) -> None:
+    """A key that a stronger source gives does not change with a file."""
+    file = tmp_path / "key"
+    file.write_text("sk-from-file")
+    found = load({}, None, {"OPENAI_API_KEY_FILE": str(file)})
+    assert (found.openai_api_key, found.openai_api_key_file) == ("sk-from-file", str(file))
+    assert found.authentication == "key file"
+    assert load({}, None, KEY | {"OPENAI_API_KEY_FILE": str(file)}).openai_api_key_file == ""
+    assert load({"openai_api_key": "k"}, None, {"OPENAI_API_KEY_FILE": str(file)}).openai_api_key_file == ""

@@ -31,7 +31,8 @@ WALLS = {
 ONE_PLACE = {
     "openai": ("sidecar.provider.openai_sdk",),
     "httpx2": ("sidecar.provider.openai_sdk",),
-    "aiohttp": ("sidecar.http", "sidecar.demo", "sidecar.provider.aiohttp", "sidecar.provider.openai_sdk"),
+    "aiohttp": ("sidecar.http", "sidecar.demo", "sidecar.provider.aiohttp"),
+    "azure": ("sidecar.provider.entra",),
     "uvloop": ("sidecar.wiring", "sidecar.demo.command"),
     "semantic_text_splitter": ("sidecar.engine.splitter",),
     "arq": ("sidecar.jobs", "worker"),

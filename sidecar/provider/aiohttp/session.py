@@ -1,0 +1,135 @@
+"""One shared aiohttp session to one endpoint: proxy, TLS, bounds, and the table aiohttp's errors → ours.
+
+The client beside this file posts with it, and so does the transport under the official SDK.
+"""
+
+import ssl
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Final
+
+import aiohttp
+from yarl import URL
+
+from sidecar.core.errors import UpstreamFailure
+from sidecar.provider.connection_errors import CONNECT_SECONDS, cut, no_answer, not_connected, not_http, proxy_refused
+from sidecar.provider.endpoint import Endpoint
+from sidecar.provider.proxy import Proxy
+
+_IDLE_SECONDS: Final = 30.0
+_HEADER_BYTES: Final = 32 * 2**10
+"""Bytes of a header line, at most; a gateway's security policy can be longer than aiohttp's 8 KiB."""
+
+
+class Session:
+    """Posts to the provider on kept connections. One attempt a call; no retries, redirects or cookies."""
+
+    def __init__(self, where: Endpoint, proxy: Proxy | None, tls: ssl.SSLContext | None) -> None:
+        self._host = where.authority
+        self._proxy = proxy
+        self._tls = tls
+        self._session: aiohttp.ClientSession | None = None
+        self._own_headers: Mapping[str, str] = {}
+        self._through: dict[str, Any] = {}
+        if proxy:
+            self._through["proxy"] = URL(proxy.url)
+        if proxy and proxy.authorization:
+            credentials = {"Proxy-Authorization": proxy.authorization}
+            # aiohttp sends proxy_headers only to open a tunnel; a call without one carries the credentials itself.
+            if where.secure:
+                self._through["proxy_headers"] = credentials
+            else:
+                self._own_headers = credentials
+
+    async def post(self, url: URL, body: bytes, headers: Mapping[str, str]) -> "SessionReply":
+        """Return the reply to `body`, whose own body is still to come. Raises `UpstreamFailure`."""
+        if self._session is None:  # a session belongs to the running loop
+            self._session = self._open()
+        sent = _Sent()
+        try:
+            response = await self._session.post(
+                url,
+                data=body,
+                headers={**headers, **self._own_headers},
+                allow_redirects=False,
+                trace_request_ctx=sent,
+                **self._through,
+            )
+        except (aiohttp.ClientError, OSError) as exc:
+            raise self._failed(exc, sent) from exc
+        return SessionReply(response)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_reuseconn.append(_note_reuse)
+        trace.on_request_headers_sent.append(_note_sent)
+        return aiohttp.ClientSession(
+            # No limit here: the gate alone decides how many calls are in flight.
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._tls or True, keepalive_timeout=_IDLE_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            max_line_size=_HEADER_BYTES,
+            max_field_size=_HEADER_BYTES,
+            trace_configs=[trace],
+        )
+
+    def _failed(self, exc: Exception, sent: "_Sent") -> UpstreamFailure:
+        if isinstance(exc, aiohttp.ClientHttpProxyError) and self._proxy:
+            return proxy_refused(exc.status, self._proxy.name)
+        if isinstance(exc, aiohttp.ClientResponseError):
+            return not_http(self._host)
+        if isinstance(exc, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) or not sent.sent:
+            if self._proxy and not isinstance(exc, aiohttp.ClientSSLError):
+                return not_connected(exc, self._proxy.name, proxy=True)
+            return not_connected(exc, self._host)
+        if isinstance(exc, aiohttp.ServerDisconnectedError) and not isinstance(exc.message, str):
+            return cut()  # after a part of the head
+        return no_answer(self._host, reused=sent.reused)
+
+
+class SessionReply:
+    """Port `Reply` over a response of the session."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+
+    @property
+    def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Headers as they came, those that came twice included."""
+        return self._response.raw_headers
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """Yield the body's bytes as they come. Raises `UpstreamFailure` where the body ends too early."""
+        try:
+            async for chunk in self._response.content.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, OSError) as exc:
+            raise cut() from exc
+
+    async def aclose(self) -> None:
+        """Give the connection back if the body was read to its end, else close it at once."""
+        self._response.close()  # after a whole answer the connection is back in the pool already
+
+
+class _Sent:
+    """Progress of one request on its connection: whether the connection was reused, and whether the head was sent."""
+
+    def __init__(self) -> None:
+        self.reused = False
+        self.sent = False
+
+
+async def _note_reuse(_session: object, context: Any, _params: object) -> None:
+    context.trace_request_ctx.reused = True
+
+
+async def _note_sent(_session: object, context: Any, _params: object) -> None:
+    context.trace_request_ctx.sent = True

@@ -1,0 +1,22 @@
+"""Selection of the client that a server, worker or batch calls the provider with, and its line in the log."""
+
+from sidecar.config.settings import Settings
+from sidecar.core import events
+from sidecar.provider.base import HttpUpstream
+
+
+def server_client(settings: Settings) -> HttpUpstream:
+    """Return the client. Its library is imported here: the one-shot process must not pay for it."""
+    if settings.client == "openai":
+        from sidecar.provider.openai_sdk import SdkUpstream  # noqa: PLC0415 - late
+
+        return SdkUpstream(settings)
+    from sidecar.provider.aiohttp.client import AiohttpUpstream  # noqa: PLC0415 - late
+
+    return AiohttpUpstream(settings)
+
+
+def announce(settings: Settings) -> None:
+    """Report the host that texts go to, the client and the authentication in use."""
+    host, model, shown = settings.provider_host, settings.openai_model, settings.authentication
+    events.info("provider", host=host, model=model, client=settings.client, authentication=shown)
