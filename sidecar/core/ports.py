@@ -33,7 +33,16 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     body: Mapping[str, Any] = {}
-    """The provider's answer as it came, for routes that pass it on."""
+    """The provider's answer as it came, for routes that pass it on; thoughts included, which `text` leaves out."""
+    lacks: str = ""
+    """The sentence that says why `text` is blank where `body` is not."""
+
+
+class Usage(msgspec.Struct):
+    """Token counts of one stream, as far as its events named them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,10 +78,11 @@ class Upstream(Protocol):
         """Return the whole answer to `call`."""
         ...
 
-    def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
+    def stream(self, call: Call, *, deadline: float, usage: Usage | None = None) -> AsyncGenerator[bytes, None]:
         """Yield the answer's server-sent data, one JSON text an event, without the closing `[DONE]`.
 
-        `deadline` is for the first event; after that event the caller decides how long to go on. Closing the
+        `deadline` is for the first event; after that event the caller decides how long to go on, and blank data is a
+        sign of life from a provider that is still at work. `usage` takes the counts that the events name. Closing the
         iterator ends the call.
         """
         ...

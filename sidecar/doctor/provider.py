@@ -158,6 +158,7 @@ async def _call(settings: Settings) -> Finding:
     finally:
         await upstream.aclose()
     tokens = answer.prompt_tokens + answer.completion_tokens
-    return Finding(
-        "call", "ok", f"{answer.model or 'it'} answered in {loop.time() - started:.1f} s, for {tokens} tokens"
-    )
+    said = f"{answer.model or 'it'} answered in {loop.time() - started:.1f} s, for {tokens} tokens"
+    if learned := upstream.learned():
+        said += f"; learned of its requests: {', '.join(learned)}"
+    return Finding("call", "ok", said)

@@ -4,11 +4,16 @@ OpenAI's object, a bare text, Google's list, FastAPI's and Mistral's `detail`, C
 `base_resp`, `error_message`, AWS's `__type`. Meanings are in error_meanings.py, quotes of users' text in redaction.py.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
+from sidecar.provider import codec
+
+_EVENT: Final = re.compile(rb"\A\s*(?:(?:event|id|retry)?:[^\r\n]{0,200}[\r\n]+){0,4}data: ?(\{[^\r\n]*)")
+"""Start of a body that is an event stream, up to the first event's JSON."""
 _DEPTH: Final = 4
 """Levels of nested objects that are read."""
 _LONGEST: Final = 2000
@@ -51,21 +56,27 @@ class ErrorBody(msgspec.Struct, frozen=True):
 
 def read_error(body: bytes) -> ErrorBody:
     """Return the error in a body; an empty one where the body holds no readable error."""
+    if (event := _EVENT.search(body)) is not None:  # some servers refuse a stream by an event
+        body = event[1]
     try:
-        return _parse(msgspec.json.decode(body), _DEPTH)
+        return _parse(codec.decode(body), _DEPTH)
     except (ValueError, RecursionError):
         return ErrorBody(message=_plain_text(body))
 
 
 def reports(body: Mapping[str, Any]) -> bool:
     """Return whether a body that came with status 200 says that it is an error."""
-    error = body.get("error")
-    if error and not (isinstance(error, dict) and not any(error.values())):  # one-api sends blank ones beside choices
+    if reports_error(body.get("error")):
         return True
     base = body.get("base_resp")
     if isinstance(base, dict) and base.get("status_code"):
         return True
     return "choices" not in body and any(body.get(name) for name in ("errors", "detail", "error_message", "error_msg"))
+
+
+def reports_error(error: object) -> bool:
+    """Return whether a field `error` holds one; one-api sends blank ones beside choices."""
+    return any(error.values()) if isinstance(error, dict) else bool(error)
 
 
 def _plain_text(body: bytes) -> str:

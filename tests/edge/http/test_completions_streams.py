@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from sidecar.core.errors import RateLimited, UpstreamError
-from sidecar.core.ports import Call
+from sidecar.core.ports import Call, Usage
 from tests.support.event_streams import DONE, EventReader, FedProvider, body, chat_request, delta
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import PATIENCE, Caller, Sidecar, head, running
@@ -148,7 +148,7 @@ class Flood(HeldUpstream):
         self.sent = 0
         self.over = asyncio.Event()
 
-    async def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
+    async def stream(self, call: Call, *, deadline: float, usage: Usage | None = None) -> AsyncGenerator[bytes, None]:
         data = delta("x" * 4000)
         try:
             while True:
