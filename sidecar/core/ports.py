@@ -5,6 +5,8 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from sidecar.core.errors import ContextExceeded
+
 Purpose = Literal["chat", "context", "summary", "part", "reduction", "analysis"]
 """Purpose of a provider call: a chat, the summary of its context, a text's summary, the summary of one of its parts,
 the summary of summaries, an analysis."""
@@ -57,7 +59,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompleterPort(Protocol):
-    """Port: completes an action's prompts. Raises `SidecarError` only."""
+    """Port: completes an action's prompts, and knows the model's context. Raises `SidecarError` only."""
 
     async def complete(self, prompt: Prompt) -> str:
         """Return the answer's text, never blank."""
@@ -65,6 +67,14 @@ class CompleterPort(Protocol):
 
     async def split(self, text: str, *, fits: int, tokens: int) -> list[str]:
         """Return `text` whole if it has at most `fits` tokens, else its parts of at most `tokens` each, in order."""
+        ...
+
+    def room(self, configured: int) -> int:
+        """Return the tokens that one call may take: `configured`, or less where refusals taught it."""
+        ...
+
+    def exceeded(self, failure: ContextExceeded, tried: int) -> bool:
+        """Learn from the refusal of a text cut for `tried` tokens; return whether a smaller size is worth a try."""
         ...
 
 

@@ -91,6 +91,8 @@ class _JobCompleter:
     ) -> None:
         self._flights = kernel.flights
         self._keys = kernel.keys
+        self.room = kernel.context.room
+        self.exceeded = kernel.context.exceeded
         self._splitter = splitter
         self._calling = calling
         self._parts = parts

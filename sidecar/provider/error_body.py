@@ -50,6 +50,8 @@ class ErrorBody(msgspec.Struct, frozen=True):
     """Values of fields that name a wait, each with the unit in seconds of a bare number."""
     headers: Mapping[str, str] = {}
     """Headers of the provider behind a gateway, under lower-case names (OpenRouter's `metadata.headers`)."""
+    context: int = 0
+    """Tokens that the model takes (llama.cpp's `n_ctx`); 0 for unknown."""
     raw: str = ""
     """The error of the provider behind a gateway, as text (OpenRouter's `metadata.raw`)."""
 
@@ -138,6 +140,7 @@ def _own(found: Mapping[str, Any]) -> ErrorBody:
         _status(found),
         tuple((text, _WAITS[name]) for name, holder in waits if (text := _scalar(holder.get(name)))),
         headers,
+        found["n_ctx"] if type(found.get("n_ctx")) is int else 0,
         raw,
     )
 
@@ -160,6 +163,7 @@ def _merged(inner: ErrorBody, outer: ErrorBody) -> ErrorBody:
         inner.status or outer.status,
         inner.waits + outer.waits,
         inner.headers or outer.headers,
+        inner.context or outer.context,
         inner.raw or outer.raw,
     )
 

@@ -197,7 +197,8 @@ class Calls:
             return False
         from random import random  # noqa: PLC0415 - late: it costs the one-shot process milliseconds
 
-        pause = max(failure.retry_after or 0.0, backoff(retries.count, random()))  # noqa: S311
+        named = 0.0 if failure.vague else failure.retry_after or 0.0
+        pause = max(named, backoff(retries.count, random()))  # noqa: S311
         if self.clock() + pause + self.limit.duration >= deadline.at:
             return False
         retries.count, retries.once = retries.count + 1, retries.once or failure.once

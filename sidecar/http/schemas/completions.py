@@ -74,7 +74,7 @@ def _check_contents(messages: list[dict[str, Any]]) -> None:
     """
     for number, message in enumerate(messages):
         if message.get("content", "") is None and not any(message.get(name) for name in _INSTEAD):
-            raise WrongField("messages", f"The content of message {number} must not be null.")
+            raise WrongField("messages", f"The field messages[{number}].content must not be null.")
 
 
 def _decode(body: bytes) -> dict[str, Any]:
