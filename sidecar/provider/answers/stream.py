@@ -21,7 +21,7 @@ from sidecar.provider.answers.whole import (
     refusal,
     reported,
 )
-from sidecar.provider.answers.wrapping import events_of, whole_of
+from sidecar.provider.answers.wrapping import delta_for_message, events_of, whole_of
 from sidecar.provider.decompression import BrokenPackingError, Unpacker
 from sidecar.provider.http_answer import Answer
 from sidecar.provider.sse import Event, Events, EventTooLargeError
@@ -130,7 +130,8 @@ class StreamReader:
             choices = body.get("choices")
             for choice in choices if isinstance(choices, list) else ():
                 self._finished = self._finished or (isinstance(choice, dict) and bool(finish_reason(choice)))
-            yield data
+            hollow = body.pop("error", None)  # the official SDK takes a blank error's object for an error
+            yield codec.encode(body) if delta_for_message(body) or hollow else data
 
     def _body(self, data: bytes) -> tuple[dict[str, Any], bytes]:
         """Return an event's object, and its data as strict parsers take it."""

@@ -62,6 +62,7 @@ def object_of(answer: Answer, call: Call, secrets: tuple[str, ...]) -> dict[str,
     body = parse(answer)
     if (error := reported(body)) is not None:  # some gateways answer errors with 200
         raise refusal(Answer(answer.status, answer.headers, codec.encode(error)), call, secrets)
+    body.pop("error", None)  # blank
     return body
 
 

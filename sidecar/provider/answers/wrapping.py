@@ -77,6 +77,16 @@ class _Choice:
         return {"index": place, "message": message, "finish_reason": self._reason or "stop"}
 
 
+def delta_for_message(event: dict[str, Any]) -> bool:
+    """Turn an event that holds whole messages into one that holds deltas, in place; return whether it was such."""
+    choices, found = event.get("choices"), False
+    for number, choice in enumerate(choices if isinstance(choices, list) else ()):
+        if isinstance(choice, dict) and "delta" not in choice and isinstance(choice.get("message"), dict):
+            choice |= {"index": number, "delta": _delta(choice.pop("message"))}
+            event["object"], found = "chat.completion.chunk", True
+    return found
+
+
 def events_of(body: Mapping[str, Any], *, usage: bool) -> Iterator[bytes]:
     """Yield the data of events that say what the completion `body` says; `usage`: counts come in one more event."""
     head = {name: value for name, value in body.items() if name not in ("choices", "usage", "object")}
