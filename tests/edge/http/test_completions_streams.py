@@ -54,6 +54,19 @@ async def test_events_come_one_by_one_and_done_at_the_end() -> None:
         assert (await caller.receive()).status == 200
 
 
+async def test_a_providers_sign_of_life_reaches_the_caller() -> None:
+    """As a comment, which no client takes for an event, and proxies between hold the connection open."""
+    spring = FedProvider()
+    async with running(spring) as sidecar, streaming(sidecar) as (_, ear):
+        await spring.feed.put(delta("a"))
+        await ear.head()
+        assert await ear.event() == delta("a")
+        await spring.feed.put(b"")
+        assert await ear.event() == b": keep-alive"
+        await spring.feed.put(None)
+        assert await ear.rest() == [DONE]
+
+
 async def test_the_caller_decides_what_the_stream_holds() -> None:
     """stream_options reach the provider."""
     spring = FedProvider()
