@@ -56,9 +56,10 @@ def parse(body: bytes, *, max_tokens: int, passthrough: bool, deployment: str = 
     user = _user(fields.pop("user", None))
     _check_contents(messages)
     for name in LIMITS:
-        if fields.get(name, 1) is None:  # some clients send null for no limit
+        limit = fields.get(name, 1)
+        if limit is None:  # some clients send null for no limit
             del fields[name]
-        elif fields.get(name, 1) == 0:  # llama.cpp makes one token of it
+        elif isinstance(limit, int | float) and limit < 1:  # llama.cpp makes one token of 0, and has no end at -1
             raise WrongField(name, f"The field {name} must be at least 1.")
     return CompletionBody(
         call=Call(messages=messages, max_tokens=max_tokens, model=model if passthrough else "", extra=fields),

@@ -82,6 +82,7 @@ def test_stream_is_a_verb_and_no_field() -> None:
         ({"messages": [{"role": "user", "content": None}]}, "messages"),
         ({"messages": [{"role": "assistant", "content": None, "tool_calls": []}]}, "messages"),
         ({"messages": MESSAGES, "max_tokens": 0}, "max_tokens"),
+        ({"messages": MESSAGES, "max_tokens": -1}, "max_tokens"),
         ({"messages": MESSAGES, "max_completion_tokens": 0.0}, "max_completion_tokens"),
     ],
 )
