@@ -55,6 +55,12 @@ class ErrorBody(msgspec.Struct, frozen=True):
     raw: str = ""
     """The error of the provider behind a gateway, as text (OpenRouter's `metadata.raw`)."""
 
+    @property
+    def whole(self) -> str:
+        """The message, and that of the provider behind a gateway: "Provider returned error" alone helps nobody."""
+        inner = read_error(self.raw.encode("utf-8", "replace")).message if self.raw else ""
+        return f"{self.message}: {inner}" if self.message and inner else self.message or inner
+
 
 def read_error(body: bytes) -> ErrorBody:
     """Return the error in a body; an empty one where the body holds no readable error."""

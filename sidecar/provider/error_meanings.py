@@ -158,12 +158,12 @@ def exceeds_minute_limit(error: ErrorBody) -> bool:
 
 def too_long(error: ErrorBody) -> bool:
     """Return whether the text is longer than the model takes."""
-    return bool(error.names & _TOO_LONG_NAMES or _TOO_LONG.search(error.message))
+    return bool(error.names & _TOO_LONG_NAMES or _TOO_LONG.search(error.whole))
 
 
 def context_size(error: ErrorBody) -> int | None:
     """Return the tokens that the model takes, as the refusal names them; None where no size is named."""
-    words = _SEPARATOR.sub("", error.message)
+    words = _SEPARATOR.sub("", error.whole)
     found = _SIZE.search(words)
     minute = _REQUESTED.search(words)  # Groq's 413: more than a minute's tokens fit no call either
     size = error.context or int((found[1] or found[2]) if found else minute[1] if minute else 0)

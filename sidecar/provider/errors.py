@@ -32,7 +32,7 @@ def failure(answer: Answer, call: Call, secrets: tuple[str, ...] = ()) -> Upstre
         return _no_room(answer, error, status)
     if status == 413 or error_meanings.too_long(error):
         return ContextExceeded(status=status, limit=error_meanings.context_size(error))
-    quote = quoted(error.message, call, secrets)
+    quote = quoted(error.whole, call, secrets)
     if error_meanings.fault_of_request(error, status):
         return UpstreamError(_request_sentence(answer, error, status, quote), status=status, scope="request")
     sentence = f"The AI provider answered with an error{_detail(status, quote)}"

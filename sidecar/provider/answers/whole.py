@@ -86,6 +86,8 @@ def reported(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the error that an answer or event at status 200 reports, for itself or in a choice; None for none."""
     if reports(body):
         return body
+    if isinstance(groq := body.get("x_groq"), dict) and reports_error(groq.get("error")):
+        return {"error": groq["error"]}
     choices = body.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         if not isinstance(choice, dict):
