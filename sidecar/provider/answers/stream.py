@@ -61,7 +61,7 @@ class StreamReader:
                     return
         except BrokenPackingError as exc:
             raise UpstreamError("The AI provider's compressed answer is broken.") from exc
-        except _NotJSONError as exc:
+        except (_NotJSONError, RecursionError) as exc:
             raise UpstreamError("The AI provider's stream holds something that is not JSON.") from exc
         except EventTooLargeError as exc:
             raise UpstreamError("The AI provider's stream holds an event larger than 16 MiB.") from exc
