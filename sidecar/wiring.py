@@ -19,6 +19,7 @@ from sidecar.engine.admission import Admission
 from sidecar.engine.answer_cache import AnswerCache
 from sidecar.engine.background import Background
 from sidecar.engine.completions import Completions
+from sidecar.engine.context_size import ContextSize
 from sidecar.engine.drain import Drain
 from sidecar.engine.engine import Engine
 from sidecar.engine.kernel import Kernel, no_pseudonym
@@ -75,6 +76,7 @@ def _kernel(settings: Settings, upstream: Upstream, clock: Callable[[], float]) 
         calls=Calls(upstream, concurrency=settings.concurrency, clock=clock),
         flights=SingleFlight(AnswerCache(ttl=settings.cache_ttl, size=settings.cache_bytes)),
         keys=keys_of(settings),
+        context=ContextSize(),
         pseudonym=_pseudonym(settings.user_secret) if settings.send_user else no_pseudonym,
     )
 

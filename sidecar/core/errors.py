@@ -166,6 +166,21 @@ class UpstreamError(UpstreamFailure):
     """The provider answered with an error, or with something that is no completion."""
 
 
+class ContextExceeded(UpstreamError):
+    """The text is longer than the model takes; `limit` is the model's size in tokens, None where it is not named."""
+
+    sentence = "The text is too long for the AI model."
+
+    def __init__(
+        self, sentence: str | None = None, *, status: int | None = None, limit: int | None = None, **_: object
+    ) -> None:
+        super().__init__(sentence, status=status, scope="request")
+        self.limit = limit
+
+    def again(self) -> Self:
+        return type(self)(str(self), status=self.status, limit=self.limit)
+
+
 class RateLimited(UpstreamFailure):
     code = "rate_limited"
     sentence = "The AI provider's limit is reached. Please try again in a minute."

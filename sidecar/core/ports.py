@@ -5,6 +5,8 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from sidecar.core.errors import ContextExceeded
+
 Purpose = Literal["chat", "context", "summary", "part", "reduction", "analysis"]
 """Purpose of a provider call: a chat, the summary of its context, a text's summary, the summary of one of its parts,
 the summary of summaries, an analysis."""
@@ -33,7 +35,16 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     body: Mapping[str, Any] = {}
-    """The provider's answer as it came, for routes that pass it on."""
+    """The provider's answer as it came, for routes that pass it on; thoughts included, which `text` leaves out."""
+    lacks: str = ""
+    """The sentence that says why `text` is blank where `body` is not."""
+
+
+class Usage(msgspec.Struct):
+    """Token counts of one stream, as far as its events named them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +59,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompleterPort(Protocol):
-    """Port: completes an action's prompts. Raises `SidecarError` only."""
+    """Port: completes an action's prompts, and knows the model's context. Raises `SidecarError` only."""
 
     async def complete(self, prompt: Prompt) -> str:
         """Return the answer's text, never blank."""
@@ -56,6 +67,14 @@ class CompleterPort(Protocol):
 
     async def split(self, text: str, *, fits: int, tokens: int) -> list[str]:
         """Return `text` whole if it has at most `fits` tokens, else its parts of at most `tokens` each, in order."""
+        ...
+
+    def room(self, configured: int) -> int:
+        """Return the tokens that one call may take: `configured`, or less where refusals taught it."""
+        ...
+
+    def exceeded(self, failure: ContextExceeded, tried: int) -> bool:
+        """Learn from the refusal of a text cut for `tried` tokens; return whether a smaller size is worth a try."""
         ...
 
 
@@ -69,10 +88,11 @@ class Upstream(Protocol):
         """Return the whole answer to `call`."""
         ...
 
-    def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
+    def stream(self, call: Call, *, deadline: float, usage: Usage | None = None) -> AsyncGenerator[bytes, None]:
         """Yield the answer's server-sent data, one JSON text an event, without the closing `[DONE]`.
 
-        `deadline` is for the first event; after that event the caller decides how long to go on. Closing the
+        `deadline` is for the first event; after that event the caller decides how long to go on, and blank data is a
+        sign of life from a provider that is still at work. `usage` takes the counts that the events name. Closing the
         iterator ends the call.
         """
         ...

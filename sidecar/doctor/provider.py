@@ -44,6 +44,8 @@ _CURES: Final = {
     "empty_response": "a model that thinks long may need a larger MAX_TOKENS, or less effort by EXTRA_BODY",
 }
 
+_SIZES: Final = ("max_model_len", "context_length", "context_window", "max_context_length")
+"""Fields of a model's context in lists of vLLM, OpenRouter, Groq, Mistral and LM Studio."""
 _NO_LIST: Final = Finding(
     "model", "note", "the provider has no list of models, or OPENAI_BASE_URL is not an API's", "try --call"
 )
@@ -86,6 +88,8 @@ async def check(settings: Settings, *, call: bool) -> AsyncIterator[Finding]:
         yield Finding("HTTP", "failed", f"{where.authority} gave no HTTP answer to GET /models", _BASE)
     else:
         yield _models(response, settings)
+        if (narrow := context(response.json, settings)) is not None:
+            yield narrow
     if call:
         yield await _call(settings)
 
@@ -162,6 +166,18 @@ def _models(response: Response, settings: Settings) -> Finding:
     return Finding("model", "warning", what, "set OPENAI_MODEL, or see with --call whether it is known all the same")
 
 
+def context(listed: Any, settings: Settings) -> Finding | None:
+    """Return the finding that the list of models names a context smaller than CONTEXT_TOKENS; None for no such."""
+    entries = listed.get("data") if isinstance(listed, dict) else None
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict) and entry.get("id") == settings.openai_model:
+            sizes = [size for name in _SIZES if type(size := entry.get(name)) is int and size > 0]
+            if sizes and min(sizes) < settings.context_tokens:
+                what = f"the model takes {min(sizes)} tokens, and CONTEXT_TOKENS is {settings.context_tokens}"
+                return Finding("context", "warning", what, f"set CONTEXT_TOKENS={min(sizes)}")
+    return None
+
+
 async def _call(settings: Settings) -> Finding:
     upstream = LightUpstream(settings)
     loop = asyncio.get_running_loop()
@@ -172,7 +188,10 @@ async def _call(settings: Settings) -> Finding:
         return Finding("call", "failed", f"{exc.code}: {exc}", _CURES.get(exc.code, "docs/faults.md explains the code"))
     finally:
         await upstream.aclose()
+    if answer.lacks:
+        return Finding("call", "failed", f"empty_response: {answer.lacks}", _CURES["empty_response"])
     tokens = answer.prompt_tokens + answer.completion_tokens
-    return Finding(
-        "call", "ok", f"{answer.model or 'it'} answered in {loop.time() - started:.1f} s, for {tokens} tokens"
-    )
+    said = f"{answer.model or 'it'} answered in {loop.time() - started:.1f} s, for {tokens} tokens"
+    if learned := upstream.learned():
+        said += f"; learned of its requests: {', '.join(learned)}"
+    return Finding("call", "ok", said)

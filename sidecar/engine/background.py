@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from sidecar.core.contract import Request
 from sidecar.core.ports import Call, Prompt, Purpose
 from sidecar.engine.actions import ACTIONS, Limits
-from sidecar.engine.completer import SplitterPort, messages_of
+from sidecar.engine.completer import SplitterPort, messages_of, text_of
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.drain import Drain
 from sidecar.engine.kernel import Kernel
@@ -78,7 +78,7 @@ class _Calling:
         async def complete(deadline: Point) -> str:
             longest = self._longest
             done = await self._calls.complete(call, self._ticket, self._trace, deadline=deadline, longest=longest)
-            return done.text
+            return text_of(done)
 
         return complete
 
@@ -91,6 +91,8 @@ class _JobCompleter:
     ) -> None:
         self._flights = kernel.flights
         self._keys = kernel.keys
+        self.room = kernel.context.room
+        self.exceeded = kernel.context.exceeded
         self._splitter = splitter
         self._calling = calling
         self._parts = parts

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from sidecar.core.errors import DeadlineExceeded
-from sidecar.core.ports import Call, Prompt
+from sidecar.core.errors import DeadlineExceeded, EmptyResponse
+from sidecar.core.ports import Call, Completion, Prompt
 from sidecar.engine.answer_cache import Key
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.kernel import Kernel
@@ -31,6 +31,8 @@ class Completer:
         self._ticket = ticket
         self._user = kernel.pseudonym(user_id)
         self.split = splitter.split
+        self.room = kernel.context.room
+        self.exceeded = kernel.context.exceeded
 
     async def complete(self, prompt: Prompt) -> str:
         # A chat whose context was summarized keeps the turn that the summary waited for.
@@ -52,13 +54,20 @@ class Completer:
         async def work(deadline: Point) -> str:
             calls = self._kernel.calls
             done = await calls.complete(call, self._ticket, self._trace, deadline=deadline, resumed=resumed)
-            return done.text
+            return text_of(done)
 
         if key is None:
             return await work(deadline)
         if (cached := self._kernel.flights.find(key)) is not None:
             return cached
         return await self._kernel.flights.share(key, work, deadline=deadline)
+
+
+def text_of(completion: Completion) -> str:
+    """Return the completion's text. Raises `EmptyResponse` where there is none, as after thoughts alone."""
+    if not completion.text:
+        raise EmptyResponse(completion.lacks or None, status=200)
+    return completion.text
 
 
 def messages_of(prompt: Prompt) -> Sequence[dict[str, str]]:

@@ -34,7 +34,8 @@ Answer = TypeVar("Answer")
 Shape = Callable[[Completion], bytes]
 """Makes a route's body of a completion; raises the `SidecarError` of one that cannot be sent."""
 Send = Callable[[bytes], Awaitable[None]]
-"""Takes one event's data to the caller; raises `ConnectionError` once the caller has left."""
+"""Takes one event's data to the caller, or a sign of life where the data is blank; raises `ConnectionError` once the
+caller has left."""
 
 
 class Completions:

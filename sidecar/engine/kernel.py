@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from sidecar.engine.context_size import ContextSize
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.calls import Calls
 from sidecar.engine.single_flight import SingleFlight
@@ -15,7 +16,7 @@ def no_pseudonym(_user: str) -> str:
 
 
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):
-    """Four parts, one of each in a process, or in a lane of a worker."""
+    """Five parts, one of each in a process, or in a lane of a worker."""
 
     calls: Calls
     """The provider, behind gate and limit."""
@@ -23,5 +24,7 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     """Single flight and the answer cache."""
     keys: Keys
     """Makes the keys under which answers may be shared."""
+    context: ContextSize
+    """Size of the model's context, as learned."""
     pseudonym: Callable[[str], str] = no_pseudonym
     """Gives what the provider may know of a user; blank for a blank user."""

@@ -1,4 +1,4 @@
-"""One attempt at the provider, the same for every adapter: post, adapt the limit's name, hold the deadline, read.
+"""One attempt at the provider, the same for every adapter: post, learn the dialect, hold the deadline, read.
 
 Adapters bring only `_post`. Retries are the engine's, sockets and outside libraries the adapters'.
 """
@@ -7,25 +7,20 @@ import asyncio
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol
-
-import msgspec
+from typing import Final, Protocol
 
 from sidecar import __version__
 from sidecar.config.settings import Settings
 from sidecar.core.errors import DeadlineExceeded, EmptyResponse, UpstreamAuth, UpstreamError, UpstreamFailure
-from sidecar.core.ports import Call, Completion
+from sidecar.core.ports import Call, Completion, Usage
 from sidecar.provider import codec
+from sidecar.provider.answers.reader import read
+from sidecar.provider.answers.whole import MAX_ANSWER_BYTES, TOO_LARGE, refusal
 from sidecar.provider.authentication import credentials_of
-from sidecar.provider.connection_errors import cut
+from sidecar.provider.dialect import Dialect, Lesson
 from sidecar.provider.endpoint import endpoint
-from sidecar.provider.error_body import reports
 from sidecar.provider.http_answer import Answer
 
-if TYPE_CHECKING:
-    from sidecar.provider.sse import Event
-
-MAX_ANSWER_BYTES: Final = 16 * 2**20
 MAX_ERROR_BYTES: Final = 64 * 2**10
 """Bytes read of a refusal's body, at most: only its first words are used."""
 
@@ -49,7 +44,7 @@ class Reply(Protocol):
 
 
 async def read_whole(reply: Reply) -> Answer:
-    """Return the reply with its body, closed; a refusal's body is unpacked, and cut at `MAX_ERROR_BYTES`.
+    """Return the reply with its body, unpacked, and closed; a refusal's body is cut at `MAX_ERROR_BYTES`.
 
     Raises `UpstreamError` for a body over `MAX_ANSWER_BYTES`, and what `chunks` raises.
     """
@@ -60,7 +55,7 @@ async def read_whole(reply: Reply) -> Answer:
             async for chunk in chunks:
                 body += chunk
                 if good and len(body) > MAX_ANSWER_BYTES:
-                    raise UpstreamError("The AI provider's answer is larger than 16 MiB.", status=reply.status)
+                    raise UpstreamError(TOO_LARGE, status=reply.status)
                 if not good and len(body) > MAX_ERROR_BYTES:
                     break
     except UpstreamFailure:
@@ -68,11 +63,15 @@ async def read_whole(reply: Reply) -> Answer:
             raise  # a refusal counts by its status, even with a broken body
     finally:
         await reply.aclose()
-    if good:
-        return Answer(reply.status, reply.headers, bytes(body))
-    from sidecar.provider.decompression import unpacked  # noqa: PLC0415 - needed for refusals only
+    limit = MAX_ANSWER_BYTES if good else MAX_ERROR_BYTES
+    whole = bytes(body[:limit])
+    if whole.startswith(b"\x1f\x8b") or "content-encoding" in reply.headers:
+        from sidecar.provider.decompression import unpacked  # noqa: PLC0415 - few providers pack uninvited
 
-    return Answer(reply.status, reply.headers, unpacked(bytes(body[:MAX_ERROR_BYTES]), reply.headers, MAX_ERROR_BYTES))
+        whole = unpacked(whole, reply.headers, limit + good)
+        if len(whole) > limit:
+            raise UpstreamError(TOO_LARGE, status=reply.status)
+    return Answer(reply.status, reply.headers, whole)
 
 
 def fixed_headers(settings: Settings) -> dict[str, str]:
@@ -98,7 +97,7 @@ class HttpUpstream(ABC):
 
     def __init__(self, settings: Settings) -> None:
         self._endpoint = endpoint(settings.openai_base_url)
-        self._dialect = codec.Dialect(settings.openai_model, settings.extra_body)
+        self._dialect = Dialect(settings.openai_model, settings.extra_body)
         self._credentials = credentials_of(settings, self._endpoint)
         self._settings = settings
         self._headers = fixed_headers(settings)
@@ -124,28 +123,28 @@ class HttpUpstream(ABC):
 
     async def complete(self, call: Call, *, deadline: float) -> Completion:
         """Return the whole answer to `call`; `deadline` in seconds of the loop's clock."""
-        fields = self._dialect.fields(call)
         _check_deadline(deadline)
         try:
             async with asyncio.timeout_at(deadline):
-                answer = await read_whole(await self._post(codec.encode(fields), _JSON))
-                if codec.refuses_limit(fields, answer):
-                    answer = await read_whole(await self._post(codec.encode(codec.with_newer_limit(fields)), _JSON))
-                    self._learn(fields, answer.status)
+                answer = await read_whole(await self._send(call, stream=False))
         except TimeoutError as exc:
             raise DeadlineExceeded from exc
         try:
-            return codec.read(answer, call, self._secrets)
+            return read(answer, call, self._secrets)
         except UpstreamAuth as exc:
             raise self._credentials.refused(exc.status) from exc
 
-    async def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
-        """Yield the data of the answer's events, the first one before `deadline` (seconds of the loop's clock)."""
+    async def stream(self, call: Call, *, deadline: float, usage: Usage | None = None) -> AsyncGenerator[bytes, None]:
+        """Yield the data of the answer's events, the first one before `deadline` (seconds of the loop's clock).
+
+        After the first event, blank data is a sign of life. `usage` takes the counts that the events name.
+        """
         _check_deadline(deadline)
         try:
             async with asyncio.timeout_at(deadline):
-                events = self._events(await self._post_stream(call), call)
-                first = await anext(events, None)
+                events = self._events(await self._send(call, stream=True), call, usage or Usage())
+                while not (first := await anext(events, None)) and first is not None:
+                    pass
         except TimeoutError as exc:
             raise DeadlineExceeded from exc
         if first is None:
@@ -155,74 +154,41 @@ class HttpUpstream(ABC):
             async for data in events:
                 yield data
 
-    async def _post_stream(self, call: Call) -> Reply:
-        fields = self._dialect.fields(call, stream=True)
-        reply = await self._post(codec.encode(fields), _EVENTS)
-        if is_event_stream(reply):
-            return reply
-        answer = await read_whole(reply)
-        if not codec.refuses_limit(fields, answer):
-            raise self._stream_refusal(answer, call)
-        reply = await self._post(codec.encode(codec.with_newer_limit(fields)), _EVENTS)
-        self._learn(fields, reply.status)
-        if is_event_stream(reply):
-            return reply
-        raise self._stream_refusal(await read_whole(reply), call)
+    def learned(self, model: str = "") -> tuple[str, ...]:
+        """Return what was learned of the requests that the provider takes for `model`, blank for the configured one."""
+        return self._dialect.learned(model)
 
-    def _learn(self, fields: Mapping[str, Any], status: int) -> None:
-        if status not in (400, 422):
-            self._dialect.learn(fields)
+    async def _send(self, call: Call, *, stream: bool) -> Reply:
+        """Return the reply to `call` whose status is 200; a call that teaches the model's dialect is sent again."""
+        fields = self._dialect.fields(call, stream=stream)
+        lessons: list[Lesson] = []
+        while True:
+            reply = await self._post(codec.encode(fields), _EVENTS if stream else _JSON)
+            if reply.status == 200:
+                self._dialect.learn(fields, lessons, reply.status)
+                return reply
+            answer = await read_whole(reply)
+            lesson = self._dialect.lesson(fields, answer, lessons)
+            if lesson is None:
+                self._dialect.learn(fields, lessons, reply.status)
+                failure = refusal(answer, call, self._secrets)
+                raise self._credentials.refused(failure.status) if isinstance(failure, UpstreamAuth) else failure
+            fields = lesson.mend(fields)
+            lessons.append(lesson)
 
-    def _stream_refusal(self, answer: Answer, call: Call) -> UpstreamFailure:
-        if answer.status != 200 or reports(codec.parse(answer)):
-            failure = codec.refusal(answer, call, self._secrets)
-            return self._credentials.refused(failure.status) if isinstance(failure, UpstreamAuth) else failure
-        return UpstreamError("The AI provider does not stream its answers.", status=answer.status)
-
-    async def _events(self, reply: Reply, call: Call) -> AsyncGenerator[bytes, None]:
+    async def _events(self, reply: Reply, call: Call, usage: Usage) -> AsyncGenerator[bytes, None]:
         """Yield the reply's events and own the reply: the connection is freed or closed however the generator ends."""
-        from sidecar.provider.sse import Events, EventTooLargeError  # noqa: PLC0415 - the one-shot never streams
+        from sidecar.provider.answers.stream import StreamReader  # noqa: PLC0415 - the one-shot never streams
 
-        parser = Events()
-        finished = False
         try:
+            reader = StreamReader(reply.headers, call, self._secrets, usage)
             async with contextlib.aclosing(reply.chunks()) as chunks:
                 async for chunk in chunks:
-                    for event in parser.feed(chunk):
-                        if event.data == b"[DONE]":
-                            return
-                        if not event.data:  # some gateways send empty events to hold the connection open
-                            continue
-                        finished = self._finishes(event, reply, call) or finished
-                        yield event.data
-            if not finished:  # some gateways leave out [DONE], which is fine after a finished choice
-                raise cut()
-        except EventTooLargeError as exc:
-            raise UpstreamError("The AI provider's stream holds an event larger than 1 MiB.") from exc
+                    for data in reader.feed(chunk):
+                        yield data
+                    if reader.done:
+                        return
+            for data in reader.end():
+                yield data
         finally:
             await reply.aclose()
-
-    def _finishes(self, event: "Event", reply: Reply, call: Call) -> bool:
-        """Return whether the event finishes the answer. Raises the `UpstreamFailure` that the event reports or is."""
-        try:
-            seen = _event_head.decode(event.data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-            raise UpstreamError("The AI provider's stream holds something that is not JSON.") from exc
-        if event.name == b"error" or reports({"error": seen.error, "base_resp": seen.base_resp, "choices": None}):
-            answer = Answer(200, reply.headers, event.data)
-            raise codec.refusal(answer, call, self._secrets)
-        return b'"finish_reason"' in event.data and b'"finish_reason":null' not in event.data.replace(b" ", b"")
-
-
-class _EventHead(msgspec.Struct):
-    error: Any = None
-    base_resp: Any = None
-
-
-_event_head: Final = msgspec.json.Decoder(_EventHead)
-
-
-def is_event_stream(reply: Reply) -> bool:
-    """Return whether status and content type of the reply are those of an event stream."""
-    kind = reply.headers.get("content-type", "text/event-stream")
-    return reply.status == 200 and not kind.startswith(("application/json", "text/html"))

@@ -4,11 +4,16 @@ OpenAI's object, a bare text, Google's list, FastAPI's and Mistral's `detail`, C
 `base_resp`, `error_message`, AWS's `__type`. Meanings are in error_meanings.py, quotes of users' text in redaction.py.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
+from sidecar.provider import codec
+
+_EVENT: Final = re.compile(rb"\A\s*(?:(?:event|id|retry)?:[^\r\n]{0,200}[\r\n]+){0,4}data: ?(\{[^\r\n]*)")
+"""Start of a body that is an event stream, up to the first event's JSON."""
 _DEPTH: Final = 4
 """Levels of nested objects that are read."""
 _LONGEST: Final = 2000
@@ -45,27 +50,41 @@ class ErrorBody(msgspec.Struct, frozen=True):
     """Values of fields that name a wait, each with the unit in seconds of a bare number."""
     headers: Mapping[str, str] = {}
     """Headers of the provider behind a gateway, under lower-case names (OpenRouter's `metadata.headers`)."""
+    context: int = 0
+    """Tokens that the model takes (llama.cpp's `n_ctx`); 0 for unknown."""
     raw: str = ""
     """The error of the provider behind a gateway, as text (OpenRouter's `metadata.raw`)."""
+
+    @property
+    def whole(self) -> str:
+        """The message, and that of the provider behind a gateway: "Provider returned error" alone helps nobody."""
+        inner = read_error(self.raw.encode("utf-8", "replace")).message if self.raw else ""
+        return f"{self.message}: {inner}" if self.message and inner else self.message or inner
 
 
 def read_error(body: bytes) -> ErrorBody:
     """Return the error in a body; an empty one where the body holds no readable error."""
+    if (event := _EVENT.search(body)) is not None:  # some servers refuse a stream by an event
+        body = event[1]
     try:
-        return _parse(msgspec.json.decode(body), _DEPTH)
+        return _parse(codec.decode(body), _DEPTH)
     except (ValueError, RecursionError):
         return ErrorBody(message=_plain_text(body))
 
 
 def reports(body: Mapping[str, Any]) -> bool:
     """Return whether a body that came with status 200 says that it is an error."""
-    error = body.get("error")
-    if error and not (isinstance(error, dict) and not any(error.values())):  # one-api sends blank ones beside choices
+    if reports_error(body.get("error")):
         return True
     base = body.get("base_resp")
     if isinstance(base, dict) and base.get("status_code"):
         return True
     return "choices" not in body and any(body.get(name) for name in ("errors", "detail", "error_message", "error_msg"))
+
+
+def reports_error(error: object) -> bool:
+    """Return whether a field `error` holds one; one-api sends blank ones beside choices."""
+    return any(error.values()) if isinstance(error, dict) else bool(error)
 
 
 def _plain_text(body: bytes) -> str:
@@ -127,6 +146,7 @@ def _own(found: Mapping[str, Any]) -> ErrorBody:
         _status(found),
         tuple((text, _WAITS[name]) for name, holder in waits if (text := _scalar(holder.get(name)))),
         headers,
+        found["n_ctx"] if type(found.get("n_ctx")) is int else 0,
         raw,
     )
 
@@ -149,6 +169,7 @@ def _merged(inner: ErrorBody, outer: ErrorBody) -> ErrorBody:
         inner.status or outer.status,
         inner.waits + outer.waits,
         inner.headers or outer.headers,
+        inner.context or outer.context,
         inner.raw or outer.raw,
     )
 

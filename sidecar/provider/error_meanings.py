@@ -50,12 +50,29 @@ _TOO_LARGE: Final = re.compile(r"request too large", re.IGNORECASE)
 _REQUESTED: Final = re.compile(r"\blimit:? (\d{1,15}),.{0,80}?\brequested:? (\d{1,15})\b", re.IGNORECASE | re.DOTALL)
 _TOO_LONG: Final = re.compile(
     r"context[ _](?:length|window|size)|maximum context|(?:prompt|input|request) is too long"
-    r"|too many (?:input )?tokens|exceeds the maximum number of (?:input )?tokens",
+    r"|too many (?:input )?tokens|exceeds the maximum number of (?:input )?tokens|maximum (?:prompt|input) length"
+    r"|inputs` tokens \+ `max_new_tokens`|longer than the model",
     re.IGNORECASE,
 )
+_LEAST_CONTEXT: Final = 64
+"""Tokens from which a number can be the size of a context."""
 _TOO_LONG_NAMES: Final = frozenset(
     {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length", "request_too_large"}
 )
+_SIZE: Final = re.compile(
+    r"(?:context[ _](?:length|window|size)|maximum (?:prompt|input) length|n_ctx|maximum number of (?:input )?tokens"
+    r"(?: allowed)?|cannot exceed|must be <=)[^0-9.]{0,40}?(\d{2,9})\b"
+    r"|\b(\d{2,9}) (?:tokens? )?(?:maximum(?: context length)?|is the (?:maximum|limit))",
+    re.IGNORECASE,
+)
+"""Sizes of a context in everybody's words, thousands without separators."""
+_SEPARATOR: Final = re.compile(r"(?<=\d),(?=\d{3}\b)")
+_NO_SERVER: Final = re.compile(
+    r"no (?:available|healthy|live) (?:\w{1,12} )?(?:workers?|servers?|backends?|instances?|endpoints?)"
+    r"|no (?:workers?|servers?|backends?) (?:are |is )?available",
+    re.IGNORECASE,
+)
+"""Words of a gateway behind which no model server is at work, as SGLang's router has them."""
 _NOT_ALLOWED: Final = re.compile(
     r"\bflagged\b|content[ _-](?:management |safety |usage )?(?:policy|policies|filter)"
     r"|usage polic|safety (?:system|polic)|moderation",
@@ -141,7 +158,21 @@ def exceeds_minute_limit(error: ErrorBody) -> bool:
 
 def too_long(error: ErrorBody) -> bool:
     """Return whether the text is longer than the model takes."""
-    return bool(error.names & _TOO_LONG_NAMES or _TOO_LONG.search(error.message))
+    return bool(error.names & _TOO_LONG_NAMES or _TOO_LONG.search(error.whole))
+
+
+def context_size(error: ErrorBody) -> int | None:
+    """Return the tokens that the model takes, as the refusal names them; None where no size is named."""
+    words = _SEPARATOR.sub("", error.whole)
+    found = _SIZE.search(words)
+    minute = _REQUESTED.search(words)  # Groq's 413: more than a minute's tokens fit no call either
+    size = error.context or int((found[1] or found[2]) if found else minute[1] if minute else 0)
+    return size if size >= _LEAST_CONTEXT else None
+
+
+def no_server(error: ErrorBody) -> bool:
+    """Return whether a gateway says that no model server is at work behind it."""
+    return bool(_NO_SERVER.search(error.message))
 
 
 def not_allowed(error: ErrorBody, status: int) -> bool:

@@ -4,13 +4,19 @@ The table separates want of capacity, a fault of this one request, a used-up acc
 connections are in connection_errors.py.
 """
 
-from sidecar.core.errors import RateLimited, UpstreamAuth, UpstreamError, UpstreamFailure
+from typing import Final
+
+from sidecar.core.errors import ContextExceeded, RateLimited, UpstreamAuth, UpstreamError, UpstreamFailure
 from sidecar.core.ports import Call
 from sidecar.provider import error_meanings
 from sidecar.provider.error_body import ErrorBody, read_error
 from sidecar.provider.http_answer import Answer
 from sidecar.provider.redaction import copies, quoted
 from sidecar.provider.retry_after import named_wait, reset_of, wait_in
+
+_NO_SERVER: Final = "The AI provider's gateway has no server at work (503). Please try again in a minute."
+_GATEWAY_SECONDS: Final = 60.0
+"""Seconds after which a gateway takes servers in again that it had given up: SGLang's router waits so long."""
 
 
 def failure(answer: Answer, call: Call, secrets: tuple[str, ...] = ()) -> UpstreamFailure:
@@ -24,7 +30,9 @@ def failure(answer: Answer, call: Call, secrets: tuple[str, ...] = ()) -> Upstre
         return UpstreamAuth(status=status)
     if status in error_meanings.NO_ROOM:
         return _no_room(answer, error, status)
-    quote = quoted(error.message, call, secrets)
+    if status == 413 or error_meanings.too_long(error):
+        return ContextExceeded(status=status, limit=error_meanings.context_size(error))
+    quote = quoted(error.whole, call, secrets)
     if error_meanings.fault_of_request(error, status):
         return UpstreamError(_request_sentence(answer, error, status, quote), status=status, scope="request")
     sentence = f"The AI provider answered with an error{_detail(status, quote)}"
@@ -75,6 +83,10 @@ def _no_room(answer: Answer, error: ErrorBody, status: int) -> UpstreamFailure:
     if status == 429 and error_meanings.exceeds_minute_limit(error):
         sentence = "The text is too long for the AI provider's limit on tokens a minute."
         return RateLimited(sentence, status=status, scope="request")
+    if status == 503 and error_meanings.no_server(error):
+        # Backoff decides within the deadline; the caller who hears it comes back when the gateway looks again.
+        after = named_wait(answer.headers, error) or _GATEWAY_SECONDS
+        return UpstreamError(_NO_SERVER, status=status, retryable=True, retry_after=after, vague=True)
     wait, vague = wait_in(answer.headers, error)
     kind: type[UpstreamFailure] = RateLimited
     sentence = RateLimited.sentence
@@ -92,8 +104,6 @@ def _request_sentence(answer: Answer, error: ErrorBody, status: int, quote: str)
     if status == 404:
         names = "OPENAI_BASE_URL and OPENAI_MODEL"
         sentence = f"The AI provider knows no such address or model (404); the administrator should check {names}."
-    elif status == 413 or error_meanings.too_long(error):
-        sentence = "The text is too long for the AI model."
     elif error_meanings.not_allowed(error, status):
         sentence = f"The AI provider does not allow this text{detail}"
     elif status == 402:

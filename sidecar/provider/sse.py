@@ -1,6 +1,7 @@
 """Parser of server-sent events from bytes in pieces of any size, free of I/O and JSON.
 
-Source: the HTML standard, "Server-sent events", 9.2.6; ids and retry times are unused and dropped.
+Source: the HTML standard, "Server-sent events", 9.2.6; ids and retry times are unused and dropped. Beyond it, a line
+that is a bare JSON object is an event, since model servers write errors between events so.
 Written out because the SDK's decoder has no bound on an event, and the client without the SDK streams too.
 """
 
@@ -9,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-MAX_EVENT_BYTES: Final = 2**20
+MAX_EVENT_BYTES: Final = 16 * 2**20
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -38,6 +39,8 @@ class Events:
         self._name = b""
         self._first = True
         self._after_cr = False
+        self.signs = 0
+        """Comments so far: with them a server holds the connection open."""
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
         """Yield the events that `chunk` completes; all must be taken before the next chunk.
@@ -59,6 +62,15 @@ class Events:
                 if (event := self._take(line)) is not None:
                     yield event
 
+    def finish(self) -> Event | None:
+        """Return the event that the end of the body completes, where its blank line is missing."""
+        if self._line:
+            line = bytes(self._line)
+            self._line.clear()
+            if (event := self._take(line)) is not None:
+                return event
+        return self._take(b"")
+
     def _take(self, line: bytes) -> Event | None:
         if self._first:
             line = line.removeprefix(_BOM)
@@ -67,6 +79,11 @@ class Events:
             event = Event(b"\n".join(self._data), self._name) if self._data else None
             self._data, self._size, self._name = [], 0, b""
             return event
+        if line.startswith(b"{"):
+            return Event(line)
+        if line.startswith(b":"):
+            self.signs += 1
+            return None
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if field == b"data":

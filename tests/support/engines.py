@@ -11,6 +11,7 @@ from sidecar.engine.admission import Admission
 from sidecar.engine.answer_cache import AnswerCache
 from sidecar.engine.background import Background
 from sidecar.engine.completions import STREAM_SECONDS, Completions
+from sidecar.engine.context_size import ContextSize
 from sidecar.engine.drain import Drain
 from sidecar.engine.engine import Engine, Outcome
 from sidecar.engine.kernel import Kernel
@@ -38,6 +39,7 @@ def service_over(upstream: Upstream, *, concurrency: int = 4, html_safe: bool = 
         calls=Calls(upstream, concurrency=concurrency, clock=clock),
         flights=SingleFlight(AnswerCache(ttl=100.0, size=100_000)),
         keys=Keys(model="m", limits=LIMITS),
+        context=ContextSize(),
         pseudonym=lambda user: f"hash of {user}",
     )
     admission = Admission(places=10, size=10_000)

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from sidecar.core.ports import Call
+from sidecar.core.ports import Call, Usage
 from tests.support.described_replies import check_event
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import PATIENCE, Caller, post
@@ -39,7 +39,7 @@ class FedProvider(HeldUpstream):
         self.ended = asyncio.Event()
         """Set once a stream is over, by any ending."""
 
-    async def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
+    async def stream(self, call: Call, *, deadline: float, usage: Usage | None = None) -> AsyncGenerator[bytes, None]:
         self.calls.append(call)
         self.running += 1
         self.ended.clear()

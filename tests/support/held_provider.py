@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
-from sidecar.core.ports import Call, Completion
+from sidecar.core.ports import Call, Completion, Usage
 
 
 class HeldUpstream:
@@ -42,7 +42,7 @@ class HeldUpstream:
         async with self._came:
             await self._came.wait_for(lambda: len(self.calls) >= calls)
 
-    async def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
+    async def stream(self, call: Call, *, deadline: float, usage: Usage | None = None) -> AsyncGenerator[bytes, None]:
         self.calls.append(call)
         await self.gate.wait()
         if self.failure is not None:

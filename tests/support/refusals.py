@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.core.errors import UpstreamFailure
 from sidecar.core.ports import Call
-from sidecar.provider.codec import read
+from sidecar.provider.answers.reader import read
 from sidecar.provider.http_answer import Answer
 
 GEMINI: Final = "You exceeded your current quota, please check your plan and billing details."

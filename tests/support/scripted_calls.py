@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 
 from sidecar.core.errors import RateLimited, SidecarError
-from sidecar.core.ports import Call, Completion
+from sidecar.core.ports import Call, Completion, Usage
 from sidecar.engine.deadline import Deadline
 from sidecar.engine.limiter.calls import Calls, Trace
 from sidecar.engine.limiter.fair_queue import Ticket
@@ -55,7 +55,7 @@ class Script:
             raise line
         return line
 
-    async def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
+    async def stream(self, call: Call, *, deadline: float, usage: Usage | None = None) -> AsyncGenerator[bytes, None]:
         yield b""
 
     async def aclose(self) -> None: ...

@@ -8,6 +8,7 @@ from sidecar.core.contract import Action, Request
 from sidecar.core.errors import SidecarError
 from sidecar.core.ports import Prompt, Purpose
 from sidecar.engine.actions import Limits
+from sidecar.engine.context_size import ContextSize
 
 Answer = Callable[[Prompt], str]
 
@@ -47,6 +48,9 @@ class Scripted:
         """Set once `crowd` calls have been under way together."""
         self.prompts: list[Prompt] = []
         self.splits: list[tuple[int, int]] = []
+        self.context = ContextSize()
+        self.room = self.context.room
+        self.exceeded = self.context.exceeded
         self.running = 0
         self.most_running = 0
         self.cancelled = 0

@@ -107,6 +107,11 @@ class CannedProvider:
         self._answers = list(answers)
         self._close = close
 
+    def say(self, *answers: bytes) -> None:
+        """Give these answers from the next request on."""
+        self._answers = list(answers)
+        self.received.clear()
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         number = self.connections

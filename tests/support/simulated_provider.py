@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sidecar.core.ports import Call, Completion
+from sidecar.core.ports import Call, Completion, Usage
 from sidecar.provider import errors
 from sidecar.provider.http_answer import Answer
 from tests.support.worlds import Capacity, Voice, World
@@ -45,7 +45,7 @@ class SimulatedProvider:
         self.ends.append(asyncio.get_running_loop().time())
         return Completion(text="fine", prompt_tokens=tokens_of(call), completion_tokens=10)
 
-    async def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
+    async def stream(self, call: Call, *, deadline: float, usage: Usage | None = None) -> AsyncGenerator[bytes, None]:
         """Yield five events, evenly over the call's time."""
         async with self._admitted(call) as seconds:
             for _ in range(5):

@@ -9,7 +9,7 @@ from typing import Any
 
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
-from sidecar.core.ports import Call, Completion
+from sidecar.core.ports import Call, Completion, Usage
 from sidecar.engine.service import Service
 from sidecar.stdio.server import serve_stdio
 from sidecar.wiring import service_of
@@ -67,7 +67,7 @@ class Echo:
             while len(self.questions) < calls or self.running != (self.running if running is None else running):
                 await self._changed.wait()
 
-    async def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
+    async def stream(self, call: Call, *, deadline: float, usage: Usage | None = None) -> AsyncGenerator[bytes, None]:
         yield b"{}"
 
     async def aclose(self) -> None:

@@ -6,7 +6,7 @@ The stand-in for a context that is too long is decided here; its wording is in `
 from typing import Final
 
 from sidecar.core.contract import Request
-from sidecar.core.errors import SidecarError
+from sidecar.core.errors import ContextExceeded, SidecarError
 from sidecar.core.ports import CompleterPort
 from sidecar.engine.actions import prompts
 from sidecar.engine.actions.limits import Limits
@@ -30,11 +30,13 @@ async def _material(context: str, completer: CompleterPort, limits: Limits) -> p
         return None
     if len(context) <= limits.summarize_threshold:
         return prompts.Material(text=context)
-    room = max(1, limits.context_tokens * 3 // 4)
-    prompt = prompts.context(_opening(context, room), max(1, limits.max_tokens // 2), within=_WITHIN)
+    tokens = completer.room(limits.context_tokens)
+    prompt = prompts.context(_opening(context, max(1, tokens * 3 // 4)), max(1, limits.max_tokens // 2), within=_WITHIN)
     try:
         return prompts.Material(text=await completer.complete(prompt), state="condensed")
-    except SidecarError:
+    except SidecarError as failure:
+        if isinstance(failure, ContextExceeded):
+            completer.exceeded(failure, tokens)  # for the next one: this request's time for a summary is used
         # After any failure the chat still has a call and a time of its own, and half a context beats no answer.
         return prompts.Material(text=truncate(context, limits.summarize_threshold), state="cut")
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from sidecar.core.contract import Request
+from sidecar.core.errors import ContextExceeded
 from sidecar.core.ports import CompleterPort, Prompt
 from sidecar.engine.actions import prompts
 from sidecar.engine.actions.limits import Limits
@@ -24,13 +25,27 @@ _JOINT: Final = "\n\n"
 async def summarize(request: Request, completer: CompleterPort, limits: Limits) -> str:
     """Return the summary of the content, in at most half of `max_tokens`.
 
-    Raises the first failure of any call; the other calls are cancelled then.
+    A text that is over the model's context is split again at the size that the refusal taught. Raises the first other
+    failure of any call; the other calls are cancelled then.
     """
-    answer = max(1, limits.max_tokens // 2)
-    tokens = max(1, limits.context_tokens * 3 // 4)
-    fits = max(tokens, limits.context_tokens - answer - prompts.OVERHEAD)
+    while True:
+        room = completer.room(limits.context_tokens)
+        answer = max(1, limits.max_tokens // 2)
+        if room < limits.context_tokens:  # the answer is a part of the context too
+            answer = min(answer, max(1, room // 4))
+        try:
+            return await _summary(request.content, completer, answer=answer, room=room)
+        except ContextExceeded as failure:
+            if not completer.exceeded(failure, room):
+                raise
 
-    text, reduced = request.content, False
+
+async def _summary(content: str, completer: CompleterPort, *, answer: int, room: int) -> str:
+    """Return the summary of `content`, in at most `answer` tokens, by calls of at most `room` tokens each."""
+    tokens = max(1, room * 3 // 4)
+    fits = max(tokens, room - answer - prompts.OVERHEAD)
+
+    text, reduced = content, False
     # Every round at least halves the text (see `_join`), so the loop ends whatever the completer answers or splits.
     while len(parts := await completer.split(text, fits=fits, tokens=tokens)) > 1 and len(text) > 1:
         most = _part_tokens(len(parts), fits=fits, tokens=tokens, answer=answer)

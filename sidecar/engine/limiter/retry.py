@@ -30,7 +30,8 @@ class Retries:
             return None
         from random import random  # noqa: PLC0415 - late: it costs the one-shot process milliseconds
 
-        pause = max(failure.retry_after or 0.0, backoff(self._count, random()))  # noqa: S311
+        named = 0.0 if failure.vague else failure.retry_after or 0.0
+        pause = max(named, backoff(self._count, random()))  # noqa: S311
         self._count, self._once = self._count + 1, self._once or failure.once
         return pause
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import AsyncGenerator
 
 from sidecar.core.errors import UpstreamFailure
-from sidecar.core.ports import Call
+from sidecar.core.ports import Call, Usage
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.limiter.calls import LONGEST_ATTEMPT, Calls, Trace
 from sidecar.engine.limiter.fair_queue import Ticket
@@ -19,6 +19,8 @@ async def streamed(
     calls: Calls, call: Call, ticket: Ticket, trace: Trace, *, deadline: Point
 ) -> AsyncGenerator[bytes, None]:
     """Yield the data of the answer's events; closing the generator ends the call and frees the slot at once.
+
+    Blank data is a sign of life.
 
     `deadline` holds for the first event. Raises the error of the last attempt.
     """
@@ -43,11 +45,16 @@ async def _attempt(
 ) -> AsyncGenerator[bytes, None]:
     due = Deadline(deadline.at)
     async with calls.attempt(ticket, trace, due, resumed=resumed) as tried:
-        events = calls.upstream.stream(call, deadline=tried.started + LONGEST_ATTEMPT)
-        async with contextlib.aclosing(events):
-            async for data in events:
-                if due.at < math.inf:
-                    # A cancel from here on is no timeout: the provider answers, however late.
-                    due.at = math.inf
-                    calls.stream_began(tried)
-                yield data
+        usage = Usage()
+        events = calls.upstream.stream(call, deadline=tried.started + LONGEST_ATTEMPT, usage=usage)
+        try:
+            async with contextlib.aclosing(events):
+                async for data in events:
+                    if due.at < math.inf:
+                        # A cancel from here on is no timeout: the provider answers, however late.
+                        due.at = math.inf
+                        calls.stream_began(tried)
+                    yield data
+        finally:  # a broken stream was paid for too
+            trace.prompt_tokens += usage.prompt_tokens
+            trace.completion_tokens += usage.completion_tokens

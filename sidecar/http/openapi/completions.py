@@ -15,8 +15,8 @@ class Message(Open):
 
     role: str
     """`system`, `user`, `assistant` or whatever else the provider knows."""
-    content: str | list[dict[str, Any]] | None = None
-    """The text, or its parts."""
+    content: str | list[dict[str, Any]] = None  # type: ignore[assignment] # may be absent, and is not null then
+    """The text, or its parts. Null only in a message that calls a tool."""
 
 
 class ChatRequest(Open):
@@ -29,9 +29,9 @@ class ChatRequest(Open):
     """The user, whose turn it is. Sent on as an HMAC with SEND_USER=true, otherwise not at all."""
     stream: bool | None = None
     """True for an answer as server-sent events."""
-    max_tokens: int | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
     """The most tokens of the answer; without this and the next one COMPLETION_MAX_TOKENS (4096)."""
-    max_completion_tokens: int | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     """The same under its newer name."""
 
 

@@ -17,6 +17,7 @@ from sidecar.http.responses.envelope import COMMON, REQUEST_ID
 from sidecar.http.responses.openai_errors import shape
 
 DONE: Final = b"[DONE]"
+_SIGN_OF_LIFE: Final = b": keep-alive\n\n"
 FAREWELL_SECONDS: Final = 5.0
 """Time that a slow caller has to take the last event."""
 
@@ -42,7 +43,10 @@ class EventStream:
         """The response begun; None while an ordinary response is still possible."""
 
     async def send(self, data: bytes) -> None:
-        """Send one event. Raises `ConnectionError` once the caller has left."""
+        """Send one event, or a comment for blank data: proxies before us hold the connection open by it.
+
+        Raises `ConnectionError` once the caller has left.
+        """
         self._stuck = True
         if self.response is None:
             self.response = await self._begin()
@@ -73,6 +77,8 @@ class EventStream:
 
 
 def _event(data: bytes) -> bytes:
+    if not data:
+        return _SIGN_OF_LIFE
     if b"\n" in data or b"\r" in data:
         lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         return b"".join(b"data: %s\n" % line for line in lines) + b"\n"

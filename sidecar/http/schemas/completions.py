@@ -12,6 +12,8 @@ from sidecar.core.errors import InvalidJSON, InvalidRequest
 from sidecar.core.ports import Call
 
 LIMITS: Final = ("max_tokens", "max_completion_tokens")
+_INSTEAD: Final = ("tool_calls", "function_call", "refusal", "audio")
+"""Fields that a message may have instead of a content."""
 _LONGEST_MODEL: Final = 200
 
 _decoder: Final = msgspec.json.Decoder(dict[str, Any])
@@ -52,14 +54,28 @@ def parse(body: bytes, *, max_tokens: int, passthrough: bool, deployment: str = 
     if stream is not None and not isinstance(stream, bool):
         raise WrongField("stream", "The field stream must be true or false.")
     user = _user(fields.pop("user", None))
-    for name in LIMITS:  # some clients send null for no limit
-        if fields.get(name, 0) is None:
+    _check_contents(messages)
+    for name in LIMITS:
+        limit = fields.get(name, 1)
+        if limit is None:  # some clients send null for no limit
             del fields[name]
+        elif isinstance(limit, int | float) and limit < 1:  # llama.cpp makes one token of 0, and has no end at -1
+            raise WrongField(name, f"The field {name} must be at least 1.")
     return CompletionBody(
         call=Call(messages=messages, max_tokens=max_tokens, model=model if passthrough else "", extra=fields),
         user=user,
         stream=bool(stream),
     )
+
+
+def _check_contents(messages: list[dict[str, Any]]) -> None:
+    """Refuse a message without content, which some servers bill or make up an answer to.
+
+    A message that calls a tool, or that holds a refusal or a sound, needs none.
+    """
+    for number, message in enumerate(messages):
+        if message.get("content", "") is None and not any(message.get(name) for name in _INSTEAD):
+            raise WrongField("messages", f"The field messages[{number}].content must not be null.")
 
 
 def _decode(body: bytes) -> dict[str, Any]:

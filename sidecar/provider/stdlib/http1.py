@@ -70,7 +70,10 @@ class Connection:
         # Not drained: the body is in memory anyway, and a provider may answer before it has read all of it.
         self._writer.write(_request(self._http, method, target, headers, body))
         answer = await _head(self._http, self._read)
-        return answer.status_code, _merged(answer)
+        fields = _merged(answer)
+        if "transfer-encoding" in fields and "content-length" in fields:
+            raise ProtocolError("two lengths")  # where one answer ends and the next begins is anybody's guess
+        return answer.status_code, fields
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body as it comes. Raises as `request` does."""

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from sidecar.core.errors import RateLimited, UpstreamError
-from sidecar.core.ports import Call
+from sidecar.core.ports import Call, Usage
 from tests.support.event_streams import DONE, EventReader, FedProvider, body, chat_request, delta
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import PATIENCE, Caller, Sidecar, head, running
@@ -52,6 +52,19 @@ async def test_events_come_one_by_one_and_done_at_the_end() -> None:
         await idle(sidecar)
         await caller.send(head(path="/v1/models", method="GET"))
         assert (await caller.receive()).status == 200
+
+
+async def test_a_providers_sign_of_life_reaches_the_caller() -> None:
+    """As a comment, which no client takes for an event, and proxies between hold the connection open."""
+    spring = FedProvider()
+    async with running(spring) as sidecar, streaming(sidecar) as (_, ear):
+        await spring.feed.put(delta("a"))
+        await ear.head()
+        assert await ear.event() == delta("a")
+        await spring.feed.put(b"")
+        assert await ear.event() == b": keep-alive"
+        await spring.feed.put(None)
+        assert await ear.rest() == [DONE]
 
 
 async def test_the_caller_decides_what_the_stream_holds() -> None:
@@ -148,7 +161,7 @@ class Flood(HeldUpstream):
         self.sent = 0
         self.over = asyncio.Event()
 
-    async def stream(self, call: Call, *, deadline: float) -> AsyncGenerator[bytes, None]:
+    async def stream(self, call: Call, *, deadline: float, usage: Usage | None = None) -> AsyncGenerator[bytes, None]:
         data = delta("x" * 4000)
         try:
             while True:

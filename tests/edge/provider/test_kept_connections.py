@@ -2,7 +2,7 @@
 
 import asyncio
 
-from sidecar.core.errors import UpstreamUnreachable
+from sidecar.core.errors import UpstreamError, UpstreamUnreachable
 from tests.support.scripted_provider import Adapter, canned, completed, every_adapter, failing, http, listening, opened
 
 pytestmark = every_adapter
@@ -67,6 +67,15 @@ async def test_what_nobody_asked_for_is_no_answer(adapter: Adapter) -> None:
             await reader.read()
             writer.transport.abort()
             assert (await completed(upstream)).text == "Hello."
+
+
+async def test_an_answer_with_two_lengths_is_none(adapter: Adapter) -> None:
+    """Nobody knows where it ends, so its connection is dropped (RFC 9112, 6.3)."""
+    whole = http(Transfer_Encoding="chunked")
+    async with canned(whole, http()) as provider, opened(adapter, provider.url) as upstream:
+        assert type(await failing(upstream)) is UpstreamError
+        assert (await completed(upstream)).text == "Hello."
+        assert provider.connections == 2
 
 
 async def test_an_answer_that_says_close_ends_its_connection(adapter: Adapter) -> None:

@@ -98,9 +98,9 @@ ENDINGS: dict[str, tuple[bytes, type[UpstreamFailure] | None]] = {
     "signs of life": (events(b"", b'{"choices":[]}', b""), None),
     "an error": (events(b'{"choices":[]}', b'{"error":{"message":"It broke."}}'), UpstreamError),
     "no JSON": (events(b'{"choices":[]}', b"<html>"), UpstreamError),
-    "too large": (events(b'{"choices":[]}', b'{"x":"' + b"x" * 2**20 + b'"}'), UpstreamError),
+    "too large": (events(b'{"choices":[]}', b'{"x":"' + b"x" * 2**24 + b'"}'), UpstreamError),
     "nothing": (events(), EmptyResponse),
-    "a whole answer": (http(completion()), UpstreamError),
+    "a whole answer": (http(completion()), None),
     "a web page": (http(b"<html>", Content_Type="text/html"), UpstreamError),
     "MiniMax's error": (events(b'{"base_resp":{"status_code":1002,"status_msg":"rate limit"}}'), RateLimited),
     "an error at 200": (http({"error": {"message": "no", "code": 429}}), RateLimited),
@@ -120,6 +120,28 @@ async def test_a_stream_ends_well_or_with_the_right_error(adapter: Adapter, endi
         except UpstreamFailure as exc:
             failure = exc
     assert type(failure) is (kind or type(None))
+
+
+async def test_comments_are_signs_of_life(adapter: Adapter) -> None:
+    """Blank data after the first event; before it they are no answer, and the deadline goes on."""
+    said = asyncio.Event()
+
+    async def thinking(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: wait\n\ndata: {}\n\n")
+        await said.wait()
+        writer.write(b": wait\n\n")
+        await reader.read()
+        writer.transport.abort()
+
+    async with listening(thinking) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with opened(adapter, f"http://127.0.0.1:{port}") as upstream:
+            stream = upstream.stream(call(), deadline=soon())
+            assert await anext(stream) == b"{}"
+            said.set()
+            assert await anext(stream) == b""
+            await stream.aclose()
 
 
 async def test_the_first_event_comes_before_the_deadline(adapter: Adapter, demo: Demo) -> None:

@@ -3,12 +3,15 @@
 import asyncio
 import gzip
 import json
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from sidecar.core.errors import (
+    ContextExceeded,
     DeadlineExceeded,
     EmptyResponse,
     RateLimited,
@@ -138,7 +141,7 @@ async def test_an_answer_without_text_is_an_empty_response(adapter: Adapter, mes
         (403, UpstreamError, False),
         (404, UpstreamError, False),
         (408, UpstreamError, False),
-        (413, UpstreamError, False),
+        (413, ContextExceeded, False),
         (429, RateLimited, True),
         (500, UpstreamError, False),
         (502, UpstreamError, False),
@@ -218,6 +221,53 @@ async def test_the_newer_limit_is_learned_from_one_refusal(adapter: Adapter, dem
     sent = [sorted(heard.json().keys() & {"max_tokens", "max_completion_tokens"}) for heard in demo.received]
     old, new = ["max_tokens"], ["max_completion_tokens"]
     assert sent == [old, new, new, old, new]
+
+
+async def test_dialects_are_learned_once_a_model(adapter: Adapter, caplog: pytest.LogCaptureFixture) -> None:
+    """Refused names one after the other, then an answer: the next call is right at once, and the log says why."""
+    caplog.set_level(logging.INFO, "sidecar")
+    refusals = (
+        refused("System role not supported", 400),
+        http({"detail": [{"type": "extra_forbidden", "loc": ["body", "user"], "msg": "Extra inputs"}]}, 422),
+    )
+    asked = msgspec.structs.replace(
+        call(user="hash"), messages=[{"role": "system", "content": "Be kind."}, *call().messages]
+    )
+    async with canned(*refusals, http()) as provider, opened(adapter, provider.url) as upstream:
+        assert (await completed(upstream, asked)).text == "Hello."
+        assert (await completed(upstream, asked)).text == "Hello."
+        assert upstream.learned() == ("no system role", "no field user")
+        assert len(provider.received) == 4
+        sent = provider.received[3].json
+    assert sent["messages"] == [{"role": "user", "content": "Be kind.\n\nWhat is a fraction?"}]
+    assert "user" not in sent
+    lines = [record.__dict__["fields"] for record in caplog.records if record.getMessage() == "dialect"]
+    assert lines == [{"model": "m", "learned": name} for name in ("no system role", "no field user")]
+
+
+async def test_a_packed_bomb_is_no_answer(adapter: Adapter) -> None:
+    """A good answer is unpacked to the bound that holds for every answer."""
+    bomb = gzip.compress(b" " * 2**25)
+    async with canned(http(bomb, Content_Encoding="gzip")) as provider, opened(adapter, provider.url) as upstream:
+        assert "larger than 16 MiB" in str(await failing(upstream))
+
+
+async def test_a_gateway_without_servers_says_so_alike(adapter: Adapter) -> None:
+    """One code, one sentence, and a wait that agrees with it."""
+    none = refused("No available workers (all circuits open or unhealthy)", 503)
+    async with canned(none) as provider, opened(adapter, provider.url) as upstream:
+        failure = await failing(upstream)
+    assert (type(failure), failure.retryable, failure.retry_after) == (UpstreamError, True, 60.0)
+    assert "in a minute" in str(failure)
+
+
+async def test_a_text_over_the_context_names_the_size(adapter: Adapter) -> None:
+    """The engine splits a summary by it."""
+    no = refused("This model's maximum context length is 8,192 tokens.", 400)
+    async with canned(no) as provider, opened(adapter, provider.url) as upstream:
+        failure = await failing(upstream)
+    assert isinstance(failure, ContextExceeded)
+    assert failure.limit == failure.again().limit == 8192
 
 
 async def test_a_second_refusal_of_the_limit_is_the_answer(adapter: Adapter) -> None:

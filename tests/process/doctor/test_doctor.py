@@ -121,7 +121,7 @@ async def test_key_and_model_are_looked_at_without_paying(
         ({"garbage": "nocontent"}, "failed", "empty_response"),
         ({"stall": 1.0}, "failed", "timeout"),
         ({"cut": "body"}, "failed", "upstream_error"),
-        ({"no_max_tokens": True}, "ok", "tokens"),
+        ({"no_max_tokens": True}, "ok", "learned of its requests: max_completion_tokens"),
     ],
 )
 async def test_a_call_is_made_only_on_request(demo: Demo, ways: dict[str, object], state: str, words: str) -> None:

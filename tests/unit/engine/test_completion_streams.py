@@ -130,6 +130,22 @@ async def test_whoever_moves_on_is_not_silent() -> None:
 
 
 @in_virtual_time
+async def test_a_provider_at_work_is_not_silent() -> None:
+    """Its comments while a model thinks count, and reach the caller."""
+    spring, taker = FedProvider(), Taker()
+    service = over(spring, silent=1.0)
+    task = asyncio.create_task(service.completions.stream(asked(), taker))
+    await spring.feed.put(b"a")
+    for count in range(2, 6):
+        await asyncio.sleep(0.9)
+        await spring.feed.put(b"")
+        await taker.has(count)
+    await spring.feed.put(None)
+    assert code(await task) == "ok"
+    assert taker.taken == [b"a", *[b""] * 4]
+
+
+@in_virtual_time
 async def test_an_endless_stream_ends() -> None:
     """However lively it is."""
     spring, taker = FedProvider(), Taker()

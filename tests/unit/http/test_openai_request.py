@@ -38,6 +38,12 @@ def test_a_request_without_a_limit_gets_one() -> None:
     assert parsed(max_completion_tokens=7).call.extra == {"max_completion_tokens": 7}
 
 
+def test_a_message_that_calls_a_tool_needs_no_content() -> None:
+    """Null is what OpenAI itself writes there."""
+    messages = [*MESSAGES, {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]
+    assert parsed({"messages": messages}).call.messages == messages
+
+
 def test_the_requested_model_is_ignored_unless_it_is_passed_through() -> None:
     """Moodle's admin may leave gpt-4o in the form; an Azure client names the model in the address."""
     assert parsed(model="gpt-4o").call.model == ""
@@ -73,6 +79,11 @@ def test_stream_is_a_verb_and_no_field() -> None:
         ({"messages": MESSAGES, "user": []}, "user"),
         ({"messages": MESSAGES, "user": True}, "user"),
         ({"messages": MESSAGES, "stream": "yes"}, "stream"),
+        ({"messages": [{"role": "user", "content": None}]}, "messages"),
+        ({"messages": [{"role": "assistant", "content": None, "tool_calls": []}]}, "messages"),
+        ({"messages": MESSAGES, "max_tokens": 0}, "max_tokens"),
+        ({"messages": MESSAGES, "max_tokens": -1}, "max_tokens"),
+        ({"messages": MESSAGES, "max_completion_tokens": 0.0}, "max_completion_tokens"),
     ],
 )
 def test_a_wrong_field_is_named(fields: Any, param: str) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sidecar.core.errors import UpstreamFailure
 from sidecar.core.ports import Call, Completion
 from sidecar.http.responses.openai import encode
-from sidecar.provider.codec import read
+from sidecar.provider.answers.reader import read
 from sidecar.provider.http_answer import Answer
 
 CALL = Call(messages=[{"role": "user", "content": "Why?"}], max_tokens=7)

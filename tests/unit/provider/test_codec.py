@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from sidecar.core.errors import EmptyResponse, UpstreamError, UpstreamFailure
 from sidecar.core.ports import Call, Completion
-from sidecar.provider.codec import Dialect, encode, read, refuses_limit, with_newer_limit
+from sidecar.provider.answers.reader import read
+from sidecar.provider.codec import encode
+from sidecar.provider.dialect import Dialect
 from sidecar.provider.http_answer import Answer
 
 QUESTION = Call(messages=[{"role": "user", "content": "Why is the sky blue at noon?"}], max_tokens=7)
@@ -67,34 +69,6 @@ def test_the_verb_decides_whether_to_stream() -> None:
     asked = {"stream": True, "stream_options": {"include_usage": True}}
     assert fields(extra=asked) == fields()
     assert fields(extra=asked, stream=True) == {**fields(), **asked}
-
-
-def test_a_learned_model_gets_the_newer_limit_and_no_other_does() -> None:
-    """What one model wants says nothing about the next."""
-    dialect = Dialect("m", {})
-    dialect.learn(dialect.fields(QUESTION))
-    assert dialect.fields(QUESTION)["max_completion_tokens"] == 7
-    other = Call(messages=[], max_tokens=7, model="other")
-    assert dialect.fields(other)["max_tokens"] == 7
-
-
-@pytest.mark.parametrize(
-    ("message", "status", "refuses"),
-    [
-        ("Unsupported parameter: 'max_tokens' … Use 'max_completion_tokens' instead.", 400, True),
-        ("max_tokens is not supported by this model", 422, True),
-        ("'max_tokens' or 'max_completion_tokens' is too large: 9. Your request has 8 tokens.", 400, False),
-        ("max_tokens is too large: this model supports at most 4096 completion tokens", 400, False),
-        ("Unsupported parameter: 'temperature'", 400, False),
-        ("Unsupported parameter: 'max_tokens'", 500, False),
-    ],
-)
-def test_a_refusal_of_the_limits_name_differs_from_one_of_its_value(message: str, status: int, refuses: bool) -> None:
-    """Only the former is cured by the other name."""
-    answer = Answer(status, {}, json.dumps({"error": {"message": message}}).encode())
-    sent = Dialect("m", {}).fields(QUESTION)
-    assert refuses_limit(sent, answer) is refuses
-    assert not refuses_limit(with_newer_limit(sent), answer)
 
 
 @given(st.text(st.characters(exclude_categories=())), st.text(st.characters(exclude_categories=())))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sidecar.core.errors import RateLimited, UpstreamAuth, UpstreamError, UpstreamFailure
 from sidecar.core.ports import Call
-from sidecar.provider.codec import read
+from sidecar.provider.answers.reader import read
 from sidecar.provider.http_answer import Answer
 from sidecar.provider.redaction import quoted
 

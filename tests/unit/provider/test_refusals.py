@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.core.errors import RateLimited, UpstreamAuth, UpstreamError
 from sidecar.core.ports import Call
-from sidecar.provider.codec import read
+from sidecar.provider.answers.reader import read
 from sidecar.provider.http_answer import Answer
 from tests.support.refusals import GEMINI, QUESTION, error, refused, row
 

@@ -58,6 +58,27 @@ def test_an_event_without_end_is_refused(raw: bytes, size: int) -> None:
         parsed(pieces, limit=100)
 
 
+def test_the_end_of_the_body_completes_an_event() -> None:
+    """Some gateways leave out the last blank line, or the last line end too."""
+    for raw in (b"data: 1\n\ndata: 2", b"data: 1\n\ndata: 2\n"):
+        parser = Events()
+        assert list(parser.feed(raw)) == [Event(b"1")]
+        assert parser.finish() == Event(b"2")
+        assert parser.finish() is None
+
+
+def test_a_bare_object_between_events_is_an_event() -> None:
+    """Model servers that die write their error so."""
+    assert parsed([b'data: 1\n\n{"error":"x"}\n\n']) == [Event(b"1"), Event(b'{"error":"x"}')]
+
+
+def test_comments_are_counted() -> None:
+    """A server says by them that it is still at work."""
+    parser = Events()
+    assert list(parser.feed(b": a\n\n:\n\ndata: 1\n\n")) == [Event(b"1")]
+    assert parser.signs == 2
+
+
 def test_many_events_are_no_large_event() -> None:
     """The limit is for each event, not for the stream."""
     assert len(parsed([b"data: 1234\n\n" * 1000], limit=100)) == 1000

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.core.errors import RateLimited, UpstreamError
+from sidecar.core.errors import ContextExceeded, RateLimited, UpstreamError
 from sidecar.core.ports import Prompt
 from sidecar.engine.actions import ACTIONS, Limits
 from tests.support.scripted_completer import LIMITS, Scripted, at_words, request
@@ -168,3 +168,36 @@ async def test_the_reduction_ends_whatever_the_model_says(
     assert len(partner.splits) <= len(text).bit_length() + 1
     assert partner.purposes[-1] in {"summary", "reduction"}
     assert len(partner.prompts) <= 4 * len(text) + 4
+
+
+class Narrow(Scripted):
+    """A model that refuses texts of more words than its context, in a provider's way."""
+
+    def __init__(self, size: int, *, named: int | None) -> None:
+        super().__init__(lambda _: "Short.")
+        self.size = size
+        self.named = named
+        self.refused = 0
+
+    async def complete(self, prompt: Prompt) -> str:
+        if len(prompt.user.split()) > self.size:
+            self.refused += 1
+            raise ContextExceeded(limit=self.named)
+        return await super().complete(prompt)
+
+
+@pytest.mark.parametrize("named", [4000, None, 10**6])
+async def test_a_text_over_the_models_context_is_split_again(named: int | None) -> None:
+    """The refusal teaches the size, whether it names one or not; the next text is cut for it at once."""
+    partner = Narrow(4000, named=named)
+    assert await summarize(request(words(11_000), action="summarize"), partner, LIMITS) == "Short."
+    assert "part" in partner.purposes
+    refused = partner.refused
+    assert await summarize(request(words(11_000), action="summarize"), partner, LIMITS) == "Short."
+    assert partner.refused == refused
+
+
+async def test_a_context_too_small_for_any_text_ends_the_summary() -> None:
+    """Splitting again ends; the sentence is the provider's refusal."""
+    with pytest.raises(ContextExceeded):
+        await summarize(request(words(11_000), action="summarize"), Narrow(1, named=None), LIMITS)
