@@ -24,6 +24,7 @@ from sidecar.engine.engine import Engine
 from sidecar.engine.kernel import Kernel, no_pseudonym
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.calls import Calls
+from sidecar.engine.limiter.pool import Pool, alone
 from sidecar.engine.offload import OffloadPort
 from sidecar.engine.request_log import RequestLog
 from sidecar.engine.service import Service
@@ -41,12 +42,15 @@ if TYPE_CHECKING:
 
 def service_of(
     settings: Settings,
-    upstream: Upstream,
+    upstream: Upstream | Pool,
     offload: OffloadPort | None = None,
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> Service:
-    """Build engine, completions and background runner side by side over `upstream`, as `settings` describe them."""
+    """Build engine, completions and background runner side by side, as `settings` describe them.
+
+    `upstream`: the provider, or a pool of several.
+    """
     kernel = _kernel(settings, upstream, clock)
     admission = Admission(places=settings.queue_size, size=settings.queue_bytes)
     drain, log = Drain(admission, clock=clock), RequestLog(kernel.calls, admission)
@@ -70,9 +74,11 @@ def service_of(
     )
 
 
-def _kernel(settings: Settings, upstream: Upstream, clock: Callable[[], float]) -> Kernel:
+def _kernel(settings: Settings, upstream: Upstream | Pool, clock: Callable[[], float]) -> Kernel:
+    if not isinstance(upstream, Pool):
+        upstream = alone(upstream, concurrency=settings.concurrency, clock=clock)
     return Kernel(
-        calls=Calls(upstream, concurrency=settings.concurrency, clock=clock),
+        calls=Calls(upstream, clock=clock),
         flights=SingleFlight(AnswerCache(ttl=settings.cache_ttl, size=settings.cache_bytes)),
         keys=keys_of(settings),
         pseudonym=_pseudonym(settings.user_secret) if settings.send_user else no_pseudonym,

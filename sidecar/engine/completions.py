@@ -16,9 +16,9 @@ from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.drain import Drain
 from sidecar.engine.estimate import check_in_time
 from sidecar.engine.kernel import Kernel
-from sidecar.engine.limiter.calls import Trace
 from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.streams import streamed
+from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.request import CompletionRequest
 from sidecar.engine.request_log import RequestLog
 from sidecar.engine.sharing import share
@@ -95,7 +95,7 @@ class Completions:
         calls = self._kernel.calls
 
         async def work(deadline: Point) -> bytes:
-            ticket = Ticket(request.user, background=request.background)
+            ticket = Ticket(request.user, background=request.background, traffic=request.traffic)
             return shape(await calls.complete(request.call, ticket, trace, deadline=deadline))
 
         async with self._drain.within(request.deadline):
@@ -107,7 +107,7 @@ class Completions:
 
     async def _pump(self, request: CompletionRequest, send: Send, trace: Trace) -> None:
         calls, drain = self._kernel.calls, self._drain
-        ticket = Ticket(request.user, background=request.background)
+        ticket = Ticket(request.user, background=request.background, traffic=request.traffic)
         coming = streamed(calls, request.call, ticket, trace, deadline=Deadline(request.deadline))
         async with contextlib.aclosing(coming):
             async with drain.within(request.deadline):

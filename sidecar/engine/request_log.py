@@ -5,7 +5,8 @@ from collections import Counter
 from sidecar.core import events
 from sidecar.core.errors import Overloaded, SidecarError
 from sidecar.engine.admission import Admission
-from sidecar.engine.limiter.calls import Calls, Trace
+from sidecar.engine.limiter.calls import Calls
+from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.request import RequestContext
 
 

@@ -14,7 +14,7 @@ from sidecar.core.errors import (
     UpstreamUnreachable,
 )
 from sidecar.engine.limiter.breaker import FAILURES_TO_OPEN
-from sidecar.engine.limiter.calls import MOST_RETRIES
+from sidecar.engine.limiter.retries import MOST_RETRIES
 from tests.support.scripted_calls import OK, Bench, Script, refusal, settle
 from tests.support.virtual_time import in_virtual_time
 
@@ -180,7 +180,7 @@ async def test_a_retry_is_no_probe() -> None:
     for _ in range(FAILURES_TO_OPEN[UpstreamUnreachable] - 1):
         with pytest.raises(UpstreamUnreachable):
             await bench.complete()
-    assert bench.calls.limit.breaker.state == "open"
+    assert bench.calls.pool.providers[0].limit.breaker.state == "open"
     woken.set()
     with pytest.raises(UpstreamUnreachable):
         await pausing
