@@ -55,17 +55,23 @@ class Completions:
         self._silent_seconds = silent_seconds
         self._stream_seconds = stream_seconds
 
-    async def answer(self, request: CompletionRequest, shape: Shape) -> bytes | SidecarError:
-        """Return the body that `shape` makes of the answer, by the deadline; write one line to the log."""
-        trace = Trace()
+    async def answer(
+        self, request: CompletionRequest, shape: Shape, trace: Trace | None = None
+    ) -> bytes | SidecarError:
+        """Return the body that `shape` makes of the answer, by the deadline; write one line to the log.
+
+        `trace` then has the provider that answered.
+        """
+        trace = trace or Trace()
         return await self._logged(request, trace, self._answer(request, shape, trace))
 
-    async def stream(self, request: CompletionRequest, send: Send) -> SidecarError | None:
+    async def stream(self, request: CompletionRequest, send: Send, trace: Trace | None = None) -> SidecarError | None:
         """Give the answer's events to `send`; return what ended the stream, None for its regular end.
 
-        The deadline is the first event's. Raises `ConnectionError` where `send` did.
+        The deadline is the first event's. Raises `ConnectionError` where `send` did. Before the first event `trace`
+        has the provider that answers.
         """
-        trace = Trace()
+        trace = trace or Trace()
         return await self._logged(request, trace, self._pump(request, send, trace))
 
     async def _logged(

@@ -42,4 +42,5 @@ class RequestLog:
             prompt_tokens=trace.prompt_tokens,
             completion_tokens=trace.completion_tokens,
             **({"shared": trace.shared} if trace.shared else {}),
+            **({"provider": trace.provider} if trace.provider else {}),
         )

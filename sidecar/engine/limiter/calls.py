@@ -7,10 +7,10 @@ keeps the call's turn. A call that the provider may have begun to work on is nev
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from sidecar.core.errors import DeadlineExceeded, RateLimited, UpstreamFailure
 from sidecar.core.ports import TRAFFIC, Call, Completion, Traffic
@@ -61,6 +61,7 @@ class Calls:
         self.pool = pool
         self.gate = Gate(pool, clock=clock)
         self.gate.on_timer = self.review_waiting
+        pool.changed = self._providers_changed
         self.answered = Rate(clock)
         """Rate of answered provider calls per second."""
         self.clock = clock
@@ -75,13 +76,12 @@ class Calls:
         """The limit of all providers together."""
         return self.pool.limit
 
-    def replace(self, providers: Sequence[Provider]) -> None:
-        """Take other providers from now on; calls in flight end where they are, waiting calls go to the new ones."""
-        self.pool.replace(providers)
+    def _providers_changed(self) -> None:
+        """Send waiting calls to the new providers."""
         self.review_waiting()
         self.gate.grant()
 
-    def open_after(self, ready: asyncio.Task[None] | None) -> None:
+    def open_after(self, ready: "asyncio.Future[Any] | None") -> None:
         """Grant calls only once `ready` is done, so that measured call times exclude the client's loading."""
         if ready is None:
             return

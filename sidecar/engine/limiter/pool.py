@@ -22,6 +22,8 @@ class Pool:
         self.providers: tuple[Provider, ...] = ()
         self.only: Provider | None = None
         """The provider of a pool of one."""
+        self.changed: Callable[[], None] | None = None
+        """Callback after the providers were replaced."""
         self.replace(providers)
 
     def replace(self, providers: Sequence[Provider]) -> None:
@@ -32,6 +34,8 @@ class Pool:
         """Limit of all providers together."""
         self.limits: Mapping[Traffic, Limit | PooledLimit] = self._views()
         """Limit by class; classes with the same providers share one."""
+        if self.changed is not None:
+            self.changed()
 
     def _views(self) -> Mapping[Traffic, Limit | PooledLimit]:
         views: dict[tuple[Provider, ...], Limit | PooledLimit] = {self.providers: self.limit}
@@ -53,6 +57,10 @@ class Pool:
     def serving(self, traffic: Traffic) -> tuple[Provider, ...]:
         """Return the providers that may have texts of this class, by priority."""
         return tuple(provider for provider in self.providers if traffic in provider.traffic)
+
+    def models(self, traffic: Traffic) -> list[str]:
+        """Return the names of the models that answer texts of this class, by priority."""
+        return list(dict.fromkeys(provider.model for provider in self.serving(traffic)))
 
     def running(self, traffic: Traffic) -> int:
         """Count the calls in flight at the providers of this class."""
@@ -81,6 +89,8 @@ class Pool:
         return free, due
 
 
-def alone(upstream: Upstream, *, concurrency: int, clock: Callable[[], float] = time.monotonic) -> Pool:
+def alone(
+    upstream: Upstream, *, concurrency: int, model: str = "", clock: Callable[[], float] = time.monotonic
+) -> Pool:
     """Return a pool of one provider without a name."""
-    return Pool([Provider(upstream, concurrency=concurrency, clock=clock)])
+    return Pool([Provider(upstream, concurrency=concurrency, model=model, clock=clock)])

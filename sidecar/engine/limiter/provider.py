@@ -16,7 +16,7 @@ ALL: Final[frozenset[Traffic]] = frozenset(TRAFFIC)
 class Provider:
     """A provider with its calls in flight."""
 
-    __slots__ = ("_emptied", "events", "limit", "name", "priority", "running", "traffic", "upstream")
+    __slots__ = ("_emptied", "events", "limit", "model", "name", "priority", "running", "traffic", "upstream")
 
     def __init__(
         self,
@@ -24,6 +24,7 @@ class Provider:
         *,
         concurrency: int,
         name: str = "",
+        model: str = "",
         traffic: frozenset[Traffic] = ALL,
         priority: int = 1,
         clock: Callable[[], float] = time.monotonic,
@@ -31,6 +32,7 @@ class Provider:
         self.upstream = upstream
         self.name = name
         """The provider's name; blank for the only one of a process without PROVIDERS_FILE."""
+        self.model = model
         self.traffic = traffic
         """Classes of texts that the provider may have."""
         self.priority = priority

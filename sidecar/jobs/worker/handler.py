@@ -173,5 +173,6 @@ def _report(run: Run, trace: Trace, code: str, started: float, pause: float | No
         restarts=run.crashes,
         prompt_tokens=trace.prompt_tokens,
         completion_tokens=trace.completion_tokens,
+        **({"provider": trace.provider} if trace.provider else {}),
         **({} if pause is None else {"again_in": round(pause, 1)}),
     )

@@ -192,7 +192,7 @@ async def test_calls_wait_in_the_gate_while_the_adapter_loads() -> None:
     """The time of loading is nobody's measured call."""
     bench = Bench(Script(OK))
     loaded = asyncio.Event()
-    bench.calls.open_after(asyncio.create_task(loaded.wait()))  # type: ignore[arg-type]
+    bench.calls.open_after(asyncio.create_task(loaded.wait()))
     call = asyncio.create_task(bench.complete())
     await settle()
     assert (bench.calls.gate.waiting, bench.script.calls) == (1, 0)

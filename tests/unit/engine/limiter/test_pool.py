@@ -139,8 +139,8 @@ def test_nothing_is_lost_at_several_providers(
 
         tasks = [asyncio.create_task(caller(number, *plan)) for number, plan in enumerate(callers)]
         await asyncio.sleep(swap)
-        calls.replace(providers[:1])
-        calls.replace(providers)
+        calls.pool.replace(providers[:1])
+        calls.pool.replace(providers)
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(result is None or isinstance(result, SidecarError | TimeoutError) for result in results)
         assert (calls.gate.running, calls.gate.waiting, calls.gate.oldest_wait) == (0, 0, 0.0)

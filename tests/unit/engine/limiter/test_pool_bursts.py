@@ -157,7 +157,7 @@ async def test_calls_in_flight_end_at_a_provider_that_was_taken_out() -> None:
     coming = asyncio.create_task(burst([service], old, world))
     await asyncio.sleep(0.3)
     (before,) = calls.pool.providers
-    calls.replace(pool_of([new]).providers)
+    calls.pool.replace(pool_of([new]).providers)
     await before.emptied()
     assert before.running == 0
     assert not (await coming).failed
