@@ -121,16 +121,19 @@ class Providers:
             client.warm()
         for key, client in leaving.items():
             last = [provider for one, provider in before if _connection(one) == key]
-            self._closing[asyncio.create_task(_close(client, last), name="close provider")] = client
+            task = asyncio.create_task(_close(client, last), name="close provider")
+            self._closing[task] = client
+            task.add_done_callback(self._closing.pop)
         events.info("providers_read", providers=[one.name for one in found])
         self.log_hosts()
 
     async def aclose(self) -> None:
         """Close every client; all calls must have ended."""
-        for task in self._closing:
+        closing = dict(self._closing)
+        for task in closing:
             task.cancel()
-        await asyncio.gather(*self._closing, return_exceptions=True)
-        for client in (*self._clients.values(), *self._closing.values()):
+        await asyncio.gather(*closing, return_exceptions=True)
+        for client in (*self._clients.values(), *closing.values()):
             await client.aclose()
 
 

@@ -107,14 +107,13 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
         with stop_requested() as stop:
             sock = inherited(take_passed_sockets())
             serving = serve(service, settings, sock=sock, jobs=jobs.store, jobs_status=jobs.status)
-            async with _embedded_jobs(settings) as (drain_worker, reload_worker), serving as listening:
+            async with _embedded_jobs(settings, providers) as finish, serving as listening:
                 providers.log_hosts()
                 url = listening.url
                 events.info("listening", ai=f"{url}/ai", openai=f"{url}/v1", health=f"{url}/health")
                 service.kernel.calls.open_after(providers.warm())
-                with reloading(settings, providers.reload, reload_worker):
-                    await stop.wait()
-                drain_worker()
+                await stop.wait()
+                finish()
                 stopping = listening.drain if sock is None else listening.hand_over
                 await stopping(settings.shutdown_grace)
         events.info("stopped")
@@ -122,15 +121,20 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
 
 
 @asynccontextmanager
-async def _embedded_jobs(settings: Settings) -> AsyncIterator[tuple[Callable[[], None], Callable[[], None]]]:
-    """Run the server's own Valkey and worker if REDIS_URL=embedded; give what drains and what reloads the worker."""
+async def _embedded_jobs(settings: Settings, providers: Providers) -> AsyncIterator[Callable[[], None]]:
+    """Run the server's own Valkey and worker if REDIS_URL=embedded; give the function that drains the worker.
+
+    On SIGHUP server and worker read their providers again.
+    """
     if settings.redis_url != "embedded":
-        yield (lambda: None), (lambda: None)
+        with reloading(settings, providers.reload):
+            yield lambda: None
         return
     from sidecar.jobs.embedded.embedded import embedded
 
     async with embedded(settings) as both:
-        yield both.drain, both.reload
+        with reloading(settings, providers.reload, both.reload):
+            yield both.drain
 
 
 async def run_worker(settings: Settings, *, demo: bool = False) -> int:

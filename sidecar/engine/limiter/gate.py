@@ -131,8 +131,8 @@ class Gate:
         if (only := self.pool.only) is None:
             self._grant_among_several()
             return
-        now, limit = self._clock(), only.limit
-        while self._queue:
+        now, limit, most = self._clock(), only.limit, self.pool.most
+        while self._queue and self.running < most:
             send_at = limit.send_at(only.running)
             if send_at > now:
                 if send_at < self._due:

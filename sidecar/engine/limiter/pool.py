@@ -30,6 +30,7 @@ class Pool:
         """Take other providers from now on; calls in flight end where they are. Each class needs a provider."""
         self.providers = tuple(sorted(providers, key=lambda provider: provider.priority))
         self.only = self.providers[0] if len(self.providers) == 1 else None
+        self._serving = {name: tuple(one for one in self.providers if name in one.traffic) for name in TRAFFIC}
         self.limit: Limit | PooledLimit = self._view(self.providers)
         """Limit of all providers together."""
         self.limits: Mapping[Traffic, Limit | PooledLimit] = self._views()
@@ -56,7 +57,7 @@ class Pool:
 
     def serving(self, traffic: Traffic) -> tuple[Provider, ...]:
         """Return the providers that may have texts of this class, by priority."""
-        return tuple(provider for provider in self.providers if traffic in provider.traffic)
+        return self._serving[traffic]
 
     def models(self, traffic: Traffic) -> list[str]:
         """Return the names of the models that answer texts of this class, by priority."""
