@@ -250,7 +250,7 @@ class Calls:
     def review_waiting(self) -> None:
         """Log changes of the limits and refuse waiting calls that limits or breakers leave without a chance."""
         pool = self.pool
-        if not self._probes and all(provider.settled for provider in pool.providers):
+        if not self._probes and pool.settled:
             return
         now = self.clock()
         for provider in pool.providers:

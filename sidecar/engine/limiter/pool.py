@@ -59,12 +59,21 @@ class Pool:
         """Return the providers that may have texts of this class, by priority."""
         return self._serving[traffic]
 
+    @property
+    def settled(self) -> bool:
+        """Return whether every limit and breaker is as at the start, with no change left to log."""
+        if self.only is not None:
+            return self.only.settled
+        return all(provider.settled for provider in self.providers)
+
     def models(self, traffic: Traffic) -> list[str]:
         """Return the names of the models that answer texts of this class, by priority."""
         return list(dict.fromkeys(provider.model for provider in self.serving(traffic)))
 
     def running(self, traffic: Traffic) -> int:
         """Count the calls in flight at the providers of this class."""
+        if self.only is not None:
+            return self.only.running
         return sum(provider.running for provider in self.serving(traffic))
 
     def sharing(self, traffic: Traffic) -> Collection[Traffic]:
