@@ -55,6 +55,8 @@ class Gate:
         self._clock = clock
         self._queue: FairQueue[_Waiter] = FairQueue()
         self._since: OrderedDict[_Waiter, float] = OrderedDict()
+        self._failed: set[_Waiter] = set()
+        """Waiting calls that pass over a provider where they failed."""
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf
         """Point on the clock at which the timer fires."""
@@ -100,6 +102,8 @@ class Gate:
         self.grant()
         if not future.done():
             self._since[waiter] = self._clock()
+            if passed is not None and passed.failed:
+                self._failed.add(waiter)
             try:
                 await asyncio.wait((future,))
             except asyncio.CancelledError:
@@ -111,6 +115,7 @@ class Gate:
                 raise
             finally:
                 del self._since[waiter]
+                self._failed.discard(waiter)
         outcome = future.result()
         if isinstance(outcome, SidecarError):
             raise outcome
@@ -199,7 +204,7 @@ class Gate:
 
     def retry_stranded(self) -> None:
         """Let waiting calls try again where they failed if every other provider of theirs is down."""
-        for waiter in self._since:
+        for waiter in self._failed:
             serving, passed = self.pool.serving(waiter.ticket.traffic), waiter.passed
             if passed is not None and all(provider.down or provider in passed.failed for provider in serving):
                 passed.failed.clear()
