@@ -14,7 +14,6 @@ from sidecar.config.settings import Settings
 from sidecar.core import events
 from sidecar.core.jobs import Lane
 from sidecar.core.ports import Upstream
-from sidecar.engine.actions import Limits
 from sidecar.engine.admission import Admission
 from sidecar.engine.answer_cache import AnswerCache
 from sidecar.engine.background import Background
@@ -25,12 +24,13 @@ from sidecar.engine.engine import Engine
 from sidecar.engine.kernel import Kernel, no_pseudonym
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.calls import Calls
+from sidecar.engine.limiter.pool import Pool, alone
 from sidecar.engine.offload import OffloadPort
 from sidecar.engine.request_log import RequestLog
 from sidecar.engine.service import Service
 from sidecar.engine.single_flight import SingleFlight
 from sidecar.engine.splitter import Splitter
-from sidecar.provider.selection import announce, server_client
+from sidecar.providers import Providers, keys_of, limits_of, reloading, server_providers
 from sidecar.runtime.signals import stop_requested
 
 if TYPE_CHECKING:
@@ -42,16 +42,20 @@ if TYPE_CHECKING:
 
 def service_of(
     settings: Settings,
-    upstream: Upstream,
+    upstream: Upstream | Pool,
     offload: OffloadPort | None = None,
     *,
+    keys: Keys | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Service:
-    """Build engine, completions and background runner side by side over `upstream`, as `settings` describe them."""
-    kernel = _kernel(settings, upstream, clock)
+    """Build engine, completions and background runner side by side, as `settings` describe them.
+
+    `upstream`: the provider, or a pool of providers, whose `keys` may change with them.
+    """
+    kernel = _kernel(settings, upstream, keys or keys_of(settings), clock)
     admission = Admission(places=settings.queue_size, size=settings.queue_bytes)
     drain, log = Drain(admission, clock=clock), RequestLog(kernel.calls, admission)
-    splitter, limits = Splitter(), _limits(settings)
+    splitter, limits = Splitter(), limits_of(settings)
     return Service(
         kernel=kernel,
         admission=admission,
@@ -71,27 +75,16 @@ def service_of(
     )
 
 
-def _kernel(settings: Settings, upstream: Upstream, clock: Callable[[], float]) -> Kernel:
+def _kernel(settings: Settings, upstream: Upstream | Pool, keys: Keys, clock: Callable[[], float]) -> Kernel:
+    if not isinstance(upstream, Pool):
+        upstream = alone(upstream, concurrency=settings.concurrency, model=settings.openai_model, clock=clock)
     return Kernel(
-        calls=Calls(upstream, concurrency=settings.concurrency, clock=clock),
+        calls=Calls(upstream, clock=clock),
         flights=SingleFlight(AnswerCache(ttl=settings.cache_ttl, size=settings.cache_bytes)),
-        keys=keys_of(settings),
+        keys=keys,
         context=ContextSize(),
         pseudonym=_pseudonym(settings.user_secret) if settings.send_user else no_pseudonym,
     )
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        max_tokens=settings.max_tokens,
-        summarize_threshold=settings.summarize_threshold,
-        context_tokens=settings.context_tokens,
-    )
-
-
-def keys_of(settings: Settings) -> Keys:
-    """Build the keys under which `settings` allow answers to be shared."""
-    return Keys(model=settings.openai_model, limits=_limits(settings))
 
 
 def _pseudonym(secret: str) -> Callable[[str], str]:
@@ -109,18 +102,18 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
     async with AsyncExitStack() as stack:
         if demo:
             settings = await stack.enter_async_context(_demo(settings))
-        upstream = server_client(settings)
-        stack.push_async_callback(upstream.aclose)
-        jobs = await stack.enter_async_context(server_jobs(settings)) if settings.redis_url else NO_JOBS
-        service = service_of(settings, upstream, jobs.offload)
+        providers = await stack.enter_async_context(server_providers(settings))
+        keys = providers.keys
+        jobs = await stack.enter_async_context(server_jobs(settings, keys)) if settings.redis_url else NO_JOBS
+        service = service_of(settings, providers.pool(), jobs.offload, keys=keys)
         with stop_requested() as stop:
             sock = inherited(take_passed_sockets())
             serving = serve(service, settings, sock=sock, jobs=jobs.store, jobs_status=jobs.status)
-            async with _embedded_jobs(settings) as finish, serving as listening:
-                announce(settings)
+            async with _embedded_jobs(settings, providers) as finish, serving as listening:
+                providers.log_hosts()
                 url = listening.url
                 events.info("listening", ai=f"{url}/ai", openai=f"{url}/v1", health=f"{url}/health")
-                service.kernel.calls.open_after(upstream.warm())
+                service.kernel.calls.open_after(providers.warm())
                 await stop.wait()
                 finish()
                 stopping = listening.drain if sock is None else listening.hand_over
@@ -130,15 +123,20 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
 
 
 @asynccontextmanager
-async def _embedded_jobs(settings: Settings) -> AsyncIterator[Callable[[], None]]:
-    """Run the server's own Valkey and worker if REDIS_URL=embedded; give the function that drains the worker."""
+async def _embedded_jobs(settings: Settings, providers: Providers) -> AsyncIterator[Callable[[], None]]:
+    """Run the server's own Valkey and worker if REDIS_URL=embedded; give the function that drains the worker.
+
+    On SIGHUP server and worker read their providers again.
+    """
     if settings.redis_url != "embedded":
-        yield lambda: None
+        with reloading(settings, providers.reload):
+            yield lambda: None
         return
     from sidecar.jobs.embedded.embedded import embedded
 
     async with embedded(settings) as both:
-        yield both.drain
+        with reloading(settings, providers.reload, both.reload):
+            yield both.drain
 
 
 async def run_worker(settings: Settings, *, demo: bool = False) -> int:
@@ -159,16 +157,16 @@ async def worker_running(settings: Settings, *, demo: bool = False) -> AsyncIter
     async with AsyncExitStack() as stack:
         if demo:
             settings = await stack.enter_async_context(_demo(settings))
-        upstream = server_client(settings)
-        stack.push_async_callback(upstream.aclose)
-        store = job_store(settings)
+        providers = await stack.enter_async_context(server_providers(settings))
+        store = job_store(settings, providers.keys)
         stack.push_async_callback(store.aclose)
-        handlers = job_handlers(settings, upstream, store)
+        handlers = job_handlers(settings, providers, store)
+        stack.enter_context(reloading(settings, providers.reload))
         work = await stack.enter_async_context(working(store, handlers))
-        warm = upstream.warm()
+        warm = providers.warm()
         for handler, _ in handlers.values():
             handler.service.kernel.calls.open_after(warm)
-        announce(settings)
+        providers.log_hosts()
         events.info("working", lanes={lane: at_once for lane, (_, at_once) in handlers.items()})
 
         async def drain() -> None:
@@ -186,13 +184,12 @@ async def run_batch(settings: Settings, batch: "Batch", progress: "ProgressPort"
     async with AsyncExitStack() as stack:
         if demo:
             settings = await stack.enter_async_context(_demo(settings))
-        upstream = server_client(settings)
-        stack.push_async_callback(upstream.aclose)
+        providers = await stack.enter_async_context(server_providers(settings))
         # No cache: the journal holds the finished answers.
-        service = service_of(msgspec.structs.replace(settings, cache_bytes=0), upstream)
+        service = service_of(msgspec.structs.replace(settings, cache_bytes=0), providers.pool())
         with stop_requested() as stop:
-            announce(settings)
-            service.kernel.calls.open_after(upstream.warm())
+            providers.log_hosts()
+            service.kernel.calls.open_after(providers.warm())
             return await serve_batch(service, settings, batch, progress, stop)
 
 
@@ -208,12 +205,12 @@ NO_JOBS: Final = ServerJobs()
 
 
 @asynccontextmanager
-async def server_jobs(settings: Settings) -> AsyncIterator[ServerJobs]:
+async def server_jobs(settings: Settings, keys: Keys | None = None) -> AsyncIterator[ServerJobs]:
     """Open the jobs that `settings` describe, and monitor Redis during the block. Redis may be away."""
     from sidecar.jobs.monitor import monitoring
     from sidecar.jobs.offload import Offload, looking_on
 
-    store = job_store(settings)
+    store = job_store(settings, keys)
     try:
         async with monitoring(store, starting=settings.redis_url == "embedded") as monitor:
             offload = Offload(store, monitor, threshold=settings.offload_threshold)
@@ -223,14 +220,16 @@ async def server_jobs(settings: Settings) -> AsyncIterator[ServerJobs]:
         await store.aclose()
 
 
-def job_store(settings: Settings) -> "JobStore":
+def job_store(settings: Settings, keys: Keys | None = None) -> "JobStore":
     """Build the job store that `settings` describe."""
     from sidecar.jobs.store import JobStore
 
-    return JobStore(settings, keys_of(settings))
+    return JobStore(settings, keys or keys_of(settings))
 
 
-def job_handlers(settings: Settings, upstream: Upstream, store: "JobStore") -> "dict[Lane, tuple[JobHandler, int]]":
+def job_handlers(
+    settings: Settings, upstream: Upstream | Providers, store: "JobStore"
+) -> "dict[Lane, tuple[JobHandler, int]]":
     """Build a handler for each lane, with its number of concurrent jobs. Each has its own engine, and so own slots."""
     from sidecar.jobs.worker.handler import JobHandler
     from sidecar.jobs.worker.lease import Runs
@@ -241,7 +240,10 @@ def job_handlers(settings: Settings, upstream: Upstream, store: "JobStore") -> "
     for lane, size in sizes.items():
         # No cache: Redis holds finished answers, for every worker.
         own = msgspec.structs.replace(settings, concurrency=size, cache_bytes=0)
-        service = service_of(own, upstream)
+        if isinstance(upstream, Providers):
+            service = service_of(own, upstream.pool(most=size), keys=upstream.keys)
+        else:
+            service = service_of(own, upstream)
         handlers[lane] = (JobHandler(runs, service, timeout=settings.job_timeout, background=lane == "night"), size)
     return handlers
 
@@ -254,9 +256,9 @@ async def run_stdio(settings: Settings, *, source: int, sink: int, waited: float
     async with AsyncExitStack() as stack:
         if demo:
             settings = await stack.enter_async_context(_demo(settings))
-        upstream = LightUpstream(settings)
-        stack.push_async_callback(upstream.aclose)
-        service = service_of(settings, upstream)
+        providers = Providers(settings, LightUpstream)
+        stack.push_async_callback(providers.aclose)
+        service = service_of(settings, providers.pool())
         with stop_requested() as stop:
             return await serve_stdio(service, settings, source=source, sink=sink, stop=stop, waited=waited)
 
@@ -271,7 +273,13 @@ async def _demo(settings: Settings) -> AsyncIterator[Settings]:
         events.warning("demo", note="answers come from the demo upstream; they are canned and not from a model")
         key = {"openai_api_key": "demo", "openai_api_key_file": "", "azure_auth": "auto"}
         yield msgspec.structs.replace(
-            settings, openai_base_url=f"{demo.url}/v1", openai_model="demo", proxies={}, **key
+            settings,
+            openai_base_url=f"{demo.url}/v1",
+            openai_model="demo",
+            proxies={},
+            providers_file="",
+            providers=(),
+            **key,
         )
 
 

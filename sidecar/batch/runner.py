@@ -30,7 +30,7 @@ from sidecar.core.errors import (
 from sidecar.core.progress import ProgressPort
 from sidecar.engine.admission import Place
 from sidecar.engine.keys import Keys
-from sidecar.engine.limiter.calls import Trace
+from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.service import Service
 from sidecar.runtime.line_source import Line, Source
 
@@ -234,7 +234,7 @@ class Runner:
     @property
     def _refusal(self) -> UpstreamFailure | None:
         """The failure for which the provider counts as down; None while it is up."""
-        return self._service.kernel.calls.limit.breaker.refusal(idle=False)
+        return self._service.kernel.calls.pool.limits["jobs"].breaker.refusal(idle=False)
 
     async def _watch(self) -> None:
         """Report that the provider is down, or back; raise `Halted` if waiting is useless or `patience` is over."""
@@ -244,7 +244,7 @@ class Runner:
             refusal = self._refusal
             if isinstance(refusal, UpstreamAuth | RateLimited):
                 raise Halted(str(refusal))
-            if refusal is None and self._service.kernel.calls.limit.refusing_for >= _REFUSING_SECONDS:
+            if refusal is None and self._service.kernel.calls.pool.limits["jobs"].refusing_for >= _REFUSING_SECONDS:
                 refusal = UpstreamError(_REFUSING)
             if refusal is None and since is not None:
                 self._progress.say("The AI provider is back.")

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from sidecar.config import types
+from sidecar.config.providers import ProviderSettings, read_providers
 from sidecar.config.settings import BY_FIELD, SETTINGS, Setting, Settings
 from sidecar.core.errors import ConfigError, plain
 
@@ -50,11 +51,23 @@ def load(
         ca_file=_first("SSL_CERT_FILE", sources),
         openai_api_key_file=_file_of("OPENAI_API_KEY", sources),
     )
-    needed = need_key and settings.azure_auth != "entra"
+    if settings.providers_file:
+        settings = msgspec.structs.replace(settings, providers=providers_of(settings, faults))
+    needed = need_key and not settings.providers_file and settings.azure_auth != "entra"
     faults += _contradictions(settings, need_key=needed and "openai_api_key" not in texts)
     if faults:
         raise ConfigError(faults)
     return settings
+
+
+def providers_of(settings: Settings, faults: list[str]) -> tuple[ProviderSettings, ...]:
+    """Return the providers that PROVIDERS_FILE has now, nothing if it has mistakes, which go to `faults`."""
+    defaults = {
+        "concurrency": settings.concurrency,
+        "client": settings.provider_client,
+        "extra_body": settings.extra_body,
+    }
+    return read_providers(settings.providers_file, defaults, faults)
 
 
 def take_passed_sockets(environ: MutableMapping[str, str] | None = None) -> int:

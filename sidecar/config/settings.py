@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from sidecar.config import types
+from sidecar.config.providers import ProviderSettings
 from sidecar.core.errors import ConfigError
 
 _MIB: Final = 1024**2
@@ -104,6 +105,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "how the provider is called: aiohttp, or openai for the official SDK; auto is aiohttp, with AZURE_AUTH=entra "
         "the SDK",
     ),
+    _s(
+        "PROVIDERS_FILE",
+        types.path,
+        "",
+        "the TOML file of several providers, in the place of OPENAI_BASE_URL, OPENAI_MODEL and OPENAI_API_KEY",
+    ),
     _s("EXTRA_BODY", types.json_object, {}, "JSON merged into every provider request"),
     _s("SEND_USER", types.boolean, False, "send the provider an HMAC of user_id, under USER_SECRET"),
     _s("USER_SECRET", types.secret, "", "the site's secret for that HMAC", secret=True),
@@ -174,6 +181,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cache_ttl: float
     cache_bytes: int
     provider_client: str
+    providers_file: str
     extra_body: dict[str, Any]
     send_user: bool
     user_secret: str
@@ -199,6 +207,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     openai_api_key_file: str = ""
     """The file that the key came from; blank for a key from elsewhere."""
 
+    providers: tuple[ProviderSettings, ...] = ()
+    """The providers of PROVIDERS_FILE; none without the file."""
+
     @property
     def client(self) -> str:
         """The provider client of server, worker and batch: `aiohttp` or `openai`."""
@@ -217,12 +228,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def secrets(self) -> tuple[str, ...]:
         """Secrets among the values, which must never be shown."""
         password = urlsplit(self.redis_url).password or ""
-        return tuple(filter(None, (self.openai_api_key, self.sidecar_token, self.user_secret, password)))
+        keys = [provider.api_key for provider in self.providers]
+        return tuple(filter(None, (self.openai_api_key, *keys, self.sidecar_token, self.user_secret, password)))
 
     @property
     def provider_host(self) -> str:
         """The host that receives the texts, with its port if the address names one."""
         return urlsplit(self.openai_base_url).netloc.rpartition("@")[2]
+
+    def at(self, provider: ProviderSettings) -> "Settings":
+        """Return the settings as they are where this is the only provider."""
+        return msgspec.structs.replace(
+            self,
+            openai_api_key=provider.api_key,
+            openai_api_key_file=provider.api_key_file,
+            openai_base_url=provider.base_url,
+            openai_model=provider.model,
+            provider_client=provider.client,
+            extra_body=dict(provider.extra_body),
+            concurrency=provider.concurrency,
+            providers=(),
+        )
 
     @property
     def loopback(self) -> bool:

@@ -125,7 +125,8 @@ class UpstreamFailure(SidecarError):
     """The provider gave no usable answer.
 
     `retryable`: another attempt may succeed and the first cost nothing. `once`: `retryable` is likely but not
-    certain, so it allows one other attempt only. `status`: the provider's HTTP status, None without an answer.
+    certain, so it allows one other attempt only. `unsent`: no byte of the request reached the provider. `status`: the
+    provider's HTTP status, None without an answer.
     """
 
     code = "upstream_error"
@@ -141,6 +142,7 @@ class UpstreamFailure(SidecarError):
         scope: Scope = "provider",
         once: bool = False,
         vague: bool = False,
+        unsent: bool = False,
     ) -> None:
         super().__init__(sentence, retry_after=retry_after)
         self.status = status
@@ -148,6 +150,7 @@ class UpstreamFailure(SidecarError):
         self.scope: Scope = scope
         self.once = once
         self.vague = vague
+        self.unsent = unsent
 
     def again(self) -> Self:
         """Copy the failure for another caller: one exception raised twice would carry both tracebacks."""
@@ -159,6 +162,7 @@ class UpstreamFailure(SidecarError):
             scope=self.scope,
             once=self.once,
             vague=self.vague,
+            unsent=self.unsent,
         )
 
 

@@ -1,7 +1,7 @@
 """Ports between layers: one provider call, its completion, and the protocols of what makes them."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
@@ -10,6 +10,10 @@ from sidecar.core.errors import ContextExceeded
 Purpose = Literal["chat", "context", "summary", "part", "reduction", "analysis"]
 """Purpose of a provider call: a chat, the summary of its context, a text's summary, the summary of one of its parts,
 the summary of summaries, an analysis."""
+
+Traffic = Literal["interactive", "background", "jobs"]
+"""Class of a text: a caller waits for the answer, a caller said that it may wait, or a job or a line of a batch."""
+TRAFFIC: Final[tuple[Traffic, ...]] = ("interactive", "background", "jobs")
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

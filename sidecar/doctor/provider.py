@@ -57,8 +57,29 @@ _REFUSALS: Final = {
 """Finding by the status of GET /models."""
 
 
+_IN_THE_FILE: Final = {
+    "OPENAI_BASE_URL": "base_url",
+    "OPENAI_API_KEY": "api_key_file",
+    "OPENAI_MODEL": "model",
+    "EXTRA_BODY": "extra_body",
+}
+"""Fields of PROVIDERS_FILE for the variables that remedies name."""
+
+
 async def check(settings: Settings, *, call: bool) -> AsyncIterator[Finding]:
-    """Check the provider without cost; with `call` also by a tiny question, which costs a few tokens."""
+    """Check each provider without cost; with `call` also by a tiny question, which costs a few tokens."""
+    if not settings.providers:
+        async for finding in _check(settings, call=call):
+            yield finding
+    for provider in settings.providers:
+        async for finding in _check(settings.at(provider), call=call):
+            do = finding.do
+            for variable, field in _IN_THE_FILE.items():
+                do = do.replace(variable, field)
+            yield Finding(f"{provider.name}: {finding.check}", finding.state, finding.what, do)
+
+
+async def _check(settings: Settings, *, call: bool) -> AsyncIterator[Finding]:
     where = endpoint(settings.openai_base_url)
     try:
         proxy = proxy_for(where, settings.proxies)

@@ -7,14 +7,14 @@ so that work whose process ended goes on where it stood. No Redis and no file is
 from typing import Final, Protocol
 
 from sidecar.core.contract import Request
-from sidecar.core.ports import Call, Prompt, Purpose
+from sidecar.core.ports import Call, Prompt, Purpose, Traffic
 from sidecar.engine.actions import ACTIONS, Limits
 from sidecar.engine.completer import SplitterPort, messages_of, text_of
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.drain import Drain
 from sidecar.engine.kernel import Kernel
-from sidecar.engine.limiter.calls import Trace
 from sidecar.engine.limiter.fair_queue import Ticket
+from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.single_flight import Work
 
 _LAST: Final[frozenset[Purpose]] = frozenset({"chat", "summary", "analysis"})
@@ -45,19 +45,29 @@ class Background:
         self._limits = limits
         self._longest = longest
 
-    async def text(self, request: Request, parts: Parts, trace: Trace, *, deadline: float, background: bool) -> str:
+    async def text(
+        self,
+        request: Request,
+        parts: Parts,
+        trace: Trace,
+        *,
+        deadline: float,
+        background: bool,
+        traffic: Traffic = "jobs",
+    ) -> str:
         """Return the answer to `request`; raises the `SidecarError` of the call that failed."""
-        ticket = Ticket(request.user_id or "@jobs", background=background, patient=True)
+        user = request.user_id or "@jobs"
+        ticket = Ticket(user, background=background, patient=True, traffic=traffic)
         calling = _Calling(self._kernel, request.user_id, ticket, trace, longest=self._longest)
         completer = _JobCompleter(self._kernel, self._splitter, calling, parts, Deadline(deadline))
         async with self._drain.within(deadline):
-            await self._provider_back()
+            await self._provider_back(traffic)
             return await ACTIONS[request.action](request, completer, self._limits)
 
-    async def _provider_back(self) -> None:
+    async def _provider_back(self, traffic: Traffic) -> None:
         """Wait while the provider is plainly down; the first to come when it is to be tried again goes first."""
         calls = self._kernel.calls
-        while calls.refusal() is not None:
+        while calls.refusal(traffic) is not None:
             await calls.sleep(_LOOK_SECONDS)
 
 

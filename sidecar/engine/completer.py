@@ -9,8 +9,8 @@ from sidecar.core.ports import Call, Completion, Prompt
 from sidecar.engine.answer_cache import Key
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.kernel import Kernel
-from sidecar.engine.limiter.calls import Trace
 from sidecar.engine.limiter.fair_queue import Ticket
+from sidecar.engine.limiter.trace import Trace
 
 
 class SplitterPort(Protocol):

@@ -16,9 +16,9 @@ from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.drain import Drain
 from sidecar.engine.estimate import check_in_time
 from sidecar.engine.kernel import Kernel
-from sidecar.engine.limiter.calls import Trace
 from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.streams import streamed
+from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.request import CompletionRequest
 from sidecar.engine.request_log import RequestLog
 from sidecar.engine.sharing import share
@@ -56,17 +56,23 @@ class Completions:
         self._silent_seconds = silent_seconds
         self._stream_seconds = stream_seconds
 
-    async def answer(self, request: CompletionRequest, shape: Shape) -> bytes | SidecarError:
-        """Return the body that `shape` makes of the answer, by the deadline; write one line to the log."""
-        trace = Trace()
+    async def answer(
+        self, request: CompletionRequest, shape: Shape, trace: Trace | None = None
+    ) -> bytes | SidecarError:
+        """Return the body that `shape` makes of the answer, by the deadline; write one line to the log.
+
+        `trace` then has the provider that answered.
+        """
+        trace = trace or Trace()
         return await self._logged(request, trace, self._answer(request, shape, trace))
 
-    async def stream(self, request: CompletionRequest, send: Send) -> SidecarError | None:
+    async def stream(self, request: CompletionRequest, send: Send, trace: Trace | None = None) -> SidecarError | None:
         """Give the answer's events to `send`; return what ended the stream, None for its regular end.
 
-        The deadline is the first event's. Raises `ConnectionError` where `send` did.
+        The deadline is the first event's. Raises `ConnectionError` where `send` did. Before the first event `trace`
+        has the provider that answers.
         """
-        trace = Trace()
+        trace = trace or Trace()
         return await self._logged(request, trace, self._pump(request, send, trace))
 
     async def _logged(
@@ -96,7 +102,7 @@ class Completions:
         calls = self._kernel.calls
 
         async def work(deadline: Point) -> bytes:
-            ticket = Ticket(request.user, background=request.background)
+            ticket = Ticket(request.user, background=request.background, traffic=request.traffic)
             return shape(await calls.complete(request.call, ticket, trace, deadline=deadline))
 
         async with self._drain.within(request.deadline):
@@ -108,7 +114,7 @@ class Completions:
 
     async def _pump(self, request: CompletionRequest, send: Send, trace: Trace) -> None:
         calls, drain = self._kernel.calls, self._drain
-        ticket = Ticket(request.user, background=request.background)
+        ticket = Ticket(request.user, background=request.background, traffic=request.traffic)
         coming = streamed(calls, request.call, ticket, trace, deadline=Deadline(request.deadline))
         async with contextlib.aclosing(coming):
             async with drain.within(request.deadline):

@@ -6,19 +6,21 @@ from sidecar.engine.request import RequestContext
 
 
 def check_in_time(calls: Calls, context: RequestContext, needed: int, *, background: bool = False) -> None:
-    """Raise where the provider is down, or where `needed` calls, one after another, would end after the deadline."""
-    if (refusal := calls.refusal()) is not None:
+    """Raise where the request's providers are down, or `needed` calls, one after another, would end too late."""
+    traffic = context.traffic
+    if (refusal := calls.refusal(traffic)) is not None:
         raise refusal.again()
     if context.patient:
         return
     if calls.clock() >= context.deadline:
         raise DeadlineExceeded
     left = context.deadline - calls.clock()
-    if (pause := calls.limit.pause) > left:
+    limit = calls.pool.limits[traffic]
+    if (pause := limit.pause) > left:
         raise RateLimited(retry_after=pause)
-    wait = calls.expected_wait(context.user, background=background)
+    wait = calls.expected_wait(context.user, background=background, traffic=traffic)
     if not calls.idle:
         # With nothing under way the measured time may be an old one, and a try is the way to a new one.
-        wait += needed * calls.limit.duration
+        wait += needed * limit.duration
     if wait > left:
-        raise Overloaded(retry_after=calls.retry_after(wait - left))
+        raise Overloaded(retry_after=calls.retry_after(wait - left, traffic))

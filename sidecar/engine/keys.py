@@ -24,7 +24,12 @@ class Keys:
     """Keys under one model and its limits. The first word of each hash keeps texts and bodies apart."""
 
     def __init__(self, *, model: str, limits: Limits) -> None:
-        self._base = (PROMPT_VERSION, model, msgspec.structs.astuple(limits))
+        self._limits = limits
+        self.rename(model)
+
+    def rename(self, model: str) -> None:
+        """Make keys under another model from now on."""
+        self._base = (PROMPT_VERSION, model, msgspec.structs.astuple(self._limits))
 
     def of_request(self, request: Request) -> Key[str] | None:
         """Return the key of a request's answer; None for a chat, whose answer is its user's own."""

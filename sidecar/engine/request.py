@@ -3,7 +3,7 @@
 import msgspec
 
 from sidecar.core.contract import Request
-from sidecar.core.ports import Call
+from sidecar.core.ports import Call, Traffic
 from sidecar.engine.admission import Place
 
 
@@ -32,6 +32,11 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
         return ""
 
     @property
+    def traffic(self) -> Traffic:
+        """Class of the request's texts."""
+        return "interactive"
+
+    @property
     def user(self) -> str:
         """Name in the fair queue."""
         return self.reader or f"@{self.origin}"
@@ -58,6 +63,10 @@ class CompletionRequest(RequestContext, frozen=True, kw_only=True):
     shared: bool = False
     """True if an equal request of another user may have the same answer."""
     background: bool = False
+
+    @property
+    def traffic(self) -> Traffic:
+        return "background" if self.background else "interactive"
 
     @property
     def reader(self) -> str:

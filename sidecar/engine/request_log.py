@@ -5,7 +5,8 @@ from collections import Counter
 from sidecar.core import events
 from sidecar.core.errors import Overloaded, SidecarError
 from sidecar.engine.admission import Admission
-from sidecar.engine.limiter.calls import Calls, Trace
+from sidecar.engine.limiter.calls import Calls
+from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.request import RequestContext
 
 
@@ -41,4 +42,5 @@ class RequestLog:
             prompt_tokens=trace.prompt_tokens,
             completion_tokens=trace.completion_tokens,
             **({"shared": trace.shared} if trace.shared else {}),
+            **({"provider": trace.provider} if trace.provider else {}),
         )

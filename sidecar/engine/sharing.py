@@ -4,7 +4,7 @@ from sidecar.engine.answer_cache import Key, Result
 from sidecar.engine.deadline import Deadline
 from sidecar.engine.estimate import check_in_time
 from sidecar.engine.kernel import Kernel
-from sidecar.engine.limiter.calls import Trace
+from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.request import RequestContext
 from sidecar.engine.single_flight import Work
 

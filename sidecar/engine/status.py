@@ -2,6 +2,10 @@
 
 import msgspec
 
+from sidecar.engine.limiter.limit import Limit
+from sidecar.engine.limiter.pool import Pool
+from sidecar.engine.limiter.pooled_limit import PooledLimit
+from sidecar.engine.limiter.provider import Provider
 from sidecar.engine.service import Service
 
 
@@ -40,6 +44,22 @@ class Found(msgspec.Struct, frozen=True):
     """Seconds that a refusal takes, smoothed."""
 
 
+class ProviderStatus(msgspec.Struct, frozen=True):
+    """One of several providers."""
+
+    priority: int
+    classes: list[str]
+    """Classes of texts that the provider may have."""
+    running: int
+    slots: int
+    ceiling: int
+    """The provider's `concurrency`."""
+    limit: Found
+    call_seconds: float
+    pause: float
+    breaker: str
+
+
 class Shared(msgspec.Struct, frozen=True):
     """Single flight and the answer cache; `kept` are the answers in the cache."""
 
@@ -65,6 +85,8 @@ class Status(msgspec.Struct, frozen=True):
     breaker: str
     answers: dict[str, int]
     flights: Shared
+    providers: dict[str, ProviderStatus] | msgspec.UnsetType = msgspec.UNSET
+    """The providers by name, with PROVIDERS_FILE."""
     jobs: object = msgspec.UNSET
     """The jobs, as the capability that stores them describes them."""
 
@@ -79,14 +101,7 @@ def status_of(service: Service) -> Status:
         places=Held(admission.held, admission.places),
         bytes=Held(admission.held_bytes, admission.size),
         slots=Slots(calls.gate.running, calls.gate.waiting, limit.slots, limit.ceiling),
-        limit=Found(
-            calls=round(limit.found, 3),
-            fact=limit.fact,
-            why=limit.why,
-            spacing=round(limit.gap, 4),
-            refused=limit.refusals.count,
-            refusal_seconds=round(limit.refusal_time.seconds, 4),
-        ),
+        limit=_found(limit),
         oldest_wait=round(calls.gate.oldest_wait, 3),
         call_seconds=round(limit.holding, 3),
         drain_rate=round(calls.answered.per_second(), 2),
@@ -94,4 +109,40 @@ def status_of(service: Service) -> Status:
         breaker=limit.breaker.state,
         answers=dict(sorted(service.log.codes.items())),
         flights=Shared(len(flights), flights.joined, flights.hits, len(flights.cache), flights.cache.held),
+        providers=_providers(calls.pool),
+    )
+
+
+def _providers(pool: Pool) -> dict[str, ProviderStatus] | msgspec.UnsetType:
+    """Return the status of each provider; unset without PROVIDERS_FILE, where the provider has no name."""
+    return {one.name: _provider(one) for one in pool.providers if one.name} or msgspec.UNSET
+
+
+def _provider(provider: Provider) -> ProviderStatus:
+    limit = provider.limit
+    return ProviderStatus(
+        priority=provider.priority,
+        classes=sorted(provider.traffic),
+        running=provider.running,
+        slots=limit.slots,
+        ceiling=limit.ceiling,
+        limit=_found(limit),
+        call_seconds=round(limit.holding, 3),
+        pause=round(limit.pause, 3),
+        breaker=limit.breaker.state,
+    )
+
+
+def _found(limit: Limit | PooledLimit) -> Found:
+    if isinstance(limit, PooledLimit):
+        why, refused, seconds = "", limit.refused, limit.refusal_seconds
+    else:
+        why, refused, seconds = limit.why, limit.refusals.count, limit.refusal_time.seconds
+    return Found(
+        calls=round(limit.found, 3),
+        fact=limit.fact,
+        why=why,
+        spacing=round(limit.gap, 4),
+        refused=refused,
+        refusal_seconds=round(seconds, 4),
     )

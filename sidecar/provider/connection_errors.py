@@ -23,30 +23,36 @@ def not_connected(exc: BaseException, host: str, *, proxy: bool = False) -> Upst
     )
     causes = list(_chain(exc))
     if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return UpstreamUnreachable(f"The name of {peer} cannot be found (DNS); {check}.", retryable=True)
+        return UpstreamUnreachable(f"The name of {peer} cannot be found (DNS); {check}.", retryable=True, unsent=True)
     names = {base.__name__ for cause in causes for base in type(cause).__mro__}  # the ssl module is not loaded for http
     if "SSLCertVerificationError" in names or "CertificateError" in names:
         return UpstreamUnreachable(
             f"The certificate of {peer} is not trusted; "
-            "the administrator should check the address, or name the private CA in SSL_CERT_FILE."
+            "the administrator should check the address, or name the private CA in SSL_CERT_FILE.",
+            unsent=True,
         )
     if "SSLError" in names:
-        return UpstreamUnreachable(f"No secure connection (TLS) to {peer} came about; {check}.", retryable=True)
+        return UpstreamUnreachable(
+            f"No secure connection (TLS) to {peer} came about; {check}.", retryable=True, unsent=True
+        )
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        return UpstreamUnreachable(f"The AI provider cannot be reached: {peer} refuses connections.", retryable=True)
+        sentence = f"The AI provider cannot be reached: {peer} refuses connections."
+        return UpstreamUnreachable(sentence, retryable=True, unsent=True)
     if any(isinstance(cause, TimeoutError) for cause in causes):
         sentence = f"The AI provider cannot be reached: {peer} does not answer within {CONNECT_SECONDS:.0f} seconds."
-        return UpstreamUnreachable(sentence, retryable=True)
-    return UpstreamUnreachable(f"The AI provider cannot be reached: no connection to {peer}.", retryable=True)
+        return UpstreamUnreachable(sentence, retryable=True, unsent=True)
+    sentence = f"The AI provider cannot be reached: no connection to {peer}."
+    return UpstreamUnreachable(sentence, retryable=True, unsent=True)
 
 
 def proxy_refused(status: int, host: str) -> UpstreamUnreachable:
     """Return the error for a tunnel that the proxy `host` refused: the provider got no byte."""
     if status == 407:
         return UpstreamUnreachable(
-            f"The proxy {host} wants other credentials; the administrator should check its address."
+            f"The proxy {host} wants other credentials; the administrator should check its address.", unsent=True
         )
-    return UpstreamUnreachable(f"The proxy {host} refused the connection ({status}).", retryable=status >= 500)
+    sentence = f"The proxy {host} refused the connection ({status})."
+    return UpstreamUnreachable(sentence, retryable=status >= 500, unsent=True)
 
 
 def no_answer(host: str, *, reused: bool) -> UpstreamUnreachable:

@@ -1,7 +1,6 @@
-"""Selection of the client that a server, worker or batch calls the provider with, and its line in the log."""
+"""Selection of the client that a server, worker or batch calls the provider with."""
 
 from sidecar.config.settings import Settings
-from sidecar.core import events
 from sidecar.provider.base import HttpUpstream
 
 
@@ -14,9 +13,3 @@ def server_client(settings: Settings) -> HttpUpstream:
     from sidecar.provider.aiohttp.client import AiohttpUpstream  # noqa: PLC0415 - late
 
     return AiohttpUpstream(settings)
-
-
-def announce(settings: Settings) -> None:
-    """Report the host that texts go to, the client and the authentication in use."""
-    host, model, shown = settings.provider_host, settings.openai_model, settings.authentication
-    events.info("provider", host=host, model=model, client=settings.client, authentication=shown)

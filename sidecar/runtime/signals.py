@@ -1,9 +1,9 @@
-"""SIGTERM and SIGINT: the first signal starts the drain, the second ends the process at once."""
+"""SIGTERM and SIGINT: the first signal starts the drain, the second ends the process at once. SIGHUP: read again."""
 
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -32,3 +32,21 @@ def stop_requested() -> Iterator[asyncio.Event]:
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+
+
+@contextmanager
+def reload_requested(*reload: Callable[[], None]) -> Iterator[None]:
+    """Call each function on every SIGHUP; the handler is removed at the end of the block."""
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        for one in reload:
+            one()
+
+    loop.add_signal_handler(signal.SIGHUP, on_signal)
+    try:
+        yield
+    finally:
+        # From here on the process is about to end anyway: a late signal must not end it before its drain does.
+        loop.remove_signal_handler(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -6,6 +6,7 @@ import msgspec
 
 from sidecar.config.settings import SETTINGS, Settings
 from sidecar.core.contract import Request
+from sidecar.engine.limiter.pool import Pool
 from sidecar.engine.request import ActionRequest
 from sidecar.engine.service import Service
 from sidecar.wiring import service_of
@@ -60,7 +61,7 @@ class Burst(msgspec.Struct, frozen=True):
         return max((place - turns[id(result)] for place, result in enumerate(order)), default=0)
 
 
-def service_at(provider: SimulatedProvider, world: World) -> Service:
+def service_at(provider: SimulatedProvider | Pool, world: World) -> Service:
     """Return a sidecar's engine with the settings of this world, on the running loop's clock."""
     words = {setting.field: setting.default for setting in SETTINGS}
     words |= {"openai_api_key": "key", "concurrency": world.ceiling, "request_timeout": world.deadline}

@@ -17,6 +17,7 @@ from sidecar.engine.engine import Engine, Outcome
 from sidecar.engine.kernel import Kernel
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.calls import Calls
+from sidecar.engine.limiter.pool import alone
 from sidecar.engine.request import ActionRequest
 from sidecar.engine.request_log import RequestLog
 from sidecar.engine.service import Service
@@ -36,7 +37,7 @@ def service_over(upstream: Upstream, *, concurrency: int = 4, html_safe: bool = 
     """A service with ten places."""
     clock = asyncio.get_running_loop().time
     kernel = Kernel(
-        calls=Calls(upstream, concurrency=concurrency, clock=clock),
+        calls=Calls(alone(upstream, concurrency=concurrency, clock=clock), clock=clock),
         flights=SingleFlight(AnswerCache(ttl=100.0, size=100_000)),
         keys=Keys(model="m", limits=LIMITS),
         context=ContextSize(),
@@ -90,6 +91,7 @@ def code(outcome: Outcome) -> str:
 
 def measured(service: Service, seconds: float) -> None:
     """Let the service have an answer behind it that took so long."""
-    grant = service.kernel.calls.limit.grant(0)
+    limit = service.kernel.calls.pool.providers[0].limit
+    grant = limit.grant(0)
     grant.at -= seconds
-    service.kernel.calls.limit.succeeded(grant, running=0)
+    limit.succeeded(grant, running=0)

@@ -11,7 +11,7 @@ from msgspec.json import decode, encode
 from redis.asyncio import ConnectionPool
 
 from sidecar.jobs.store import JobStore
-from sidecar.wiring import keys_of
+from sidecar.providers import keys_of
 from tests.support.job_records import Keyspace
 from tests.support.job_redis import JobRedis, kind_of, machine_settings, value_of, whole_steps
 

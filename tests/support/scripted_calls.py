@@ -6,8 +6,10 @@ from collections.abc import AsyncGenerator, Callable
 from sidecar.core.errors import RateLimited, SidecarError
 from sidecar.core.ports import Call, Completion, Usage
 from sidecar.engine.deadline import Deadline
-from sidecar.engine.limiter.calls import Calls, Trace
+from sidecar.engine.limiter.calls import Calls
 from sidecar.engine.limiter.fair_queue import Ticket
+from sidecar.engine.limiter.pool import alone
+from sidecar.engine.limiter.trace import Trace
 
 CALL = Call(messages=({"role": "user", "content": "x"},), max_tokens=10)
 OK = Completion(text="fine", prompt_tokens=3, completion_tokens=4)
@@ -68,7 +70,7 @@ class Bench:
         self.now = clock or asyncio.get_running_loop().time
         self.pauses: list[float] = []
         self.script = script
-        self.calls = Calls(script, concurrency=concurrency, clock=self.now, sleep=self.sleep)
+        self.calls = Calls(alone(script, concurrency=concurrency, clock=self.now), clock=self.now, sleep=self.sleep)
         self.trace = Trace()
 
     async def sleep(self, seconds: float) -> None:

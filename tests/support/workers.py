@@ -20,7 +20,8 @@ from sidecar.core.jobs import Job
 from sidecar.core.ports import Prompt, Purpose
 from sidecar.engine.keys import Keys
 from sidecar.jobs.store import JobStore
-from sidecar.wiring import job_store, keys_of
+from sidecar.providers import keys_of
+from sidecar.wiring import job_store
 from tests.support.http_sidecar import settings_of
 from tests.support.paths import ROOT
 from tests.support.server_process import Logged

@@ -54,6 +54,11 @@ class Breaker:
         return f"<Breaker {self.state}, {self._failures.total()} failures in a row>"
 
     @property
+    def probe_at(self) -> float:
+        """The point on the clock from which a probe of an open breaker may be sent."""
+        return self._probe_at
+
+    @property
     def state(self) -> str:
         """`closed` or `open`."""
         return "closed" if self.opened_by is None else "open"

@@ -7,22 +7,24 @@ turn. The rule for what is retried is in retry.py.
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
-import msgspec
-
-from sidecar.core.errors import DeadlineExceeded, RateLimited, SidecarError, UpstreamFailure
-from sidecar.core.ports import Call, Completion, Upstream
+from sidecar.core.errors import DeadlineExceeded, RateLimited, UpstreamFailure
+from sidecar.core.ports import TRAFFIC, Call, Completion, Traffic
 from sidecar.engine.deadline import Point
 from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.gate import Gate
 from sidecar.engine.limiter.grant import Grant
 from sidecar.engine.limiter.limit import Limit
-from sidecar.engine.limiter.limit_events import LimitEvents
+from sidecar.engine.limiter.pool import Pool
+from sidecar.engine.limiter.pooled_limit import PooledLimit
+from sidecar.engine.limiter.provider import Passed, Provider, never_worked_on
 from sidecar.engine.limiter.rate import Rate
 from sidecar.engine.limiter.retry import Retries
+from sidecar.engine.limiter.trace import Trace
 
 SHED_SECONDS: Final = 0.25
 """Seconds between two searches for waiting calls that cannot be served in time."""
@@ -34,75 +36,52 @@ LONGEST_ATTEMPT: Final = 3600.0
 """Seconds that one attempt may take. Deadlines of its waiters, which may move, end it sooner by cancelling it."""
 
 
-class Trace(msgspec.Struct, kw_only=True):
-    """Costs of one request, for its line in the log. Times in seconds."""
-
-    queued: float = 0.0
-    """Waiting time for slots, over all calls of the request."""
-    upstream: float = 0.0
-    """Time in attempts, over all calls of the request."""
-    calls: int = 0
-    """Attempts, retries included."""
-    refused: int = 0
-    """Attempts that the provider refused for want of capacity: they cost nothing."""
-    answered: int = 0
-    """Attempts that were answered."""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    shared: str = ""
-    """`flight`: the request joined a call in flight; `kept`: its answer was cached; `job`: it was run as a job."""
-    job: str = ""
-    """The id of the job that goes on after the caller left."""
-
-    def ended_by(self, error: SidecarError) -> SidecarError:
-        """Return the error for the caller: `RateLimited` where every attempt was refused until the deadline."""
-        if isinstance(error, DeadlineExceeded) and self.refused and not self.failed:
-            return RateLimited()
-        return error
-
-    @property
-    def failed(self) -> bool:
-        """Return whether an attempt failed for another reason than want of capacity."""
-        return self.calls > self.refused + self.answered
-
-
 class Attempt:
-    """One attempt at the provider: points on the clock of its start and of a stream's first event, and its grant."""
+    """One attempt: the provider, points on the clock of its start and of a stream's first event, and its grant."""
 
-    __slots__ = ("first", "grant", "started")
+    __slots__ = ("first", "grant", "provider", "started")
 
-    def __init__(self, started: float, grant: Grant) -> None:
+    def __init__(self, started: float, provider: Provider, grant: Grant) -> None:
         self.started = started
+        self.provider = provider
         self.grant = grant
         self.first: float | None = None
 
 
 class Calls:
-    """Provider calls with retry, fair queue, limit and breaker, for actions and raw completions."""
+    """Provider calls with retry, fair queue, limits and breakers, for actions and raw completions."""
 
     def __init__(
         self,
-        upstream: Upstream,
+        pool: Pool,
         *,
-        concurrency: int,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.limit = Limit(ceiling=concurrency, clock=clock)
-        self.gate = Gate(self.limit, clock=clock)
+        self.pool = pool
+        self.gate = Gate(pool, clock=clock)
         self.gate.on_timer = self.review_waiting
-        self._events = LimitEvents(self.limit)
+        pool.changed = self._providers_changed
         self.answered = Rate(clock)
         """Rate of answered provider calls per second."""
-        self.upstream = upstream
         self.clock = clock
         self.sleep = sleep
-        self._probes: set[object] = set()
+        self._probes: dict[object, Traffic] = {}
         self._shed_at = -math.inf
         self._retry_at = -math.inf
         """Point on the clock at which the caller refused last may come again."""
 
-    def open_after(self, ready: asyncio.Task[None] | None) -> None:
+    @property
+    def limit(self) -> Limit | PooledLimit:
+        """The limit of all providers together."""
+        return self.pool.limit
+
+    def _providers_changed(self) -> None:
+        """Send waiting calls to the new providers."""
+        self.review_waiting()
+        self.gate.grant()
+
+    def open_after(self, ready: "asyncio.Future[Any] | None") -> None:
         """Grant calls only once `ready` is done, so that measured call times exclude the client's loading."""
         if ready is None:
             return
@@ -118,20 +97,23 @@ class Calls:
         """Return whether no call is in flight or waiting."""
         return not self.gate.running and not self.gate.waiting
 
-    @property
-    def probing(self) -> bool:
-        """Return whether a probe of an open breaker is in flight or waits for its slot."""
-        return bool(self._probes)
+    def retries(self, ticket: Ticket) -> Retries:
+        """Return the state of a new call's retries."""
+        return Retries(ticket.traffic, None if self.pool.only is not None else Passed())
 
-    def refusal(self) -> UpstreamFailure | None:
-        """Return the error for a new request while the provider is down, or None."""
-        return self.limit.breaker.refusal(idle=not self.probing)
+    def probing(self, traffic: Traffic = "interactive") -> bool:
+        """Return whether a probe of open breakers, by a call of this class, is in flight or waits for its slot."""
+        return traffic in self._probes.values()
 
-    def expected_wait(self, user: str, *, background: bool = False) -> float:
+    def refusal(self, traffic: Traffic = "interactive") -> UpstreamFailure | None:
+        """Return the error for a new request of this class while its providers are down, or None."""
+        return self.pool.limits[traffic].breaker.refusal(idle=not self.probing(traffic))
+
+    def expected_wait(self, user: str, *, background: bool = False, traffic: Traffic = "interactive") -> float:
         """Return the estimated seconds until a new call of `user` gets its slot; 0 before anything was measured."""
-        limit = self.limit
-        free = self.gate.running < limit.slots and not self.gate.waiting
-        ahead = 0 if free else self.gate.rank(user, background=background) + 1
+        limit, waiting = self.pool.limits[traffic], self.gate.waiting_with(traffic)
+        free = self.pool.running(traffic) < limit.slots and not waiting
+        ahead = 0 if free else min(self.gate.rank(user, background=background), waiting) + 1
         return max(limit.pause, limit.spaced if limit.found < 1 else 0.0) + ahead * limit.holding / limit.expected
 
     def drain_seconds(self, requests: int) -> float:
@@ -140,13 +122,13 @@ class Calls:
         full = limit.expected / limit.holding if limit.holding else 0.0
         return limit.pause + requests / max(1.0, self.answered.per_second(), full)
 
-    def retry_after(self, late: float) -> float:
+    def retry_after(self, late: float, traffic: Traffic = "interactive") -> float:
         """Return the `Retry-After` seconds of a caller whose answer would come `late` seconds after the deadline.
 
         Each refused caller gets a point after that of the caller refused before, as far apart as calls end at the
         provider: refused callers that come back all at once would be refused again.
         """
-        limit, now = self.limit, self.clock()
+        limit, now = self.pool.limits[traffic], self.clock()
         after = min(self._retry_at + limit.holding / limit.expected, now + late + LONGEST_RETRY_AFTER)
         self._retry_at = max(now + late, after)
         return self._retry_at - now
@@ -162,11 +144,11 @@ class Calls:
         longest: float = LONGEST_ATTEMPT,
     ) -> Completion:
         """Return the answer to `call`, or raise the error of its last attempt; `longest`: seconds of one attempt."""
-        retries = Retries()
+        retries = self.retries(ticket)
         while True:
             try:
-                async with self.attempt(ticket, trace, deadline, resumed=resumed, longest=longest) as tried:
-                    completion = await self.upstream.complete(call, deadline=tried.started + longest)
+                async with self.attempt(ticket, trace, deadline, retries, resumed=resumed, longest=longest) as tried:
+                    completion = await tried.provider.upstream.complete(call, deadline=tried.started + longest)
                 break
             except UpstreamFailure as failure:
                 if not await self.wait_for_retry(failure, retries, deadline):
@@ -178,77 +160,117 @@ class Calls:
 
     async def wait_for_retry(self, failure: UpstreamFailure, retries: Retries, deadline: Point) -> bool:
         """Pause before the next attempt; return whether that attempt may be made."""
+        limit = self.pool.limits[retries.traffic]
+        if limit.breaker.opened_by is not None:
+            return False
+        if retries.passed is not None and self._moves_on(failure, retries.passed, retries.traffic):
+            return True  # the gate decides when
         pause = retries.pause_after(failure)
-        if pause is None or self.limit.breaker.opened_by is not None:
+        if pause is None:
             return False
         if pause == 0:
-            return True  # the gate decides when
-        if self.clock() + pause + self.limit.duration >= deadline.at:
+            return True
+        if self.clock() + pause + limit.duration >= deadline.at:
             return False
         await self.sleep(pause)
-        return self.limit.breaker.opened_by is None  # the breaker may have opened during the pause
+        if retries.passed is not None:
+            retries.passed.failed.clear()
+        return limit.breaker.opened_by is None  # the breaker may have opened during the pause
+
+    def _moves_on(self, failure: UpstreamFailure, passed: Passed, traffic: Traffic) -> bool:
+        """Return whether another provider is up that may have the call, which cost nothing."""
+        serving = self.pool.serving(traffic)
+        return never_worked_on(failure) and any(not (one.down or one in passed.failed) for one in serving)
 
     @asynccontextmanager
     async def attempt(
-        self, ticket: Ticket, trace: Trace, deadline: Point, *, resumed: bool, longest: float = LONGEST_ATTEMPT
+        self,
+        ticket: Ticket,
+        trace: Trace,
+        deadline: Point,
+        retries: Retries,
+        *,
+        resumed: bool,
+        longest: float = LONGEST_ATTEMPT,
     ) -> AsyncIterator[Attempt]:
-        """Hold a slot for one attempt and report its outcome to the limit.
+        """Hold a slot for one attempt and report its outcome to the provider's limit.
 
-        Raises `RateLimited` where the pause after the provider's refusals ends after the deadline.
+        Raises `RateLimited` where the pause after the providers' refusals ends after the deadline.
         """
-        limit, since = self.limit, self.clock()
+        limit, since, passed = self.pool.limits[ticket.traffic], self.clock(), retries.passed
         if (pause := limit.pause) and not ticket.patient and since + pause > deadline.at:
             raise RateLimited(retry_after=pause)
         probe = object()
         if limit.breaker.opened_by is not None:
-            self._probes.add(probe)
+            self._probes[probe] = ticket.traffic
         try:
-            async with self.gate.slot(ticket, deadline=deadline, resumed=resumed) as grant:
+            async with self.gate.slot(ticket, deadline=deadline, resumed=resumed, passed=passed) as (provider, grant):
                 started = self.clock()
                 trace.queued += started - since
                 trace.calls += 1
-                tried = Attempt(started, grant)
+                tried = Attempt(started, provider, grant)
                 try:
                     yield tried
                 except UpstreamFailure as failure:
                     trace.refused += failure.scope == "capacity"
-                    limit.failed(grant, failure, running=self.gate.running - 1)
+                    provider.limit.failed(grant, failure, running=provider.running - 1)
+                    if passed is not None:
+                        passed.add(provider, failure)
                     raise
                 except (asyncio.CancelledError, DeadlineExceeded):
                     if (overdue := self.clock() - min(deadline.at, started + longest)) >= 0:
-                        limit.timed_out(grant, overdue=overdue)
+                        provider.limit.timed_out(grant, overdue=overdue)
                     raise
                 else:
-                    trace.answered += 1
-                    self.answered.count()
-                    first = None if tried.first is None else tried.first - started
-                    limit.succeeded(grant, running=self.gate.running - 1, first=first)
+                    self._succeeded(tried, trace)
                 finally:
                     trace.upstream += self.clock() - started
                     self.review_waiting()
         finally:
-            self._probes.discard(probe)
+            self._probes.pop(probe, None)
 
-    def stream_began(self, tried: Attempt) -> None:
+    def _succeeded(self, tried: Attempt, trace: Trace) -> None:
+        """Record an answer."""
+        trace.answered += 1
+        trace.provider = tried.provider.name
+        self.answered.count()
+        first = None if tried.first is None else tried.first - tried.started
+        tried.provider.limit.succeeded(tried.grant, running=tried.provider.running - 1, first=first)
+
+    def stream_began(self, tried: Attempt, trace: Trace) -> None:
         """Record a stream's first event."""
         tried.first = self.clock()
-        if self.limit.answer_began(tried.grant):
+        trace.provider = tried.provider.name
+        if tried.provider.limit.answer_began(tried.grant):
             self.review_waiting()
             self.gate.grant()
 
     def review_waiting(self) -> None:
-        """Log changes of the limit and refuse waiting calls that the limit or the breaker leaves without a chance."""
-        limit = self.limit
-        if limit.unset and limit.breaker.opened_by is None and self._events.logged == limit.found and not self._probes:
+        """Log changes of the limits and refuse waiting calls that limits or breakers leave without a chance."""
+        pool = self.pool
+        if not self._probes and pool.settled:
             return
         now = self.clock()
-        self._events.log_changes(now)
+        for provider in pool.providers:
+            provider.events.log_changes(now)
+        sheds = now - self._shed_at >= SHED_SECONDS
+        if pool.only is not None:
+            self._review(pool.only.limit, TRAFFIC, now, sheds=sheds)
+            return
+        self.gate.retry_stranded()
+        for limit, classes in pool.views():
+            self._review(limit, classes, now, sheds=sheds)
+
+    def _review(self, limit: Limit | PooledLimit, classes: Collection[Traffic], now: float, *, sheds: bool) -> None:
+        """Refuse waiting calls of these classes, which share `limit`, where they have no chance."""
         if limit.breaker.opened_by is None:
-            self._probes.clear()
+            if self._probes:
+                self._probes = {probe: traffic for probe, traffic in self._probes.items() if traffic not in classes}
         elif (refusal := limit.breaker.refusal(idle=False)) is not None:
-            self.gate.refuse_waiting(refusal)
+            self.gate.refuse_waiting(refusal, classes)
         if pause := limit.pause:
-            self.gate.refuse_due(now + pause, RateLimited(retry_after=pause))
-        if self.gate.waiting and limit.fact and limit.holding and now - self._shed_at >= SHED_SECONDS:
+            self.gate.refuse_due(now + pause, RateLimited(retry_after=pause), classes)
+        if self.gate.waiting and limit.fact and limit.holding and sheds:
             self._shed_at = now
-            self.gate.shed(limit.holding / limit.expected, limit.duration, self.retry_after)
+            retry_after = partial(self.retry_after, traffic=next(iter(classes)))
+            self.gate.shed(limit.holding / limit.expected, limit.duration, retry_after, classes)

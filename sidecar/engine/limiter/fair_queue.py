@@ -7,8 +7,11 @@ Written out, as a priority queue fixes an item's place when the item comes: here
 others, and admission needs the rank of a call before the call is queued.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Callable
 from typing import Final, Generic, TypeVar
+
+from sidecar.core.ports import Traffic
 
 Item = TypeVar("Item")
 
@@ -19,10 +22,14 @@ BACKGROUND_SHARE: Final = 16
 class Ticket:
     """One request at the gate. The request's calls (one, or the parts of a long text) take its user's turns."""
 
-    __slots__ = ("background", "patient", "running", "started", "user")
+    __slots__ = ("background", "patient", "running", "started", "traffic", "user")
 
-    def __init__(self, user: str, *, background: bool = False, patient: bool = False) -> None:
+    def __init__(
+        self, user: str, *, background: bool = False, patient: bool = False, traffic: Traffic = "interactive"
+    ) -> None:
         self.user = user
+        self.traffic: Traffic = traffic
+        """Class of the request's texts, which says what providers may have them."""
         self.background = background
         self.patient = patient
         """Flag: the request waits on where others are refused because they cannot be served in time."""
@@ -47,9 +54,10 @@ class _User(Generic[Item]):
 class _Lane(Generic[Item]):
     """One class of callers: a ring of users, each with its waiting requests."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: Counter[Traffic]) -> None:
         self.users: OrderedDict[str, _User[Item]] = OrderedDict()
         self.size = 0
+        self._classes = classes
         self.depths: list[int] = [0]
         """`depths[n]` users wait for at least n calls; ranks are sums of these counts."""
 
@@ -69,6 +77,7 @@ class _Lane(Generic[Item]):
             self.users.move_to_end(ticket.user, last=False)
         user.waiting += 1
         self.size += 1
+        self._classes[ticket.traffic] += 1
         if len(self.depths) <= user.waiting:
             self.depths.append(0)
         self.depths[user.waiting] += 1
@@ -84,12 +93,15 @@ class _Lane(Generic[Item]):
                 return True
         return False
 
-    def pop(self, share: int | None) -> Item | None:
-        """Return the next call, passing over requests that already hold `share` slots (None: passing over none)."""
+    def pop(self, share: int | None, fits: Callable[[Item], bool] | None) -> Item | None:
+        """Return the next call, passing over requests that already hold `share` slots (None: passing over none).
+
+        Requests whose first call does not fit are passed over too.
+        """
         for user in self.users.values():
             for queue in user.tickets():
-                for ticket in queue:
-                    if share is None or ticket.running < share:
+                for ticket, calls in queue.items():
+                    if (share is None or ticket.running < share) and (fits is None or fits(next(iter(calls.values())))):
                         return self._take(user, ticket, queue, share)
         return None
 
@@ -120,6 +132,7 @@ class _Lane(Generic[Item]):
         self.depths[user.waiting] -= 1
         user.waiting -= 1
         self.size -= 1
+        self._classes[ticket.traffic] -= 1
         if not user.waiting:
             del self.users[ticket.user]
         while len(self.depths) > 1 and not self.depths[-1]:
@@ -149,8 +162,10 @@ class FairQueue(Generic[Item]):
     """Calls that wait for a slot, in the order of their grants."""
 
     def __init__(self) -> None:
-        self._interactive: _Lane[Item] = _Lane()
-        self._background: _Lane[Item] = _Lane()
+        self.classes: Counter[Traffic] = Counter()
+        """Waiting calls by class."""
+        self._interactive: _Lane[Item] = _Lane(self.classes)
+        self._background: _Lane[Item] = _Lane(self.classes)
         self._since_background = 0
         self._keys = 0
 
@@ -172,8 +187,8 @@ class FairQueue(Generic[Item]):
         """Take a call out; return whether the call was still queued."""
         return self._lane(ticket).remove(ticket, key)
 
-    def pop(self, slots: int) -> Item | None:
-        """Return the next call and count it as running; None where the queue is empty.
+    def pop(self, slots: int, fits: Callable[[Item], bool] | None = None) -> Item | None:
+        """Return the next call that fits and count it as running; None where there is none.
 
         While others wait, one request holds at most a quarter of `slots`.
         """
@@ -182,7 +197,7 @@ class FairQueue(Generic[Item]):
         first, second = self._order()
         share = max(1, slots // 4)
         for lane, limit in ((first, share), (second, share), (first, None), (second, None)):
-            if lane.size and (item := lane.pop(limit)) is not None:
+            if lane.size and (item := lane.pop(limit, fits)) is not None:
                 self._since_background = 0 if lane is self._background else self._since_background + 1
                 return item
         return None

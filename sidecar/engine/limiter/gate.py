@@ -1,6 +1,6 @@
 """Layer 6, the gate: the bounded queue and the worker pool in one. A grant of a slot is a worker's turn to call.
 
-Each limit has one gate: the limit decides when a call may be sent, the gate decides which call. A slot is held only
+The limits of the providers decide when and where a call may be sent, the gate decides which call. A slot is held only
 during a provider call. State changes are plain functions; only `slot` awaits.
 """
 
@@ -8,34 +8,44 @@ import asyncio
 import math
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from typing import Final
 
 from sidecar.core.errors import DeadlineExceeded, Overloaded, SidecarError, UpstreamFailure
+from sidecar.core.ports import TRAFFIC, Traffic
 from sidecar.engine.deadline import Point
 from sidecar.engine.limiter.fair_queue import FairQueue, Ticket
 from sidecar.engine.limiter.grant import Grant
-from sidecar.engine.limiter.limit import Limit
+from sidecar.engine.limiter.pool import Pool
+from sidecar.engine.limiter.provider import Passed, Provider
+
+Granted = tuple[Provider, Grant]
+"""A slot: the provider that the call goes to, and its grant."""
+
+_NOTHING_PASSED: Final = Passed()
 
 
 class _Waiter:
     """A call that waits for its slot."""
 
-    __slots__ = ("deadline", "future", "key", "ticket")
+    __slots__ = ("deadline", "future", "key", "passed", "ticket")
 
-    def __init__(self, ticket: Ticket, deadline: Point, future: asyncio.Future[SidecarError | Grant]) -> None:
+    def __init__(self, ticket: Ticket, deadline: Point, passed: Passed | None) -> None:
         self.ticket = ticket
         self.deadline = deadline
-        self.future = future
+        self.passed = passed
+        """The providers that the call passes over; None where there is one provider."""
+        self.future: asyncio.Future[SidecarError | Granted] = asyncio.get_running_loop().create_future()
         self.key = 0
         """Key of the call in the fair queue."""
 
 
 class Gate:
-    """Grants slots to calls as the limit allows, in the order of `FairQueue`."""
+    """Grants slots to calls as the limits allow, in the order of `FairQueue`."""
 
-    def __init__(self, limit: Limit, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.limit = limit
+    def __init__(self, pool: Pool, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.pool = pool
         self.closed = False
         """Flag: all grants are withheld."""
         self.running = 0
@@ -45,12 +55,14 @@ class Gate:
         self._clock = clock
         self._queue: FairQueue[_Waiter] = FairQueue()
         self._since: OrderedDict[_Waiter, float] = OrderedDict()
+        self._failed: set[_Waiter] = set()
+        """Waiting calls that pass over a provider where they failed."""
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf
         """Point on the clock at which the timer fires."""
 
     def __repr__(self) -> str:
-        return f"<Gate {self.running}/{self.limit.slots} slots, {self.waiting} waiting>"
+        return f"<Gate {self.running}/{self.pool.limit.slots} slots, {self.waiting} waiting>"
 
     @property
     def waiting(self) -> int:
@@ -62,68 +74,108 @@ class Gate:
         """Return the seconds that the oldest waiting call has waited; 0 for an empty queue."""
         return self._clock() - next(iter(self._since.values())) if self._since else 0.0
 
+    def waiting_with(self, traffic: Traffic) -> int:
+        """Count the waiting calls of the classes that share a provider with this one."""
+        if self.pool.only is not None:
+            return len(self._queue)
+        return sum(self._queue.classes[other] for other in self.pool.sharing(traffic))
+
     @asynccontextmanager
-    async def slot(self, ticket: Ticket, *, deadline: Point, resumed: bool = False) -> AsyncIterator[Grant]:
-        """Hold a slot for the `with` block; yield its grant.
+    async def slot(
+        self, ticket: Ticket, *, deadline: Point, resumed: bool = False, passed: Passed | None = None
+    ) -> AsyncIterator[Granted]:
+        """Hold a slot for the `with` block; yield the provider that has it, and the grant.
 
         Raises `DeadlineExceeded` for a call that would start after its deadline; such a call costs nothing. `resumed`
-        keeps the turn that the request already had.
+        keeps the turn that the request already had; `passed` has the providers that the call passes over.
         """
-        grant = await self._enter(ticket, deadline, resumed=resumed)
+        granted = await self._enter(ticket, deadline, passed, resumed=resumed)
         try:
-            yield grant
+            yield granted
         finally:
-            self._leave(ticket, grant)
+            self._leave(ticket, granted)
 
-    async def _enter(self, ticket: Ticket, deadline: Point, *, resumed: bool) -> Grant:
-        future: asyncio.Future[SidecarError | Grant] = asyncio.get_running_loop().create_future()
-        waiter = _Waiter(ticket, deadline, future)
+    async def _enter(self, ticket: Ticket, deadline: Point, passed: Passed | None, *, resumed: bool) -> Granted:
+        waiter = _Waiter(ticket, deadline, passed)
+        future = waiter.future
         waiter.key = self._queue.push(ticket, waiter, resumed=resumed)
         self.grant()
         if not future.done():
             self._since[waiter] = self._clock()
+            if passed is not None and passed.failed:
+                self._failed.add(waiter)
             try:
                 await asyncio.wait((future,))
             except asyncio.CancelledError:
                 # The slot was granted in the moment the caller left: the next call gets it.
-                if future.done() and isinstance(granted := future.result(), Grant):
+                if future.done() and isinstance(granted := future.result(), tuple):
                     self._leave(ticket, granted)
                 else:
                     self._queue.remove(ticket, waiter.key)
                 raise
             finally:
                 del self._since[waiter]
+                self._failed.discard(waiter)
         outcome = future.result()
-        if not isinstance(outcome, Grant):
+        if isinstance(outcome, SidecarError):
             raise outcome
         return outcome
 
-    def _leave(self, ticket: Ticket, grant: Grant) -> None:
+    def _leave(self, ticket: Ticket, granted: Granted) -> None:
+        provider, grant = granted
         ticket.running -= 1
         self.running -= 1
-        self.limit.ended(grant)
+        provider.left()
+        provider.limit.ended(grant)
         self.grant()
 
     def grant(self) -> None:
-        """Grant slots to the next calls as far as the limit allows; to be called whenever limit or queue change."""
+        """Grant slots to the next calls as far as the limits allow; to be called whenever limit or queue change."""
         if self.closed:
             return
-        now = self._clock()
-        while self._queue:
-            send_at = self.limit.send_at(self.running)
+        if (only := self.pool.only) is None:
+            self._grant_among_several()
+            return
+        now, limit, most = self._clock(), only.limit, self.pool.most
+        while self._queue and self.running < most:
+            send_at = limit.send_at(only.running)
             if send_at > now:
                 if send_at < self._due:
                     self._wake_at(send_at, now)
                 return
-            waiter = self._queue.pop(self.limit.slots)
+            waiter = self._queue.pop(limit.slots)
             if waiter is None:
                 return
-            if waiter.deadline.at <= now:
-                waiter.ticket.running -= 1
-                waiter.future.set_result(DeadlineExceeded())
-                continue
-            waiter.future.set_result(self.limit.grant(self.running))
-            self.running += 1
+            self._send(waiter, only, now)
+
+    def _grant_among_several(self) -> None:
+        """Grant the next call that a provider with room may have, again and again, each at the best such provider."""
+        now, pool, classes = self._clock(), self.pool, self._queue.classes
+        while self._queue and self.running < pool.most:
+            free, due = pool.free(now, (traffic for traffic in TRAFFIC if classes[traffic]))
+            if due < self._due:
+                self._wake_at(due, now)
+            chosen: Provider | None = None
+
+            def fits(waiter: _Waiter) -> bool:
+                nonlocal chosen
+                chosen = (waiter.passed or _NOTHING_PASSED).choice(free, waiter.ticket.traffic)  # noqa: B023 - used below only
+                return chosen is not None
+
+            waiter = self._queue.pop(pool.limit.slots, fits) if free else None
+            if waiter is None or chosen is None:
+                return
+            self._send(waiter, chosen, now)
+
+    def _send(self, waiter: _Waiter, provider: Provider, now: float) -> None:
+        """Give a call its slot, unless the call's deadline has passed."""
+        if waiter.deadline.at <= now:
+            waiter.ticket.running -= 1
+            waiter.future.set_result(DeadlineExceeded())
+            return
+        waiter.future.set_result((provider, provider.limit.grant(provider.running)))
+        provider.running += 1
+        self.running += 1
 
     def _wake_at(self, point: float, now: float) -> None:
         if self._timer is not None:
@@ -137,26 +189,42 @@ class Gate:
         if self.on_timer is not None:
             self.on_timer()
 
-    def refuse_waiting(self, error: UpstreamFailure) -> None:
-        """End every wait with `error`, since no waiting call can be served."""
-        while (waiter := self._queue.pop(self.limit.slots)) is not None:
-            waiter.ticket.running -= 1
-            waiter.future.set_result(error.again())
-
-    def refuse_due(self, point: float, error: UpstreamFailure) -> None:
-        """End with `error` the waits whose deadline lies before `point`, the earliest point of a grant."""
-        for waiter in [waiter for waiter in self._since if waiter.deadline.at < point]:
-            if not waiter.ticket.patient and self._queue.remove(waiter.ticket, waiter.key):
+    def refuse_waiting(self, error: UpstreamFailure, classes: Collection[Traffic] = TRAFFIC) -> None:
+        """End every wait of a call of these classes with `error`, since none of them can be served."""
+        for waiter in [waiter for waiter in self._since if waiter.ticket.traffic in classes]:
+            if self._queue.remove(waiter.ticket, waiter.key):
                 waiter.future.set_result(error.again())
 
-    def shed(self, interval: float, duration: float, retry_after: Callable[[float], float]) -> None:
+    def refuse_due(self, point: float, error: UpstreamFailure, classes: Collection[Traffic] = TRAFFIC) -> None:
+        """End with `error` the waits whose deadline lies before `point`, the earliest point of a grant."""
+        for waiter in [waiter for waiter in self._since if waiter.deadline.at < point]:
+            ticket = waiter.ticket
+            if not ticket.patient and ticket.traffic in classes and self._queue.remove(ticket, waiter.key):
+                waiter.future.set_result(error.again())
+
+    def retry_stranded(self) -> None:
+        """Let waiting calls try again where they failed if every other provider of theirs is down."""
+        for waiter in self._failed:
+            serving, passed = self.pool.serving(waiter.ticket.traffic), waiter.passed
+            if passed is not None and all(provider.down or provider in passed.failed for provider in serving):
+                passed.failed.clear()
+
+    def shed(
+        self,
+        interval: float,
+        duration: float,
+        retry_after: Callable[[float], float],
+        classes: Collection[Traffic] = TRAFFIC,
+    ) -> None:
         """End the waits that would last beyond their deadline, where a call is granted every `interval` seconds.
 
         A granted call takes `duration` seconds. `retry_after` maps the seconds by which an answer would be late to the
-        seconds of its `Retry-After`.
+        seconds of its `Retry-After`. Calls of other classes than `classes` count for nothing.
         """
         now, due = self._clock(), 0.0
         for waiter in self._queue.order():
+            if waiter.ticket.traffic not in classes:
+                continue
             due += interval
             late = now + due + duration - waiter.deadline.at
             if late > 0 and not waiter.ticket.patient and self._queue.remove(waiter.ticket, waiter.key):

@@ -19,8 +19,9 @@ CHANGE: Final = 0.1
 class LimitEvents:
     """Log lines about one limit, with the state at the last line of each kind."""
 
-    def __init__(self, limit: Limit) -> None:
+    def __init__(self, limit: Limit, provider: str = "") -> None:
         self._limit = limit
+        self._named = {"provider": provider} if provider else {}
         self.logged: float = limit.ceiling
         """The limit in the line written last."""
         self._found_at = self._paused_at = -math.inf
@@ -46,6 +47,7 @@ class LimitEvents:
             fact=limit.fact,
             refused=self._since("found"),
             spacing=round(limit.gap, 4),
+            **self._named,
         )
         self.logged, self._found_at = limit.found, now
 
@@ -56,6 +58,7 @@ class LimitEvents:
             seconds=round(limit.paused_until - now, 3),
             limit=round(limit.found, 3),
             refused=self._since("paused"),
+            **self._named,
         )
         self._paused_until, self._paused_at = limit.paused_until, now
 

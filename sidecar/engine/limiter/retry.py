@@ -7,6 +7,8 @@ with exponential backoff. A call that the provider may have begun to work on, an
 from typing import Final
 
 from sidecar.core.errors import UpstreamFailure
+from sidecar.core.ports import Traffic
+from sidecar.engine.limiter.provider import Passed
 
 MOST_RETRIES: Final = 8
 """Retries of one call that did not reach the provider, at most; the deadline usually ends them sooner."""
@@ -15,7 +17,12 @@ MOST_RETRIES: Final = 8
 class Retries:
     """Retries of one call."""
 
-    def __init__(self) -> None:
+    __slots__ = ("_count", "_once", "passed", "traffic")
+
+    def __init__(self, traffic: Traffic, passed: Passed | None) -> None:
+        self.traffic: Traffic = traffic
+        self.passed = passed
+        """The providers that the call passes over; None where there is one provider."""
         self._count = 0
         self._once = False
         """Flag: the single retry after a failure with `once` is used up."""

@@ -10,9 +10,10 @@ from collections.abc import AsyncGenerator
 from sidecar.core.errors import UpstreamFailure
 from sidecar.core.ports import Call, Usage
 from sidecar.engine.deadline import Deadline, Point
-from sidecar.engine.limiter.calls import LONGEST_ATTEMPT, Calls, Trace
+from sidecar.engine.limiter.calls import LONGEST_ATTEMPT, Calls
 from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.retry import Retries
+from sidecar.engine.limiter.trace import Trace
 
 
 async def streamed(
@@ -24,11 +25,12 @@ async def streamed(
 
     `deadline` holds for the first event. Raises the error of the last attempt.
     """
-    retries, resumed = Retries(), False
+    retries, resumed = calls.retries(ticket), False
     while True:
         begun = False
         try:
-            async with contextlib.aclosing(_attempt(calls, call, ticket, trace, deadline, resumed=resumed)) as tried:
+            attempt = _attempt(calls, call, ticket, trace, retries, deadline=deadline, resumed=resumed)
+            async with contextlib.aclosing(attempt) as tried:
                 async for data in tried:
                     begun = True
                     yield data
@@ -41,19 +43,19 @@ async def streamed(
 
 
 async def _attempt(
-    calls: Calls, call: Call, ticket: Ticket, trace: Trace, deadline: Point, *, resumed: bool
+    calls: Calls, call: Call, ticket: Ticket, trace: Trace, retries: Retries, *, deadline: Point, resumed: bool
 ) -> AsyncGenerator[bytes, None]:
     due = Deadline(deadline.at)
-    async with calls.attempt(ticket, trace, due, resumed=resumed) as tried:
+    async with calls.attempt(ticket, trace, due, retries, resumed=resumed) as tried:
         usage = Usage()
-        events = calls.upstream.stream(call, deadline=tried.started + LONGEST_ATTEMPT, usage=usage)
+        events = tried.provider.upstream.stream(call, deadline=tried.started + LONGEST_ATTEMPT, usage=usage)
         try:
             async with contextlib.aclosing(events):
                 async for data in events:
                     if due.at < math.inf:
                         # A cancel from here on is no timeout: the provider answers, however late.
                         due.at = math.inf
-                        calls.stream_began(tried)
+                        calls.stream_began(tried, trace)
                     yield data
         finally:  # a broken stream was paid for too
             trace.prompt_tokens += usage.prompt_tokens

@@ -59,7 +59,8 @@ def _ai() -> Operation:
 
 
 def _chat(name: str, *more: dict[str, Any]) -> Operation:
-    answer = _reply(completions.ChatCompletion, "The answer, whole or as events.", examples.COMPLETION)
+    about = "The answer, whole or as events."
+    answer = _reply(completions.ChatCompletion, about, examples.COMPLETION, **parameters.PROVIDER)
     answer["content"]["text/event-stream"] = {"schema": ref(completions.ChatEvent)}
     return Operation(
         name=name,
@@ -74,7 +75,7 @@ def _chat(name: str, *more: dict[str, Any]) -> Operation:
 
 
 def _models(name: str) -> Operation:
-    listed = _reply(completions.ModelList, "The list of the one model.", examples.MODELS)
+    listed = _reply(completions.ModelList, "The models that answer.", examples.MODELS)
     replies = {200: listed} | refusals.openai((*TOKEN, *TRANSPORT))
     return Operation(name=name, tag="openai", summary="List the models", replies=replies)
 

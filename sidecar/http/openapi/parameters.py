@@ -72,6 +72,13 @@ CHALLENGE: Final = {"WWW-Authenticate": _header("How the token may be sent.", {"
 LOCATION: Final = {
     "Location": _header("Where the job is.", {"type": "string", "pattern": "^/jobs/[0-9a-f]{32}$"}, required=False)
 }
+PROVIDER: Final = {
+    "x-sidecar-provider": _header(
+        "Name of the provider that answered, with PROVIDERS_FILE; absent where the answer was shared.",
+        {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,40}$"},
+        required=False,
+    )
+}
 NO_RETRY: Final = {
     "x-should-retry": _header("Tells OpenAI's libraries that another try at once makes it worse.", {"const": "false"})
 }

@@ -59,6 +59,24 @@ class Limit(Shape):
     """Seconds that a refusal takes, smoothed."""
 
 
+class Provider(Shape):
+    """One of several providers."""
+
+    priority: Count
+    """The lowest number that has room gets a call."""
+    classes: list[Literal["background", "interactive", "jobs"]]
+    """Classes of texts that the provider may have."""
+    running: Count
+    slots: Count
+    """Calls that the provider is thought to take at once."""
+    ceiling: Count
+    """The provider's `concurrency`."""
+    limit: Limit
+    call_seconds: Seconds
+    pause: Seconds
+    breaker: Literal["closed", "open"]
+
+
 class Flights(Shape):
     """Work that several callers have in common."""
 
@@ -107,5 +125,7 @@ class Status(Shape):
     answers: dict[str, Count]
     """Requests since the start by code; `ok` counts the answered ones."""
     flights: Flights
+    providers: dict[str, Provider] | None = None
+    """The providers by name, with PROVIDERS_FILE only."""
     jobs: JobsState | None = None
     """With REDIS_URL only."""

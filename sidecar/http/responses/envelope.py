@@ -12,6 +12,8 @@ from sidecar.core.errors import MethodNotAllowed, SidecarError, Unauthorized
 from sidecar.http.responses.statuses import retry_after, status_of
 
 REQUEST_ID: Final = "X-Request-ID"
+PROVIDER: Final = "x-sidecar-provider"
+"""Header with the name of the provider that answered, on /v1 and with PROVIDERS_FILE only."""
 
 # Server is set so that the library's own, with its version and Python's, is not sent.
 COMMON: Final = {

@@ -12,8 +12,9 @@ import msgspec
 from aiohttp import hdrs, web
 
 from sidecar.core.errors import SidecarError
+from sidecar.engine.limiter.trace import Trace
 from sidecar.http.request import Arrival
-from sidecar.http.responses.envelope import COMMON, REQUEST_ID
+from sidecar.http.responses.envelope import COMMON, PROVIDER, REQUEST_ID
 from sidecar.http.responses.openai_errors import shape
 
 DONE: Final = b"[DONE]"
@@ -35,8 +36,9 @@ class _Response(web.StreamResponse):
 class EventStream:
     """A streamed response, which begins with the first event sent."""
 
-    def __init__(self, request: Arrival, *, last: bool) -> None:
+    def __init__(self, request: Arrival, trace: Trace, *, last: bool) -> None:
         self._request = request
+        self._trace = trace
         self._last = last
         self._stuck = False
         self.response: web.StreamResponse | None = None
@@ -70,6 +72,8 @@ class EventStream:
     async def _begin(self) -> web.StreamResponse:
         response = _Response(headers=_HEADERS)
         response.headers[REQUEST_ID] = self._request.request_id
+        if self._trace.provider:
+            response.headers[PROVIDER] = self._trace.provider
         if self._last:
             response.force_close()
         await response.prepare(self._request)

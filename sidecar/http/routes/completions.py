@@ -12,12 +12,13 @@ from aiohttp import web
 
 from sidecar.config.settings import Settings
 from sidecar.core.errors import DeadlineExceeded, InternalError, SidecarError
+from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.request import CompletionRequest
 from sidecar.engine.service import Service
 from sidecar.http.auth import Guard
 from sidecar.http.body import check_type, read_body, to_reserve
 from sidecar.http.request import Arrival
-from sidecar.http.responses.envelope import json_response
+from sidecar.http.responses.envelope import PROVIDER, json_response
 from sidecar.http.responses.event_stream import EventStream
 from sidecar.http.responses.openai import encode
 from sidecar.http.responses.openai_errors import NoModel, refuse
@@ -33,8 +34,8 @@ _CHAT: Final = "/chat/completions"
 def openai_routes(service: Service, settings: Settings, guard: Guard | None) -> Mapping[str, Route]:
     """Return the routes by path; `guard` checks the token, None for no check."""
     chat = _route({"POST": _Chat(service, settings, guard).post})
-    listed = partial(_models, settings, guard)
-    named = partial(_model, settings, guard)
+    listed = partial(_models, service, guard)
+    named = partial(_model, service, guard)
     models, model = (_route({"GET": handler, "HEAD": handler}) for handler in (listed, named))
     nothing = _route({})
     return {
@@ -112,16 +113,23 @@ class _Chat:
     async def _whole(self, completing: CompletionRequest, policy: Policy) -> web.Response:
         shape = partial(
             encode,
-            model=completing.call.model or self._settings.openai_model,
+            model=completing.call.model or self._service.kernel.calls.pool.models(completing.traffic)[0],
             fallback_id=f"chatcmpl-{completing.request_id}",
             spaced=policy.spaced,
         )
-        answer = await self._service.completions.answer(completing, shape)
-        return refuse(answer) if isinstance(answer, SidecarError) else json_response(answer)
+        trace = Trace()
+        answer = await self._service.completions.answer(completing, shape, trace)
+        if isinstance(answer, SidecarError):
+            return refuse(answer)
+        response = json_response(answer)
+        if trace.provider:
+            response.headers[PROVIDER] = trace.provider
+        return response
 
     async def _stream(self, completing: CompletionRequest, request: Arrival) -> web.StreamResponse:
-        events = EventStream(request, last=self._service.admission.draining)
-        failure = await self._service.completions.stream(completing, events.send)
+        trace = Trace()
+        events = EventStream(request, trace, last=self._service.admission.draining)
+        failure = await self._service.completions.stream(completing, events.send, trace)
         if events.response is None:
             return refuse(failure or InternalError())
         await events.end(events.response, failure)
@@ -132,19 +140,26 @@ def _deployment(path: str) -> str:
     return path.removeprefix(_DEPLOYMENTS).removesuffix(_CHAT) if path.startswith(_DEPLOYMENTS) else ""
 
 
-async def _models(settings: Settings, guard: Guard | None, request: Arrival) -> web.Response:
+async def _models(service: Service, guard: Guard | None, request: Arrival) -> web.Response:
     if guard is not None:
         guard.check(request)
-    return json_response(msgspec.json.encode({"object": "list", "data": [_model_object(settings)]}))
+    listed = [_model_object(name) for name in _names(service)]
+    return json_response(msgspec.json.encode({"object": "list", "data": listed}))
 
 
-async def _model(settings: Settings, guard: Guard | None, request: Arrival) -> web.Response:
+async def _model(service: Service, guard: Guard | None, request: Arrival) -> web.Response:
     if guard is not None:
         guard.check(request)
-    if request.path.partition("/models/")[2] != settings.openai_model:
-        raise NoModel(settings.openai_model)
-    return json_response(msgspec.json.encode(_model_object(settings)))
+    name, known = request.path.partition("/models/")[2], _names(service)
+    if name not in known:
+        raise NoModel(known[0])
+    return json_response(msgspec.json.encode(_model_object(name)))
 
 
-def _model_object(settings: Settings) -> dict[str, object]:
-    return {"id": settings.openai_model, "object": "model", "created": 0, "owned_by": "openai-moodle-sidecar"}
+def _names(service: Service) -> list[str]:
+    """Return the models that answer callers; PROVIDERS_FILE may name several."""
+    return service.kernel.calls.pool.models("interactive")
+
+
+def _model_object(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "openai-moodle-sidecar"}

@@ -111,6 +111,10 @@ class Embedded:
         if listener(self._settings) == pid:
             _kill(pid, signal.SIGKILL)
 
+    def reload(self) -> None:
+        """Have the worker read again what can be; a worker that just starts reads it anyway."""
+        self._worker.send(signal.SIGHUP)
+
     def drain(self) -> None:
         """Have the worker take no more jobs, and finish its own within the server's grace."""
         self._until = asyncio.get_running_loop().time() + self._settings.shutdown_grace + _LAST_SECONDS

@@ -124,7 +124,7 @@ class Child:
     def stop(self) -> None:
         """Send SIGTERM, and start the child no more."""
         self._stopping.set()
-        self._signal(signal.SIGTERM)
+        self.send(signal.SIGTERM)
 
     async def ended(self, seconds: float) -> None:
         """Wait for the end after `stop`, `seconds` at most; then kill the child."""
@@ -136,10 +136,11 @@ class Child:
                 await process.wait()
         except TimeoutError:
             events.warning("child_killed", child=self.name, after=seconds)
-            self._signal(signal.SIGKILL)
+            self.send(signal.SIGKILL)
             await process.wait()
 
-    def _signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the child, if one runs."""
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)

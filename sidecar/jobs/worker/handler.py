@@ -22,7 +22,8 @@ from sidecar.core.errors import (
     UpstreamAuth,
     UpstreamFailure,
 )
-from sidecar.engine.limiter.calls import Trace
+from sidecar.core.ports import Traffic
+from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.service import Service
 from sidecar.jobs.worker.lease import LEASE_SECONDS, RENEW_SECONDS, Held, Run, Runs, Stopped, retry_until_heard
 
@@ -50,6 +51,8 @@ class JobHandler:
         self.service = service
         self._timeout = timeout
         self._background = background
+        # A caller waits for a job of the day: the sidecar offloaded a long text.
+        self._traffic: Traffic = "jobs" if background else "interactive"
         self._backoff = backoff
         self._here: set[str] = set()
         """Jobs in progress in this process: a restarted Redis may have forgotten their leases."""
@@ -106,7 +109,9 @@ class JobHandler:
         has the job.
         """
         deadline = time.monotonic() + self._timeout
-        answer = self.service.background.text(run.request, run, trace, deadline=deadline, background=self._background)
+        answer = self.service.background.text(
+            run.request, run, trace, deadline=deadline, background=self._background, traffic=self._traffic
+        )
         task, wait = asyncio.create_task(answer, name="job"), RENEW_SECONDS
         try:
             while not (await asyncio.wait((task,), timeout=wait))[0]:
@@ -125,7 +130,7 @@ class JobHandler:
         """End the job, or put the job back and return the seconds until its next run."""
         counted, pause = False, 0.0
         if not isinstance(error, ShuttingDown):
-            down = self.service.kernel.calls.limit.breaker.opened_by is not None
+            down = self.service.kernel.calls.pool.limits[self._traffic].breaker.opened_by is not None
             counted = tried and not down
             tries = run.tries + counted
             if _final(error) or tries >= MOST_TRIES:
@@ -168,5 +173,6 @@ def _report(run: Run, trace: Trace, code: str, started: float, pause: float | No
         restarts=run.crashes,
         prompt_tokens=trace.prompt_tokens,
         completion_tokens=trace.completion_tokens,
+        **({"provider": trace.provider} if trace.provider else {}),
         **({} if pause is None else {"again_in": round(pause, 1)}),
     )

@@ -68,7 +68,7 @@ async def test_where_no_time_is_left_here_the_caller_gets_the_job_id() -> None:
         home.here.gate.clear()
         busy = asyncio.create_task(home.ask("Short."))
         await home.here.reached()
-        home.service.kernel.calls.limit.duration = 1000.0  # what a call takes, as far as was measured
+        home.service.kernel.calls.pool.providers[0].limit.duration = 1000.0  # what a call takes, as far as was measured
         await home.server.stop()
         reply = (await asked).json
         assert (reply["code"], len(reply["job_id"])) == ("timeout", 32)

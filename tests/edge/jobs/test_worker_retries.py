@@ -76,7 +76,7 @@ async def test_a_provider_that_is_down_costs_no_try(store: JobStore, monkeypatch
     upstream = HeldUpstream()
     upstream.failure = UpstreamUnreachable(retryable=True)
     async with at_work(store, upstream) as benches:
-        found = benches["night"].service.kernel.calls.limit.breaker
+        found = benches["night"].service.kernel.calls.pool.providers[0].limit.breaker
         ids = [job.job_id for job in await store.enqueue([lecture(number) for number in range(4)])]
         await until(store, ids, lambda _: found.state == "open")
         # It is tried again now and then, more often than a job may be.
@@ -122,7 +122,7 @@ async def test_a_worker_steps_back_where_the_provider_refuses_for_too_many(
     upstream = Scripted(*[refusal() for _ in range(handler.MOST_TRIES + 1)])
     async with at_work(store, upstream, WORKER_CONCURRENCY="4") as benches:
         caplog.set_level(logging.INFO, logger="sidecar")
-        limit = benches["night"].service.kernel.calls.limit
+        limit = benches["night"].service.kernel.calls.pool.providers[0].limit
         ids = [job.job_id for job in await store.enqueue([lecture(number) for number in range(4)])]
         jobs = await until(store, ids, ended)
         assert limit.refusals.count == handler.MOST_TRIES + 1

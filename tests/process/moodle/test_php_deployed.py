@@ -145,7 +145,7 @@ async def test_a_server_that_stalls_costs_it_its_own_limit_only(installed: Path)
     """Why ours must answer first: this is what the double does when HTTP is silent."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/ai"
-        came = await ask(installed, CHAT, OPENAI_SIDECAR_HTTP_URL=url, OPENAI_SIDECAR_HTTP_TIMEOUT="1")
+        came = await ask(installed, CHAT, OPENAI_SIDECAR_HTTP_URL=url, OPENAI_SIDECAR_HTTP_TIMEOUT="4")
     assert (came["way"], came["success"]) == ("process", True)
 
 

@@ -223,7 +223,7 @@ async def test_a_caller_who_leaves_ends_the_providers_call() -> None:
     assert spring.running == 0
     assert service.kernel.calls.idle
     assert service.log.codes == {"cancelled": 2}
-    assert service.kernel.calls.limit.breaker.state == "closed"
+    assert service.kernel.calls.pool.providers[0].limit.breaker.state == "closed"
 
 
 @in_virtual_time
@@ -248,7 +248,7 @@ async def test_the_first_event_shows_that_the_provider_is_back() -> None:
     """Others are let in while the probe's stream goes on."""
     spring, taker = FedProvider(), Taker()
     service = over(spring)
-    limit = service.kernel.calls.limit
+    limit = service.kernel.calls.pool.providers[0].limit
     for _ in range(FAILURES_TO_OPEN[UpstreamError]):
         limit.breaker.failed(UpstreamError("down"), service.clock())
     assert limit.breaker.state == "open"
@@ -273,7 +273,7 @@ async def test_a_long_stream_shuts_nobody_out() -> None:
     await asyncio.sleep(60.0)
     await spring.feed.put(None)
     assert code(await first) == "ok"
-    assert calls.limit.holding >= 60.0
+    assert calls.pool.providers[0].limit.holding >= 60.0
     task = asyncio.create_task(service.completions.stream(asked(user="ben"), second))
     await spring.feed.put(b"b")
     await second.has(1)

@@ -114,7 +114,7 @@ async def test_a_call_from_before_the_outage_keeps_no_probe_waiting() -> None:
     old = asyncio.create_task(service.engine.answer(request_of("old")))
     await upstream.reached()
     for _ in range(FAILURES_TO_OPEN[UpstreamUnreachable]):
-        calls.limit.breaker.failed(UpstreamUnreachable(), calls.clock())
+        calls.pool.providers[0].limit.breaker.failed(UpstreamUnreachable(), calls.clock())
     calls.review_waiting()
     await asyncio.sleep(0.5)
     assert code(await service.engine.answer(request_of())) == "upstream_unreachable"
@@ -125,7 +125,7 @@ async def test_a_call_from_before_the_outage_keeps_no_probe_waiting() -> None:
     assert calls.gate.running == 2
     upstream.gate.set()
     assert [code(await old), code(await probe)] == ["ok", "ok"]
-    assert (calls.limit.breaker.state, calls.limit.slots) == ("closed", 4)
+    assert (calls.pool.providers[0].limit.breaker.state, calls.pool.providers[0].limit.slots) == ("closed", 4)
 
 
 @in_virtual_time

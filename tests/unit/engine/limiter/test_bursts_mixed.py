@@ -7,7 +7,7 @@ from collections import Counter
 from sidecar.core.contract import Request
 from sidecar.core.errors import SidecarError
 from sidecar.core.ports import Call, Completion
-from sidecar.engine.limiter.calls import Trace
+from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.request import ActionRequest, CompletionRequest
 from sidecar.engine.service import Service
 from tests.support.bursts import service_at
@@ -114,7 +114,7 @@ def test_all_kinds_share_one_limit_and_all_are_answered() -> None:
     assert provider.refused <= 0.25 * provider.answered
     # Jobs had their small share of it, no more: they are the longest, and nobody waits for them.
     assert end <= 25.0
-    assert crowd.service.kernel.calls.limit.found < 24
+    assert crowd.service.kernel.calls.pool.providers[0].limit.found < 24
 
 
 def test_jobs_teach_the_limit_that_callers_meet() -> None:

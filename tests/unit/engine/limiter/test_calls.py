@@ -180,7 +180,7 @@ async def test_a_retry_is_no_probe() -> None:
     for _ in range(FAILURES_TO_OPEN[UpstreamUnreachable] - 1):
         with pytest.raises(UpstreamUnreachable):
             await bench.complete()
-    assert bench.calls.limit.breaker.state == "open"
+    assert bench.calls.pool.providers[0].limit.breaker.state == "open"
     woken.set()
     with pytest.raises(UpstreamUnreachable):
         await pausing
@@ -192,7 +192,7 @@ async def test_calls_wait_in_the_gate_while_the_adapter_loads() -> None:
     """The time of loading is nobody's measured call."""
     bench = Bench(Script(OK))
     loaded = asyncio.Event()
-    bench.calls.open_after(asyncio.create_task(loaded.wait()))  # type: ignore[arg-type]
+    bench.calls.open_after(asyncio.create_task(loaded.wait()))
     call = asyncio.create_task(bench.complete())
     await settle()
     assert (bench.calls.gate.waiting, bench.script.calls) == (1, 0)

@@ -62,7 +62,7 @@ async def test_a_burst_after_a_quiet_time_is_not_held_to_an_old_limit() -> None:
     """The limit forgets by itself; the gate hears so with the first call and not with its end."""
     bench = Bench(Script(OK, refusal(), refusal(), refusal(), OK, seconds=0.1))
     await asyncio.gather(*bench.start(4))
-    assert bench.calls.limit.found < 4
+    assert bench.calls.pool.providers[0].limit.found < 4
     await asyncio.sleep(FORGOTTEN + 1)
     bench.script.gate = asyncio.Event()
     asked = bench.start(4)
@@ -79,11 +79,11 @@ async def test_a_probe_that_succeeds_lets_everybody_in_again() -> None:
     for _ in range(5):
         with pytest.raises(UpstreamUnreachable):
             await bench.complete()
-    assert bench.calls.limit.breaker.state == "open"
+    assert bench.calls.pool.providers[0].limit.breaker.state == "open"
     await asyncio.sleep(2.0)
     assert await bench.complete() == OK
-    assert bench.calls.limit.breaker.state == "closed"
-    assert bench.calls.limit.slots == 4
+    assert bench.calls.pool.providers[0].limit.breaker.state == "closed"
+    assert bench.calls.pool.providers[0].limit.slots == 4
 
 
 @in_virtual_time
@@ -108,10 +108,10 @@ async def test_an_outage_that_ends_in_a_refusal_is_over() -> None:
     for _ in range(20):
         with pytest.raises(UpstreamError):
             await bench.complete()
-    assert bench.calls.limit.breaker.state == "open"
+    assert bench.calls.pool.providers[0].limit.breaker.state == "open"
     await asyncio.sleep(2.0)
     assert await bench.complete() == OK
-    assert bench.calls.limit.breaker.state == "closed"
+    assert bench.calls.pool.providers[0].limit.breaker.state == "closed"
     assert await bench.complete() == OK
 
 
@@ -121,7 +121,7 @@ async def test_refusals_are_no_outage() -> None:
     busy = UpstreamError(status=503, retryable=True, scope="capacity")
     bench = Bench(Script(OK, *[busy] * (2 * FAILURES_TO_OPEN[UpstreamError]), OK, seconds=0.01))
     assert set(map(type, await asyncio.gather(*bench.start(10, left=600.0)))) == {type(OK)}
-    assert bench.calls.limit.breaker.state == "closed"
+    assert bench.calls.pool.providers[0].limit.breaker.state == "closed"
 
 
 async def cut_off(bench: Bench) -> None:
@@ -138,8 +138,8 @@ async def test_calls_cut_off_while_none_is_answered_are_silence() -> None:
     bench.script.gate = asyncio.Event()
     ends = await asyncio.gather(*[cut_off(bench) for _ in range(4)], return_exceptions=True)
     assert set(map(type, ends)) == {TimeoutError}
-    assert bench.calls.limit.found == 8
-    assert bench.calls.limit.breaker.state == "closed"
+    assert bench.calls.pool.providers[0].limit.found == 8
+    assert bench.calls.pool.providers[0].limit.breaker.state == "closed"
     assert bench.calls.idle
 
 
@@ -154,7 +154,7 @@ async def test_a_caller_who_leaves_teaches_nothing() -> None:
     for call in asked:
         call.cancel()
     await asyncio.wait(asked)
-    assert bench.calls.limit.found == 8
+    assert bench.calls.pool.providers[0].limit.found == 8
     assert bench.calls.idle
 
 
@@ -178,9 +178,9 @@ async def test_a_limit_that_is_no_fact_yet_lengthens_no_wait() -> None:
     bench = Bench(Script(OK, OK, refusal(), OK, seconds=0.5), concurrency=4)
     await bench.complete()
     tasks = bench.start(10, left=600.0)
-    while bench.calls.limit.found == 4:  # noqa: ASYNC110 - the limit tells nobody
+    while bench.calls.pool.providers[0].limit.found == 4:  # noqa: ASYNC110 - the limit tells nobody
         await asyncio.sleep(0.01)
-    assert not bench.calls.limit.fact
+    assert not bench.calls.pool.providers[0].limit.fact
     ahead = bench.calls.gate.waiting + 1
-    assert bench.calls.expected_wait("anna") == pytest.approx(ahead * bench.calls.limit.holding / 4)
+    assert bench.calls.expected_wait("anna") == pytest.approx(ahead * bench.calls.pool.providers[0].limit.holding / 4)
     await asyncio.gather(*tasks)

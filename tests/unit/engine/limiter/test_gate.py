@@ -13,10 +13,17 @@ from sidecar.core.errors import DeadlineExceeded, Overloaded, RateLimited, Upstr
 from sidecar.engine.deadline import Deadline
 from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.gate import Gate
-from sidecar.engine.limiter.limit import Limit
+from sidecar.engine.limiter.pool import alone
+from tests.support.simulated_provider import SimulatedProvider
 from tests.support.virtual_time import run
+from tests.support.worlds import World
 
 FAR = time.monotonic() + 1e6
+
+
+def gate_of(slots: int, clock: Callable[[], float] = time.monotonic) -> Gate:
+    """A gate with one provider."""
+    return Gate(alone(SimulatedProvider(World(name="unused")), concurrency=slots, clock=clock), clock=clock)
 
 
 async def settle() -> None:
@@ -32,7 +39,7 @@ async def hold(gate: Gate, user: str, until: asyncio.Event, deadline: float = FA
 
 async def test_no_more_calls_than_slots() -> None:
     """What is beyond the slots waits, and goes on as slots come free."""
-    gate, until = Gate(Limit(ceiling=2)), asyncio.Event()
+    gate, until = gate_of(2), asyncio.Event()
     tasks = [asyncio.create_task(hold(gate, str(n), until)) for n in range(5)]
     await settle()
     assert (gate.running, gate.waiting) == (2, 3)
@@ -44,7 +51,7 @@ async def test_no_more_calls_than_slots() -> None:
 
 async def test_a_cancelled_waiter_is_gone() -> None:
     """A caller who leaves while waiting frees the place in the queue."""
-    gate, until = Gate(Limit(ceiling=1)), asyncio.Event()
+    gate, until = gate_of(1), asyncio.Event()
     running = asyncio.create_task(hold(gate, "a", until))
     await settle()
     waiting = asyncio.create_task(hold(gate, "b", until))
@@ -58,7 +65,7 @@ async def test_a_cancelled_waiter_is_gone() -> None:
 
 async def test_leaving_in_the_moment_of_the_grant_passes_the_slot_on() -> None:
     """A slot granted to someone who is just being cancelled goes to the next one."""
-    gate, first, later = Gate(Limit(ceiling=1)), asyncio.Event(), asyncio.Event()
+    gate, first, later = gate_of(1), asyncio.Event(), asyncio.Event()
     running = asyncio.create_task(hold(gate, "a", first))
     await settle()
     leaver = asyncio.create_task(hold(gate, "b", later))
@@ -77,7 +84,7 @@ async def test_leaving_in_the_moment_of_the_grant_passes_the_slot_on() -> None:
 
 async def test_a_running_call_that_is_cancelled_frees_its_slot() -> None:
     """A caller who leaves in the middle frees the slot."""
-    gate, until = Gate(Limit(ceiling=1)), asyncio.Event()
+    gate, until = gate_of(1), asyncio.Event()
     running = asyncio.create_task(hold(gate, "a", until))
     await settle()
     running.cancel()
@@ -93,7 +100,7 @@ async def test_an_expired_call_is_dropped_at_the_grant() -> None:
         return now
 
     moved: Callable[[], float] = clock
-    gate, until = Gate(Limit(ceiling=1, clock=moved), clock=moved), asyncio.Event()
+    gate, until = gate_of(1, moved), asyncio.Event()
     running = asyncio.create_task(hold(gate, "a", until))
     await settle()
     late = asyncio.create_task(hold(gate, "b", until, deadline=5.0))
@@ -109,12 +116,12 @@ async def test_an_expired_call_is_dropped_at_the_grant() -> None:
 
 async def test_more_slots_are_used_at_once() -> None:
     """A limit that grows lets waiting calls in without waiting for a completion."""
-    gate, until = Gate(Limit(ceiling=3)), asyncio.Event()
-    gate.limit.ceiling = 1
+    gate, until = gate_of(3), asyncio.Event()
+    gate.pool.providers[0].limit.ceiling = 1
     tasks = [asyncio.create_task(hold(gate, str(n), until)) for n in range(4)]
     await settle()
     assert (gate.running, gate.waiting) == (1, 3)
-    gate.limit.ceiling = 3
+    gate.pool.providers[0].limit.ceiling = 3
     gate.grant()
     await settle()
     assert (gate.running, gate.waiting) == (3, 1)
@@ -124,7 +131,7 @@ async def test_more_slots_are_used_at_once() -> None:
 
 async def test_waiting_calls_can_be_refused_together() -> None:
     """When the provider is plainly down, no caller waits for the deadline to hear it."""
-    gate, until = Gate(Limit(ceiling=1)), asyncio.Event()
+    gate, until = gate_of(1), asyncio.Event()
     running = asyncio.create_task(hold(gate, "a", until))
     await settle()
     waiting = [asyncio.create_task(hold(gate, name, until)) for name in "bcd"]
@@ -140,7 +147,7 @@ async def test_waiting_calls_can_be_refused_together() -> None:
 
 async def test_who_cannot_be_served_in_time_is_refused_and_the_others_wait_on() -> None:
     """While nothing is granted: a caller whose deadline comes sooner hears it now, unless marked as patient."""
-    gate, until = Gate(Limit(ceiling=1, clock=lambda: 0.0), clock=lambda: 0.0), asyncio.Event()
+    gate, until = gate_of(1, lambda: 0.0), asyncio.Event()
     running = asyncio.create_task(hold(gate, "a", until, deadline=5.0))
     await settle()
     short = asyncio.create_task(hold(gate, "b", until, deadline=5.0))
@@ -159,7 +166,7 @@ async def test_who_cannot_be_served_in_time_is_refused_and_the_others_wait_on() 
 
 async def test_who_waits_in_vain_hears_it_and_the_others_move_up() -> None:
     """A call a second and two seconds each: a caller a caller too late for the deadline is told so, nobody else."""
-    gate, until = Gate(Limit(ceiling=1, clock=lambda: 0.0), clock=lambda: 0.0), asyncio.Event()
+    gate, until = gate_of(1, lambda: 0.0), asyncio.Event()
     running = asyncio.create_task(hold(gate, "a", until))
     await settle()
     first, vain, second = (
@@ -182,16 +189,16 @@ def test_calls_follow_each_other_evenly_once_one_was_refused() -> None:
 
     async def scene() -> list[float]:
         loop = asyncio.get_running_loop()
-        limit = Limit(ceiling=2, clock=loop.time)
-        gate, starts = Gate(limit, clock=loop.time), []
+        gate, starts = gate_of(2, loop.time), []
+        limit = gate.pool.providers[0].limit
 
         async def call(user: str) -> None:
-            async with gate.slot(Ticket(user), deadline=Deadline(loop.time() + 60)) as grant:
+            async with gate.slot(Ticket(user), deadline=Deadline(loop.time() + 60)) as (_, grant):
                 starts.append(loop.time())
                 await asyncio.sleep(1.0)
                 limit.succeeded(grant, running=gate.running - 1)
 
-        async with gate.slot(Ticket("refused"), deadline=Deadline(loop.time() + 60)) as grant:
+        async with gate.slot(Ticket("refused"), deadline=Deadline(loop.time() + 60)) as (_, grant):
             limit.failed(grant, RateLimited(scope="capacity"), running=1)
         await asyncio.gather(*(call(str(n)) for n in range(10)))
         return starts
@@ -213,7 +220,7 @@ def test_nothing_is_lost_under_any_interleaving(slots: int, steps: list[tuple[st
 
     async def scenario() -> None:
         now = 0.0
-        gate = Gate(Limit(ceiling=slots, clock=lambda: now), clock=lambda: now)
+        gate = gate_of(slots, lambda: now)
         running: list[tuple[asyncio.Task[None], asyncio.Event]] = []
         most = slots
         for step, number in steps:
@@ -229,8 +236,8 @@ def test_nothing_is_lost_under_any_interleaving(slots: int, steps: list[tuple[st
                 case "tick":
                     now += number / 2
                 case "slots":
-                    gate.limit.ceiling = 1 + number % 4
-                    most = max(most, gate.limit.ceiling)
+                    gate.pool.providers[0].limit.ceiling = 1 + number % 4
+                    most = max(most, gate.pool.providers[0].limit.ceiling)
                     gate.refuse_due(now + number % 3, RateLimited())
                     gate.grant()
                 case _:

@@ -1,0 +1,39 @@
+"""The trace of one request: what its provider calls cost, and how they ended."""
+
+import msgspec
+
+from sidecar.core.errors import DeadlineExceeded, RateLimited, SidecarError
+
+
+class Trace(msgspec.Struct, kw_only=True):
+    """Costs of one request, for its line in the log. Times in seconds."""
+
+    queued: float = 0.0
+    """Waiting time for slots, over all calls of the request."""
+    upstream: float = 0.0
+    """Time in attempts, over all calls of the request."""
+    calls: int = 0
+    """Attempts, retries included."""
+    refused: int = 0
+    """Attempts that the provider refused for want of capacity: they cost nothing."""
+    answered: int = 0
+    """Attempts that were answered."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    shared: str = ""
+    """`flight`: the request joined a call in flight; `kept`: its answer was cached; `job`: it was run as a job."""
+    provider: str = ""
+    """Name of the provider that answered last; blank without PROVIDERS_FILE."""
+    job: str = ""
+    """The id of the job that goes on after the caller left."""
+
+    def ended_by(self, error: SidecarError) -> SidecarError:
+        """Return the error for the caller: `RateLimited` where every attempt was refused until the deadline."""
+        if isinstance(error, DeadlineExceeded) and self.refused and not self.failed:
+            return RateLimited()
+        return error
+
+    @property
+    def failed(self) -> bool:
+        """Return whether an attempt failed for another reason than want of capacity."""
+        return self.calls > self.refused + self.answered
