@@ -19,17 +19,17 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: test test-all test-long debug lint dev run bench openapi lock clean help
 
 test: lint ## lint, then the tests, in an environment of its own
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 test-all: lint ## as test, with all of the fuzz, chaos and crashes: half an hour, before a release
-	TEST_SCALE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	TEST_SCALE=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 test-long: dev ## a share of what test-all has beyond test: SCALE=0.1
-	TEST_SCALE=$(SCALE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m long $(ARGS)
+	TEST_SCALE=$(SCALE) $(BIN)/python -m pytest -n $(WORKERS) -m long $(ARGS)
 
 # Without tests/process, whose tests start processes with an environment of their own.
 debug: dev ## the tests of what runs inside one process once more, with asyncio's debug mode on
-	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests/unit tests/edge $(ARGS)
+	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest -n $(WORKERS) tests/unit tests/edge $(ARGS)
 
 lint: dev ## ruff and mypy
 	$(BIN)/ruff check .

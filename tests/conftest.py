@@ -1,9 +1,30 @@
-"""In CI a skipped test is a failure: what CI leaves out, nobody runs."""
+"""How tests are shared out to workers; and in CI a skipped test is a failure: what CI leaves out, nobody runs."""
 
 import os
 from collections.abc import Generator
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+ONE_SHOT = ("tests/process/stdio/", "tests/process/moodle/test_php", "tests/process/doctor/test_doctor_php")
+"""Tests that start one-shot processes: the machine has sixteen places for all of them, so one runs at a time."""
+SHARED = ("tests/unit/engine/limiter/test_worlds.py",)
+"""Tests that share results in memory."""
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """One test at a time to each worker, except for groups. xdist 3.8's own groups have no effect in pytest 9.2."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(ONE_SHOT):
+            return "one-shot"
+        return next((path for path in SHARED if nodeid.startswith(path)), nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
+    return Scheduling(config, log)
+
 
 if os.environ.get("CI"):
 

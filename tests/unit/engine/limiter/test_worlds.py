@@ -12,7 +12,6 @@ import pytest
 from tests.support.bursts import Burst, burst_of
 from tests.support.worlds import World, ideal, scenes
 
-pytestmark = pytest.mark.xdist_group("worlds")  # two tests share each outcome
 WORLDS = {world.name: world for world in scenes()}
 
 WHOLE = 0.995
