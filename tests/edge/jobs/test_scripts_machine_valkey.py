@@ -15,6 +15,6 @@ async def test_jobs_keep_their_promises_in_a_real_server(server: Valkey) -> None
 
     def steps() -> None:
         with real_redis(server.url, keep=30 * 3600) as redis:
-            run_machine(redis, 30)
+            run_machine(redis, 20)
 
     await asyncio.to_thread(steps)

@@ -26,7 +26,7 @@ from tests.support.server_process import Served, served
 from tests.support.valkey import valkey
 from tests.support.workers import worker
 
-QUICK = 150
+QUICK = 80
 CASES = scaled(QUICK, 10_000)
 POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
 CONFORMS = [

@@ -9,5 +9,5 @@ from tests.support.scale import scaled
 @pytest.mark.long
 async def test_killed_workers_lose_nothing() -> None:
     """Two workers, killed at moments of chance and started again: every job ends well, once, with its own answer."""
-    toll = await killed_workers(scaled(100, 500), kills=scaled(4, 12))
+    toll = await killed_workers(scaled(60, 500), kills=scaled(3, 12))
     assert not toll.broken, str(toll)

@@ -11,7 +11,7 @@ from tests.support.workers import counting_provider, jobs_of, lecture, worker
 @pytest.mark.long
 async def test_a_stopped_redis_loses_nothing() -> None:
     """Redis stopped and started with its file, twice, in the middle: workers wait, go on, and pay for nothing again."""
-    toll = await stopped_redis(scaled(100, 500), stops=scaled(2, 4))
+    toll = await stopped_redis(scaled(60, 500), stops=scaled(2, 4))
     assert not toll.broken, str(toll)
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sidecar.engine.limiter.fair_queue import BACKGROUND_SHARE, FairQueue, Ticket
+from tests.support.scale import scaled
 
 
 def drain(turns: FairQueue[str], *, slots: int = 1000) -> list[str]:
@@ -164,7 +165,7 @@ class Interleavings(RuleBasedStateMachine):
 
 
 TestInterleavings = Interleavings.TestCase
-TestInterleavings.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+TestInterleavings.settings = settings(max_examples=scaled(100, 1000), stateful_step_count=60, deadline=None)
 
 
 @given(
