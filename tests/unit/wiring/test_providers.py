@@ -111,6 +111,22 @@ async def test_a_client_is_closed_after_its_last_call(tmp_path: Path) -> None:
 
 
 @in_virtual_time
+async def test_a_key_that_changes_in_its_file_costs_neither_client_nor_limit(tmp_path: Path) -> None:
+    """The client reads its key's file by itself; a reload in between starts nothing anew."""
+    key = tmp_path / "key"
+    key.write_text("sk-first\n")
+    made = Made(tmp_path, table := f'{EU}\napi_key_file = "{key}"')
+    pool = made.providers.pool()
+    before = pool.providers
+    key.write_text("sk-second\n")
+    made.write(table)
+    made.providers.reload()
+    assert pool.providers == before
+    assert len(made.clients) == 1
+    await made.providers.aclose()
+
+
+@in_virtual_time
 async def test_a_bad_file_changes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Neither pool nor keys nor clients; the log has each mistake."""
     made = Made(tmp_path, EU)
