@@ -3,10 +3,10 @@
 TOML's reader gives no lines for values, so `toml_lines.py` finds them where a mistake has to be told.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -19,6 +19,12 @@ _LONGEST_FILE: Final = 64 * 2**10
 MOST_PROVIDERS: Final = 32
 TABLE: Final = "provider"
 _NAME: Final = re.compile("[A-Za-z0-9._-]{1,40}")
+AZURE_HOSTS: Final = tuple(
+    f".{service}.azure.{end}"
+    for service in ("openai", "cognitiveservices", "services.ai")
+    for end in ("com", "us", "cn")
+)
+"""Ends of the hosts of Azure's resources, whose deployments refuse a key as a bearer token."""
 _REQUIRED: Final = ("name", "base_url", "model")
 
 
@@ -36,6 +42,12 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
     classes: frozenset[Traffic] = frozenset(TRAFFIC)
     client: str
     extra_body: Mapping[str, Any]
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Return whether a token of Entra ID may go there: Azure's host, and no key of its own."""
+        host = urlsplit(self.base_url).hostname or ""
+        return not self.name or (host.endswith(AZURE_HOSTS) and not self.api_key_file)
 
     def __repr__(self) -> str:
         return f"<ProviderSettings {self.name}>"
@@ -117,6 +129,8 @@ class _Reader:
     def _provider(self, index: int, table: dict[str, Any]) -> ProviderSettings | None:
         before = len(self._mistakes)
         for name in table.keys() - _FIELDS.keys():
+            import difflib  # noqa: PLC0415 - late: only a mistake needs it
+
             close = difflib.get_close_matches(name, _FIELDS, 1)
             hint = f"; did you mean {close[0]}?" if close else f"; the fields are {', '.join(_FIELDS)}"
             self._fault(self._lines.of(index, name), f"{plain(name, 60)}: no such field{hint}")

@@ -5,17 +5,12 @@ Every client takes its header from the credentials, so no client has to be chose
 
 from typing import Final
 
+from sidecar.config.providers import AZURE_HOSTS
 from sidecar.config.settings import Settings
 from sidecar.provider.credentials import AUTHORIZATION, Credentials
 from sidecar.provider.endpoint import Endpoint
 
 _AZURE_KEY: Final = "api-key"
-_AZURE_HOSTS: Final = tuple(
-    f".{service}.azure.{end}"
-    for service in ("openai", "cognitiveservices", "services.ai")
-    for end in ("com", "us", "cn")
-)
-"""Ends of the hosts of Azure's resources, whose deployments refuse a key as a bearer token."""
 
 
 def credentials_of(settings: Settings, where: Endpoint) -> Credentials:
@@ -25,7 +20,7 @@ def credentials_of(settings: Settings, where: Endpoint) -> Credentials:
 
         return entra_token(where)
     header = AUTHORIZATION
-    if settings.azure_auth == "key" or where.host.endswith(_AZURE_HOSTS):
+    if settings.azure_auth == "key" or where.host.endswith(AZURE_HOSTS):
         header = _AZURE_KEY
     if settings.openai_api_key_file:
         from sidecar.provider.key_file import KeyFile  # noqa: PLC0415 - as above

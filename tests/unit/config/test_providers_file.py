@@ -200,3 +200,20 @@ def test_the_text_of_a_provider_names_it_only() -> None:
         name="eu", base_url="x", model="m", api_key="canary", concurrency=1, client="", extra_body={}
     )
     assert repr(one) == "<ProviderSettings eu>"
+
+
+def test_a_token_goes_to_azure_alone(tmp_path: Path) -> None:
+    """AZURE_AUTH=entra, and OpenAI's organization, are no business of the other providers in the file."""
+    key = tmp_path / "key"
+    key.write_text("sk-own\n")
+    file = tmp_path / "providers.toml"
+    hosts = {"azure": "x.openai.azure.com", "keyed": "y.openai.azure.com", "other": "openai.azure.com.example.org"}
+    tables = [
+        f'[[provider]]\nname = "{name}"\nbase_url = "https://{host}/v1"\nmodel = "m"' for name, host in hosts.items()
+    ]
+    tables[1] += f'\napi_key_file = "{key}"'
+    file.write_text("\n".join(tables))
+    settings = load({}, "/dev/null", {"PROVIDERS_FILE": str(file), "AZURE_AUTH": "entra", "OPENAI_ORG_ID": "org-1"})
+    own = {one.name: settings.at(one) for one in settings.providers}
+    assert {name: one.azure_auth for name, one in own.items()} == {"azure": "entra", "keyed": "auto", "other": "auto"}
+    assert {one.openai_org_id for one in own.values()} == {""}
