@@ -42,9 +42,11 @@ class Listening:
         address: tuple[str, int],
         *,
         exclusive: bool,
+        last_request_seconds: float,
     ) -> None:
         self._service = service
         self._exclusive = exclusive
+        self._last_request_seconds = last_request_seconds
         self._acceptor = acceptor
         self._connections = connections
         self.host, self.port = address
@@ -91,7 +93,7 @@ class Listening:
         self.stop_accepting()
         # The connections accepted last get time to start, and to send a request.
         await self._acceptor.settled()
-        await self._connections.first_requests(LAST_REQUEST_SECONDS)
+        await self._connections.first_requests(self._last_request_seconds)
         for _ in range(2):
             await asyncio.sleep(0)
         self._connections.pre_shutdown()
@@ -139,14 +141,16 @@ async def serve(
     header_seconds: float = HEADER_SECONDS,
     idle_seconds: float = IDLE_SECONDS,
     linger_seconds: float = LINGER_SECONDS,
+    last_request_seconds: float = LAST_REQUEST_SECONDS,
     descriptors: int | None = None,
 ) -> AsyncIterator[Listening]:
     """Serve `service` over HTTP on HOST and PORT, or on `sock`, which listens already and is closed at the end.
 
     `jobs` is the store of jobs, None without jobs, and `jobs_status` returns their numbers for /status.
     `header_seconds` is the time to send complete headers, `idle_seconds` the longest idle time of a reused connection,
-    `linger_seconds` the time in which bytes of a refused caller are discarded, `descriptors` the most open files of
-    the process (None: as many as it can get). Leaving the block closes within two seconds; `Listening.drain` and
+    `linger_seconds` the time in which bytes of a refused caller are discarded, `last_request_seconds` the wait for the
+    requests of those that connected just before the end, `descriptors` the most open files of the process (None: as
+    many as it can get). Leaving the block closes within two seconds; `Listening.drain` and
     `Listening.hand_over` finish accepted requests before. Raises `ConfigError` if listening fails.
     """
     limit = raise_descriptor_limit()
@@ -176,7 +180,9 @@ async def serve(
     except BaseException:
         sock.close()
         raise
-    listening = Listening(service, acceptor, connections, address, exclusive=exclusive)
+    listening = Listening(
+        service, acceptor, connections, address, exclusive=exclusive, last_request_seconds=last_request_seconds
+    )
     try:
         yield listening
     finally:
