@@ -9,6 +9,7 @@ from sidecar.rehearse.replies import Click, Kind
 from sidecar.rehearse.result import Result
 from sidecar.rehearse.timeline import ENDINGS, NAMES, Timeline, timeline
 
+_FONT: Final = 'role="img" font-family="system-ui, Segoe UI, Helvetica, Arial, sans-serif" font-size="12"'
 _MOST_COLUMNS: Final = 80
 _WIDTH, _LEFT, _RIGHT = 860, 64, 24
 _TOP, _PANEL, _GAP, _BOTTOM = 84, 150, 84, 34
@@ -31,8 +32,7 @@ def picture(result: Result, clicks: Sequence[Click]) -> str:
     columns = max(1, math.ceil(result.seconds / step))
     time = timeline(clicks, step * columns, columns)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" '
-        + 'role="img" font-family="system-ui, Segoe UI, Helvetica, Arial, sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" {_FONT}>',
         f"<title>{escape(title)}</title><desc>{escape(details)}</desc>",
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
         _text(_LEFT, 30, title, size=18, weight="600"),
