@@ -53,7 +53,7 @@ class _Flag(NamedTuple):
 
 def _share(text: str) -> float:
     with suppress(ValueError):
-        value: float = types.seconds(0, 1)(text)
+        value: float = types.seconds(0, 1)("0" + text if text.startswith(".") else text)
         return value
     raise ValueError("a share from 0 to 1")
 
@@ -151,6 +151,7 @@ def _parser() -> Parser:
         "Exit code: 0 the class ended and all expectations held; 1 one did not hold, the class was stopped, or there\n"
         "is no sidecar; 2 a wrong call. It also takes every flag of the server.",
     )
+    made.usage = "%(prog)s [flags]"  # there are too many for a line each
     for flag in _PLAN:
         default = flag.default or "OPENAI_SIDECAR_HTTP_TIMEOUT, else 30"
         value = None if flag.name == "patience" else flag.default

@@ -16,7 +16,7 @@ TOTALS: Final = 10
 def chart(time: Timeline, *, ramp: str = BLOCKS) -> list[str]:
     """Return the lines of the chart, wider than the columns by `MARGIN` and `TOTALS`."""
     most = max(time.waiting, default=0)
-    lines = [f"{'waiting':>{MARGIN - 2}}"]
+    lines = [f"{'clicks waiting':>{MARGIN - 2}}"]
     for row in reversed(range(HEIGHT)):
         label = f"{most:,}" if row == HEIGHT - 1 else "0" if row == 0 else ""
         lines.append(f"{label:>{MARGIN - 2}} {_BORDERS[ramp == BLOCKS]}{_row(time.waiting, most, row, ramp)}".rstrip())
