@@ -19,7 +19,15 @@ def test_only_a_success_with_a_text_is_an_answer() -> None:
     """Status 200 alone is none: failures come with it too."""
     assert ai({"success": True, "data": "A text."}) == Reply(ANSWERED)
     assert ai({"success": False, "data": None, "error": "No.", "code": "timeout"}) == Reply("timeout")
-    for fields in ({"success": True}, {"success": True, "data": " "}, {"success": 1, "data": "x"}, [], None, "ok"):
+    nothing: list[object] = [
+        {"success": True},
+        {"success": True, "data": " "},
+        {"success": 1, "data": "x"},
+        [],
+        None,
+        "ok",
+    ]
+    for fields in nothing:
         assert ai(fields) == Reply(NO_ANSWER), fields
 
 
@@ -36,7 +44,8 @@ def test_moodles_own_subsystem_takes_exactly_200() -> None:
     assert read_reply("v1", 200, json.dumps(answer).encode()) == Reply(ANSWERED)
     assert read_reply("v1", 201, json.dumps(answer).encode()) == Reply(NO_ANSWER)
     assert read_reply("v1", 429, b'{"error": {"message": "No.", "code": "overloaded"}}') == Reply("overloaded")
-    for fields in ({}, {"choices": []}, {"choices": [{"message": {"content": None}}]}, {"error": "x"}):
+    nothing: list[object] = [{}, {"choices": []}, {"choices": [{"message": {"content": None}}]}, {"error": "x"}]
+    for fields in nothing:
         assert read_reply("v1", 200, json.dumps(fields).encode()) == Reply(NO_ANSWER), fields
 
 
