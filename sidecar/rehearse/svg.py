@@ -66,19 +66,15 @@ def _waiting(time: Timeline) -> list[str]:
     most = max(time.waiting)
     top, scale = _TOP + 14, _scale(most)
     points = [(_x((column + 0.5) / time.columns), _y(top, n / scale)) for column, n in enumerate(time.waiting)]
-    floor = f"L{_LEFT},{top + _PANEL}"
-    path = " ".join(f"L{x:.1f},{y:.1f}" for x, y in points)
+    floor = f"{points[-1][0]:.1f},{top + _PANEL} {points[0][0]:.1f},{top + _PANEL}"
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     peak = max(points, key=lambda point: -point[1])
-    # A label at the right border is moved inside.
-    side = "end" if peak[0] > _WIDTH - 160 else "start"
     return [
-        _text(_LEFT, top - 12, "Clicks that wait (PHP workers held)", weight="600"),
+        _text(_LEFT, top - 12, f"Clicks that wait (PHP workers held): {most:,} at most", weight="600"),
         *_grid(time, top, scale),
-        f'<path d="M{_LEFT},{top + _PANEL} {path} L{_WIDTH - _RIGHT},{top + _PANEL} {floor} Z" fill="{_AREA}"/>',
+        f'<polygon points="{line} {floor}" fill="{_AREA}"/>',
         f'<polyline points="{line}" fill="none" stroke="{_EDGE}" stroke-width="2" stroke-linejoin="round"/>',
         f'<circle cx="{peak[0]:.1f}" cy="{peak[1]:.1f}" r="3.5" fill="{_EDGE}"/>',
-        _text(peak[0] + (8 if side == "start" else -8), peak[1] + 4, f"{most:,} at most", anchor=side, colour=_EDGE),
     ]
 
 
@@ -103,8 +99,10 @@ def _endings(time: Timeline) -> list[str]:
                     f'height="{height:.1f}" fill="{_COLOURS[kind]}"/>'
                 )
                 base += count
+    last = max((column for column, count in enumerate(time.arrived) if count), default=0)
     points = " ".join(
-        f"{_x((column + 0.5) / time.columns):.1f},{_y(top, n / scale):.1f}" for column, n in enumerate(time.arrived)
+        f"{_x((column + 0.5) / time.columns):.1f},{_y(top, count / scale):.1f}"
+        for column, count in enumerate(time.arrived[: last + 2])
     )
     parts.append(f'<polyline points="{points}" fill="none" stroke="{_INK}" stroke-width="1.4" stroke-dasharray="4 2"/>')
     return parts

@@ -67,7 +67,11 @@ def test_a_picture_is_one_whole_document(clicks: list[Click]) -> None:
     text = picture(result_of(Plan(), log_of(clicks, seconds=90), None, interrupted=False), clicks)
     root = ET.fromstring(text)
     names = {element.tag.rpartition("}")[2] for element in root.iter()}
-    assert {"title", "desc", "text"} <= names <= {"svg", "title", "desc", "rect", "text", "path", "polyline", "circle"}
+    assert (
+        {"title", "desc", "text"}
+        <= names
+        <= {"svg", "title", "desc", "rect", "text", "path", "polyline", "polygon", "circle"}
+    )
     assert not re.search(r"href|url\(|nan|inf\b|script", text)
 
 
