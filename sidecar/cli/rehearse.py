@@ -1,6 +1,7 @@
 """Command `openai-moodle-sidecar rehearse`: a class clicks, and the report says what its pupils saw."""
 
 import logging
+import os
 import shutil
 import sys
 from typing import Final
@@ -85,20 +86,24 @@ def _show(report: Report, log: Log, order: Order, progress: Progress) -> int:
         except OSError as exc:
             progress.say(f"{order.svg}: {exc.strerror or exc}")
             code = FAULT
-    if order.json:
-        sys.stdout.buffer.write(as_json(report) + b"\n")
-    else:
-        sys.stdout.write(as_text(report, _chart(log)))
-    sys.stdout.flush()
+    # A closed stdout has no encoding.
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    text = as_json(report) + b"\n" if order.json else as_text(report, _chart(log, encoding)).encode(encoding, "replace")
+    try:
+        while text:
+            text = text[os.write(1, text) :]
+    except OSError as exc:
+        progress.say(f"the result cannot be written: {exc.strerror or exc}")
+        code = FAULT
     return code
 
 
-def _chart(log: Log) -> list[str]:
+def _chart(log: Log, encoding: str) -> list[str]:
     others = terminal_chart.MARGIN + terminal_chart.TOTALS
     columns = min(_WIDEST, max(_NARROWEST, shutil.get_terminal_size().columns - others))
     ramp = terminal_chart.BLOCKS
     try:
-        ramp.encode(sys.stdout.encoding)
+        ramp.encode(encoding)
     except UnicodeEncodeError:
         ramp = terminal_chart.ASCII
     return terminal_chart.chart(timeline(log.clicks, log.seconds, columns), ramp=ramp)

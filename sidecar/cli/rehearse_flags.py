@@ -53,7 +53,7 @@ class _Flag(NamedTuple):
 
 def _share(text: str) -> float:
     with suppress(ValueError):
-        value: float = types.seconds(0, 1)("0" + text if text.startswith(".") else text)
+        value: float = types.seconds(0, 1)(text)
         return value
     raise ValueError("a share from 0 to 1")
 
@@ -103,7 +103,8 @@ def _plan(texts: dict[str, str]) -> Plan:
     values, faults = dict[str, Any](), []
     for flag in _PLAN:
         try:
-            values[flag.name] = flag.kind(texts[flag.name].strip())
+            text = texts[flag.name].strip()
+            values[flag.name] = flag.kind(f"0{text}" if text.startswith(".") else text)
         except ValueError as exc:
             faults.append(f"{flag.option}={plain(texts[flag.name], 100)}: must be {exc}")
     if not faults and values["users"] * values["clicks"] > plans.MOST_CLICKS:
