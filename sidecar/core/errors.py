@@ -84,8 +84,14 @@ class SlowRequest(SidecarError):
 
 
 class Overloaded(SidecarError):
+    """Early refusal; `cause`: `places` or `bytes` of the queue are used up, it would be `late`, or `jobs` is full."""
+
     code = "overloaded"
     sentence = "Too many people are asking right now. Please try again in a moment."
+
+    def __init__(self, sentence: str | None = None, *, retry_after: float | None = None, cause: str = "") -> None:
+        super().__init__(sentence, retry_after=retry_after)
+        self.cause = cause
 
 
 class DeadlineExceeded(SidecarError):

@@ -79,24 +79,24 @@ class Completions:
         self, request: CompletionRequest, trace: Trace, work: Coroutine[Any, Any, Answer]
     ) -> Answer | SidecarError:
         """Return the result of `work`, or the failure that ended it; counted and logged."""
-        code: str | None = "cancelled"
+        error: SidecarError | None = None
+        left = True
         try:
             result = await work
         except SidecarError as exc:
-            error = trace.ended_by(exc)
-            code = error.code
+            error, left = trace.ended_by(exc), False
             return error
         except ConnectionError:
             raise  # of `send`: the caller has left
         except Exception as exc:  # noqa: BLE001 - the verb's outermost: a fault of ours has its answer too
             events.fault("internal", exc, request_id=request.request_id)
-            code = InternalError.code
-            return InternalError()
+            error, left = InternalError(), False
+            return error
         else:
-            code = None
+            left = False
             return result
         finally:
-            self._log.ended(request, trace, request.action, code)
+            self._log.ended(request, trace, request.action, error, left=left)
 
     async def _answer(self, request: CompletionRequest, shape: Shape, trace: Trace) -> bytes:
         calls = self._kernel.calls

@@ -61,22 +61,24 @@ class Engine:
     async def answer(self, request: ActionRequest) -> Outcome:
         """Return the reply to `request` by its deadline; write one line to the log."""
         trace, action = Trace(), request.request.action
+        error: SidecarError | None = None
         try:
             async with self._drain.within(request.deadline):
                 text = await self._text(request, trace)
-            outcome = Outcome(reply=answered(text, html_safe=self._html_safe))
+            reply = answered(text, html_safe=self._html_safe)
         except SidecarError as exc:
             goes_on = trace.job and isinstance(exc, DeadlineExceeded)
             error = JobGoesOn(trace.job) if goes_on else trace.ended_by(exc)
-            outcome = Outcome(reply=failed(error), retry_after=error.retry_after)
         except asyncio.CancelledError:
-            self._log.ended(request, trace, action, "cancelled")
+            self._log.ended(request, trace, action, None, left=True)
             raise
         except Exception as exc:  # noqa: BLE001 - the engine's outermost: a fault of ours is a reply too
             events.fault("internal", exc, request_id=request.request_id)
-            outcome = Outcome(reply=failed(InternalError()))
-        self._log.ended(request, trace, action, outcome.reply.code)
-        return outcome
+            error = InternalError()
+        self._log.ended(request, trace, action, error)
+        if error is not None:
+            return Outcome(reply=failed(error), retry_after=error.retry_after)
+        return Outcome(reply=reply)
 
     async def _text(self, request: ActionRequest, trace: Trace) -> str:
         """Return the answer's text, shared where the request has a key."""

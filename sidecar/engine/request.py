@@ -15,6 +15,8 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
     route: str
     """The way in, as the log's field `door` has it: "ai", "stdio" …"""
+    token: str = ""
+    """Name of the caller's token; blank without one."""
     origin: str = ""
     """Name for the fair queue where the request names no user, such as the caller's address."""
     arrived: float

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 from sidecar.core.errors import DeadlineExceeded, RateLimited, UpstreamFailure
+from sidecar.core.observations import CallEnd, Observers
 from sidecar.core.ports import TRAFFIC, Call, Completion, Traffic
 from sidecar.engine.deadline import Point
 from sidecar.engine.limiter.fair_queue import Ticket
@@ -59,6 +60,7 @@ class Calls:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.pool = pool
+        self.observers = Observers()
         self.gate = Gate(pool, clock=clock)
         self.gate.on_timer = self.review_waiting
         pool.changed = self._providers_changed
@@ -208,10 +210,11 @@ class Calls:
                 started = self.clock()
                 trace.queued += started - since
                 trace.calls += 1
-                tried = Attempt(started, provider, grant)
+                tried, code, scope = Attempt(started, provider, grant), "cancelled", ""
                 try:
                     yield tried
                 except UpstreamFailure as failure:
+                    code, scope = failure.code, failure.scope
                     trace.refused += failure.scope == "capacity"
                     provider.limit.failed(grant, failure, running=provider.running - 1)
                     if passed is not None:
@@ -219,15 +222,24 @@ class Calls:
                     raise
                 except (asyncio.CancelledError, DeadlineExceeded):
                     if (overdue := self.clock() - min(deadline.at, started + longest)) >= 0:
+                        code = DeadlineExceeded.code
                         provider.limit.timed_out(grant, overdue=overdue)
                     raise
                 else:
+                    code = "ok"
                     self._succeeded(tried, trace)
                 finally:
-                    trace.upstream += self.clock() - started
+                    trace.upstream += (seconds := self.clock() - started)
+                    self._report(tried, code, scope, seconds, retry=resumed)
                     self.review_waiting()
         finally:
             self._probes.pop(probe, None)
+
+    def _report(self, tried: Attempt, code: str, scope: str, seconds: float, *, retry: bool) -> None:
+        first = None if tried.first is None else tried.first - tried.started
+        self.observers.call_ended(
+            CallEnd(provider=tried.provider.name, code=code, scope=scope, retry=retry, seconds=seconds, first=first)
+        )
 
     def _succeeded(self, tried: Attempt, trace: Trace) -> None:
         """Record an answer."""

@@ -143,7 +143,7 @@ class _Handlers:
     def _leave_room(self, size: int) -> None:
         """Raise `Overloaded` if lists would take more than half of the bytes: interactive requests need the rest."""
         if self._places and sum(place.size for place in self._places) + size > self._service.admission.size // 2:
-            raise Overloaded
+            raise Overloaded(cause="bytes")
 
     async def _read(self, request: Arrival, place: Place, limit: int) -> bytes:
         deadline = request.deadline(self._settings.request_timeout)

@@ -22,6 +22,7 @@ from sidecar.core.errors import (
     UpstreamAuth,
     UpstreamFailure,
 )
+from sidecar.core.observations import RequestEnd
 from sidecar.core.ports import Traffic
 from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.service import Service
@@ -99,7 +100,7 @@ class JobHandler:
             events.fault("internal", exc, job=run.job_id)
             code = InternalError.code
             await run.fail(InternalError())
-        _report(run, trace, code, started, pause)
+        self._report(run, trace, code, started, pause)
         return pause
 
     async def _held(self, run: Run, trace: Trace) -> str:
@@ -147,6 +148,41 @@ class JobHandler:
             async with asyncio.timeout(_PUT_BACK_SECONDS):
                 await run.put_back(failed=False)
 
+    def _report(self, run: Run, trace: Trace, code: str, started: float, pause: float | None) -> None:
+        seconds = time.monotonic() - started
+        self.service.log.observers.request_ended(
+            RequestEnd(
+                request_id=run.job_id,
+                route="job",
+                action=run.request.action,
+                code=code,
+                user=run.request.user_id,
+                seconds=seconds,
+                queued=trace.queued,
+                upstream=trace.upstream,
+                calls=trace.calls,
+                prompt_tokens=trace.prompt_tokens,
+                completion_tokens=trace.completion_tokens,
+                provider=trace.provider,
+            )
+        )
+        events.info(
+            "job",
+            job=run.job_id,
+            action=run.request.action,
+            code=code,
+            seconds=round(seconds, 4),
+            queued=round(trace.queued, 4),
+            upstream=round(trace.upstream, 4),
+            calls=trace.calls,
+            failed_tries=run.tries,
+            restarts=run.crashes,
+            prompt_tokens=trace.prompt_tokens,
+            completion_tokens=trace.completion_tokens,
+            **({"provider": trace.provider} if trace.provider else {}),
+            **({} if pause is None else {"again_in": round(pause, 1)}),
+        )
+
 
 def _final(error: SidecarError) -> bool:
     """Return whether another try would fail like this one."""
@@ -157,22 +193,3 @@ def _final(error: SidecarError) -> bool:
     if isinstance(error, UpstreamFailure) and error.status is not None:
         return 400 <= error.status < 500 and error.status not in _NOT_FINAL
     return error.code in {"invalid_request", "too_large"}
-
-
-def _report(run: Run, trace: Trace, code: str, started: float, pause: float | None) -> None:
-    events.info(
-        "job",
-        job=run.job_id,
-        action=run.request.action,
-        code=code,
-        seconds=round(time.monotonic() - started, 4),
-        queued=round(trace.queued, 4),
-        upstream=round(trace.upstream, 4),
-        calls=trace.calls,
-        failed_tries=run.tries,
-        restarts=run.crashes,
-        prompt_tokens=trace.prompt_tokens,
-        completion_tokens=trace.completion_tokens,
-        **({"provider": trace.provider} if trace.provider else {}),
-        **({} if pause is None else {"again_in": round(pause, 1)}),
-    )
