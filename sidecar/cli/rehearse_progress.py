@@ -1,7 +1,6 @@
 """Progress of a rehearsal on stderr: one line redrawn on a terminal, else a line every ten seconds."""
 
 import shutil
-import sys
 from typing import Final
 
 from sidecar.cli.progress import Progress
@@ -24,8 +23,7 @@ class LiveLine:
         """Show the class, `seconds` after its start."""
         if self._progress.visible:
             width = shutil.get_terminal_size().columns
-            sys.stderr.write(_CLEAR + self._line(log, seconds)[: width - 1])
-            sys.stderr.flush()
+            self._progress.write(_CLEAR + self._line(log, seconds)[: width - 1])
         elif seconds >= self._next:
             self._next += _EVERY
             self._progress.say(self._line(log, seconds))
@@ -33,8 +31,7 @@ class LiveLine:
     def close(self) -> None:
         """Remove the line."""
         if self._progress.visible:
-            sys.stderr.write(_CLEAR)
-            sys.stderr.flush()
+            self._progress.write(_CLEAR)
 
     def _line(self, log: Log, seconds: float) -> str:
         counts = log.counts
