@@ -28,6 +28,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Provider calls that the class needs if each page is summarized once."""
 
 
+_TOO_BUSY: Final = 2.0
+"""Seconds of lateness of the rehearsal itself from which its numbers say little about the sidecar."""
 _REMEDIES: Final = {
     UNREACHABLE: "nothing took the connection: look at the sidecar's log, and whether it still runs",
     CLOSED: "connections ended without a response: look at the sidecar's log, and at any proxy before it",
@@ -53,6 +55,16 @@ def _nothing(facts: Facts) -> str | None:
     if facts.result.clicks:
         return None
     return "No click ended, so there is nothing to judge: let the rehearsal run longer."
+
+
+def _machine_too_busy(facts: Facts) -> str | None:
+    late = facts.result.behind_seconds
+    if late < _TOO_BUSY:
+        return None
+    return (
+        f"This machine was too busy to play the class, whose users came up to {late:.1f} s late, so the numbers are worse "
+        "than the sidecar: rehearse fewer users, or from a machine at rest."
+    )
 
 
 def _errors(facts: Facts) -> str | None:
@@ -141,6 +153,7 @@ def _all_well(facts: Facts) -> str:
 
 _RULES: Final[tuple[Callable[[Facts], str | None], ...]] = (
     _nothing,
+    _machine_too_busy,
     _errors,
     _caller_too_impatient,
     _site_limits,

@@ -3,8 +3,10 @@
 import pytest
 
 from sidecar.rehearse.advice import Facts, advise
+from sidecar.rehearse.plan import Plan
 from sidecar.rehearse.replies import Click, Reply
-from tests.support.rehearsals import facts_of, result_with, server_with
+from sidecar.rehearse.result import result_of
+from tests.support.rehearsals import clicks_of, facts_of, log_of, result_with, server_with
 
 BOUND = server_with(slots={"found": 16, "ceiling": 64})
 
@@ -48,6 +50,16 @@ def test_slow_is_not_well() -> None:
     """Answered, but after more than half of PHP's time."""
     result = result_with(*[Click(0, 21, Reply("ok"))] * 9)
     assert advise(Facts(result=result, server=server_with(), needed=9)).rule == "slow"
+
+
+def test_a_machine_that_could_not_play_the_class_blames_nobody_else() -> None:
+    """Connections that time out in a busy caller are no fault of the sidecar."""
+    log = log_of(clicks_of(unreachable=9, ok=1))
+    log.behind = 8.9
+    result = result_of(Plan(), log, None, interrupted=False)
+    advice = advise(Facts(result=result, server=server_with(), needed=9))
+    assert advice.rule == "machine_too_busy"
+    assert "up to 8.9 s late" in advice.sentence
 
 
 def test_a_class_cut_short_is_not_praised_as_a_whole() -> None:
