@@ -62,8 +62,8 @@ def _machine_too_busy(facts: Facts) -> str | None:
     if late < _TOO_BUSY:
         return None
     return (
-        f"This machine was too busy to play the class, whose users came up to {late:.1f} s late, so the numbers are worse "
-        "than the sidecar: rehearse fewer users, or from a machine at rest."
+        f"This machine was too busy to play the class, whose users came up to {late:.1f} s late, so the numbers are "
+        "worse than the sidecar: rehearse fewer users, or from a machine at rest."
     )
 
 
