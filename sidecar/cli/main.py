@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "demo-upstream": "sidecar.demo.command",
     "doctor": "sidecar.doctor.command",
     "enqueue": "sidecar.cli.enqueue",
+    "rehearse": "sidecar.cli.rehearse",
     "worker": "sidecar.cli.worker",
 }
 """Subcommand → module with `main(argv) -> int`, imported only when chosen."""
