@@ -5,6 +5,7 @@ Source: CONTRACT, "POST /ai". HTTP statuses and streams belong to `sidecar/http`
 
 import codecs
 import re
+from sys import getsizeof
 from typing import Final, Literal
 
 import msgspec
@@ -16,6 +17,9 @@ ACTIONS: Final[tuple[Action, ...]] = ("chat", "summarize", "analyze")
 LONGEST_USER: Final = 255
 """Characters of a user_id. Bounded because the id stays in memory as long as its user's cached answers."""
 
+_HEADER: Final = 80
+"""Bytes of a string object beside its characters."""
+
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One request of the /ai shape, checked."""
@@ -26,6 +30,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """The text that the chat is about; may be blank."""
     user_id: str = ""
     """Moodle's id of the user; blank when the request names none."""
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that the texts hold: after one emoji each character of its text takes four."""
+        return sum(max(0, getsizeof(text) - _HEADER) for text in (self.content, self.context))
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from sidecar.core import events
 from sidecar.core.errors import DeadlineExceeded, EmptyResponse, InternalError, SidecarError
+from sidecar.core.off_loop import off_loop
 from sidecar.core.ports import Completion
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.drain import Drain
@@ -103,11 +104,13 @@ class Completions:
 
         async def work(deadline: Point) -> bytes:
             ticket = Ticket(request.user, background=request.background, traffic=request.traffic)
-            return shape(await calls.complete(request.call, ticket, trace, deadline=deadline))
+            done = await calls.complete(request.call, ticket, trace, deadline=deadline)
+            return await off_loop(len(done.text), shape, done)
 
         async with self._drain.within(request.deadline):
             if request.shared:
-                key = self._kernel.keys.of_call(request.call)
+                size = request.place.size if request.place is not None else 0
+                key = await off_loop(size, self._kernel.keys.of_call, request.call)
                 return await share(self._kernel, key, work, request, trace, needed=1)
             check_in_time(calls, request, 1, background=request.background)
             return await work(Deadline(request.deadline))

@@ -5,12 +5,12 @@ from functools import partial
 from aiohttp import web
 
 from sidecar.config.settings import Settings
-from sidecar.core.contract import parse_request
-from sidecar.core.errors import DeadlineExceeded
+from sidecar.core.contract import Request, parse_request
+from sidecar.core.off_loop import off_loop
 from sidecar.engine.request import ActionRequest
 from sidecar.engine.service import Service
 from sidecar.http.auth import Guard
-from sidecar.http.body import check_type, read_body, to_reserve
+from sidecar.http.body import received
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import failure_response, reply_response
 from sidecar.http.router import Route
@@ -30,23 +30,22 @@ def ai_route(service: Service, settings: Settings, guard: Guard | None) -> Route
 async def _answer(request: Arrival, service: Service, settings: Settings, guard: Guard | None) -> web.Response:
     if guard is not None:
         guard.check(request)
-    check_type(request)
-    limit = settings.max_body_bytes
-    with service.admission.admit(to_reserve(request, limit), pending=not request.content.is_eof()) as place:
-        deadline = request.deadline(settings.request_timeout)
-        # No name is bound to the raw body, so that its memory is free while the engine works.
+    limit, seconds = settings.max_body_bytes, settings.request_timeout
+    async with received(request, service, _parsed, limit=limit, timeout=seconds) as body:
         action = ActionRequest(
-            request=parse_request(await read_body(request, service.drain, place, limit=limit, deadline=deadline)),
-            deadline=deadline,
+            request=body.parsed,
+            deadline=body.deadline,
             request_id=request.request_id,
             route=NAME,
             origin=request.origin,
             arrived=request.arrived,
-            place=place,
+            place=body.place,
             fresh=request.fresh,
         )
-        if service.clock() >= deadline:
-            # The request itself was late; the engine's estimate of the wait would call that overloaded.
-            raise DeadlineExceeded
         outcome = await service.engine.answer(action)
     return reply_response(outcome.reply, strict=settings.strict_status, wait=outcome.retry_after)
+
+
+async def _parsed(body: bytes) -> tuple[Request, int]:
+    request = await off_loop(len(body), parse_request, body)
+    return request, request.held

@@ -11,6 +11,8 @@ import aiohttp
 from yarl import URL
 
 from sidecar.core.errors import UpstreamFailure
+from sidecar.provider.aiohttp.large_body import written
+from sidecar.provider.codec import Body
 from sidecar.provider.connection_errors import CONNECT_SECONDS, cut, no_answer, not_connected, not_http, proxy_refused
 from sidecar.provider.endpoint import Endpoint
 from sidecar.provider.proxy import Proxy
@@ -40,7 +42,7 @@ class Session:
             else:
                 self._own_headers = credentials
 
-    async def post(self, url: URL, body: bytes, headers: Mapping[str, str]) -> "SessionReply":
+    async def post(self, url: URL, body: Body, headers: Mapping[str, str]) -> "SessionReply":
         """Return the reply to `body`, whose own body is still to come. Raises `UpstreamFailure`."""
         if self._session is None:  # a session belongs to the running loop
             self._session = self._open()
@@ -48,7 +50,7 @@ class Session:
         try:
             response = await self._session.post(
                 url,
-                data=body,
+                data=written(body),
                 headers={**headers, **self._own_headers},
                 allow_redirects=False,
                 trace_request_ctx=sent,

@@ -111,7 +111,7 @@ def test_an_example_is_as_its_schema_says(where: str) -> None:
 async def test_the_examples_of_requests_are_requests() -> None:
     """The server's own parsers take them."""
     assert parse_request(request_example("POST /ai")).action == "summarize"
-    assert await requests_in(request_example("POST /jobs"))
+    assert requests_in(request_example("POST /jobs"))
     assert ids_in(request_example("POST /jobs/status"))
     assert parse(request_example("POST /v1/chat/completions"), max_tokens=1, passthrough=False).call.messages
 
