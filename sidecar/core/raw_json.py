@@ -5,7 +5,7 @@ Every function here is bounded in what it builds.
 """
 
 import codecs
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, overload
 
@@ -30,16 +30,6 @@ class _Name(str):
     """Name of a field: a type of its own, so that the decoder calls back at each and can be stopped."""
 
     __slots__ = ()
-
-
-@cache
-def _entries() -> msgspec.json.Decoder[Any]:
-    """Return the decoder of a bounded list; made late, since it takes 50 ms.
-
-    A structure refuses one entry more at its first byte; a list would first be built whole.
-    """
-    fields = [(f"e{number}", msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for number in range(MOST_MESSAGES)]
-    return msgspec.json.Decoder(msgspec.defstruct("_Entries", fields, array_like=True, forbid_unknown_fields=True))
 
 
 class TooMuch(Exception):
@@ -93,18 +83,30 @@ def fields_of(raw: bytes | msgspec.Raw, most: int = MOST_FIELDS) -> dict[str, ms
     return {str(name): value for name, value in decoder.decode(raw).items()}
 
 
-def entries_of(raw: msgspec.Raw) -> list[msgspec.Raw]:
-    """Return the entries of a list, undecoded.
+def bounded_list(kind: Any) -> "msgspec.json.Decoder[Any]":
+    """Return a decoder of lists of at most `MOST_MESSAGES` values of a type; it takes 50 ms to make.
 
-    Raises `InvalidRequest` for more than `MOST_MESSAGES`, and `msgspec.DecodeError` for everything but a list.
+    A structure refuses one entry more at its first byte; a list would first be built whole.
+    """
+    fields = [(f"e{number}", kind | msgspec.UnsetType, msgspec.UNSET) for number in range(MOST_MESSAGES)]
+    return msgspec.json.Decoder(msgspec.defstruct("_Entries", fields, array_like=True, forbid_unknown_fields=True))
+
+
+def entries_of(raw: msgspec.Raw, decoder: "msgspec.json.Decoder[Any]") -> list[Any]:
+    """Return the entries of a list by a decoder that `bounded_list` made.
+
+    Raises `InvalidRequest` for more than `MOST_MESSAGES`, and `msgspec.DecodeError` for wrong ones.
     """
     try:
-        found = _entries().decode(raw)
+        found = decoder.decode(raw)
     except msgspec.ValidationError as exc:
         if "at most length" in str(exc):
             raise InvalidRequest(f"The request has a list of more than {MOST_MESSAGES} messages.") from exc
         raise
     return [entry for entry in msgspec.structs.astuple(found) if entry is not msgspec.UNSET]
+
+
+_raw_list = cache(lambda: bounded_list(msgspec.Raw))
 
 
 def kind_of(raw: msgspec.Raw) -> str:
@@ -145,13 +147,10 @@ class RawMessages(Sequence[Mapping[str, Any]]):
 
     __slots__ = ("_count", "raw")
 
-    def __init__(self, raw: msgspec.Raw, check: Callable[[msgspec.Raw], None]) -> None:
-        """Hold the messages; `check` gets each, and raises what is wrong. Raises as `entries_of` does."""
-        entries = entries_of(raw)
-        for entry in entries:
-            check(entry)
+    def __init__(self, raw: msgspec.Raw, count: int) -> None:
+        """Hold a list of `count` messages, all of them objects."""
         self.raw = raw
-        self._count = len(entries)
+        self._count = count
 
     def __len__(self) -> int:
         return self._count
@@ -159,7 +158,7 @@ class RawMessages(Sequence[Mapping[str, Any]]):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield each message with its short values decoded; raise `TooMuch` for fields beyond all bounds."""
         left = _MOST_MESSAGE_FIELDS
-        for entry in entries_of(self.raw):
+        for entry in entries_of(self.raw, _raw_list()):
             try:
                 fields = fields_of(entry, left)
             except InvalidRequest as exc:

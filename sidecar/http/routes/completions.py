@@ -25,7 +25,7 @@ from sidecar.http.responses.openai import encode
 from sidecar.http.responses.openai_errors import NoModel, refuse
 from sidecar.http.router import Handler, Route
 from sidecar.http.schemas.completion_policy import PLAIN, Policy, policy_of
-from sidecar.http.schemas.completions import CompletionBody, parse
+from sidecar.http.schemas.completions import CompletionBody, checked, fields_in
 
 NAME: Final = "openai"
 _DEPLOYMENTS: Final = "/openai/deployments/"
@@ -78,7 +78,7 @@ class _Chat:
             self._guard.check(request)
         settings, service = self._settings, self._service
         limit, seconds = settings.max_body_bytes, settings.request_timeout
-        parsing = partial(self._parsed, request)
+        parsing = partial(self._parsed, request.path)
         async with received(request, service, parsing, limit=limit, timeout=seconds) as body:
             parsed = body.parsed
             policy = policy_of(request.query.get("action", "")) if request.query_string else PLAIN
@@ -101,16 +101,15 @@ class _Chat:
                 return await self._stream(completing, request)
             return await self._whole(completing, policy)
 
-    async def _parsed(self, request: Arrival, body: bytes) -> tuple[CompletionBody, int]:
-        settings = self._settings
-        work = partial(
-            parse,
-            body,
-            max_tokens=settings.completion_max_tokens,
-            passthrough=settings.model_passthrough,
-            deployment=_deployment(request.path),
+    async def _parsed(self, path: str, body: bytes) -> tuple[CompletionBody, int]:
+        check = partial(
+            checked,
+            max_tokens=self._settings.completion_max_tokens,
+            passthrough=self._settings.model_passthrough,
+            deployment=_deployment(path),
         )
-        parsed = await off_loop(len(body), work)
+        size = len(body)
+        parsed = await off_loop(size, check, await off_loop(size, fields_in, body))
         return parsed, parsed.held
 
     async def _whole(self, completing: CompletionRequest, policy: Policy) -> web.Response:

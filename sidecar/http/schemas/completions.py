@@ -6,7 +6,8 @@ large body undecoded.
 
 import codecs
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -22,7 +23,7 @@ RAW_BYTES: Final = 16 * 1024
 """Bodies from this size on, and those of many small values, stay raw but for the fields that are looked at."""
 _LOOKED_AT: Final = ("model", "user", "stream", "stream_options")
 _LONGEST_LOOK: Final = 64 * 1024
-_LONGEST_BLANK: Final = 16
+_BLANK: Final = frozenset({b"null", b"false", b"0", b'""', b"[]", b"{}"})
 
 _decoder: Final = msgspec.json.Decoder(dict[str, Any])
 
@@ -43,7 +44,14 @@ class _Message(msgspec.Struct):
     audio: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-_message_decoder: Final = msgspec.json.Decoder(_Message)
+_message_list = cache(lambda: raw_json.bounded_list(_Message))
+
+
+class Fields(NamedTuple):
+    """The fields of a body, and the bytes of memory that they hold, by an estimate."""
+
+    fields: dict[str, Any]
+    held: int
 
 
 class CompletionBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,12 +67,17 @@ class CompletionBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse(body: bytes, *, max_tokens: int, passthrough: bool, deployment: str = "") -> CompletionBody:
-    """Parse `body`. `max_tokens` is the limit of a request that brings none.
+    """Return the checked body: `fields_in` and `checked` in one."""
+    return checked(fields_in(body), max_tokens=max_tokens, passthrough=passthrough, deployment=deployment)
+
+
+def checked(body: Fields, *, max_tokens: int, passthrough: bool, deployment: str = "") -> CompletionBody:
+    """Check the fields of a body. `max_tokens` is the limit of a request that brings none.
 
     With `passthrough` the call has the model that the caller names, in the body or as `deployment`.
-    Raises `InvalidJSON` or `WrongField`.
+    Raises `WrongField`.
     """
-    fields = _decode(body)
+    fields = body.fields
     model = _text("model", fields.pop("model", None)) or deployment
     if len(model) > _LONGEST_MODEL or not model.isprintable():
         raise WrongField("model", "The field model must be one line of at most 200 characters.")
@@ -83,7 +96,7 @@ def parse(body: bytes, *, max_tokens: int, passthrough: bool, deployment: str = 
         call=Call(messages=messages, max_tokens=max_tokens, model=model if passthrough else "", extra=fields),
         user=user,
         stream=bool(stream),
-        held=len(body) if isinstance(messages, raw_json.RawMessages) else raw_json.decoded_bytes(body),
+        held=body.held,
     )
 
 
@@ -99,32 +112,24 @@ def _messages(value: object) -> Sequence[Mapping[str, Any]]:
 
 
 def _raw_messages(value: msgspec.Raw) -> Sequence[Mapping[str, Any]]:
-    number = 0
-
-    def check(raw: msgspec.Raw) -> None:
-        nonlocal number
-        if raw_json.kind_of(raw) != "{":
-            raise WrongField("messages", _NO_MESSAGES)
-        message = _message_decoder.decode(raw)
+    try:
+        messages = raw_json.entries_of(value, _message_list())
+    except InvalidRequest as exc:
+        raise WrongField("messages", str(exc)) from exc
+    except msgspec.ValidationError as exc:
+        raise WrongField("messages", _NO_MESSAGES) from exc
+    if not messages:
+        raise WrongField("messages", _NO_MESSAGES)
+    for number, message in enumerate(messages):
         if isinstance(message.content, msgspec.Raw) and raw_json.kind_of(message.content) == "n":
             instead = (getattr(message, name) for name in _INSTEAD)
             if not any(isinstance(part, msgspec.Raw) and _given(part) for part in instead):
                 raise _no_content(number)
-        number += 1
-
-    try:
-        messages = raw_json.RawMessages(value, check)
-    except WrongField:
-        raise
-    except InvalidRequest as exc:
-        raise WrongField("messages", str(exc)) from exc
-    if not messages:
-        raise WrongField("messages", _NO_MESSAGES)
-    return messages
+    return raw_json.RawMessages(value, len(messages))
 
 
 def _given(raw: msgspec.Raw) -> bool:
-    return raw_json.size_of(raw) > _LONGEST_BLANK or bool(msgspec.json.decode(raw))
+    return bytes(memoryview(raw)[:8]) not in _BLANK
 
 
 _NO_MESSAGES: Final = "The field messages must be a list of messages, at least one."
@@ -138,13 +143,18 @@ def _no_content(number: int) -> WrongField:
     return WrongField("messages", f"The field messages[{number}].content must not be null.")
 
 
-def _decode(body: bytes) -> dict[str, Any]:
+def fields_in(body: bytes) -> Fields:
+    """Return the fields of a body: decoded where it is small, else only those that are short or looked at.
+
+    Raises `InvalidJSON` or `InvalidRequest`.
+    """
     body = body.removeprefix(codecs.BOM_UTF8)
     try:
         if len(body) < RAW_BYTES and not raw_json.dense(body):
-            return _decoder.decode(body)
+            return Fields(_decoder.decode(body), raw_json.decoded_bytes(body))
         raw_json.check_utf8(body)
-        return {name: _looked_at(name, value) for name, value in raw_json.fields_of(body).items()}
+        fields = {name: _looked_at(name, value) for name, value in raw_json.fields_of(body).items()}
+        return Fields(fields, len(body))
     except RecursionError as exc:
         raise InvalidJSON("The request is nested too deeply.") from exc
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
