@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 from urllib.request import urlopen
 
 from rig import Command, call, chats, line, sidecar, tally
@@ -64,7 +65,7 @@ class Watch:
         self._url, self._command, self._over = url, command, threading.Event()
         self._thread = threading.Thread(target=self._run)
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -78,7 +79,11 @@ class Watch:
             with urlopen(f"{self._url}/health", timeout=60) as response:
                 response.read()
             seconds = time.perf_counter() - before
-            self.slowest, self.count, self.above = max(self.slowest, seconds), self.count + 1, self.above + (seconds > 0.05)
+            self.slowest, self.count, self.above = (
+                max(self.slowest, seconds),
+                self.count + 1,
+                self.above + (seconds > 0.05),
+            )
             self.peak = max(self.peak, self._command.memory())
 
 
@@ -107,7 +112,9 @@ def measure(kind: str, count: int) -> None:
             large, others = asyncio.run(bodies_and_others(url, KINDS[kind], count))
         added = watch.peak - watch.rest
         line(f"{kind}: memory over rest", f"{added:.0f} MiB; rest {watch.rest:.0f}", added <= MOST_MEMORY)
-        shown = f"{watch.slowest * 1e3:.0f} ms; {watch.above} of {watch.count} over 50 ms; idle {idle.slowest * 1e3:.0f} ms"
+        shown = (
+            f"{watch.slowest * 1e3:.0f} ms; {watch.above} of {watch.count} over 50 ms; idle {idle.slowest * 1e3:.0f} ms"
+        )
         line(f"{kind}: slowest /health", shown, watch.slowest <= MOST_HEALTH)
         line(f"{kind}: answers", f"bodies {dict(large)}, others {dict(others)}", set(others) == {"ok"})
 

@@ -1,6 +1,6 @@
 """Provider for benchmarks of large bodies: reads each, waits, and answers; parses nothing.
 
-    python benchmarks/sink_provider.py [seconds of each answer to a body of 1 MiB or more]
+python benchmarks/sink_provider.py [seconds of each answer to a body of 1 MiB or more]
 """
 
 import asyncio
