@@ -6,7 +6,6 @@ Every function here is bounded in what it builds.
 
 import codecs
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from typing import Any, Final, overload
 
 import msgspec
@@ -23,6 +22,8 @@ LONGEST_SCALAR: Final = 1024
 """Bytes of a number, string, boolean or null that is decoded in an object that stays raw."""
 _MOST_MESSAGE_FIELDS: Final = 4 * MOST_MESSAGES
 _FEW_VALUES: Final = 256
+_COUNTED_BYTES: Final = 256 * 1024
+"""Bytes up to which a list's objects are counted beforehand, which takes a copy and saves a longer decoding."""
 _STEP: Final = 64 * 1024
 
 
@@ -30,6 +31,9 @@ class _Name(str):
     """Name of a field: a type of its own, so that the decoder calls back at each and can be stopped."""
 
     __slots__ = ()
+
+
+_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class TooMuch(Exception):
@@ -41,14 +45,8 @@ def values_in(raw: bytes) -> int:
     return raw.count(b",") + raw.count(b"[") + raw.count(b"{")
 
 
-def decoded_bytes(raw: bytes) -> int:
-    """Return an estimate of the memory that a JSON text takes once decoded."""
-    return len(raw) + VALUE_BYTES * values_in(raw)
-
-
-def dense(raw: bytes) -> bool:
-    """Return whether a JSON text is mostly small values, which take many times its size once decoded."""
-    values = values_in(raw)
+def dense(raw: bytes, values: int) -> bool:
+    """Return whether a JSON text of so many values is mostly small ones, which take many times its size decoded."""
     return values > _FEW_VALUES and values * VALUE_BYTES // 2 > len(raw)
 
 
@@ -71,6 +69,8 @@ def fields_of(raw: bytes | msgspec.Raw, most: int = MOST_FIELDS) -> dict[str, ms
 
     Raises `InvalidRequest` for more than `most`, and `msgspec.DecodeError` for everything but an object.
     """
+    if type(raw) is bytes and raw.count(b":") <= most:
+        return _fields.decode(raw)
     count = 0
 
     def named(_kind: type, name: Any) -> _Name:
@@ -83,30 +83,39 @@ def fields_of(raw: bytes | msgspec.Raw, most: int = MOST_FIELDS) -> dict[str, ms
     return {str(name): value for name, value in decoder.decode(raw).items()}
 
 
-def bounded_list(kind: Any) -> "msgspec.json.Decoder[Any]":
-    """Return a decoder of lists of at most `MOST_MESSAGES` values of a type; it takes 50 ms to make.
+class BoundedList:
+    """Decoder of lists of at most `MOST_MESSAGES` objects of one type, or of objects that stay raw."""
 
-    A structure refuses one entry more at its first byte; a list would first be built whole.
-    """
-    fields = [(f"e{number}", kind | msgspec.UnsetType, msgspec.UNSET) for number in range(MOST_MESSAGES)]
-    return msgspec.json.Decoder(msgspec.defstruct("_Entries", fields, array_like=True, forbid_unknown_fields=True))
+    def __init__(self, kind: Any) -> None:
+        self._kind = kind
+        self._plain = msgspec.json.Decoder(list[kind])
+        self._counting: msgspec.json.Decoder[Any] | None = None
+
+    def decode(self, raw: msgspec.Raw) -> list[Any]:
+        """Return the entries.
+
+        Raises `InvalidRequest` for too many, and `msgspec.DecodeError` for wrong ones.
+        """
+        if size_of(raw) <= _COUNTED_BYTES and bytes(raw).count(b"{") <= MOST_MESSAGES:
+            return self._plain.decode(raw)
+        try:
+            found = self._bounded().decode(raw)
+        except msgspec.ValidationError as exc:
+            if "at most length" in str(exc):
+                raise InvalidRequest(f"The request has a list of more than {MOST_MESSAGES} messages.") from exc
+            raise
+        return [entry for entry in msgspec.structs.astuple(found) if entry is not msgspec.UNSET]
+
+    def _bounded(self) -> "msgspec.json.Decoder[Any]":
+        """Return a decoder that refuses one entry more at its first byte, which a list builds whole; made in 50 ms."""
+        if self._counting is None:
+            fields = [(f"e{number}", self._kind | msgspec.UnsetType, msgspec.UNSET) for number in range(MOST_MESSAGES)]
+            entries = msgspec.defstruct("_Entries", fields, array_like=True, forbid_unknown_fields=True)
+            self._counting = msgspec.json.Decoder(entries)
+        return self._counting
 
 
-def entries_of(raw: msgspec.Raw, decoder: "msgspec.json.Decoder[Any]") -> list[Any]:
-    """Return the entries of a list by a decoder that `bounded_list` made.
-
-    Raises `InvalidRequest` for more than `MOST_MESSAGES`, and `msgspec.DecodeError` for wrong ones.
-    """
-    try:
-        found = decoder.decode(raw)
-    except msgspec.ValidationError as exc:
-        if "at most length" in str(exc):
-            raise InvalidRequest(f"The request has a list of more than {MOST_MESSAGES} messages.") from exc
-        raise
-    return [entry for entry in msgspec.structs.astuple(found) if entry is not msgspec.UNSET]
-
-
-_raw_list = cache(lambda: bounded_list(msgspec.Raw))
+_raw_list: Final = BoundedList(msgspec.Raw)
 
 
 def kind_of(raw: msgspec.Raw) -> str:
@@ -134,7 +143,7 @@ def opened(value: Any, most: int) -> Any:
     if size_of(value) > most:
         raise TooMuch
     raw = bytes(value)
-    if decoded_bytes(raw) > most:
+    if len(raw) + VALUE_BYTES * values_in(raw) > most:
         raise TooMuch
     try:
         return msgspec.json.decode(raw)
@@ -158,7 +167,7 @@ class RawMessages(Sequence[Mapping[str, Any]]):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield each message with its short values decoded; raise `TooMuch` for fields beyond all bounds."""
         left = _MOST_MESSAGE_FIELDS
-        for entry in entries_of(self.raw, _raw_list()):
+        for entry in _raw_list.decode(self.raw):
             try:
                 fields = fields_of(entry, left)
             except InvalidRequest as exc:

@@ -6,7 +6,6 @@ large body undecoded.
 
 import codecs
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -44,7 +43,7 @@ class _Message(msgspec.Struct):
     audio: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-_message_list = cache(lambda: raw_json.bounded_list(_Message))
+_message_list: Final = raw_json.BoundedList(_Message)
 
 
 class Fields(NamedTuple):
@@ -113,7 +112,7 @@ def _messages(value: object) -> Sequence[Mapping[str, Any]]:
 
 def _raw_messages(value: msgspec.Raw) -> Sequence[Mapping[str, Any]]:
     try:
-        messages = raw_json.entries_of(value, _message_list())
+        messages = _message_list.decode(value)
     except InvalidRequest as exc:
         raise WrongField("messages", str(exc)) from exc
     except msgspec.ValidationError as exc:
@@ -150,8 +149,8 @@ def fields_in(body: bytes) -> Fields:
     """
     body = body.removeprefix(codecs.BOM_UTF8)
     try:
-        if len(body) < RAW_BYTES and not raw_json.dense(body):
-            return Fields(_decoder.decode(body), raw_json.decoded_bytes(body))
+        if len(body) < RAW_BYTES and not raw_json.dense(body, values := raw_json.values_in(body)):
+            return Fields(_decoder.decode(body), len(body) + raw_json.VALUE_BYTES * values)
         raw_json.check_utf8(body)
         fields = {name: _looked_at(name, value) for name, value in raw_json.fields_of(body).items()}
         return Fields(fields, len(body))

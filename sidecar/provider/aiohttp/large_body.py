@@ -19,17 +19,25 @@ def written(body: Body) -> "bytes | LargeBody":
 class LargeBody(payload.Payload):
     """Payload over the pieces of a body."""
 
-    _autoclose = True
+    def __init__(self, pieces: Pieces) -> None:
+        super().__init__(pieces, content_type="application/json")
+        self.pieces = pieces
 
-    def __init__(self, body: Pieces) -> None:
-        super().__init__(body, content_type="application/json")
-        self._size = len(body)
+    @property
+    def size(self) -> int:
+        """Bytes of the body, for its Content-Length."""
+        return len(self.pieces)
+
+    @property
+    def autoclose(self) -> bool:
+        """True, since there is nothing to close."""
+        return True
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Return the text of the body; aiohttp writes a body that it prints."""
-        return bytes(self._value).decode(encoding, errors)
+        """Return the body as text, which aiohttp asks of every payload."""
+        return bytes(self.pieces).decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Write the body piece by piece."""
-        for piece in self._value:
+        for piece in self.pieces:
             await writer.write(piece)
