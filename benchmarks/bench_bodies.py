@@ -41,6 +41,7 @@ KINDS = {
     "nested": filled(_START + b"[", b"[" * 50 + b"]" * 50, b"]}"),
     "fields": fields(),
     "text": filled(b'{"messages": [{"role": "user", "content": "', "A word 🙂 and a".encode(), b'"}]}'),
+    "chat": filled(b'{"action": "chat", "content": "', b"A word and a", b'"}'),
     "messages": filled(b'{"messages": [', b"{}", b"]}"),
 }
 
@@ -87,12 +88,12 @@ class Watch:
             self.peak = max(self.peak, self._command.memory())
 
 
-async def bodies_and_others(url: str, body: bytes, count: int) -> tuple[Counter[str], Counter[str]]:
+async def bodies_and_others(url: str, body: bytes, count: int, path: str = ROUTE) -> tuple[Counter[str], Counter[str]]:
     start = time.perf_counter()
 
     async def large(number: int) -> object:
         await asyncio.sleep(0.12 * number)  # at most half of QUEUE_BYTES may be on its way at once
-        return await call(url, body, start=start, timeout=60, path=ROUTE)
+        return await call(url, body, start=start, timeout=60, path=path)
 
     async def small(number: int, chat: bytes) -> object:
         await asyncio.sleep(0.05 * number)
@@ -109,7 +110,7 @@ def measure(kind: str, count: int) -> None:
         with Watch(url, command) as idle:
             time.sleep(3)
         with Watch(url, command) as watch:
-            large, others = asyncio.run(bodies_and_others(url, KINDS[kind], count))
+            large, others = asyncio.run(bodies_and_others(url, KINDS[kind], count, "/ai" if kind == "chat" else ROUTE))
         added = watch.peak - watch.rest
         line(f"{kind}: memory over rest", f"{added:.0f} MiB; rest {watch.rest:.0f}", added <= MOST_MEMORY)
         shown = (

@@ -18,23 +18,29 @@ _decoder: Final = msgspec.json.Decoder()
 
 
 class Pieces:
-    """Body whose raw parts are views of the caller's own body: whole, it would be in memory twice."""
+    """Large body that is read once, step by step: what was read is let go, since a call outlasts its sending.
+
+    Raw parts are views of the caller's own body, which would be in memory twice as a whole.
+    """
 
     __slots__ = ("_parts", "_size")
 
     def __init__(self, parts: list[memoryview]) -> None:
-        self._parts = parts
+        self._parts = parts[::-1]
         self._size = sum(len(part) for part in parts)
 
     def __len__(self) -> int:
+        """Bytes of the whole body, read or not."""
         return self._size
 
     def __bytes__(self) -> bytes:
-        return b"".join(self._parts)
+        """Return the bytes that were not read yet."""
+        return b"".join(self._parts[::-1])
 
     def __iter__(self) -> Iterator[memoryview]:
-        """Yield the body in steps of at most `STEP` bytes."""
-        for part in self._parts:
+        """Read the body in steps of at most `STEP` bytes."""
+        while self._parts:
+            part = self._parts.pop()
             for start in range(0, len(part), STEP):
                 yield part[start : start + STEP]
 
@@ -47,7 +53,10 @@ _RAW: Final = (msgspec.Raw, RawMessages)
 
 def body_of(fields: Mapping[str, Any]) -> Body:
     """Return the body of a request with these fields, as `encode` writes it; raw fields stay as they came."""
-    return _spliced(fields) if any(type(value) in _RAW for value in fields.values()) else encode(fields)
+    if any(type(value) in _RAW for value in fields.values()):
+        return _spliced(fields)
+    body = encode(fields)
+    return body if len(body) <= STEP else Pieces([memoryview(body)])
 
 
 def _spliced(fields: Mapping[str, Any]) -> Pieces:

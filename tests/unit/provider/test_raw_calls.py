@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.core.ports import Call
 from sidecar.core.raw_json import RawMessages
-from sidecar.provider.codec import STEP, body_of
+from sidecar.provider.codec import STEP, Pieces, body_of
 from sidecar.provider.dialect import Dialect
 from sidecar.provider.errors import failure
 from sidecar.provider.http_answer import Answer
@@ -51,11 +51,13 @@ def test_raw_parts_go_into_the_body_as_they_came() -> None:
         "seed": 3,
         "stop": None,
     }
-    assert json.loads(bytes(body)) == sent
-    assert not isinstance(body, bytes)
-    assert b"".join(body) == bytes(body)
-    assert max(len(step) for step in body) <= STEP
-    assert len(body) == len(bytes(body))
+    whole = bytes(body)
+    assert json.loads(whole) == sent
+    assert isinstance(body, Pieces)
+    steps = list(body)
+    assert b"".join(steps) == whole
+    assert max(len(step) for step in steps) <= STEP
+    assert (len(body), bytes(body)) == (len(whole), b""), "read once, and let go"
 
 
 def test_a_model_without_a_system_role_gets_its_words_elsewhere() -> None:
