@@ -6,12 +6,14 @@ aiohttp gives bytes to the transport whole, and a transport copies what the prov
 from aiohttp import payload
 from aiohttp.abc import AbstractStreamWriter
 
-from sidecar.provider.codec import Body, Pieces
+from sidecar.provider.codec import STEP, Body, Pieces
 
 
 def written(body: Body) -> "bytes | LargeBody":
     """Return what aiohttp sends for `body`: small bodies as they are, with the head in one write."""
-    return body if isinstance(body, bytes) else LargeBody(body)
+    if isinstance(body, bytes):
+        return body if len(body) <= STEP else LargeBody(Pieces([memoryview(body)]))
+    return LargeBody(body)
 
 
 class LargeBody(payload.Payload):
