@@ -270,7 +270,7 @@ async def _demo(settings: Settings) -> AsyncIterator[Settings]:
     from sidecar.demo.server import serve
 
     async with serve(Options()) as demo:
-        events.warning("demo", note="answers come from the demo upstream; they are canned and not from a model")
+        events.warning("demo", note="answers come from the demo provider; they are canned and not from a model")
         key = {"openai_api_key": "demo", "openai_api_key_file": "", "azure_auth": "auto"}
         yield msgspec.structs.replace(
             settings,
