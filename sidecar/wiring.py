@@ -18,7 +18,7 @@ from sidecar.engine.admission import Admission
 from sidecar.engine.answer_cache import AnswerCache
 from sidecar.engine.background import Background
 from sidecar.engine.completions import Completions
-from sidecar.engine.context_size import ContextSize
+from sidecar.engine.context_size import ContextSizes
 from sidecar.engine.drain import Drain
 from sidecar.engine.engine import Engine
 from sidecar.engine.kernel import Kernel, no_pseudonym
@@ -82,7 +82,7 @@ def _kernel(settings: Settings, upstream: Upstream | Pool, keys: Keys, clock: Ca
         calls=Calls(upstream, clock=clock),
         flights=SingleFlight(AnswerCache(ttl=settings.cache_ttl, size=settings.cache_bytes)),
         keys=keys,
-        context=ContextSize(),
+        contexts=ContextSizes(upstream.models),
         pseudonym=_pseudonym(settings.user_secret) if settings.send_user else no_pseudonym,
     )
 
