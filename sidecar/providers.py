@@ -29,7 +29,7 @@ class Client(Upstream, Protocol):
         ...
 
 
-Connection = tuple[str, str, str, str, bytes]
+Connection = tuple[str, str, str, str, str, bytes]
 """Parts that a client is made of; providers that are equal in it share one."""
 
 
@@ -180,12 +180,14 @@ def _only(settings: Settings) -> ProviderSettings:
         concurrency=settings.concurrency,
         client=settings.provider_client,
         extra_body=settings.extra_body,
+        azure_auth=settings.azure_auth,
     )
 
 
 def _connection(one: ProviderSettings) -> Connection:
     # A client reads its key's file again by itself.
-    return one.base_url, one.model, one.api_key_file or one.api_key, one.client, msgspec.json.encode(one.extra_body)
+    key, body = one.api_key_file or one.api_key, msgspec.json.encode(one.extra_body)
+    return one.base_url, one.model, key, one.azure_auth, one.client, body
 
 
 def _same(was: ProviderSettings, now: ProviderSettings) -> bool:

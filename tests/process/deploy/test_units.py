@@ -47,7 +47,7 @@ def test_systemd_finds_the_services_hardened(folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
 def test_a_reload_never_ends_a_service(name: str) -> None:
-    """The signal is sent only where PROVIDERS_FILE is set; else the reload fails, and the service knows nothing of it."""
+    """The signal is sent only where PROVIDERS_FILE is set; else the reload fails, and the service goes on."""
     [line] = [line for line in (DEPLOY / name).read_text().splitlines() if line.startswith("ExecReload=")]
     command = shlex.split(line.partition("=")[2].replace("$$", "$"))
     for file, ended, code in (("", None, 1), ("/etc/providers.toml", -signal.SIGHUP, 0)):
