@@ -177,7 +177,8 @@ async def test_the_doctor_looks_at_each(tmp_path: Path) -> None:
         said = await report(PROVIDERS_FILE=str(file))
     assert said.state("eu: connection") == "ok"
     assert said.state("gone: connection") == "failed"
-    assert "check base_url" in said.finding("gone: connection")["do"]
+    assert "check base_url of the provider gone" in said.finding("gone: connection")["do"]
+    assert "OPENAI_" not in str([found for found in said.json["findings"] if found["check"].startswith("gone: ")])
 
 
 async def test_a_one_shot_process_has_the_providers_too(tmp_path: Path) -> None:
