@@ -33,7 +33,7 @@ MOST = 1.15
 MIDDLE = IDEAL / 2
 """Seconds after the first caller at which one provider is killed."""
 SPILLING = 100
-"""Callers of the spillover: few enough that the second priority, with 64 calls at once, always has room."""
+"""Callers of the spillover; the second priority always has room for them."""
 TURNS = "16:0.5,4:0.5"
 """Slots of the first priority, by turns: with steady ones the sidecar knows them after two or three refusals."""
 SPILLOVER = 0.05
@@ -64,13 +64,13 @@ def demo(slots: int = SLOTS, *words: str) -> contextlib.AbstractContextManager[s
 
 
 @contextlib.contextmanager
-def sidecar_over(*addresses: str, priorities: tuple[int, ...] = ()) -> Iterator[tuple[str, Command]]:
-    """Run the sidecar over providers named p0, p1 and so on; yield its address and the process."""
+def sidecar_over(*addresses: str, more: str = "") -> Iterator[tuple[str, Command]]:
+    """Run the sidecar over providers named p0, p1 and so on, the last one with `more` fields; yield its address too."""
     tables = [
         f'[[provider]]\nname = "p{number}"\nbase_url = "{address}/v1"\nmodel = "demo"\n'
-        f"priority = {priorities[number] if priorities else 1}\n"
         for number, address in enumerate(addresses)
     ]
+    tables[-1] += more
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "providers.toml"
         file.write_text("".join(tables))
@@ -242,7 +242,7 @@ def spilled() -> tuple[float, list[float]]:
         with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, env=environment(), text=True) as taps:
             assert taps.stdin is not None
             assert taps.stdout is not None
-            with sidecar_over(*taps.stdout.readline().split(), priorities=(1, 2)) as (url, _):
+            with sidecar_over(*taps.stdout.readline().split(), more="priority = 2\nconcurrency = 1000\n") as (url, _):
                 warm(url)
                 answers = run_burst(url, chats(SPILLING))
                 taps.stdin.close()
