@@ -18,7 +18,7 @@ from sidecar.engine.admission import Admission
 from sidecar.engine.answer_cache import AnswerCache
 from sidecar.engine.background import Background
 from sidecar.engine.completions import Completions
-from sidecar.engine.context_size import ContextSize
+from sidecar.engine.context_size import ContextSizes
 from sidecar.engine.drain import Drain
 from sidecar.engine.engine import Engine
 from sidecar.engine.kernel import Kernel, no_pseudonym
@@ -82,7 +82,7 @@ def _kernel(settings: Settings, upstream: Upstream | Pool, keys: Keys, clock: Ca
         calls=Calls(upstream, clock=clock),
         flights=SingleFlight(AnswerCache(ttl=settings.cache_ttl, size=settings.cache_bytes)),
         keys=keys,
-        context=ContextSize(),
+        contexts=ContextSizes(upstream.models),
         pseudonym=_pseudonym(settings.user_secret) if settings.send_user else no_pseudonym,
     )
 
@@ -185,9 +185,9 @@ async def run_batch(settings: Settings, batch: "Batch", progress: "ProgressPort"
         if demo:
             settings = await stack.enter_async_context(_demo(settings))
         providers = await stack.enter_async_context(server_providers(settings))
-        # No cache: the journal holds the finished answers.
+        # No cache: the journal holds the finished answers, under the keys of the start whatever the providers are then.
         service = service_of(msgspec.structs.replace(settings, cache_bytes=0), providers.pool())
-        with stop_requested() as stop:
+        with stop_requested() as stop, reloading(settings, providers.reload):
             providers.log_hosts()
             service.kernel.calls.open_after(providers.warm())
             return await serve_batch(service, settings, batch, progress, stop)
@@ -227,9 +227,7 @@ def job_store(settings: Settings, keys: Keys | None = None) -> "JobStore":
     return JobStore(settings, keys or keys_of(settings))
 
 
-def job_handlers(
-    settings: Settings, upstream: Upstream | Providers, store: "JobStore"
-) -> "dict[Lane, tuple[JobHandler, int]]":
+def job_handlers(settings: Settings, providers: Providers, store: "JobStore") -> "dict[Lane, tuple[JobHandler, int]]":
     """Build a handler for each lane, with its number of concurrent jobs. Each has its own engine, and so own slots."""
     from sidecar.jobs.worker.handler import JobHandler
     from sidecar.jobs.worker.lease import Runs
@@ -240,10 +238,7 @@ def job_handlers(
     for lane, size in sizes.items():
         # No cache: Redis holds finished answers, for every worker.
         own = msgspec.structs.replace(settings, concurrency=size, cache_bytes=0)
-        if isinstance(upstream, Providers):
-            service = service_of(own, upstream.pool(most=size), keys=upstream.keys)
-        else:
-            service = service_of(own, upstream)
+        service = service_of(own, providers.pool(most=size), keys=providers.keys)
         handlers[lane] = (JobHandler(runs, service, timeout=settings.job_timeout, background=lane == "night"), size)
     return handlers
 
@@ -270,7 +265,7 @@ async def _demo(settings: Settings) -> AsyncIterator[Settings]:
     from sidecar.demo.server import serve
 
     async with serve(Options()) as demo:
-        events.warning("demo", note="answers come from the demo upstream; they are canned and not from a model")
+        events.warning("demo", note="answers come from the demo provider; they are canned and not from a model")
         key = {"openai_api_key": "demo", "openai_api_key_file": "", "azure_auth": "auto"}
         yield msgspec.structs.replace(
             settings,

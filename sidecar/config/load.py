@@ -65,6 +65,7 @@ def providers_of(settings: Settings, faults: list[str]) -> tuple[ProviderSetting
     defaults = {
         "concurrency": settings.concurrency,
         "client": settings.provider_client,
+        "azure_auth": settings.azure_auth,
         "extra_body": settings.extra_body,
     }
     return read_providers(settings.providers_file, defaults, faults)

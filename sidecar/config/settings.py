@@ -239,12 +239,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def at(self, provider: ProviderSettings) -> "Settings":
         """Return the settings as they are where this is the only provider.
 
-        Tokens of Entra ID, and the names of OpenAI's organization and project, go to no other host of a file.
+        The names of OpenAI's organization and project go to no provider of a file.
         """
-        refuses_tokens = self.azure_auth == "entra" and not provider.takes_tokens
         return msgspec.structs.replace(
             self,
-            azure_auth="auto" if refuses_tokens else self.azure_auth,
+            azure_auth=provider.azure_auth,
             openai_org_id="" if provider.name else self.openai_org_id,
             openai_project_id="" if provider.name else self.openai_project_id,
             openai_api_key=provider.api_key,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from sidecar.engine.context_size import ContextSize
+from sidecar.engine.context_size import ContextSizes
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.calls import Calls
 from sidecar.engine.single_flight import SingleFlight
@@ -24,7 +24,7 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     """Single flight and the answer cache."""
     keys: Keys
     """Makes the keys under which answers may be shared."""
-    context: ContextSize
-    """Size of the model's context, as learned."""
+    contexts: ContextSizes
+    """Sizes of the models' contexts, as learned."""
     pseudonym: Callable[[str], str] = no_pseudonym
     """Gives what the provider may know of a user; blank for a blank user."""
