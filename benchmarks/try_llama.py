@@ -1,0 +1,318 @@
+"""A real model server behind the sidecar: llama.cpp with a small model, both as processes, and what callers get.
+
+    make try-llama          (or python benchmarks/try_llama.py [--layers 30])
+
+Installs what llama.lock lists into .venvs/llama, once. The model's words are noise (see llama_server.py); what counts
+is queueing, refusals, streams, cancels and restarts. Exits with 1 when something fails that should not. Ends by itself
+within LONGEST seconds and leaves no process behind.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import hashlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from rig import ROOT, Answer, burst, call, chats, completions, environment, get, spread, tally
+
+HOME = ROOT / ".venvs" / "llama"
+LOCK = ROOT / "benchmarks" / "llama.lock"
+LONGEST = 480.0
+"""Seconds of all scenes, at most."""
+CONTEXT = 2048
+SLOTS = 2
+SENTENCE = "Water rises from the sea into the air, falls as rain on the hills and runs back in rivers. "
+
+
+class Process:
+    """A command that serves, with all lines that it writes."""
+
+    def __init__(self, *words: str, **env: str) -> None:
+        self.lines: list[str] = []
+        self._process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            errors="replace", env=environment(**env),
+        )  # fmt: skip
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        self.lines.extend(self._process.stdout)
+
+    def line(self, part: str, seconds: float = 60.0) -> str:
+        """Wait for a line that has `part` in it."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for line in self.lines:
+                if part in line:
+                    return line
+            if self._process.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise SystemExit(f"no line with {part!r} came:\n{''.join(self.lines[-20:])}")
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return the log's events of this name."""
+        found = [json.loads(line) for line in list(self.lines) if line.startswith("{")]
+        return [event for event in found if event.get("event", event.get("message")) == name]
+
+    def end(self, how: int = signal.SIGTERM) -> None:
+        self._process.send_signal(how)
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Model:
+    """The model server, which can be killed and started again on the same port."""
+
+    def __init__(self, layers: int) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._layers = layers
+        self.process = self._start()
+
+    def _start(self) -> Process:
+        script = str(ROOT / "benchmarks" / "llama_server.py")
+        flags = ("--slots", str(SLOTS), "--context", str(CONTEXT), "--layers", str(self._layers))
+        return Process(str(HOME / "bin" / "python"), script, str(self.port), str(HOME), *flags)
+
+    def kill(self) -> None:
+        self.process.end(signal.SIGKILL)
+
+    def start_again(self) -> None:
+        self.process = self._start()
+
+    def wait(self) -> None:
+        self.process.line("serving")
+
+    def busy(self) -> int:
+        """Return the slots at work."""
+        slots: Any = get(f"{self.url}/slots")
+        return sum(bool(slot["is_processing"]) for slot in slots)
+
+    def idle_within(self, seconds: float) -> float | None:
+        """Return the seconds until all slots were free; None where that took longer."""
+        began = time.monotonic()
+        while time.monotonic() - began < seconds:
+            if not self.busy():
+                return time.monotonic() - began
+            time.sleep(0.02)
+        return None
+
+    def tasks(self) -> int:
+        """Return how many tasks the server has begun since its start."""
+        return sum("processing task" in line for line in self.process.lines)
+
+
+class Table:
+    """The outcomes, one a line, and whether all held."""
+
+    def __init__(self) -> None:
+        self.failed = 0
+
+    def row(self, what: str, seen: str, holds: bool) -> None:
+        self.failed += not holds
+        print(f"  {what:<52} {seen}{'' if holds else '   [SHOULD NOT BE]'}", flush=True)
+
+
+class Site:
+    """Model server, sidecar and table."""
+
+    def __init__(self, model: Model, sidecar: Process, table: Table) -> None:
+        self.model = model
+        self.sidecar = sidecar
+        self.row = table.row
+        self.url = json.loads(sidecar.line('"listening"'))["ai"].removesuffix("/ai")
+
+    async def ai(self, action: str, content: str, **more: Any) -> Answer:
+        body = json.dumps({"action": action, "content": content, **more}).encode()
+        return await call(self.url, body, start=time.perf_counter(), timeout=60)
+
+
+def text(tokens: int, seed: str) -> str:
+    """Return a text of about so many tokens, in paragraphs, unlike that of any other seed."""
+    count = tokens // 21
+    return "".join(f"{seed} {n}: {SENTENCE}" + ("\n\n" if n % 6 == 5 else "") for n in range(count))
+
+
+async def while_it_loads(site: Site) -> None:
+    """The sidecar listens before the model is there: 503 "Loading model" is waited out."""
+    answer = await site.ai("chat", "What is rain?")
+    site.model.wait()
+    site.row("chat sent while the model loads", f"{answer.code} after {answer.seconds:.1f} s", answer.code == "ok")
+
+
+async def chat(site: Site) -> None:
+    answer = await site.ai("chat", "Why does ice float?", context="A lesson about water.", user_id=7)
+    words = len((json.loads(answer.body)["data"] or "").split()) if answer.status else 0
+    site.row("chat", f"{answer.code}, {words} words after {answer.seconds:.1f} s", answer.code == "ok" and words > 0)
+
+
+async def long_summary(site: Site) -> None:
+    """The sidecar believes in 16,000 tokens, the model takes 2,048: it learns from one refusal, and keeps it."""
+    before = len(site.sidecar.events("context_learned"))
+    first = await site.ai("summarize", text(5000, "A"))
+    learned = site.sidecar.events("context_learned")[before:]
+    size = learned[0].get("tokens") if learned else None
+    site.row(
+        "summary of 5,000 tokens, context 2,048",
+        f"{first.code} after {first.seconds:.1f} s, learned {size}",
+        first.code == "ok" and size == CONTEXT,
+    )
+    second = await site.ai("summarize", text(4000, "B"))
+    again = len(site.sidecar.events("context_learned")) - before
+    site.row("the next one", f"{second.code} after {second.seconds:.1f} s", second.code == "ok" and again == 1)
+    third = await site.ai("chat", "What is this about?", context=text(4000, "C"))
+    site.row("chat with a context of 4,000 tokens", f"{third.code} after {third.seconds:.1f} s", third.code == "ok")
+
+
+async def stream(site: Site) -> None:
+    body = completions(1, stream=True, max_tokens=40, stream_options={"include_usage": True})[0]
+    answer = await call(site.url, body, start=time.perf_counter(), path="/v1/chat/completions")
+    data = [line[6:] for line in answer.body.decode().split("\n") if line.startswith("data: ")]
+    events = [json.loads(one) for one in data if one.startswith("{")]
+    usage = [event["usage"]["completion_tokens"] for event in events if event.get("usage")]
+    logged = [event for event in site.sidecar.events("answered") if event.get("completion_tokens") in usage]
+    good = bool(data) and data[-1].startswith("[DONE]") and len(usage) == 1 and bool(logged)
+    site.row("stream of /v1", f"{len(events)} events, usage {usage}, in the log too: {bool(logged)}", good)
+
+
+async def fifty(site: Site) -> None:
+    answers = await burst(site.url, chats(50, size=100), within=0.1, timeout=60)
+    counts = tally(answers)
+    seconds = spread([answer.seconds for answer in answers])
+    site.row(f"50 chats at once, {SLOTS} slots", f"{counts}; {seconds}", counts == {"ok": 50})
+
+
+async def leave(site: Site, what: str, **fields: Any) -> None:
+    """A caller who leaves frees the server's slot as well."""
+    body = completions(1, max_tokens=1900, ignore_eos=True, **fields)[0]
+    host, port = site.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    if fields.get("stream"):
+        await reader.readuntil(b"data: ")
+    while not site.model.busy():
+        await asyncio.sleep(0.02)
+    writer.close()
+    await writer.wait_closed()
+    freed = site.model.idle_within(20)
+    seen = "still at work after 20 s" if freed is None else f"the server stopped within {freed:.1f} s"
+    site.row(what, seen, freed is not None and freed < 3)
+
+
+async def leaving(site: Site) -> None:
+    await leave(site, "the caller of a stream leaves", stream=True)
+    await leave(site, "the caller of a whole answer leaves")
+
+
+async def restart(site: Site) -> None:
+    """The model server is killed under load and started again; nobody is left without an answer."""
+    inside = [asyncio.create_task(one) for one in _callers(site, 20, "inside")]
+    while not site.model.busy():
+        await asyncio.sleep(0.02)
+    site.model.kill()
+    meanwhile = [asyncio.create_task(one) for one in _callers(site, 10, "meanwhile")]
+    await asyncio.sleep(2)
+    site.model.start_again()
+    # What was sent may have been worked on, and is not sent a second time; nothing is sent to a server that is down.
+    for what, tasks in (("20 in flight at a kill -9", inside), ("10 sent while the model is down", meanwhile)):
+        answers = await asyncio.gather(*tasks)
+        counts = tally(answers)
+        known = {"ok", "upstream_unreachable", "upstream_error"}
+        good = counts.keys() <= known and max(answer.seconds for answer in answers) < 26
+        site.row(what, f"{counts}; {_seconds(answers)}", good)
+    site.model.wait()
+    end = time.monotonic() + 30
+    while (answer := await site.ai("chat", f"Back at {time.monotonic()}?")).code != "ok" and time.monotonic() < end:
+        await asyncio.sleep(0.2)
+    late = time.monotonic() + 30 - end
+    site.row("first good answer after the model is back", f"{answer.code}, {late:.1f} s later", late < 12)
+    after = await burst(site.url, chats(20, size=140), within=0.1, timeout=60)
+    site.row("20 chats after it", f"{tally(after)}; {_seconds(after)}", tally(after) == {"ok": 20})
+
+
+def _callers(site: Site, count: int, name: str) -> Iterator[Any]:
+    return (site.ai("chat", f"{name} {n}: why does the sea not overflow?", user_id=n) for n in range(count))
+
+
+def _seconds(answers: list[Answer]) -> str:
+    return spread([answer.seconds for answer in answers])
+
+
+async def drain(site: Site) -> None:
+    """SIGTERM while the model works: what was accepted is answered."""
+    tasks = [asyncio.create_task(one) for one in _callers(site, 10, "last")]
+    while not site.model.busy():
+        await asyncio.sleep(0.02)
+    await asyncio.to_thread(site.sidecar.end)
+    counts = tally(await asyncio.gather(*tasks))
+    site.row("10 chats in flight, the sidecar gets SIGTERM", str(counts), counts == {"ok": 10})
+
+
+SCENES: tuple[Callable[[Site], Any], ...] = (while_it_loads, chat, long_summary, stream, fifty, leaving, restart, drain)
+
+
+def install() -> None:
+    """Install what llama.lock lists, if it is not there."""
+    mark = HOME / hashlib.sha256(LOCK.read_bytes()).hexdigest()[:16]
+    if mark.exists():
+        return
+    print(f"installing {LOCK.name} into {HOME.relative_to(ROOT)} ...", flush=True)
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(HOME)], check=True)
+    pip = [str(HOME / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", str(LOCK)], check=True)
+    mark.touch()
+
+
+@contextlib.asynccontextmanager
+async def running(layers: int, table: Table) -> AsyncIterator[Site]:
+    model = Model(layers)
+    try:
+        flags = ("--http-mode", "--port", "0", "--api-key", "sk-try", "--base-url", f"{model.url}/v1")
+        more = ("--model", "local", "--max-tokens", "64", "--log-format", "json")
+        sidecar = Process(sys.executable, "-m", "sidecar", *flags, *more)
+        try:
+            yield Site(model, sidecar, table)
+        finally:
+            sidecar.end()
+    finally:
+        model.kill()
+
+
+async def run(layers: int) -> int:
+    table = Table()
+    async with asyncio.timeout(LONGEST), running(layers, table) as site:
+        for scene in SCENES:
+            await scene(site)
+    return table.failed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--layers", type=int, default=2, help="of the model's 30")
+    flags = parser.parse_args()
+    install()
+    print(f"\nllama.cpp ({LOCK.name}), {SLOTS} slots of {CONTEXT} tokens; the sidecar before it")
+    failed = asyncio.run(run(flags.layers))
+    print(f"{failed} failed" if failed else "all hold")
+    sys.exit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()
