@@ -49,7 +49,7 @@ bench: run ## every benchmark, against what is shipped
 		.venv/bin/python "$$script" $(ARGS) || exit 1; \
 	done
 
-try-llama: run ## a real model server (llama.cpp, a small model) behind the sidecar: two minutes, 150 MB to install
+try-llama: run ## a real model server (llama.cpp, a small model) behind the sidecar: two minutes, 340 MB to install
 	.venv/bin/python benchmarks/try_llama.py $(ARGS)
 
 openapi: dev ## sidecar/http/openapi/openapi.json anew from its models

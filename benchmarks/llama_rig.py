@@ -84,6 +84,7 @@ class Model:
         self.url = f"http://127.0.0.1:{self.port}"
         self._layers = layers
         self.process = self._start()
+        self.process.line("loading model")  # from here on it listens
 
     def _start(self) -> Process:
         script = str(ROOT / "benchmarks" / "llama_server.py")
