@@ -12,7 +12,7 @@ import msgspec
 from sidecar.config.load import take_passed_sockets
 from sidecar.config.settings import Settings
 from sidecar.core import events
-from sidecar.core.jobs import Lane
+from sidecar.core.jobs import JobsHealth, Lane
 from sidecar.core.ports import Upstream
 from sidecar.engine.admission import Admission
 from sidecar.engine.answer_cache import AnswerCache
@@ -198,7 +198,7 @@ class ServerJobs(NamedTuple):
 
     store: "JobStore | None" = None
     offload: OffloadPort | None = None
-    status: Callable[[], object] | None = None
+    status: Callable[[], JobsHealth] | None = None
 
 
 NO_JOBS: Final = ServerJobs()
