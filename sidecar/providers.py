@@ -150,9 +150,9 @@ async def server_providers(settings: Settings) -> AsyncIterator[Providers]:
         await providers.aclose()
 
 
-def reloading(settings: Settings, *reload: Callable[[], None]) -> AbstractContextManager[None]:
-    """Call each function on SIGHUP during the block, with PROVIDERS_FILE; without it SIGHUP ends the process."""
-    return reload_requested(*reload) if settings.providers_file else nullcontext()
+def reloading(settings: Settings, *reload: Callable[[], None], always: bool = False) -> AbstractContextManager[None]:
+    """Call each function on SIGHUP during the block, with PROVIDERS_FILE or `always`; else SIGHUP ends the process."""
+    return reload_requested(*reload) if settings.providers_file or always else nullcontext()
 
 
 async def _close(client: "HttpUpstream", providers: Iterable[Provider]) -> None:

@@ -1,7 +1,6 @@
 """Wiring of settings, engine and capabilities: HTTP, stdio, batch and worker all use the same engine."""
 
 import asyncio
-import hmac
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,7 +20,7 @@ from sidecar.engine.completions import Completions
 from sidecar.engine.context_size import ContextSize
 from sidecar.engine.drain import Drain
 from sidecar.engine.engine import Engine
-from sidecar.engine.kernel import Kernel, no_pseudonym
+from sidecar.engine.kernel import Kernel, no_pseudonym, pseudonym_under
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.calls import Calls
 from sidecar.engine.limiter.pool import Pool, alone
@@ -31,7 +30,9 @@ from sidecar.engine.service import Service
 from sidecar.engine.single_flight import SingleFlight
 from sidecar.engine.splitter import Splitter
 from sidecar.providers import Providers, keys_of, limits_of, reloading, server_providers
+from sidecar.reports import reporting
 from sidecar.runtime.signals import stop_requested
+from sidecar.runtime.systemd import Systemd
 
 if TYPE_CHECKING:
     from sidecar.batch.batch import Batch
@@ -83,14 +84,8 @@ def _kernel(settings: Settings, upstream: Upstream | Pool, keys: Keys, clock: Ca
         flights=SingleFlight(AnswerCache(ttl=settings.cache_ttl, size=settings.cache_bytes)),
         keys=keys,
         context=ContextSize(),
-        pseudonym=_pseudonym(settings.user_secret) if settings.send_user else no_pseudonym,
+        pseudonym=pseudonym_under(settings.user_secret) if settings.send_user else no_pseudonym,
     )
-
-
-def _pseudonym(secret: str) -> Callable[[str], str]:
-    """Return a function from user_id to its HMAC-SHA256 under the site's secret: stable, and anonymous."""
-    key = secret.encode()
-    return lambda user: hmac.new(key, user.encode("utf-8", "replace"), "sha256").hexdigest() if user else ""
 
 
 async def run_http(settings: Settings, *, demo: bool = False) -> int:
@@ -106,15 +101,19 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
         keys = providers.keys
         jobs = await stack.enter_async_context(server_jobs(settings, keys)) if settings.redis_url else NO_JOBS
         service = service_of(settings, providers.pool(), jobs.offload, keys=keys)
+        systemd = await stack.enter_async_context(reporting(settings, [service]))
         with stop_requested(service=True) as stop:
             sock = inherited(take_passed_sockets())
             serving = serve(service, settings, sock=sock, jobs=jobs.store, jobs_status=jobs.status)
-            async with _embedded_jobs(settings, providers) as finish, serving as listening:
+            async with _embedded_jobs(settings, providers, systemd) as finish, serving as listening:
                 providers.log_hosts()
                 url = listening.url
                 events.info("listening", ai=f"{url}/ai", openai=f"{url}/v1", health=f"{url}/health")
-                service.kernel.calls.open_after(providers.warm())
+                warm = providers.warm()
+                service.kernel.calls.open_after(warm)
+                systemd.ready_after(warm)
                 await stop.wait()
+                systemd.stopping()
                 finish()
                 stopping = listening.drain if sock is None else listening.hand_over
                 await stopping(settings.shutdown_grace)
@@ -123,19 +122,21 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
 
 
 @asynccontextmanager
-async def _embedded_jobs(settings: Settings, providers: Providers) -> AsyncIterator[Callable[[], None]]:
+async def _embedded_jobs(
+    settings: Settings, providers: Providers, systemd: Systemd
+) -> AsyncIterator[Callable[[], None]]:
     """Run the server's own Valkey and worker if REDIS_URL=embedded; give the function that drains the worker.
 
     On SIGHUP server and worker read their providers again.
     """
     if settings.redis_url != "embedded":
-        with reloading(settings, providers.reload):
+        with reloading(settings, systemd.reload(providers.reload), always=systemd.present):
             yield lambda: None
         return
     from sidecar.jobs.embedded.embedded import embedded
 
     async with embedded(settings) as both:
-        with reloading(settings, providers.reload, both.reload):
+        with reloading(settings, systemd.reload(providers.reload, both.reload), always=systemd.present):
             yield both.drain
 
 
@@ -161,17 +162,21 @@ async def worker_running(settings: Settings, *, demo: bool = False) -> AsyncIter
         store = job_store(settings, providers.keys)
         stack.push_async_callback(store.aclose)
         handlers = job_handlers(settings, providers, store)
-        stack.enter_context(reloading(settings, providers.reload))
+        services = [handler.service for handler, _ in handlers.values()]
+        systemd = await stack.enter_async_context(reporting(settings, services))
+        stack.enter_context(reloading(settings, systemd.reload(providers.reload), always=systemd.present))
         work = await stack.enter_async_context(working(store, handlers))
         warm = providers.warm()
-        for handler, _ in handlers.values():
-            handler.service.kernel.calls.open_after(warm)
+        for service in services:
+            service.kernel.calls.open_after(warm)
         providers.log_hosts()
         events.info("working", lanes={lane: at_once for lane, (_, at_once) in handlers.items()})
+        systemd.ready_after(warm)
 
         async def drain() -> None:
-            for handler, _ in handlers.values():
-                handler.service.drain.begin(settings.shutdown_grace)
+            for service in services:
+                service.drain.begin(settings.shutdown_grace)
+            systemd.stopping()
             await work.drain(settings.shutdown_grace)
 
         yield drain

@@ -144,6 +144,14 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "the most provider calls of a worker for long summaries from /ai, beside those for jobs",
     ),
     _s("OFFLOAD_THRESHOLD", _count, 60_000, "a longer text to summarize on /ai, in characters, runs as a job"),
+    _s(
+        "USAGE_FILE",
+        types.path,
+        "",
+        "the file that counts requests and tokens by hour, without content; off unless set",
+    ),
+    _s("USAGE_USERS", types.boolean, False, "count by user there, as an HMAC of user_id under USER_SECRET"),
+    _s("USAGE_DAYS", types.integer(1, 3660), 400, "days that the file keeps"),
     _s("LOG_FORMAT", types.choice("text", "json"), "text", "how a line of the log looks: text or json"),
     _s("LOG_LEVEL", types.choice("debug", "info", "warning", "error"), "info", "the least level logged"),
 )
@@ -198,6 +206,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     worker_concurrency: int
     offload_concurrency: int
     offload_threshold: int
+    usage_file: str
+    usage_users: bool
+    usage_days: int
     log_format: str
     log_level: str
     proxies: dict[str, str] = {}

@@ -24,6 +24,7 @@ WALLS = {
     "stdio": MIDDLE | {"stdio"},
     "batch": MIDDLE | {"batch"},
     "jobs": MIDDLE | {"jobs"},
+    "usage": MIDDLE | {"usage"},
     "demo": CORE | {"demo"},
     "rehearse": MIDDLE | {"rehearse"},
     "doctor": MIDDLE | {"provider", "http", "stdio", "batch", "jobs", "doctor"},
@@ -38,6 +39,7 @@ ONE_PLACE = {
     "semantic_text_splitter": ("sidecar.engine.splitter",),
     "arq": ("sidecar.jobs", "worker"),
     "redis": ("sidecar.jobs", "worker"),
+    "sqlite3": ("sidecar.usage",),
     "tqdm": ("sidecar.cli",),
     "h11": ("sidecar.provider.stdlib.http1",),
     "aiohappyeyeballs": ("sidecar.provider.stdlib.connect",),
@@ -154,7 +156,17 @@ def loaded_by(code: str) -> set[str]:
 def test_the_one_shot_process_pays_for_nothing_it_does_not_use() -> None:
     """Engine, light adapter and stdio door load no server, no SDK, no pydantic, no tokenizer."""
     loaded = loaded_by("import sidecar.wiring, sidecar.cli.main, sidecar.provider.stdlib.client, sidecar.stdio.server")
-    assert not loaded & {"openai", "aiohttp", "pydantic", "httpx2", "uvloop", "semantic_text_splitter", "redis", "arq"}
+    assert not loaded & {
+        "openai",
+        "aiohttp",
+        "pydantic",
+        "httpx2",
+        "uvloop",
+        "semantic_text_splitter",
+        "redis",
+        "arq",
+        "sqlite3",
+    }
 
 
 def test_the_server_pays_for_no_models() -> None:
