@@ -1,4 +1,4 @@
-"""What a server or worker reports while it runs: its state to systemd, and usage to a file."""
+"""Reports of a server or worker while it runs: its state to systemd, and usage to a file."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager

@@ -117,13 +117,12 @@ def status_of(service: Service) -> Status:
 
 
 def status_line(services: Sequence[Service]) -> str:
-    """Return the status of the services of one process in a line: state, queue, calls in flight, breakers."""
+    """Return the status of the services of one process in a line: queue, calls in flight, breakers."""
     calls = [service.kernel.calls for service in services]
     running, waiting = sum(one.gate.running for one in calls), sum(one.gate.waiting for one in calls)
     slots = sum(one.limit.slots for one in calls)
-    state = "draining" if any(service.admission.draining for service in services) else "serving"
     provider = next((check for service in services if (check := provider_check(service)) != "ok"), "ok")
-    return f"{state}: {waiting} calls waiting, {running} in flight of {slots}, provider {provider}"
+    return f"{waiting} calls waiting, {running} in flight of {slots}, provider {provider}"
 
 
 def _providers(pool: Pool) -> dict[str, ProviderStatus] | msgspec.UnsetType:

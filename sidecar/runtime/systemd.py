@@ -19,7 +19,8 @@ STATUS_SECONDS: Final = 5.0
 class Systemd:
     """The service manager at the socket `address`, blank for none; then every method does nothing.
 
-    `watchdog` is the seconds without a sign of life after which the manager ends the process, 0 for none.
+    `watchdog` is the seconds without a sign of life after which the manager ends the process, 0 for none. `status`
+    returns the line that follows the state.
     """
 
     def __init__(self, address: str, *, watchdog: float = 0.0, status: Callable[[], str] = str) -> None:
@@ -80,7 +81,8 @@ class Systemd:
             await asyncio.sleep(every)
 
     def _changed(self) -> tuple[str, ...]:
-        before, self._shown = self._shown, self._status()
+        state = "stopping" if self._stopping else "serving" if self._ready else "starting"
+        before, self._shown = self._shown, f"{state}: {self._status()}"
         return () if self._shown == before else (f"STATUS={self._shown}",)
 
     def _send(self, *lines: str) -> None:

@@ -38,6 +38,10 @@ class Counts(NamedTuple):
 
 
 Batch = dict[Key, Counts]
+NAMES: Final = tuple(Key.__annotations__)
+"""Columns of the key."""
+SUMS: Final = tuple(Counts.__annotations__)
+"""Columns of the sums."""
 NONE: Final = Counts(0, 0, 0, 0, 0, 0)
 
 

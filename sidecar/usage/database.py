@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from sidecar.usage.counts import Batch, Counts, Key
+from sidecar.usage.counts import NAMES, SUMS, Batch
 
 APPLICATION: Final = 0x4D41_4955
 """Mark in the file's header, by which a file of another program is recognised."""
@@ -24,15 +24,15 @@ MOST_PAGES: Final = 131_072
 ERRORS: Final = (sqlite3.Error, OSError)
 """Exceptions of a file that cannot be used."""
 
-_KEY: Final = ", ".join(Key._fields)
+_KEY: Final = ", ".join(NAMES)
 _ADD: Final = (
-    f"INSERT INTO usage ({_KEY}, {', '.join(Counts._fields)}) "  # noqa: S608 - names of our own
-    f"VALUES ({', '.join('?' * len(Key._fields + Counts._fields))}) "
-    f"ON CONFLICT ({_KEY}) DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in Counts._fields)}"
+    f"INSERT INTO usage ({_KEY}, {', '.join(SUMS)}) "  # noqa: S608 - names of our own
+    f"VALUES ({', '.join('?' * len(NAMES + SUMS))}) "
+    f"ON CONFLICT ({_KEY}) DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in SUMS)}"
 )
 _CREATE: Final = (
-    f"CREATE TABLE usage (hour INTEGER NOT NULL, {', '.join(f'{name} TEXT NOT NULL' for name in Key._fields[1:])}, "
-    f"{', '.join(f'{name} INTEGER NOT NULL' for name in Counts._fields)}, PRIMARY KEY ({_KEY})) WITHOUT ROWID"
+    f"CREATE TABLE usage (hour INTEGER NOT NULL, {', '.join(f'{name} TEXT NOT NULL' for name in NAMES[1:])}, "
+    f"{', '.join(f'{name} INTEGER NOT NULL' for name in SUMS)}, PRIMARY KEY ({_KEY})) WITHOUT ROWID"
 )
 
 

@@ -19,7 +19,7 @@ WATCHDOG = 0.02
 @pytest.mark.parametrize("abstract", [False, True])
 async def test_a_service_reports_its_life(tmp_path: Path, *, abstract: bool) -> None:
     """Status, readiness once it is loaded, signs of life and the stop, in this order and once each."""
-    status = "serving: quiet"
+    status = "quiet"
     async with service_manager(tmp_path, abstract=abstract) as manager:
         async with notifying(manager.address, WATCHDOG, lambda: status) as systemd:
             loaded = asyncio.get_running_loop().create_future()
@@ -28,13 +28,14 @@ async def test_a_service_reports_its_life(tmp_path: Path, *, abstract: bool) -> 
             assert "READY=1" not in manager.lines
             loaded.set_result(None)
             await manager.line("READY=1")
-            status = "draining: busy"
+            status = "busy"
             systemd.stopping()
             await manager.line("STOPPING=1")
             await manager.line("WATCHDOG=1", manager.lines.count("WATCHDOG=1") + 1)
         await asyncio.sleep(0)
     lines = [line for line in manager.lines if line != "WATCHDOG=1"]
-    assert lines == ["STATUS=serving: quiet", "READY=1", "STOPPING=1", "STATUS=draining: busy"]
+    states = ["STATUS=starting: quiet", "READY=1", "STATUS=serving: quiet", "STOPPING=1", "STATUS=stopping: busy"]
+    assert lines == states
 
 
 async def test_a_reload_is_reported_from_its_begin_to_its_end(tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ async def test_a_status_that_fails_stops_no_sign_of_life(tmp_path: Path, caplog:
 
     async with service_manager(tmp_path) as manager, notifying(manager.address, WATCHDOG, fail):
         await manager.line("WATCHDOG=1", 2)
-    assert manager.statuses == ["again"]
+    assert manager.statuses == ["starting: again"]
 
 
 async def test_what_a_busy_manager_had_no_room_for_comes_with_the_next_message(tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ async def test_what_a_busy_manager_had_no_room_for_comes_with_the_next_message(t
         systemd.stopping()
         manager.read()
         systemd.close()
-    assert manager.messages[-1] == ["READY=1", "STOPPING=1"]
+    assert manager.messages[-1] == ["READY=1", "STOPPING=1", "STATUS=stopping: "]
 
 
 @pytest.mark.parametrize("address", ["/nowhere/notify", "@nowhere", f"/{'x' * 200}", "vsock:2:1234"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.usage.counts import HOUR, Counts, Key
-from sidecar.usage.database import ERRORS, add
+from sidecar.usage.database import APPLICATION, ERRORS, add
 from sidecar.usage.report import Unreadable, report
 
 NOW = 1_780_000_000 // HOUR * HOUR
@@ -110,7 +110,12 @@ def database(path: Path, *statements: str) -> None:
     [
         (lambda path: path.write_bytes(b"Moodle " * 1000), "not a database"),
         (lambda path: database(path, "CREATE TABLE mdl_user (id)"), "no usage file"),
-        (lambda path: (add(str(path), row(), since=0), database(path, "PRAGMA user_version = 2")), "newer version"),
+        (
+            lambda path: database(
+                path, "CREATE TABLE t (a)", f"PRAGMA application_id = {APPLICATION}", "PRAGMA user_version = 2"
+            ),
+            "newer version",
+        ),
     ],
     ids=["no database", "of another program", "of a newer version"],
 )

@@ -92,7 +92,7 @@ def test_dimensions_come_in_the_order_that_was_chosen(path: str) -> None:
 def test_bounds_are_from_and_until_before(path: str, since: str | None, until: str | None, requests: int) -> None:
     """An hour belongs to the period in which it begins."""
     for by in ([], ["day"], ["action"]):
-        found = report([path], by, since=(since and at(since)) or None, until=(until and at(until)) or None)
+        found = report([path], by, since=at(since) if since else None, until=at(until) if until else None)
         assert found.total[0] == requests
         assert bool(found.rows) is bool(requests)
 

@@ -21,7 +21,15 @@ def recorder(**more: Any) -> Recorder:
 
 
 def key(**more: Any) -> Key:
-    found = {"hour": HOUR, "action": "chat", "route": "ai", "token": "", "provider": "", "code": "ok", "user": ""}
+    found: dict[str, Any] = {
+        "hour": HOUR,
+        "action": "chat",
+        "route": "ai",
+        "token": "",
+        "provider": "",
+        "code": "ok",
+        "user": "",
+    }
     return Key(**(found | more))
 
 
