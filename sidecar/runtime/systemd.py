@@ -4,6 +4,7 @@ The event loop itself sends them, so that a loop that stands still is noticed.
 """
 
 import asyncio
+import faulthandler
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -108,6 +109,9 @@ class Systemd:
 async def notifying(address: str, watchdog: float, status: Callable[[], str]) -> AsyncIterator[Systemd]:
     """Report to the service manager at `address` during the block; see `Systemd`."""
     systemd = Systemd(address, watchdog=watchdog, status=status)
+    if systemd.present and watchdog:
+        # The watchdog's SIGABRT then writes to stderr where the loop stood: files, lines and functions, no values.
+        faulthandler.enable()
     reporting = asyncio.create_task(systemd.report(), name="systemd") if systemd.present else None
     try:
         yield systemd

@@ -42,9 +42,3 @@ NAMES: Final = tuple(Key.__annotations__)
 """Columns of the key."""
 SUMS: Final = tuple(Counts.__annotations__)
 """Columns of the sums."""
-NONE: Final = Counts(0, 0, 0, 0, 0, 0)
-
-
-def added(one: Counts, other: Counts) -> Counts:
-    """Return the sum."""
-    return Counts(*map(int.__add__, one, other))

@@ -6,7 +6,7 @@ from typing import Final
 
 from sidecar.core import events
 from sidecar.core.observations import CallEnd, RequestEnd
-from sidecar.usage.counts import HOUR, NONE, Batch, Counts, Key, added
+from sidecar.usage.counts import HOUR, SUMS, Batch, Counts, Key
 
 MOST_KEYS: Final = 20_000
 """Keys held while the file cannot be written; further ones are dropped, and those held count on."""
@@ -29,7 +29,10 @@ class Recorder:
         self._pseudonym = pseudonym
         self._clock = clock
         self._most_keys, self._most_users = most_keys, most_users
-        self._counted: Batch = {}
+        self._counted: dict[Key, list[int]] = {}
+        """Sums in the order of `Counts`."""
+        self._writing = 0
+        """Keys taken, and neither written nor given back."""
         self._users: set[str] = set()
         self._hour = 0
         self._dropped = 0
@@ -40,13 +43,18 @@ class Recorder:
             self._hour = hour
             self._users.clear()
         key = Key(hour, end.action, end.route, end.token, end.provider, end.code, self._user(end.user))
-        before = self._counted.get(key)
-        if before is None and len(self._counted) >= self._most_keys:
-            self._drop()
-            return
-        turned_away = end.code not in {"ok", "cancelled"} and bool(end.shed or not end.action)
-        counts = Counts(1, turned_away, bool(end.shared), end.calls, end.prompt_tokens, end.completion_tokens)
-        self._counted[key] = added(before or NONE, counts)
+        sums = self._counted.get(key)
+        if sums is None:
+            if len(self._counted) + self._writing >= self._most_keys:
+                self._drop()
+                return
+            sums = self._counted[key] = [0] * len(SUMS)
+        sums[0] += 1
+        sums[1] += bool(end.shed or not end.action) and end.code not in {"ok", "cancelled"}
+        sums[2] += bool(end.shared)
+        sums[3] += end.calls
+        sums[4] += end.prompt_tokens
+        sums[5] += end.completion_tokens
 
     def call_ended(self, end: CallEnd) -> None:
         """Ignore calls: the request's end has their sum."""
@@ -68,16 +76,19 @@ class Recorder:
 
     def take(self) -> Batch:
         """Return what was counted since the last time."""
-        batch, self._counted = self._counted, {}
-        return batch
+        counted, self._counted = self._counted, {}
+        self._writing = len(counted)
+        return {key: Counts(*sums) for key, sums in counted.items()}
 
     def give_back(self, batch: Batch) -> None:
         """Count once more what could not be written."""
-        for key, counts in self._counted.items():
-            batch[key] = added(batch.get(key, NONE), counts)
-        self._counted = batch
+        self._writing = 0
+        for key, counts in batch.items():
+            sums = self._counted.get(key, [0] * len(SUMS))
+            self._counted[key] = [one + other for one, other in zip(sums, counts, strict=True)]
 
     def written(self) -> int:
-        """Return the number of requests dropped since the file was last written, and begin anew."""
+        """Forget what was taken; return the number of requests dropped since the file was last written."""
+        self._writing = 0
         dropped, self._dropped = self._dropped, 0
         return dropped

@@ -80,7 +80,8 @@ async def recording(path: str, recorder: Recorder, *, days: int) -> AsyncIterato
     finally:
         stop.set()
         await asyncio.wait((task,), timeout=LAST_SECONDS)
-        if not task.done():
-            events.warning("usage_lost", note="the last seconds could not be written before the end")
-            task.cancel()
-            await asyncio.wait((task,))
+        hanging = not task.done()
+        task.cancel()
+        await asyncio.wait((task,))
+        if hanging or recorder.take():
+            events.warning("usage_lost", note="the last requests could not be written before the end")

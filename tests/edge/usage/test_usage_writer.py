@@ -65,6 +65,14 @@ async def test_an_outage_is_logged_once_and_loses_nothing(tmp_path: Path, caplog
     assert (said(caplog), requests_in(path)) == (["usage_back"], 7)
 
 
+async def test_what_is_lost_at_the_end_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The end does not wait for a folder to come."""
+    caplog.set_level(logging.INFO, "sidecar")
+    async with recording(str(tmp_path / "none" / "usage.db"), Recorder(), days=1) as recorder:
+        recorder.request_ended(END)
+    assert said(caplog) == ["usage_failed", "usage_lost"]
+
+
 async def test_a_file_that_was_taken_away_is_made_again(tmp_path: Path) -> None:
     """An administrator deletes it to forget, and the service goes on counting."""
     path, recorder = tmp_path / "usage.db", Recorder()

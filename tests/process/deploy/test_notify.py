@@ -52,6 +52,19 @@ async def test_a_watchdog_of_another_process_is_none_of_its_own(tmp_path: Path) 
     assert "WATCHDOG=1" not in manager.lines
 
 
+async def test_a_process_that_the_watchdog_ends_says_where_it_stood(tmp_path: Path) -> None:
+    """The log has files and functions, and nothing of a request."""
+    async with service_manager(tmp_path) as manager:
+        env = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "1000000"}
+        async with served("--demo", **env, shell='ulimit -c 0; exec "$@"') as server:
+            assert (await server.chat("canaryTEXT4714"))["success"]
+            server.process.send_signal(signal.SIGABRT)
+            assert await server.ended() == -signal.SIGABRT
+    assert b"Fatal Python error: Aborted" in server.raw
+    assert b'asyncio/runners.py", line ' in server.raw
+    assert b"canary" not in server.raw
+
+
 async def test_a_worker_reports_its_life(tmp_path: Path) -> None:
     """Without its Redis too, which it waits for."""
     async with service_manager(tmp_path) as manager:

@@ -183,6 +183,7 @@ def test_systemd_hears_from_the_process(unit: str) -> None:
     assert the(r"^Type=(.*)$", unit) == "notify"
     assert float(the(r"^WatchdogSec=(\d+)$", unit)) >= 4 * STATUS_SECONDS
     assert the(r"^ExecReload=(.*)$", unit) == "kill -HUP $MAINPID"
+    assert the(r"^LimitCORE=(.*)$", unit) == "0"
 
 
 def test_systemd_gives_room_for_a_burst() -> None:

@@ -104,6 +104,12 @@ def test_memory_is_bounded_while_the_file_is_away(caplog: pytest.LogCaptureFixtu
     usage = recorder(most_keys=1)
     for code in ("ok", "timeout", "timeout", "ok"):
         usage.request_ended(end(code))
-    assert [counts.requests for counts in usage.take().values()] == [2]
+    batch = usage.take()
+    assert [counts.requests for counts in batch.values()] == [2]
+    usage.request_ended(end("timeout"))  # while the file takes its time
+    usage.give_back(batch)
+    usage.request_ended(end("timeout"))
+    usage.request_ended(end())
+    assert [counts.requests for counts in usage.take().values()] == [3]
     assert [record.msg for record in caplog.records] == ["usage_dropped"]
-    assert (usage.written(), usage.written()) == (2, 0)
+    assert (usage.written(), usage.written()) == (4, 0)
