@@ -87,6 +87,19 @@ async def test_numbers_outlive_a_stop_and_a_kill(tmp_path: Path) -> None:
     assert sorted(map(len, users)) == [0, 64, 64]
 
 
+async def test_a_full_disk_costs_one_line_and_no_answer(tmp_path: Path) -> None:
+    """The service goes on, and says at its end that the numbers are lost."""
+    full = 'ulimit -f 0; exec "$@"'
+    async with served("--demo", shell=full, USAGE_FILE=str(tmp_path / "usage.db")) as server:
+        for _ in range(2):
+            await chats(server, "anna")
+            await server.event("usage_failed")
+        server.process.terminate()
+        assert await server.ended() == 0
+    events = [line["event"] for line in server.log if line["event"].startswith("usage")]
+    assert events == ["usage_failed", "usage_lost"]
+
+
 async def test_the_command_says_what_was_counted(path: Path) -> None:
     """By what was chosen, with a row of totals and the time zone."""
     code, out, said = await usage("--by=action,code", USAGE_FILE=str(path), TZ="UTC")
