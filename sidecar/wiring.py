@@ -29,7 +29,7 @@ from sidecar.engine.request_log import RequestLog
 from sidecar.engine.service import Service
 from sidecar.engine.single_flight import SingleFlight
 from sidecar.engine.splitter import Splitter
-from sidecar.providers import Providers, keys_of, limits_of, reloading, server_providers
+from sidecar.providers import Providers, demo_provider, keys_of, limits_of, reloading, server_providers
 from sidecar.reports import reporting
 from sidecar.runtime.signals import stop_requested
 from sidecar.runtime.systemd import Systemd
@@ -96,7 +96,7 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
 
     async with AsyncExitStack() as stack:
         if demo:
-            settings = await stack.enter_async_context(_demo(settings))
+            settings = await stack.enter_async_context(demo_provider(settings))
         providers = await stack.enter_async_context(server_providers(settings))
         keys = providers.keys
         jobs = await stack.enter_async_context(server_jobs(settings, keys)) if settings.redis_url else NO_JOBS
@@ -105,7 +105,7 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
         with stop_requested(service=True) as stop:
             sock = inherited(take_passed_sockets())
             serving = serve(service, settings, sock=sock, jobs=jobs.store, jobs_status=jobs.status)
-            async with _embedded_jobs(settings, providers, systemd) as finish, serving as listening:
+            async with _embedded_jobs(settings, systemd, providers.reload) as finish, serving as listening:
                 providers.log_hosts()
                 url = listening.url
                 events.info("listening", ai=f"{url}/ai", openai=f"{url}/v1", health=f"{url}/health")
@@ -123,20 +123,20 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
 
 @asynccontextmanager
 async def _embedded_jobs(
-    settings: Settings, providers: Providers, systemd: Systemd
+    settings: Settings, systemd: Systemd, *reload: Callable[[], None]
 ) -> AsyncIterator[Callable[[], None]]:
     """Run the server's own Valkey and worker if REDIS_URL=embedded; give the function that drains the worker.
 
-    On SIGHUP server and worker read their providers again.
+    On SIGHUP each `reload` is called, and the worker reads its files again too.
     """
     if settings.redis_url != "embedded":
-        with reloading(settings, systemd.reload(providers.reload), always=systemd.present):
+        with reloading(settings, systemd.reload(*reload), always=systemd.present):
             yield lambda: None
         return
     from sidecar.jobs.embedded.embedded import embedded
 
     async with embedded(settings) as both:
-        with reloading(settings, systemd.reload(providers.reload, both.reload), always=systemd.present):
+        with reloading(settings, systemd.reload(*reload, both.reload), always=systemd.present):
             yield both.drain
 
 
@@ -157,14 +157,16 @@ async def worker_running(settings: Settings, *, demo: bool = False) -> AsyncIter
 
     async with AsyncExitStack() as stack:
         if demo:
-            settings = await stack.enter_async_context(_demo(settings))
+            settings = await stack.enter_async_context(demo_provider(settings))
         providers = await stack.enter_async_context(server_providers(settings))
         store = job_store(settings, providers.keys)
         stack.push_async_callback(store.aclose)
         handlers = job_handlers(settings, providers, store)
         services = [handler.service for handler, _ in handlers.values()]
         systemd = await stack.enter_async_context(reporting(settings, services))
-        stack.enter_context(reloading(settings, systemd.reload(providers.reload), always=systemd.present))
+        # An embedded worker's server may always send SIGHUP.
+        always = systemd.present or settings.redis_url == "embedded"
+        stack.enter_context(reloading(settings, systemd.reload(providers.reload), always=always))
         work = await stack.enter_async_context(working(store, handlers))
         warm = providers.warm()
         for service in services:
@@ -188,7 +190,7 @@ async def run_batch(settings: Settings, batch: "Batch", progress: "ProgressPort"
 
     async with AsyncExitStack() as stack:
         if demo:
-            settings = await stack.enter_async_context(_demo(settings))
+            settings = await stack.enter_async_context(demo_provider(settings))
         providers = await stack.enter_async_context(server_providers(settings))
         # No cache: the journal holds the finished answers.
         service = service_of(msgspec.structs.replace(settings, cache_bytes=0), providers.pool())
@@ -260,32 +262,12 @@ async def run_stdio(settings: Settings, *, source: int, sink: int, waited: float
 
     async with AsyncExitStack() as stack:
         if demo:
-            settings = await stack.enter_async_context(_demo(settings))
+            settings = await stack.enter_async_context(demo_provider(settings))
         providers = Providers(settings, LightUpstream)
         stack.push_async_callback(providers.aclose)
         service = service_of(settings, providers.pool())
         with stop_requested() as stop:
             return await serve_stdio(service, settings, source=source, sink=sink, stop=stop, waited=waited)
-
-
-@asynccontextmanager
-async def _demo(settings: Settings) -> AsyncIterator[Settings]:
-    """Run the demo provider in this process; give the settings that point at it."""
-    from sidecar.demo.options import Options
-    from sidecar.demo.server import serve
-
-    async with serve(Options()) as demo:
-        events.warning("demo", note="answers come from the demo upstream; they are canned and not from a model")
-        key = {"openai_api_key": "demo", "openai_api_key_file": "", "azure_auth": "auto"}
-        yield msgspec.structs.replace(
-            settings,
-            openai_base_url=f"{demo.url}/v1",
-            openai_model="demo",
-            proxies={},
-            providers_file="",
-            providers=(),
-            **key,
-        )
 
 
 def run(main: Callable[[], Coroutine[Any, Any, int]], *, fast_loop: bool) -> int:

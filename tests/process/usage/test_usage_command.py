@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+import signal
 import sys
 import tempfile
 from asyncio.subprocess import PIPE
@@ -145,19 +146,23 @@ async def test_a_wrong_call_says_what_is_right(words: tuple[str, ...], code: int
 
 
 async def test_server_and_worker_count_into_one_file() -> None:
-    """The embedded worker too, which reports nothing to the server's service manager."""
+    """The embedded worker too, which reports nothing to the service manager, and which a reload leaves alive."""
     with tempfile.TemporaryDirectory(prefix="usage") as folder:
         path = Path(folder, "usage.db")
         async with service_manager(Path(folder)) as manager, jobs(f"{folder}/state") as store:
             env = {"USAGE_FILE": str(path), "NOTIFY_SOCKET": manager.address}
             async with with_jobs(f"{folder}/state", **env) as server:
                 await chats(server, "anna")
+                await server.event("working")
+                server.process.send_signal(signal.SIGHUP)
+                await manager.line("READY=1", 2)
                 await done(store, 1)
                 own = Path(f"/proc/{family(f'{folder}/state')['worker']}/environ").read_bytes()  # noqa: ASYNC240 - a page
                 server.process.terminate()
                 assert await server.ended() == 0
         assert b"NOTIFY_SOCKET" not in own
-        assert manager.lines.count("READY=1") == 1
+        assert manager.lines.count("READY=1") == 2
+        assert [line for line in server.log if line["event"] in {"child_ended", "providers_kept"}] == []
         rows = dict(report([str(path)], ["route", "action", "code"]).rows)
         assert {key: sums[0] for key, sums in rows.items()} == {
             ("ai", "chat", "ok"): 1,
