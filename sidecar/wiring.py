@@ -30,15 +30,14 @@ from sidecar.engine.service import Service
 from sidecar.engine.single_flight import SingleFlight
 from sidecar.engine.splitter import Splitter
 from sidecar.providers import Providers, demo_provider, keys_of, limits_of, reloading, server_providers
-from sidecar.reports import reporting
 from sidecar.runtime.signals import stop_requested
-from sidecar.runtime.systemd import Systemd
 
 if TYPE_CHECKING:
     from sidecar.batch.batch import Batch
     from sidecar.core.progress import ProgressPort
     from sidecar.jobs.store import JobStore
     from sidecar.jobs.worker.handler import JobHandler
+    from sidecar.runtime.systemd import Systemd
 
 
 def service_of(
@@ -93,6 +92,7 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
     # Late: the one-shot process imports this module too and must not pay for aiohttp.
     from sidecar.http.server.server import serve
     from sidecar.http.server.socket_activation import inherited
+    from sidecar.reports import reporting
 
     async with AsyncExitStack() as stack:
         if demo:
@@ -123,7 +123,7 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
 
 @asynccontextmanager
 async def _embedded_jobs(
-    settings: Settings, systemd: Systemd, *reload: Callable[[], None]
+    settings: Settings, systemd: "Systemd", *reload: Callable[[], None]
 ) -> AsyncIterator[Callable[[], None]]:
     """Run the server's own Valkey and worker if REDIS_URL=embedded; give the function that drains the worker.
 
@@ -154,6 +154,7 @@ async def run_worker(settings: Settings, *, demo: bool = False) -> int:
 async def worker_running(settings: Settings, *, demo: bool = False) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Run jobs during the block; give the drain: it takes no more jobs and lets those taken end in SHUTDOWN_GRACE."""
     from sidecar.jobs.worker.worker import working
+    from sidecar.reports import reporting
 
     async with AsyncExitStack() as stack:
         if demo:

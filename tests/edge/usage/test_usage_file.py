@@ -1,6 +1,7 @@
 """Promises of the usage file: sums of several processes, expiry, rights, and files that cannot be used."""
 
 import multiprocessing
+import os
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -97,6 +98,16 @@ def test_a_reader_and_a_writer_do_not_disturb_each_other(tmp_path: Path) -> None
     release()
     add(str(path), row(), since=0)
     assert requests_in(path) == {(): 2}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_root_may_read_a_service_users_file(tmp_path: Path) -> None:
+    """What SQLite leaves beside the file is the owner's too, so that the service goes on writing."""
+    path = tmp_path / "usage.db"
+    add(str(path), row(), since=0)
+    os.chown(path, 65_534, 65_534)
+    assert requests_in(path) == {(): 1}
+    assert {found.stat().st_uid for found in tmp_path.iterdir()} == {65_534}
 
 
 def database(path: Path, *statements: str) -> None:

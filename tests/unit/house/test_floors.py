@@ -27,7 +27,7 @@ WALLS = {
     "jobs": MIDDLE | {"jobs"},
     "demo": CORE | {"demo"},
     "rehearse": MIDDLE | {"rehearse"},
-    "doctor": MIDDLE | {"provider", "http", "stdio", "batch", "jobs", "doctor"},
+    "doctor": MIDDLE | {"provider", "http", "stdio", "batch", "jobs", "usage", "doctor"},
 }
 """What each folder may import of the product; wiring, cli and worker may import anything below them."""
 ONE_PLACE = {
