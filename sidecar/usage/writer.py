@@ -65,7 +65,7 @@ class Writer:
             return
         self._expired_in = hour
         dropped = self._recorder.written()
-        if self._failing:
+        if self._failing or dropped:
             self._failing = False
             events.info("usage_back", dropped=dropped)
 
