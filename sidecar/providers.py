@@ -173,7 +173,7 @@ async def demo_provider(settings: Settings) -> AsyncIterator[Settings]:
 
 
 def reloading(settings: Settings, *reload: Callable[[], None], always: bool = False) -> AbstractContextManager[None]:
-    """Call each function on SIGHUP during the block, with PROVIDERS_FILE or `always`; else SIGHUP ends the process."""
+    """Call each function on SIGHUP during the block, with PROVIDERS_FILE or `always`."""
     return reload_requested(*reload) if settings.providers_file or always else nullcontext()
 
 

@@ -165,9 +165,7 @@ async def worker_running(settings: Settings, *, demo: bool = False) -> AsyncIter
         handlers = job_handlers(settings, providers, store)
         services = [handler.service for handler, _ in handlers.values()]
         systemd = await stack.enter_async_context(reporting(settings, services))
-        # An embedded worker's server may always send SIGHUP.
-        always = systemd.present or settings.redis_url == "embedded"
-        stack.enter_context(reloading(settings, systemd.reload(providers.reload), always=always))
+        stack.enter_context(reloading(settings, systemd.reload(providers.reload), always=systemd.present))
         work = await stack.enter_async_context(working(store, handlers))
         warm = providers.warm()
         for service in services:
