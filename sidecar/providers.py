@@ -108,6 +108,8 @@ class Providers:
 
         Calls in flight end where they are. The limits of providers whose connection is the same are kept.
         """
+        if not self._settings.providers_file:
+            return
         faults: list[str] = []
         found = providers_of(self._settings, faults)
         try:
@@ -157,9 +159,29 @@ async def server_providers(settings: Settings) -> AsyncIterator[Providers]:
         await providers.aclose()
 
 
-def reloading(settings: Settings, *reload: Callable[[], None]) -> AbstractContextManager[None]:
-    """Call each function on SIGHUP during the block, with PROVIDERS_FILE; without it SIGHUP ends the process."""
-    return reload_requested(*reload) if settings.providers_file else nullcontext()
+@asynccontextmanager
+async def demo_provider(settings: Settings) -> AsyncIterator[Settings]:
+    """Run the demo provider in this process; give the settings that point at it."""
+    from sidecar.demo.options import Options
+    from sidecar.demo.server import serve
+
+    async with serve(Options()) as demo:
+        events.warning("demo", note="answers come from the demo provider; they are canned and not from a model")
+        key = {"openai_api_key": "demo", "openai_api_key_file": "", "azure_auth": "auto"}
+        yield msgspec.structs.replace(
+            settings,
+            openai_base_url=f"{demo.url}/v1",
+            openai_model="demo",
+            proxies={},
+            providers_file="",
+            providers=(),
+            **key,
+        )
+
+
+def reloading(settings: Settings, *reload: Callable[[], None], always: bool = False) -> AbstractContextManager[None]:
+    """Call each function on SIGHUP during the block, with PROVIDERS_FILE or `always`."""
+    return reload_requested(*reload) if settings.providers_file or always else nullcontext()
 
 
 async def _close(client: Client, providers: Iterable[Provider]) -> None:

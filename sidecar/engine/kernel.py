@@ -1,5 +1,6 @@
 """The kernel under engine, completions and background runner: calls, single flight, keys, pseudonym."""
 
+import hmac
 from collections.abc import Callable
 
 import msgspec
@@ -13,6 +14,12 @@ from sidecar.engine.single_flight import SingleFlight
 def no_pseudonym(_user: str) -> str:
     """Return a blank: the provider learns nothing of a user (SEND_USER off)."""
     return ""
+
+
+def pseudonym_under(secret: str) -> Callable[[str], str]:
+    """Return a function from user_id to its HMAC-SHA256 under the site's secret: stable, and anonymous."""
+    key = secret.encode()
+    return lambda user: hmac.new(key, user.encode("utf-8", "replace"), "sha256").hexdigest() if user else ""
 
 
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from typing import Final
 
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError
+from sidecar.core.jobs import JobsHealth
 from sidecar.engine.service import Service
 from sidecar.http.app import application
 from sidecar.http.auth import Guard
@@ -18,6 +19,7 @@ from sidecar.http.routes.completions import openai_routes
 from sidecar.http.routes.jobs import Jobs, jobs_routes
 from sidecar.http.routes.openapi import description_route
 from sidecar.http.routes.ops import health_route, status_route
+from sidecar.http.routes.ready import ready_route
 from sidecar.http.server.acceptor import Acceptor
 from sidecar.http.server.connections import Connections
 from sidecar.http.server.listener import BACKLOG, connection_limit, listen, local_only, raise_descriptor_limit
@@ -113,7 +115,7 @@ def routes_of(
     guard: Guard | None,
     *,
     jobs: Jobs | None = None,
-    jobs_status: Callable[[], object] | None = None,
+    jobs_status: Callable[[], JobsHealth] | None = None,
 ) -> Routes:
     """Return all routes; `guard` is /ai's, `jobs` the store of jobs and `jobs_status` their numbers for /status."""
     token = settings.sidecar_token
@@ -122,6 +124,7 @@ def routes_of(
         {
             "/ai": ai_route(service, settings, guard),
             "/health": health_route(service),
+            "/ready": ready_route(service, jobs_status),
             "/status": status_route(service, token, jobs=jobs_status),
             "/openapi.json": description_route(),
             **jobs_routes(service, settings, guarded, jobs),
@@ -137,7 +140,7 @@ async def serve(
     *,
     sock: socket.socket | None = None,
     jobs: Jobs | None = None,
-    jobs_status: Callable[[], object] | None = None,
+    jobs_status: Callable[[], JobsHealth] | None = None,
     header_seconds: float = HEADER_SECONDS,
     idle_seconds: float = IDLE_SECONDS,
     linger_seconds: float = LINGER_SECONDS,

@@ -1,8 +1,6 @@
 """What systemd itself says of the units in deploy/: it reads them offline, with a command that is there."""
 
-import shlex
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 
@@ -43,18 +41,3 @@ def test_systemd_finds_the_services_hardened(folder: Path, name: str) -> None:
     """By its own measure."""
     result = analyzed(folder, "security", "--offline=true", f"--threshold={EXPOSED}", f"./{name}")
     assert result.returncode == 0, result.stdout.splitlines()[-1]
-
-
-@pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
-def test_a_reload_never_ends_a_service(name: str) -> None:
-    """The signal is sent only where PROVIDERS_FILE is set; else the reload fails, and the service goes on."""
-    [line] = [line for line in (DEPLOY / name).read_text().splitlines() if line.startswith("ExecReload=")]
-    command = shlex.split(line.partition("=")[2].replace("$$", "$"))
-    for file, ended, code in (("", None, 1), ("/etc/providers.toml", -signal.SIGHUP, 0)):
-        with subprocess.Popen(["sleep", "60"]) as service:
-            env = {"MAINPID": str(service.pid), "PROVIDERS_FILE": file}
-            assert subprocess.run(command, env=env, check=False).returncode == code
-            try:
-                assert (service.wait(10) if ended else service.poll()) == ended
-            finally:
-                service.kill()
