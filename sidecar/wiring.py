@@ -14,6 +14,7 @@ from sidecar.config.settings import Settings
 from sidecar.core import events
 from sidecar.core.jobs import Lane
 from sidecar.core.ports import Upstream
+from sidecar.core.tracing import Tracer
 from sidecar.engine.admission import Admission
 from sidecar.engine.answer_cache import AnswerCache
 from sidecar.engine.background import Background
@@ -32,6 +33,7 @@ from sidecar.engine.single_flight import SingleFlight
 from sidecar.engine.splitter import Splitter
 from sidecar.providers import Providers, keys_of, limits_of, reloading, server_providers
 from sidecar.runtime.signals import stop_requested
+from sidecar.tracer import process_tracer
 
 if TYPE_CHECKING:
     from sidecar.batch.batch import Batch
@@ -100,6 +102,7 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
     from sidecar.http.server.socket_activation import inherited
 
     async with AsyncExitStack() as stack:
+        tracer = await stack.enter_async_context(process_tracer(settings))
         if demo:
             settings = await stack.enter_async_context(_demo(settings))
         providers = await stack.enter_async_context(server_providers(settings))
@@ -108,7 +111,7 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
         service = service_of(settings, providers.pool(), jobs.offload, keys=keys)
         with stop_requested() as stop:
             sock = inherited(take_passed_sockets())
-            serving = serve(service, settings, sock=sock, jobs=jobs.store, jobs_status=jobs.status)
+            serving = serve(service, settings, sock=sock, jobs=jobs.store, jobs_status=jobs.status, tracer=tracer)
             async with _embedded_jobs(settings, providers) as finish, serving as listening:
                 providers.log_hosts()
                 url = listening.url
@@ -155,12 +158,13 @@ async def worker_running(settings: Settings, *, demo: bool = False) -> AsyncIter
     from sidecar.jobs.worker.worker import working
 
     async with AsyncExitStack() as stack:
+        tracer = await stack.enter_async_context(process_tracer(settings))
         if demo:
             settings = await stack.enter_async_context(_demo(settings))
         providers = await stack.enter_async_context(server_providers(settings))
         store = job_store(settings, providers.keys)
         stack.push_async_callback(store.aclose)
-        handlers = job_handlers(settings, providers, store)
+        handlers = job_handlers(settings, providers, store, tracer)
         stack.enter_context(reloading(settings, providers.reload))
         work = await stack.enter_async_context(working(store, handlers))
         warm = providers.warm()
@@ -228,7 +232,7 @@ def job_store(settings: Settings, keys: Keys | None = None) -> "JobStore":
 
 
 def job_handlers(
-    settings: Settings, upstream: Upstream | Providers, store: "JobStore"
+    settings: Settings, upstream: Upstream | Providers, store: "JobStore", tracer: Tracer | None = None
 ) -> "dict[Lane, tuple[JobHandler, int]]":
     """Build a handler for each lane, with its number of concurrent jobs. Each has its own engine, and so own slots."""
     from sidecar.jobs.worker.handler import JobHandler
@@ -244,7 +248,8 @@ def job_handlers(
             service = service_of(own, upstream.pool(most=size), keys=upstream.keys)
         else:
             service = service_of(own, upstream)
-        handlers[lane] = (JobHandler(runs, service, timeout=settings.job_timeout, background=lane == "night"), size)
+        night, timeout = lane == "night", settings.job_timeout
+        handlers[lane] = (JobHandler(runs, service, timeout=timeout, background=night, tracer=tracer), size)
     return handlers
 
 

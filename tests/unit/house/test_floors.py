@@ -24,6 +24,7 @@ WALLS = {
     "stdio": MIDDLE | {"stdio"},
     "batch": MIDDLE | {"batch"},
     "jobs": MIDDLE | {"jobs"},
+    "tracing": MIDDLE | {"tracing"},
     "demo": CORE | {"demo"},
     "doctor": MIDDLE | {"provider", "http", "stdio", "batch", "jobs", "doctor"},
 }
@@ -41,6 +42,7 @@ ONE_PLACE = {
     "h11": ("sidecar.provider.stdlib.http1",),
     "aiohappyeyeballs": ("sidecar.provider.stdlib.connect",),
     "pydantic": ("sidecar.http.openapi",),
+    "opentelemetry": ("sidecar.tracing",),
 }
 NOWHERE = {"pickle", "marshal", "shelve"}
 
