@@ -16,7 +16,7 @@ REQUEST_ID: Final = _parameter(
 TRACEPARENT: Final = _parameter(
     "header",
     "traceparent",
-    "The caller's place in a trace, as W3C Trace Context has it; an invalid value is ignored. `tracestate` goes with it.",
+    "The caller's place in a trace (W3C Trace Context), with `tracestate`; an invalid value is ignored.",
     {"type": "string", "maxLength": 256},
 )
 TIMEOUT: Final = _parameter(

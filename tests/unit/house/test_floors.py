@@ -164,6 +164,13 @@ def test_the_server_pays_for_no_models() -> None:
     assert not loaded & {"pydantic", "pydantic_core", "openai", "sidecar.http.openapi.document"}
 
 
+def test_without_tracing_nobody_pays_for_it() -> None:
+    """Server and worker load nothing of OpenTelemetry, nor of its exporter."""
+    loaded = loaded_by("import sidecar.wiring, sidecar.http.server.server, sidecar.jobs.worker.handler")
+    assert not {name.partition(".")[0] for name in loaded} & {"opentelemetry", "google", "requests", "urllib3"}
+    assert "sidecar.tracing" not in loaded
+
+
 def test_a_wrong_setting_is_said_before_anything_is_loaded() -> None:
     """The command line knows its settings without an event loop."""
     assert not loaded_by("import sidecar.cli.main") & {"asyncio", "aiohttp", "openai", "http.client", "h11"}
