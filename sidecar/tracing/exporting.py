@@ -14,6 +14,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.trace import NoOpTracer
 
 from sidecar import __version__
 from sidecar.core import events
@@ -55,10 +56,11 @@ class ReportedExporter(SpanExporter):
 
 
 @contextlib.asynccontextmanager
-async def exporting() -> AsyncIterator[OtelTracer]:
-    """Give the tracer; send its last spans at the end of the block, for `FLUSH_SECONDS` at most.
+async def exporting() -> AsyncIterator[OtelTracer | None]:
+    """Give the tracer, None with OTEL_SDK_DISABLED.
 
-    Raises `ConfigError` if the SDK refuses its variables.
+    The end of the block sends the last spans, for `FLUSH_SECONDS` at most. Raises `ConfigError` if the SDK refuses its
+    variables.
     """
     for name in _LIBRARIES:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
@@ -68,9 +70,11 @@ async def exporting() -> AsyncIterator[OtelTracer]:
         provider.add_span_processor(BatchSpanProcessor(ReportedExporter(OTLPSpanExporter())))
     except (ValueError, RuntimeError, ImportError) as exc:
         raise ConfigError([f"TRACING: OpenTelemetry refuses its variables (OTEL_*): {plain(str(exc), 200)}"]) from exc
-    events.info("tracing", sampler=provider.sampler.get_description())
+    tracer = provider.get_tracer("sidecar", __version__)
+    recording = not isinstance(tracer, NoOpTracer)
+    events.info("tracing", sampler=provider.sampler.get_description() if recording else "none")
     try:
-        yield OtelTracer(provider.get_tracer("sidecar", __version__))
+        yield OtelTracer(tracer) if recording else None
     finally:
         await _flush(provider)
 

@@ -120,15 +120,15 @@ class OtelSpan:
 
     def request_ended(self, end: RequestEnd) -> None:
         self._code = end.code
-        found = {
+        found: dict[str, str | int | float] = {
             "sidecar.action": end.action,
             "sidecar.code": end.code,
             "sidecar.shared": end.shared,
             "sidecar.shed": end.shed,
             "sidecar.provider": end.provider,
         }
-        self.span.set_attributes({name: text for name, text in found.items() if text})
-        self.span.set_attributes({"sidecar.calls": end.calls, "sidecar.queued": round(end.queued, 6)})
+        found = {name: text for name, text in found.items() if text}
+        self.span.set_attributes(found | {"sidecar.calls": end.calls, "sidecar.queued": round(end.queued, 6)})
 
     def end(self, status: int = 0) -> None:
         code = self._code or _code_of(status)
@@ -149,12 +149,12 @@ class OtelAttempt:
         return _headers(self._span)
 
     def answered(self, *, model: str, prompt_tokens: int, completion_tokens: int) -> None:
-        if model:
-            self._span.set_attribute("gen_ai.response.model", plain(model, _LONGEST_NAME))
-        if prompt_tokens:
-            self._span.set_attribute("gen_ai.usage.input_tokens", prompt_tokens)
-        if completion_tokens:
-            self._span.set_attribute("gen_ai.usage.output_tokens", completion_tokens)
+        found: dict[str, str | int] = {
+            "gen_ai.response.model": plain(model, _LONGEST_NAME),
+            "gen_ai.usage.input_tokens": prompt_tokens,
+            "gen_ai.usage.output_tokens": completion_tokens,
+        }
+        self._span.set_attributes({name: value for name, value in found.items() if value})
 
     def ended(self, end: CallEnd) -> None:
         if end.scope:
