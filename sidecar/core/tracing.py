@@ -34,7 +34,7 @@ class Span(Protocol):
 
     @property
     def traceparent(self) -> str:
-        """The header by which another process goes on with the trace; blank for none."""
+        """The header by which another process goes on with the trace."""
         ...
 
     def attempt(

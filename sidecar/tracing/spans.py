@@ -92,7 +92,7 @@ class OtelSpan:
 
     @property
     def traceparent(self) -> str:
-        return _headers(self.span).get(TRACEPARENT, "")
+        return _headers(self.span)[TRACEPARENT]
 
     def attempt(
         self, *, provider: str, model: str, max_tokens: int, stream: bool, number: int, queued: float
@@ -183,10 +183,8 @@ def _fail(span: otel.Span, code: str, *, caller: bool) -> None:
 
 
 def _headers(span: otel.Span) -> Mapping[str, str]:
-    """Return the headers that make `span` the parent; none where the SDK is turned off."""
+    """Return the headers that make `span` the parent."""
     context = span.get_span_context()
-    if not context.is_valid:
-        return {}
     trace_id, span_id = otel.format_trace_id(context.trace_id), otel.format_span_id(context.span_id)
     found = {TRACEPARENT: f"00-{trace_id}-{span_id}-{context.trace_flags:02x}"}
     if state := context.trace_state.to_header():

@@ -11,6 +11,7 @@ import secrets
 import time
 from typing import Any, Final
 
+import msgspec
 from arq import Retry
 
 from sidecar.core import events
@@ -104,7 +105,7 @@ class JobHandler:
     def _span(self, run: Run) -> RouteSpan | None:
         """Begin the span of a run; None for a run that belongs to no trace."""
         job_id, action, trace = run.job_id, run.request.action, run.request.trace
-        submitter = trace_context([trace]) if trace else None
+        submitter = None if isinstance(trace, msgspec.UnsetType) else trace_context([trace])
         if self._tracer is not None:
             return self._tracer.job(job_id=job_id, action=action, submitter=submitter, waited=not self._background)
         return None if submitter is None else Passing(submitter)
