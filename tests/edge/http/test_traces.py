@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+import socket
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from sidecar.core.errors import RateLimited, UpstreamError
 from tests.support.event_streams import DONE, EventReader, FedProvider, chat_request, delta
 from tests.support.held_provider import HeldUpstream
-from tests.support.http_sidecar import PATIENCE, head, post, running
+from tests.support.http_sidecar import PATIENCE, Caller, head, post, running
 from tests.support.traces import PARENT, SPAN, STATE, TRACE, Recorded, facts, recorded
 
 CALLER = (f"traceparent: {PARENT}", f"tracestate: {STATE}")
@@ -21,6 +23,12 @@ SUMMARY = json.dumps({"action": "summarize", "content": "A text."}).encode()
 def record() -> Iterator[Recorded]:
     with recorded() as made:
         yield made
+
+
+def reset(caller: Caller) -> None:
+    """Reset the connection: no end of sending, which could be a caller that still listens."""
+    caller.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    caller.writer.transport.abort()
 
 
 @pytest.mark.parametrize("request_bytes", [post(b'{"action": "chat", "content": "x"}', *CALLER), chat_request(*CALLER)])
@@ -124,6 +132,7 @@ async def test_a_caller_who_left_is_no_success(record: Recorded) -> None:
         async with await sidecar.call() as caller:
             await caller.send(post(b'{"action": "chat", "content": "x"}'))
             await upstream.reached()
+            reset(caller)
         await upstream.left.wait()
         await record.ended(2)
     assert [facts(span) for span in record.spans] == [("ERROR", "cancelled")] * 2
@@ -138,6 +147,7 @@ async def test_a_caller_who_left_while_sending_is_no_success(record: Recorded) -
             async with asyncio.timeout(PATIENCE):
                 while not sidecar.service.admission.held:  # noqa: ASYNC110 - the wire says nothing of it
                     await asyncio.sleep(0)
+            reset(caller)
         await record.ended(1)
     assert facts(record.one("POST /ai")) == ("ERROR", "cancelled")
 
