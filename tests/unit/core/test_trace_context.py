@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.core.trace_context import Passing, TraceContext, trace_context
@@ -109,6 +109,7 @@ def test_a_long_state_loses_its_long_members_and_then_its_last() -> None:
     assert taken(VALID, state=(f"long={'v' * 200},{short}",)).tracestate == short[: 21 * 24 - 1].rstrip(",")
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="0123456789abcdefABCDEF-. \t", max_size=300) | st.text(max_size=80))
 def test_what_is_taken_is_well_formed(text: str) -> None:
     """Whatever a caller sends, the provider gets a header that the standard allows, or none."""
@@ -119,6 +120,7 @@ def test_what_is_taken_is_well_formed(text: str) -> None:
         assert int(context.parent_id, 16)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=600), max_size=40))
 def test_a_state_is_bounded(states: list[str]) -> None:
     """Whatever a caller sends."""
@@ -128,10 +130,11 @@ def test_a_state_is_bounded(states: list[str]) -> None:
     assert state.isprintable() or not state
 
 
-@given(st.lists(st.tuples(st.from_regex(r"[a-z][a-z0-9_]{0,9}", fullmatch=True), st.integers(0, 9)), max_size=40))
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.text("abz019_", min_size=1, max_size=10), st.integers(0, 9)), max_size=40))
 def test_a_good_state_stays_as_it_is(members: list[tuple[str, int]]) -> None:
     """As long as it is in the bounds."""
     text = ",".join(f"{key}={value}" for key, value in members)
     keys = [key for key, _ in members]
-    good = len(set(keys)) == len(keys) <= 32 and len(text) <= 512
+    good = len(set(keys)) == len(keys) <= 32 and not any(key.startswith("_") for key in keys)
     assert taken(VALID, state=(text,)).tracestate == (text if good else "")
