@@ -36,6 +36,7 @@ from sidecar.runtime.signals import stop_requested
 if TYPE_CHECKING:
     from sidecar.batch.batch import Batch
     from sidecar.core.progress import ProgressPort
+    from sidecar.jobs.monitor import JobsStatus
     from sidecar.jobs.store import JobStore
     from sidecar.jobs.worker.handler import JobHandler
 
@@ -98,6 +99,7 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
     # Late: the one-shot process imports this module too and must not pay for aiohttp.
     from sidecar.http.server.server import serve
     from sidecar.http.server.socket_activation import inherited
+    from sidecar.publishing import server_metrics
 
     async with AsyncExitStack() as stack:
         if demo:
@@ -108,7 +110,8 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
         service = service_of(settings, providers.pool(), jobs.offload, keys=keys)
         with stop_requested() as stop:
             sock = inherited(take_passed_sockets())
-            serving = serve(service, settings, sock=sock, jobs=jobs.store, jobs_status=jobs.status)
+            metrics = server_metrics(service, settings, jobs.status)
+            serving = serve(service, settings, sock=sock, jobs=jobs.store, jobs_status=jobs.status, metrics=metrics)
             async with _embedded_jobs(settings, providers) as finish, serving as listening:
                 providers.log_hosts()
                 url = listening.url
@@ -153,6 +156,7 @@ async def run_worker(settings: Settings, *, demo: bool = False) -> int:
 async def worker_running(settings: Settings, *, demo: bool = False) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Run jobs during the block; give the drain: it takes no more jobs and lets those taken end in SHUTDOWN_GRACE."""
     from sidecar.jobs.worker.worker import working
+    from sidecar.publishing import worker_metrics
 
     async with AsyncExitStack() as stack:
         if demo:
@@ -163,6 +167,7 @@ async def worker_running(settings: Settings, *, demo: bool = False) -> AsyncIter
         handlers = job_handlers(settings, providers, store)
         stack.enter_context(reloading(settings, providers.reload))
         work = await stack.enter_async_context(working(store, handlers))
+        await stack.enter_async_context(worker_metrics(settings, handlers, work))
         warm = providers.warm()
         for handler, _ in handlers.values():
             handler.service.kernel.calls.open_after(warm)
@@ -198,7 +203,7 @@ class ServerJobs(NamedTuple):
 
     store: "JobStore | None" = None
     offload: OffloadPort | None = None
-    status: Callable[[], object] | None = None
+    status: "Callable[[], JobsStatus] | None" = None
 
 
 NO_JOBS: Final = ServerJobs()

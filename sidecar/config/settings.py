@@ -144,6 +144,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "the most provider calls of a worker for long summaries from /ai, beside those for jobs",
     ),
     _s("OFFLOAD_THRESHOLD", _count, 60_000, "a longer text to summarize on /ai, in characters, runs as a job"),
+    _s(
+        "WORKER_METRICS_PORT",
+        types.integer(0, 65535),
+        0,
+        "the port on which a worker serves /metrics and /health; 0: none",
+    ),
+    _s("WORKER_METRICS_HOST", types.host, "127.0.0.1", "the address of that port"),
     _s("LOG_FORMAT", types.choice("text", "json"), "text", "how a line of the log looks: text or json"),
     _s("LOG_LEVEL", types.choice("debug", "info", "warning", "error"), "info", "the least level logged"),
 )
@@ -198,6 +205,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     worker_concurrency: int
     offload_concurrency: int
     offload_threshold: int
+    worker_metrics_port: int
+    worker_metrics_host: str
     log_format: str
     log_level: str
     proxies: dict[str, str] = {}
