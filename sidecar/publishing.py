@@ -38,5 +38,5 @@ async def worker_metrics(
     metrics = worker_exposition(lanes, redis_up=lambda: work.redis_up, client=settings.client)
     async with serve_worker(handlers["night"][0].service, settings, metrics) as url:
         if url:
-            events.info("listening", metrics=f"{url}/metrics", health=f"{url}/health")
+            events.info("metrics", url=f"{url}/metrics", health=f"{url}/health")
         yield

@@ -3,7 +3,7 @@
 import asyncio
 
 from sidecar.demo.provider import Demo
-from tests.support.canaries import ALL, TOKEN, TROUBLES, answered, arguments_of, environment, request
+from tests.support.canaries import ALL, TOKEN, TROUBLES, answered, arguments_of, environment, operators_pages, request
 from tests.support.http_sidecar import head, post
 from tests.support.server_process import served
 
@@ -34,7 +34,7 @@ async def test_the_server_keeps_every_secret(demo: Demo) -> None:
             post(b"", f"X-Long: canaryTEXT4714{'x' * 20_000}"),
         ):
             said += (await server.fetch(raw)).body
-        said += (await server.get("/status")).body
+        said += await operators_pages(server)
         stalled = asyncio.create_task(server.fetch(post(request("stall=1"), bearer)))
         await demo.until(lambda stats: stats.in_flight == 1)
         arguments = arguments_of(server.process.pid)
