@@ -117,7 +117,7 @@ async def said(sidecar: Sidecar, word: str) -> None:
 
 
 async def test_odd_input_makes_no_series_of_its_own() -> None:
-    """Actions, users, paths, methods, headers and models that nobody knows: in no label, and no series more for each."""
+    """Actions, users, paths, methods, headers and models that nobody knows are in no label, and make no series."""
     async with running(AI_REQUIRE_TOKEN="false") as sidecar:
         await said(sidecar, "canaryONE")
         sidecar.upstream.failure = UpstreamUnreachable()
