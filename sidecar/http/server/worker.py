@@ -32,6 +32,7 @@ async def serve_worker(service: Service, settings: Settings, metrics: Metrics) -
         yield ""
         return
     routes = Routes({"/health": health_route(service), "/metrics": metrics_route(metrics, settings.sidecar_token)})
-    own = msgspec.structs.replace(settings, host=host, port=port)
+    # Provider calls of a worker are few, whatever CONCURRENCY says, and reserve no descriptors here.
+    own = msgspec.structs.replace(settings, host=host, port=port, concurrency=1)
     async with serve(service, own, sock=sock, metrics=metrics, routes=routes) as listening:
         yield listening.url

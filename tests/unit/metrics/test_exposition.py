@@ -1,16 +1,22 @@
 """Promises of the page of a scrape: what the numbers say, in both formats, as Prometheus' own parsers read it."""
 
 import time
+from pathlib import Path
 
 import pytest
 
 from sidecar.core.observations import CallEnd, RequestEnd
+from sidecar.engine.limiter.pool import Pool
+from sidecar.engine.limiter.provider import Provider
 from sidecar.engine.service import Service
+from sidecar.metrics import process
 from sidecar.metrics.exposition import OPENMETRICS, TEXT, server_exposition, wants_openmetrics, worker_exposition
 from sidecar.metrics.families import FAMILIES
 from sidecar.metrics.readings import LaneNumbers
+from sidecar.wiring import service_of
 from tests.support.engines import service_over
 from tests.support.held_provider import HeldUpstream
+from tests.support.http_sidecar import settings_of
 from tests.support.metrics_page import Page
 
 ASKED = "application/openmetrics-text;version=1.0.0"
@@ -81,7 +87,48 @@ async def test_the_process_is_shown() -> None:
     assert page.value("process_resident_memory_bytes") > 10_000_000
     assert page.value("process_cpu_seconds_total") > 0
     assert 3 <= page.value("process_open_fds") <= page.value("process_max_fds")
-    assert 1e9 < page.value("process_start_time_seconds") <= time.time()
+    assert 1e9 < page.value("process_start_time_seconds") <= time.time() + 1
+
+
+@pytest.mark.parametrize("name", ["_STAT", "_DESCRIPTORS"])
+async def test_a_machine_without_proc_has_a_page_all_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process's own numbers are missing then, and nothing else."""
+    monkeypatch.setattr(process, name, Path("/nowhere"))
+    page = await page_of(service_over(HeldUpstream()))
+    assert page.value("sidecar_places_limit") > 0
+    assert not [sample for sample in page.samples if sample.name.startswith("process_")]
+
+
+async def test_an_old_kernels_descriptors_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Before Linux 6.2 the folder has no size, and its entries are counted."""
+    for name in "012":
+        (tmp_path / name).touch()
+    monkeypatch.setattr(process, "_DESCRIPTORS", Unsized(tmp_path))
+    assert (await page_of(service_over(HeldUpstream()))).value("process_open_fds") == 3
+
+
+class Unsized:
+    """A folder that says nothing of its size."""
+
+    st_size = 0
+
+    def __init__(self, folder: Path) -> None:
+        self.iterdir = folder.iterdir
+
+    def stat(self) -> "Unsized":
+        return self
+
+
+async def test_each_of_several_providers_has_its_series() -> None:
+    """Under the names of PROVIDERS_FILE; a provider that left the file keeps what was counted."""
+    upstream = HeldUpstream()
+    pool = Pool([Provider(upstream, concurrency=number, name=name) for number, name in ((3, "east"), (5, "west"))])
+    service = service_of(settings_of(), pool)
+    service.log.observers.call_ended(CallEnd(provider="gone", code="ok", seconds=1.0))
+    page = await page_of(service)
+    assert page.value("sidecar_provider_ceiling", provider="east") == 3
+    assert page.value("sidecar_provider_ceiling", provider="west") == 5
+    assert page.value("sidecar_provider_calls_total", provider="gone") == 1
 
 
 async def test_an_early_refusal_has_its_series_from_the_start() -> None:
