@@ -2,22 +2,31 @@
 
 import math
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final, NamedTuple, Protocol
 
 from sidecar import __version__
+from sidecar.core.contract import ACTIONS
 from sidecar.core.jobs import Lane
 from sidecar.engine.limiter.provider import Provider
 from sidecar.engine.service import Service
-from sidecar.engine.statistics import Histogram, Statistics
+from sidecar.engine.statistics import Histogram, Outcome, Requests, Statistics
 from sidecar.metrics import families
 from sidecar.metrics.families import Family
 
+SERVED: Final = (
+    *(Requests("ai", action, "ok") for action in ACTIONS),
+    *(Requests("openai", action, "ok") for action in ("completion", "generate_text", "summarize", "explain")),
+)
+WORKED: Final = tuple(Requests("job", action, "ok") for action in ACTIONS)
+"""The usual requests of a server and of a worker. Their series, and those of each provider, begin with the process:
+Prometheus sees no increase in a series that begins, and the first burst may come between two scrapes."""
 CAUSES: Final = ("places", "bytes", "late", "jobs", "pause", "breaker")
-"""Causes of early refusals: their series begin with the process, so that a first refusal is seen as an increase."""
+"""Causes of early refusals, whose series begin so as well."""
 SOURCES: Final = {"flight": "joined", "kept": "cached", "job": "job"}
 """Sources of shared answers, by `RequestEnd.shared`."""
+_EMPTY: Final = Histogram()
 DEFAULT: Final = "default"
 """Label of the provider without a name."""
 
@@ -61,20 +70,21 @@ def engine_readings(service: Service, lane: str = "") -> Iterator[Reading]:
     """Yield the numbers of one engine."""
     service.kernel.calls.limit.settle()
     statistics = service.log.statistics
-    parts = [_request_readings(statistics), _call_readings(statistics)]
+    names = [provider.name for provider in service.kernel.calls.pool.providers]
+    parts = [_request_readings(statistics, WORKED if lane else SERVED), _call_readings(statistics, names)]
     parts += [_queue_readings(service), _shared_readings(service)]
     parts += [_provider_readings(provider) for provider in service.kernel.calls.pool.providers]
     for family, values, value, _ in chain.from_iterable(parts):
         yield Reading(family, values, value, lane)
 
 
-def _request_readings(statistics: Statistics) -> Iterator[Reading]:
-    for key, count in statistics.requests.items():
-        yield Reading(families.REQUESTS, key, count)
-    for route, histogram in statistics.duration.items():
-        yield Reading(families.REQUEST_SECONDS, (route,), histogram)
-    for route, histogram in statistics.wait.items():
-        yield Reading(families.WAIT_SECONDS, (route,), histogram)
+def _request_readings(statistics: Statistics, usual: Sequence[Requests]) -> Iterator[Reading]:
+    for key in dict.fromkeys((*usual, *statistics.requests)):
+        yield Reading(families.REQUESTS, key, statistics.requests[key])
+    routes = dict.fromkeys((*(key.route for key in usual), *statistics.duration))
+    for route in routes:
+        yield Reading(families.REQUEST_SECONDS, (route,), statistics.duration.get(route, _EMPTY))
+        yield Reading(families.WAIT_SECONDS, (route,), statistics.wait.get(route, _EMPTY))
     for cause in dict.fromkeys((*CAUSES, *statistics.shed)):
         yield Reading(families.SHED, (cause,), statistics.shed[cause])
     for shared, source in SOURCES.items():
@@ -83,15 +93,15 @@ def _request_readings(statistics: Statistics) -> Iterator[Reading]:
         yield Reading(families.TOKENS, (tokens.action, tokens.provider or DEFAULT, tokens.kind), count)
 
 
-def _call_readings(statistics: Statistics) -> Iterator[Reading]:
-    for key, count in statistics.calls.items():
-        yield Reading(families.CALLS, (key.provider or DEFAULT, key.code, key.scope), count)
-    for name, histogram in statistics.latency.items():
-        yield Reading(families.CALL_SECONDS, (name or DEFAULT,), histogram)
-    for name, histogram in statistics.first_token.items():
-        yield Reading(families.FIRST_TOKEN, (name or DEFAULT,), histogram)
-    for name, count in statistics.retries.items():
-        yield Reading(families.RETRIES, (name or DEFAULT,), count)
+def _call_readings(statistics: Statistics, names: Sequence[str]) -> Iterator[Reading]:
+    for key in dict.fromkeys((*(Outcome(name, "ok", "") for name in names), *statistics.calls)):
+        yield Reading(families.CALLS, (key.provider or DEFAULT, key.code, key.scope), statistics.calls[key])
+    # Providers that left PROVIDERS_FILE are among those called.
+    for name in dict.fromkeys((*names, *(key.provider for key in statistics.calls))):
+        label = (name or DEFAULT,)
+        yield Reading(families.CALL_SECONDS, label, statistics.latency.get(name, _EMPTY))
+        yield Reading(families.FIRST_TOKEN, label, statistics.first_token.get(name, _EMPTY))
+        yield Reading(families.RETRIES, label, statistics.retries[name])
 
 
 def _queue_readings(service: Service) -> Iterator[Reading]:

@@ -39,10 +39,8 @@ class Page(NamedTuple):
         return [sample for metric in self.metrics for sample in metric.samples]
 
     def value(self, name: str, **labels: str) -> float:
-        """Return the value of the one series with this name and these labels; 0 where there is none."""
-        found = [sample.value for sample in self.samples if sample.name == name and _has(sample, labels)]
-        assert len(found) <= 1, f"{name} {labels}: {found}"
-        return float(found[0]) if found else 0.0
+        """Return the sum of the series with this name and these labels, among others."""
+        return float(sum(sample.value for sample in self.samples if sample.name == name and _has(sample, labels)))
 
     def series(self) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
         """Return the series by name and labels."""

@@ -138,6 +138,21 @@ async def test_an_early_refusal_has_its_series_from_the_start() -> None:
     assert causes == {"places", "bytes", "late", "jobs", "pause", "breaker"}
 
 
+async def test_usual_series_are_there_from_the_start() -> None:
+    """So that the first burst, all of it between two scrapes, is an increase; no reading begins a series by itself."""
+    service = service_over(HeldUpstream())
+    page = await page_of(service)
+    for route in ("ai", "openai"):
+        assert [
+            name for name, labels in page.series() if name == "sidecar_requests_total" and ("route", route) in labels
+        ]
+        assert ("sidecar_request_seconds_bucket", (("le", "+Inf"), ("route", route))) in page.series()
+    for name in ("sidecar_provider_retries_total", "sidecar_provider_call_seconds_count"):
+        assert (name, (("provider", "default"),)) in page.series()
+    statistics = service.log.statistics
+    assert not any(getattr(statistics, name) for name in vars(statistics))
+
+
 @pytest.mark.parametrize(
     ("accept", "exemplars", "shown"), [(ASKED, True, True), (ASKED, False, False), ("text/plain", True, False)]
 )
