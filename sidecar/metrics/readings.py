@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Protocol
 
 from sidecar import __version__
 from sidecar.core.contract import ACTIONS
-from sidecar.core.jobs import Lane
+from sidecar.core.jobs import JobsHealth, Lane
 from sidecar.engine.limiter.provider import Provider
 from sidecar.engine.service import Service
 from sidecar.engine.statistics import Histogram, Outcome, Requests, Statistics
@@ -42,16 +42,8 @@ class Reading(NamedTuple):
     """The worker's lane; blank elsewhere, where the label is left out."""
 
 
-class JobsNumbers(Protocol):
+class JobsNumbers(JobsHealth, Protocol):
     """Port: jobs as the server's monitor saw them last."""
-
-    @property
-    def redis(self) -> str:
-        """`up` or `down`."""
-        ...
-
-    @property
-    def workers(self) -> int: ...
 
     @property
     def held(self) -> Mapping[Lane, int]: ...

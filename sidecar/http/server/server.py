@@ -9,6 +9,7 @@ from typing import Final
 
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError
+from sidecar.core.jobs import JobsHealth
 from sidecar.engine.service import Service
 from sidecar.http.app import application
 from sidecar.http.auth import Guard
@@ -19,6 +20,7 @@ from sidecar.http.routes.jobs import Jobs, jobs_routes
 from sidecar.http.routes.metrics import Metrics, metrics_route
 from sidecar.http.routes.openapi import description_route
 from sidecar.http.routes.ops import health_route, status_route
+from sidecar.http.routes.ready import ready_route
 from sidecar.http.server.acceptor import Acceptor
 from sidecar.http.server.connections import Connections
 from sidecar.http.server.listener import BACKLOG, connection_limit, listen, local_only, raise_descriptor_limit
@@ -114,7 +116,7 @@ def routes_of(
     guard: Guard | None,
     *,
     jobs: Jobs | None = None,
-    jobs_status: Callable[[], object] | None = None,
+    jobs_status: Callable[[], JobsHealth] | None = None,
     metrics: Metrics | None = None,
 ) -> Routes:
     """Return all routes.
@@ -127,6 +129,7 @@ def routes_of(
         {
             "/ai": ai_route(service, settings, guard),
             "/health": health_route(service),
+            "/ready": ready_route(service, jobs_status),
             "/status": status_route(service, token, jobs=jobs_status),
             "/metrics": metrics_route(metrics, token),
             "/openapi.json": description_route(),
@@ -143,7 +146,7 @@ async def serve(
     *,
     sock: socket.socket | None = None,
     jobs: Jobs | None = None,
-    jobs_status: Callable[[], object] | None = None,
+    jobs_status: Callable[[], JobsHealth] | None = None,
     metrics: Metrics | None = None,
     routes: Routes | None = None,
     header_seconds: float = HEADER_SECONDS,
