@@ -152,13 +152,15 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "the most provider calls of a worker for long summaries from /ai, beside those for jobs",
     ),
     _s("OFFLOAD_THRESHOLD", _count, 60_000, "a longer text to summarize on /ai, in characters, runs as a job"),
-    _s(
-        "WORKER_METRICS_PORT",
-        types.integer(0, 65535),
-        0,
-        "the port on which a worker serves /metrics and /health; 0: none",
-    ),
+    _s("WORKER_METRICS_PORT", types.integer(0, 65535), 0, "the port of a worker's /metrics and /health; 0: none"),
     _s("WORKER_METRICS_HOST", types.host, "127.0.0.1", "the address of that port"),
+    _s(
+        "PASS_TRACEPARENT",
+        types.boolean,
+        False,
+        "pass the trace of a request (traceparent, tracestate) to the provider",
+    ),
+    _s("TRACING", types.boolean, False, "record spans with OpenTelemetry, which reads the variables OTEL_*"),
     _s("LOG_FORMAT", types.choice("text", "json"), "text", "how a line of the log looks: text or json"),
     _s("LOG_LEVEL", types.choice("debug", "info", "warning", "error"), "info", "the least level logged"),
 )
@@ -218,6 +220,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     offload_threshold: int
     worker_metrics_port: int
     worker_metrics_host: str
+    pass_traceparent: bool
+    tracing: bool
     log_format: str
     log_level: str
     proxies: dict[str, str] = {}

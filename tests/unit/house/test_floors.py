@@ -26,6 +26,7 @@ WALLS = {
     "batch": MIDDLE | {"batch"},
     "jobs": MIDDLE | {"jobs"},
     "metrics": MIDDLE | {"metrics"},
+    "tracing": MIDDLE | {"tracing"},
     "demo": CORE | {"demo"},
     "rehearse": MIDDLE | {"rehearse"},
     "doctor": MIDDLE | {"provider", "http", "stdio", "batch", "jobs", "usage", "doctor"},
@@ -46,6 +47,7 @@ ONE_PLACE = {
     "aiohappyeyeballs": ("sidecar.provider.stdlib.connect",),
     "pydantic": ("sidecar.http.openapi",),
     "prometheus_client": ("sidecar.metrics.collector",),
+    "opentelemetry": ("sidecar.tracing",),
 }
 NOWHERE = {"pickle", "marshal", "shelve"}
 
@@ -181,6 +183,13 @@ def test_the_server_pays_for_metrics_at_the_first_scrape() -> None:
     """A server that nobody scrapes never loads the library."""
     loaded = loaded_by("import sidecar.wiring, sidecar.http.server.server, sidecar.publishing")
     assert not {name for name in loaded if name.startswith(("prometheus_client", "sidecar.metrics.collector"))}
+
+
+def test_without_tracing_nobody_pays_for_it() -> None:
+    """Server and worker load nothing of OpenTelemetry, nor of its exporter."""
+    loaded = loaded_by("import sidecar.wiring, sidecar.http.server.server, sidecar.jobs.worker.handler")
+    assert not {name.partition(".")[0] for name in loaded} & {"opentelemetry", "google", "requests", "urllib3"}
+    assert "sidecar.tracing" not in loaded
 
 
 def test_a_wrong_setting_is_said_before_anything_is_loaded() -> None:
