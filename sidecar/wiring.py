@@ -11,7 +11,7 @@ import msgspec
 from sidecar.config.load import take_passed_sockets
 from sidecar.config.settings import Settings
 from sidecar.core import events
-from sidecar.core.jobs import JobsHealth, Lane
+from sidecar.core.jobs import Lane
 from sidecar.core.ports import Upstream
 from sidecar.core.tracing import Tracer
 from sidecar.engine.admission import Admission
@@ -37,6 +37,7 @@ from sidecar.tracer import process_tracer
 if TYPE_CHECKING:
     from sidecar.batch.batch import Batch
     from sidecar.core.progress import ProgressPort
+    from sidecar.jobs.monitor import JobsStatus
     from sidecar.jobs.store import JobStore
     from sidecar.jobs.worker.handler import JobHandler
     from sidecar.runtime.systemd import Systemd
@@ -94,6 +95,7 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
     # Late: the one-shot process imports this module too and must not pay for aiohttp.
     from sidecar.http.server.server import serve
     from sidecar.http.server.socket_activation import inherited
+    from sidecar.publishing import server_metrics
     from sidecar.reports import reporting
 
     async with AsyncExitStack() as stack:
@@ -107,7 +109,15 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
         systemd = await stack.enter_async_context(reporting(settings, [service]))
         with stop_requested(service=True) as stop:
             sock = inherited(take_passed_sockets())
-            serving = serve(service, settings, sock=sock, jobs=jobs.store, jobs_status=jobs.status, tracer=tracer)
+            serving = serve(
+                service,
+                settings,
+                sock=sock,
+                jobs=jobs.store,
+                jobs_status=jobs.status,
+                metrics=server_metrics(service, settings, jobs.status),
+                tracer=tracer,
+            )
             async with _embedded_jobs(settings, systemd, providers.reload) as finish, serving as listening:
                 providers.log_hosts()
                 url = listening.url
@@ -157,6 +167,7 @@ async def run_worker(settings: Settings, *, demo: bool = False) -> int:
 async def worker_running(settings: Settings, *, demo: bool = False) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Run jobs during the block; give the drain: it takes no more jobs and lets those taken end in SHUTDOWN_GRACE."""
     from sidecar.jobs.worker.worker import working
+    from sidecar.publishing import worker_metrics
     from sidecar.reports import reporting
 
     async with AsyncExitStack() as stack:
@@ -171,6 +182,7 @@ async def worker_running(settings: Settings, *, demo: bool = False) -> AsyncIter
         systemd = await stack.enter_async_context(reporting(settings, services))
         stack.enter_context(reloading(settings, systemd.reload(providers.reload), always=systemd.present))
         work = await stack.enter_async_context(working(store, handlers))
+        await stack.enter_async_context(worker_metrics(settings, handlers, work))
         warm = providers.warm()
         for service in services:
             service.kernel.calls.open_after(warm)
@@ -208,7 +220,7 @@ class ServerJobs(NamedTuple):
 
     store: "JobStore | None" = None
     offload: OffloadPort | None = None
-    status: Callable[[], JobsHealth] | None = None
+    status: "Callable[[], JobsStatus] | None" = None
 
 
 NO_JOBS: Final = ServerJobs()

@@ -152,6 +152,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "the most provider calls of a worker for long summaries from /ai, beside those for jobs",
     ),
     _s("OFFLOAD_THRESHOLD", _count, 60_000, "a longer text to summarize on /ai, in characters, runs as a job"),
+    _s("WORKER_METRICS_PORT", types.integer(0, 65535), 0, "the port of a worker's /metrics and /health; 0: none"),
+    _s("WORKER_METRICS_HOST", types.host, "127.0.0.1", "the address of that port"),
     _s(
         "PASS_TRACEPARENT",
         types.boolean,
@@ -216,6 +218,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     worker_concurrency: int
     offload_concurrency: int
     offload_threshold: int
+    worker_metrics_port: int
+    worker_metrics_host: str
     pass_traceparent: bool
     tracing: bool
     log_format: str

@@ -76,9 +76,10 @@ def check_reply(said: Said, status: int, headers: Mapping[str, str], body: bytes
     _check_headers(reply["headers"], headers, said)
     if body is None:
         return
-    kind = headers["content-type"]
+    kind = headers["content-type"].partition(";")[0]
     assert kind in reply["content"], f"{said}: {status} with {kind} is not described"
-    _check_value(reply["content"][kind]["schema"], json.loads(body), said)
+    value = json.loads(body) if kind == "application/json" else body.decode()
+    _check_value(reply["content"][kind]["schema"], value, said)
 
 
 def check_event(data: bytes) -> None:

@@ -13,6 +13,7 @@ from sidecar.engine.service import Service
 from sidecar.http.app import Answer as Application
 from sidecar.http.server.connections import Connections
 from sidecar.http.server.server import Listening, serve
+from sidecar.metrics.exposition import server_exposition
 from sidecar.wiring import service_of
 from tests.support.described_replies import check_reply
 from tests.support.engines import with_streams
@@ -65,7 +66,8 @@ async def running(
     if "silent_seconds" in limits:
         service = with_streams(service, silent_seconds=limits.pop("silent_seconds"))
     # No test may depend on the end of lingering: such a test fails by PATIENCE first.
-    async with serve(service, settings, tracer=tracer, **limits) as listening:  # type: ignore[arg-type]
+    metrics = server_exposition(service, client="aiohttp")
+    async with serve(service, settings, metrics=metrics, tracer=tracer, **limits) as listening:  # type: ignore[arg-type]
         yield Sidecar(listening, service, upstream)
 
 

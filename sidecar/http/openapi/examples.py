@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+METRICS: Final = "# HELP sidecar_queue_calls Provider calls that wait for a slot.\nsidecar_queue_calls 12.0\n"
 JOB_ID: Final = "0123456789abcdef0123456789abcdef"
 
 ACTION: Final = {

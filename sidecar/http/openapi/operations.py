@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 from sidecar.http.openapi import ai, completions, examples, jobs, parameters, refusals, status
 from sidecar.http.openapi.base import Shape, ref
 from sidecar.http.openapi.errors import MODEL_NOT_FOUND
-from sidecar.http.openapi.refusals import BODY, STORE, TOKEN, TRANSPORT, WORK, json_reply
+from sidecar.http.openapi.refusals import BODY, STORE, TOKEN, TRANSPORT, WORK, json_reply, metrics_reply
 
 
 class Operation(NamedTuple):
@@ -162,6 +162,18 @@ def _status() -> Operation:
     )
 
 
+def _metrics() -> Operation:
+    page = metrics_reply("The numbers now, in the format that Accept names.", examples.METRICS)
+    return Operation(
+        name="metrics",
+        tag="operators",
+        summary="The same numbers and more, for Prometheus",
+        description="For this machine, and for others with the token. docs/monitoring.md has every metric.",
+        parameters=(parameters.ACCEPT, parameters.EXEMPLARS),
+        replies={200: page} | refusals.envelope((*TOKEN, *TRANSPORT)),
+    )
+
+
 def _description(name: str) -> Operation:
     found = json_reply(
         "This document.", {"type": "object", "required": ["openapi", "paths"]}, {"openapi": "3.1.0", "paths": {}}, {}
@@ -188,5 +200,6 @@ OPERATIONS: Final[Mapping[str, Mapping[str, Operation]]] = {
     "/health": {"get": _health("health"), "head": _health("headOfHealth")},
     "/ready": {"get": _ready("ready"), "head": _ready("headOfReady")},
     "/status": {"get": _status()},
+    "/metrics": {"get": _metrics()},
     "/openapi.json": {"get": _description("description"), "head": _description("headOfDescription")},
 }

@@ -61,6 +61,18 @@ DEPLOYMENT: Final = _parameter(
     "The model's name where the body has none, as Azure's clients send it.",
     {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[ -.0-~]+$"},
 )
+ACCEPT: Final = _parameter(
+    "header",
+    "Accept",
+    "With application/openmetrics-text the reply is OpenMetrics 1.0.0, else Prometheus' text format 0.0.4.",
+    {"type": "string", "examples": ["application/openmetrics-text;version=1.0.0"]},
+)
+EXEMPLARS: Final = _parameter(
+    "query",
+    "exemplars",
+    "With `true`, and in OpenMetrics, each bucket shows the id of its last request.",
+    {"type": "string", "examples": ["true"]},
+)
 
 TIMED: Final = (TIMEOUT, DEADLINE)
 

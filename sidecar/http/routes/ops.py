@@ -41,20 +41,30 @@ def status_route(
 
     `local` tests whether an address is this machine's; `jobs` returns the numbers of jobs, None without jobs.
     """
-    trusted = local or is_local
-    guard = Guard(token) if token else None
+    check = operators_only(token, local)
 
     async def get(request: Arrival) -> web.Response:
-        if not trusted(request.origin):
-            if guard is None:
-                raise Unauthorized
-            guard.check(request)
+        check(request)
         status = status_of(service)
         if jobs is not None:
             status = msgspec.structs.replace(status, jobs=jobs())
         return json_response(msgspec.json.encode(status))
 
     return Route("status", {"GET": get})
+
+
+def operators_only(token: str, local: Callable[[str], bool] | None = None) -> Callable[[Arrival], None]:
+    """Return a check that raises `Unauthorized` unless a request comes from this machine, or with the token."""
+    trusted = local or is_local
+    guard = Guard(token) if token else None
+
+    def check(request: Arrival) -> None:
+        if not trusted(request.origin):
+            if guard is None:
+                raise Unauthorized
+            guard.check(request)
+
+    return check
 
 
 def is_local(address: str) -> bool:

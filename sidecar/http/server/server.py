@@ -18,6 +18,7 @@ from sidecar.http.router import Routes
 from sidecar.http.routes.ai import ai_route
 from sidecar.http.routes.completions import openai_routes
 from sidecar.http.routes.jobs import Jobs, jobs_routes
+from sidecar.http.routes.metrics import Metrics, metrics_route
 from sidecar.http.routes.openapi import description_route
 from sidecar.http.routes.ops import health_route, status_route
 from sidecar.http.routes.ready import ready_route
@@ -118,8 +119,12 @@ def routes_of(
     *,
     jobs: Jobs | None = None,
     jobs_status: Callable[[], JobsHealth] | None = None,
+    metrics: Metrics | None = None,
 ) -> Routes:
-    """Return all routes; `guard` is /ai's, `jobs` the store of jobs and `jobs_status` their numbers for /status."""
+    """Return all routes.
+
+    `guard` is /ai's, `jobs` the store of jobs, `jobs_status` their numbers for /status, `metrics` the page of /metrics.
+    """
     token = settings.sidecar_token
     guarded = Guard(token) if token else None
     return Routes(
@@ -128,6 +133,7 @@ def routes_of(
             "/health": health_route(service),
             "/ready": ready_route(service, jobs_status),
             "/status": status_route(service, token, jobs=jobs_status),
+            "/metrics": metrics_route(metrics, token),
             "/openapi.json": description_route(),
             **jobs_routes(service, settings, guarded, jobs),
             **openai_routes(service, settings, guarded),
@@ -143,6 +149,8 @@ async def serve(
     sock: socket.socket | None = None,
     jobs: Jobs | None = None,
     jobs_status: Callable[[], JobsHealth] | None = None,
+    metrics: Metrics | None = None,
+    routes: Routes | None = None,
     tracer: Tracer | None = None,
     header_seconds: float = HEADER_SECONDS,
     idle_seconds: float = IDLE_SECONDS,
@@ -153,8 +161,8 @@ async def serve(
 ) -> AsyncIterator[Listening]:
     """Serve `service` over HTTP on HOST and PORT, or on `sock`, which listens already and is closed at the end.
 
-    `jobs` is the store of jobs, None without jobs, and `jobs_status` returns their numbers for /status; `tracer`
-    records a span of each request.
+    `jobs` is the store of jobs, None without jobs, and `jobs_status` returns their numbers for /status. `metrics` is
+    the page of /metrics, and `tracer` records a span of each request. `routes` replace the server's own, for a worker.
     `header_seconds` is the time to send complete headers, `idle_seconds` the longest idle time of a reused connection,
     `linger_seconds` the time in which bytes of a refused caller are discarded, `last_request_seconds` the wait for the
     requests of those that connected just before the end, `half_close_seconds` the time from a request in which its
@@ -169,11 +177,11 @@ async def serve(
         most = connection_limit(descriptors or limit, settings.concurrency)
         guard = _guard(settings, local=local_only(sock))
 
-        routes = routes_of(service, settings, guard, jobs=jobs, jobs_status=jobs_status)
-        answer = application(routes, service)
+        served = routes or routes_of(service, settings, guard, jobs=jobs, jobs_status=jobs_status, metrics=metrics)
+        answer = application(served, service)
         connections = Connections(
-            answer if tracer is None else traced(answer, routes, tracer),
-            refusal=lambda path: routes.find(path).refuse,
+            answer if tracer is None else traced(answer, served, tracer),
+            refusal=lambda path: served.find(path).refuse,
             handler_cancellation=True,
             access_log=None,
             auto_decompress=False,
@@ -184,6 +192,8 @@ async def serve(
             linger_seconds=linger_seconds,
             half_close_seconds=half_close_seconds,
         )
+        if metrics is not None:
+            metrics.count_connections(lambda: len(connections.open))
         sock.setblocking(False)
         sock.listen(BACKLOG)  # an inherited socket may have a smaller backlog
         address = _bound(sock)

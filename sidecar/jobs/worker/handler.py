@@ -70,6 +70,10 @@ class JobHandler:
         self._here: set[str] = set()
         """Jobs in progress in this process: a restarted Redis may have forgotten their leases."""
 
+    def count_running(self) -> int:
+        """Count the jobs in progress in this process."""
+        return len(self._here)
+
     async def work(self, ctx: dict[Any, Any]) -> None:
         """Run the job that `ctx` names once; this is arq's function."""
         name = str(ctx["job_id"])

@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 
 from sidecar.demo.provider import Demo
-from tests.support.canaries import ALL, KEY, SECRET, TEXT, TOKEN, TROUBLES, USER, answered, environment, request
+from tests.support.canaries import (
+    ALL,
+    KEY,
+    SECRET,
+    TEXT,
+    TOKEN,
+    TROUBLES,
+    USER,
+    answered,
+    environment,
+    operators_pages,
+    request,
+)
 from tests.support.http_sidecar import head, post
 from tests.support.paths import ROOT
 from tests.support.server_process import Served, served
@@ -64,7 +76,7 @@ async def test_the_openai_compatible_route_keeps_every_secret(demo: Demo, tmp_pa
             refused = await server.fetch(raw)
             assert refused.status >= 400
             said += refused.body
-        said += (await server.get("/status")).body
+        said += await operators_pages(server)
         server.process.terminate()
         assert await server.ended() == 0
     assert b"upstream_error" in said

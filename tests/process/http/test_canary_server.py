@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sidecar.demo.provider import Demo
 from sidecar.usage.report import report
-from tests.support.canaries import ALL, TOKEN, TROUBLES, answered, arguments_of, environment, request
+from tests.support.canaries import ALL, TOKEN, TROUBLES, answered, arguments_of, environment, operators_pages, request
 from tests.support.http_sidecar import head, post
 from tests.support.server_process import served
 from tests.support.service_manager import service_manager
@@ -42,7 +42,8 @@ async def test_the_server_keeps_every_secret(demo: Demo, tmp_path: Path) -> None
             post(b"", f"X-Long: canaryTEXT4714{'x' * 20_000}"),
         ):
             said += (await server.fetch(raw)).body
-        for path in ("/status", "/ready", "/ready?strict=1", "/ready?strict=canaryTEXT4714"):
+        said += await operators_pages(server)
+        for path in ("/ready", "/ready?strict=1", "/ready?strict=canaryTEXT4714"):
             said += (await server.get(path)).body
         stalled = asyncio.create_task(server.fetch(post(request("stall=1"), bearer)))
         await demo.until(lambda stats: stats.in_flight == 1)

@@ -25,6 +25,7 @@ WALLS = {
     "usage": MIDDLE | {"usage"},
     "batch": MIDDLE | {"batch"},
     "jobs": MIDDLE | {"jobs"},
+    "metrics": MIDDLE | {"metrics"},
     "tracing": MIDDLE | {"tracing"},
     "demo": CORE | {"demo"},
     "rehearse": MIDDLE | {"rehearse"},
@@ -45,6 +46,7 @@ ONE_PLACE = {
     "h11": ("sidecar.provider.stdlib.http1",),
     "aiohappyeyeballs": ("sidecar.provider.stdlib.connect",),
     "pydantic": ("sidecar.http.openapi",),
+    "prometheus_client": ("sidecar.metrics.collector",),
     "opentelemetry": ("sidecar.tracing",),
 }
 NOWHERE = {"pickle", "marshal", "shelve"}
@@ -175,6 +177,12 @@ def test_the_server_pays_for_no_models() -> None:
     """What describes the interface is a file to the server: pydantic comes with the SDK alone, if at all."""
     loaded = loaded_by("import sidecar.http.app, sidecar.http.server.server, sidecar.http.routes.openapi")
     assert not loaded & {"pydantic", "pydantic_core", "openai", "sidecar.http.openapi.document"}
+
+
+def test_the_server_pays_for_metrics_at_the_first_scrape() -> None:
+    """A server that nobody scrapes never loads the library."""
+    loaded = loaded_by("import sidecar.wiring, sidecar.http.server.server, sidecar.publishing")
+    assert not {name for name in loaded if name.startswith(("prometheus_client", "sidecar.metrics.collector"))}
 
 
 def test_without_tracing_nobody_pays_for_it() -> None:
