@@ -1,0 +1,37 @@
+"""Remedies: the sentences with which the doctor and the dashboard say what to do."""
+
+from collections.abc import Mapping
+from typing import Final
+
+KEY: Final = "check OPENAI_API_KEY, and that it belongs to OPENAI_BASE_URL"
+ACCOUNT: Final = "check plan, billing and limits with the provider"
+ADDRESS: Final = "check OPENAI_BASE_URL, and HTTPS_PROXY where a proxy leads out"
+SLOW: Final = "the provider is slow: try again, or take a faster OPENAI_MODEL"
+EMPTY: Final = "a model that thinks long may need a larger MAX_TOKENS, or less effort by EXTRA_BODY"
+RESTART: Final = "wait for the restart"
+REDIS: Final = "mend that; until then the sidecar works without jobs"
+WORKER: Final = "start one: openai-moodle-sidecar worker (deploy/ has a unit for systemd)"
+
+BY_CODE: Final[Mapping[str, str]] = {
+    "upstream_auth": KEY,
+    "rate_limited": ACCOUNT,
+    "upstream_unreachable": ADDRESS,
+    "timeout": SLOW,
+    "empty_response": EMPTY,
+}
+"""Remedy by the code of a failed provider call."""
+
+_IN_THE_FILE: Final = {
+    "OPENAI_BASE_URL": "base_url",
+    "OPENAI_API_KEY": "api_key_file",
+    "OPENAI_MODEL": "model",
+    "EXTRA_BODY": "extra_body",
+}
+"""Fields of PROVIDERS_FILE for the variables that remedies name."""
+
+
+def in_the_file(remedy: str) -> str:
+    """Return a remedy with the fields of PROVIDERS_FILE in place of variables."""
+    for variable, field in _IN_THE_FILE.items():
+        remedy = remedy.replace(variable, field)
+    return remedy
