@@ -54,8 +54,8 @@ async def pictures(folder: Path, upstream: str, url: str) -> None:
         behave(upstream, latency=1.2, jitter=0.5, slots=16)
         for size, within in ((60, 20.0), (30, 12.0)):
             await burst(url, bodies(size, same=3), within=within)
-        rush = asyncio.create_task(burst(url, bodies(900, same=3), within=25.0))
-        await asyncio.sleep(20)
+        rush = asyncio.create_task(burst(url, bodies(1300, same=3), within=26.0))
+        await asyncio.sleep(24)
         await shoot(tab, folder, "burst", whole=True)
         await tab.prefer("dark")
         await shoot(tab, folder, "dark")

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 import aiohttp
@@ -17,13 +17,16 @@ import pytest
 
 CHROMIUM = shutil.which("chromium") or ""
 needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed (Debian: apt install chromium)")
-PATIENCE = 40.0
+PATIENCE = 15.0
 """Seconds after which a test that waits for the page has failed."""
 _FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"),
     *("--no-first-run", "--disable-extensions", "--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--disable-default-apps", "--no-proxy-server", "--remote-debugging-port=0", "--mute-audio"),
 )
+
+_TYPED = {"Enter": ("\r", 13), " ": (" ", 32), "Tab": ("", 9)}
+"""Text and code of keys that do more than send an event."""
 
 
 class Tab:
@@ -84,13 +87,15 @@ class Tab:
     async def until(self, script: str) -> None:
         """Return once an expression in the page is true."""
         async with asyncio.timeout(PATIENCE):
-            while not await self.run(f"Boolean({script})"):
+            while not await self.run(f"Boolean({script})"):  # noqa: ASYNC110 - the page's own changes set no event here
                 await asyncio.sleep(0.05)
 
     async def press(self, *keys: str) -> None:
         for key in keys:
-            for kind in ("keyDown", "keyUp"):
-                await self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+            text, code = _TYPED.get(key, ("", 0))
+            named = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+            await self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **named)
+            await self.call("Input.dispatchKeyEvent", type="keyUp", **named)
 
     async def size(self, width: int, height: int, *, scale: float = 1.0) -> None:
         metrics = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 500}
@@ -139,6 +144,4 @@ async def _address(process: asyncio.subprocess.Process) -> str:
 
 def axe() -> str:
     """Return the script of axe-core."""
-    import axe_core_python
-
-    return (Path(axe_core_python.__file__).parent / "axe.min.js").read_text("utf-8")
+    return files("axe_core_python").joinpath("axe.min.js").read_text("utf-8")

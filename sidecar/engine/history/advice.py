@@ -81,6 +81,9 @@ def _queue(facts: Facts) -> Iterator[Advice]:
     if full := causes["bytes"]:
         what = f"the queue's memory is full (QUEUE_BYTES): {_requests(full)} were refused"
         yield Advice("queue", "failed", what, "raise QUEUE_BYTES if the machine has the memory, or send shorter texts")
+    if full := causes["jobs"]:
+        what = f"the queue of jobs is full (JOB_QUEUE_SIZE): {_requests(full)} were refused"
+        yield Advice("jobs", "warning", what, "start another worker, or raise JOB_QUEUE_SIZE")
     if paused := causes["pause"]:
         what = f"the provider asks for a pause: {_requests(paused)} were refused"
         yield Advice("provider", "warning", what, remedies.ACCOUNT)
@@ -122,9 +125,6 @@ def _jobs(facts: Facts) -> Iterator[Advice]:
     elif not jobs.workers:
         what = f"no worker is alive: jobs are taken and wait ({sum(jobs.held.values())} so far)"
         yield Advice("workers", "warning", what, remedies.WORKER)
-    if full := facts.minute.by_cause()["jobs"]:
-        what = f"the queue of jobs is full (JOB_QUEUE_SIZE): {_requests(full)} were refused"
-        yield Advice("jobs", "warning", what, "start another worker, or raise JOB_QUEUE_SIZE")
 
 
 def _requests(count: int) -> str:

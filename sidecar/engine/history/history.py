@@ -33,7 +33,7 @@ MOST_USERS: Final = 5
 class History:
     """Reads `service` once a second. `jobs` returns the numbers of jobs, None without jobs.
 
-    Memory is bounded: 125 KB of samples, and the totals of a minute, about 100 KB with one provider.
+    Memory is bounded: 110 KB of samples, and about 200 KB of a minute's totals.
     """
 
     def __init__(
@@ -62,10 +62,13 @@ class History:
         flow = between(self._minute[-1], now)
         self._minute.append(now)
         self._users.tick()
-        self._second, self._five = self._sample(flow, wall), None
+        # Quantiles of a single second jump about: they are those of five.
+        lately = self._flow(SAMPLE_SECONDS)
+        self._second, self._five = self._sample(flow, lately, wall), None
         self._seconds.append(wall, self._second)
         if now.at - self._since_sample.at >= SAMPLE_SECONDS - 0.5:
-            self._five = self._sample(between(self._since_sample, now), wall)
+            five = between(self._since_sample, now)
+            self._five = self._sample(five, five, wall)
             self._hour.append(wall, self._five)
             self._since_sample = now
         if (day := _day(wall)) != self._day:
@@ -83,6 +86,7 @@ class History:
             status = msgspec.structs.replace(status, jobs=jobs)
         pool = self._service.kernel.calls.pool
         down = {one.name: one.limit.breaker.opened_by for one in pool.providers}
+        users = self._users.minute()
         facts = Facts(status, {name: failure for name, failure in down.items() if failure}, minute, _numbers(jobs))
         return Snapshot(
             at=round(self._wall(), 1),
@@ -94,7 +98,8 @@ class History:
             latency=_quantiles(minute.all_latency()),
             providers=[self._provider(one, minute) for one in pool.providers],
             refused=_refused(minute),
-            users=list(starmap(RefusedUser, self._users.top(MOST_USERS))),
+            affected=len(users),
+            users=list(starmap(RefusedUser, users.most_common(MOST_USERS))),
             tokens=self._today(),
             advice=advice(facts),
             second=self._second,
@@ -105,10 +110,10 @@ class History:
         """Return what was counted in the last `seconds` ticks, or since the start where there were fewer."""
         return between(self._minute[max(0, len(self._minute) - 1 - seconds)], self._minute[-1])
 
-    def _sample(self, flow: Flow, wall: float) -> dict[str, float | None]:
+    def _sample(self, flow: Flow, lately: Flow, wall: float) -> dict[str, float | None]:
         service, calls = self._service, self._service.kernel.calls
         calls.limit.settle()
-        latency = flow.all_latency()
+        latency = lately.all_latency()
         rates = {
             "answered": flow.answered,
             "shared": flow.shared,
@@ -127,8 +132,8 @@ class History:
             "running": calls.gate.running,
             "found": calls.limit.slots,
             "ceiling": calls.limit.ceiling,
-            "wait_p50": quantile(flow.wait, 0.5),
-            "wait_p95": quantile(flow.wait, 0.95),
+            "wait_p50": quantile(lately.wait, 0.5),
+            "wait_p95": quantile(lately.wait, 0.95),
             "latency_p50": quantile(latency, 0.5),
             "latency_p95": quantile(latency, 0.95),
             **{f"jobs_{lane}": count for lane, count in held.items()},

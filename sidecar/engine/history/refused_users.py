@@ -29,9 +29,9 @@ class RefusedUsers:
             self._now = Counter()
             self._slices.append(self._now)
 
-    def top(self, most: int) -> list[tuple[str, int]]:
-        """Return the pseudonyms with the most refusals in the last minute, and their numbers."""
-        return sum(self._slices, Counter[str]()).most_common(most)
+    def minute(self) -> Counter[str]:
+        """Return the pseudonyms of the last minute with their numbers."""
+        return sum(self._slices, Counter[str]())
 
     def request_ended(self, end: RequestEnd) -> None:
         if end.code in {"ok", "cancelled"} or not end.user:

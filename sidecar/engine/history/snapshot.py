@@ -92,6 +92,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     latency: Quantiles
     providers: Sequence[Provider]
     refused: Sequence[Refused]
+    affected: int
+    """Users among them, as far as they are named."""
     users: Sequence[RefusedUser]
     tokens: Tokens
     advice: Sequence[Advice]
