@@ -52,14 +52,14 @@ async def pictures(folder: Path, upstream: str, url: str) -> None:
         await asyncio.sleep(3)
         await shoot(tab, folder, "rest")
         behave(upstream, latency=1.2, jitter=0.5, slots=16)
-        for size, within in ((60, 20.0), (30, 12.0)):
+        for size, within in ((60, 15.0), (240, 12.0), (50, 15.0), (300, 16.0), (40, 12.0)):
             await burst(url, bodies(size, same=3), within=within)
         rush = asyncio.create_task(burst(url, bodies(1300, same=3), within=26.0))
         await asyncio.sleep(24)
-        await shoot(tab, folder, "burst", whole=True)
+        await shoot(tab, folder, "burst")
         await tab.prefer("dark")
         await shoot(tab, folder, "dark")
-        await tab.size(*PHONE, scale=2)
+        await tab.size(*PHONE, scale=1.5)
         await asyncio.sleep(1.2)
         await shoot(tab, folder, "phone")
         await shoot(tab, folder, "phone-whole", whole=True)

@@ -33,7 +33,7 @@ MOST_USERS: Final = 5
 class History:
     """Reads `service` once a second. `jobs` returns the numbers of jobs, None without jobs.
 
-    Memory is bounded: 110 KB of samples, and about 200 KB of a minute's totals.
+    Memory is bounded: 110 KB of samples, and about 300 KB of a minute's totals.
     """
 
     def __init__(

@@ -54,6 +54,8 @@ class Feed:
         self._history = history
         self._most = most
         self._ended = False
+        self._first = b""
+        """First events of pages that are opened before the next tick."""
         self.pages: set[Page] = set()
         """Open pages."""
 
@@ -62,7 +64,8 @@ class Feed:
         if len(self.pages) >= self._most:
             raise Overloaded(_FULL, retry_after=60)
         page = Page()
-        page.offer(_event("past", self._history.past()) + self._now())
+        self._first = self._first or _event("past", self._history.past()) + self._now()
+        page.offer(self._first)
         if self._ended:
             page.end()
         else:
@@ -75,7 +78,7 @@ class Feed:
 
     def end(self) -> None:
         """End every page after a last event, and each later one after its first."""
-        self._ended = True
+        self._ended, self._first = True, b""
         self._publish()
         while self.pages:
             self.pages.pop().end()
@@ -83,6 +86,7 @@ class Feed:
     def tick(self) -> None:
         """Take a sample, and give the snapshot to the open pages."""
         self._history.tick()
+        self._first = b""
         self._publish()
 
     def _publish(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 from sidecar.demo.provider import Demo
 from tests.support.canaries import ALL, TOKEN, TROUBLES, answered, arguments_of, environment, request
+from tests.support.event_streams import EventReader
 from tests.support.http_sidecar import head, post
 from tests.support.server_process import served
 
@@ -34,7 +35,14 @@ async def test_the_server_keeps_every_secret(demo: Demo) -> None:
             post(b"", f"X-Long: canaryTEXT4714{'x' * 20_000}"),
         ):
             said += (await server.fetch(raw)).body
-        said += (await server.get("/status")).body
+        for path in ("/status", "/dashboard"):
+            said += (await server.get(path)).body
+        async with await server.call() as page:
+            await page.send(head(path="/dashboard/events", method="GET"))
+            events = EventReader(page)
+            await events.head()
+            for _ in range(3):
+                said += await events.event() or b""
         stalled = asyncio.create_task(server.fetch(post(request("stall=1"), bearer)))
         await demo.until(lambda stats: stats.in_flight == 1)
         arguments = arguments_of(server.process.pid)
@@ -46,3 +54,4 @@ async def test_the_server_keeps_every_secret(demo: Demo) -> None:
         assert canary.encode() not in said
         assert canary.encode() not in arguments
     assert b"answered" in server.raw
+    assert b'"refused":[{' in said

@@ -24,10 +24,11 @@ async def logged_in(tab: Tab, sidecar: Served) -> None:
     await tab.call("Network.enable")
     await tab.call("Network.setExtraHTTPHeaders", headers=ABROAD)
     await tab.go(f"http://127.0.0.1:{sidecar.port}/dashboard")
+    await tab.until("document.activeElement.id === 'token'")
+    await accessible(tab, NARROW)
     for token, after in (("wrong", "did not take this token"), (TOKEN, "What to do")):
         await tab.until("document.activeElement.id === 'token'")
         assert not await tab.run(shows("Waiting"))
-        await accessible(tab, NARROW)
         await tab.call("Input.insertText", text=token)
         await tab.press("Enter")
         await tab.until(shows(after))
