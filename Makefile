@@ -27,9 +27,11 @@ test-all: lint ## as test, with all of the fuzz, chaos and crashes: half an hour
 test-long: dev ## a share of what test-all has beyond test: SCALE=0.1
 	TEST_SCALE=$(SCALE) $(BIN)/python -m pytest -n $(WORKERS) -m long $(ARGS)
 
-# Without tests/process, whose tests start processes with an environment of their own.
+# Without tests/process, whose tests start processes with an environment of their own, and without what has no loop or
+# only virtual time: debug mode slows the worlds down sixfold, and the bursts beside them run the same code.
+DEBUG_LESS := --ignore=tests/unit/house --ignore=tests/unit/engine/limiter/test_worlds.py
 debug: dev ## the tests of what runs inside one process once more, with asyncio's debug mode on
-	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest -n $(WORKERS) tests/unit tests/edge $(ARGS)
+	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest -n $(WORKERS) $(DEBUG_LESS) tests/unit tests/edge $(ARGS)
 
 lint: dev ## ruff and mypy
 	$(BIN)/ruff check .
@@ -42,7 +44,7 @@ dev: ## .venv-dev, for tests; installs only when something changed
 run: ## .venv, for serving; start-server.sh does the same
 	@sh scripts/venv.sh run
 
-bench: run ## every benchmark, against what is shipped
+bench: run ## every benchmark, against what is shipped; BASE=7404111 beside an older build where one measures it
 	@for script in benchmarks/bench_*.py; do \
 		[ -e "$$script" ] || continue; \
 		echo "== $$script"; \

@@ -18,7 +18,7 @@ from rig import burst, demo_upstream, post, sidecar  # noqa: E402 - the path com
 
 from tests.support.chromium import Tab, chromium  # noqa: E402
 
-WIDE, PHONE = (1280, 860), (390, 844)
+WIDE, PHONE = (1280, 950), (390, 844)
 
 
 def bodies(count: int, *, same: int) -> list[bytes]:

@@ -106,7 +106,7 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
         keys = providers.keys
         jobs = await stack.enter_async_context(server_jobs(settings, keys)) if settings.redis_url else NO_JOBS
         service = service_of(settings, providers.pool(), jobs.offload, keys=keys)
-        with stop_requested() as stop:
+        with stop_requested(service=True) as stop:
             sock = inherited(take_passed_sockets())
             serving = serve(service, settings, sock=sock, jobs=jobs.store, jobs_status=jobs.status)
             async with _embedded_jobs(settings, providers) as finish, serving as listening:
@@ -141,7 +141,7 @@ async def _embedded_jobs(settings: Settings, providers: Providers) -> AsyncItera
 
 async def run_worker(settings: Settings, *, demo: bool = False) -> int:
     """Run jobs until SIGTERM or SIGINT, then finish or requeue those in progress; return the exit code."""
-    with stop_requested() as stop:
+    with stop_requested(service=True) as stop:
         async with worker_running(settings, demo=demo) as drain:
             await stop.wait()
             await drain()

@@ -10,11 +10,16 @@ from typing import ClassVar, Final, Literal, Self
 MAX_SENTENCE: Final = 300
 """Characters of an error's sentence (CONTRACT: the widget shows it as HTML)."""
 
-_UNSAFE: Final = re.compile("[\\x00-\\x20\\x7f-\\xa0<>\\u2028\\u2029\\ud800-\\udfff]+")
+_BIDI: Final = "\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069"
+"""Controls of writing direction, which can make a sentence read otherwise than it is (Unicode, UAX #9)."""
+_UNSAFE: Final = re.compile(f"[\\x00-\\x20\\x7f-\\xa0<>\\u2028\\u2029\\ud800-\\udfff{_BIDI}]+")
 
 
 def plain(text: str, limit: int = MAX_SENTENCE) -> str:
-    """Return text that is safe in HTML and in a log line: no markup, controls or surrogates, `limit` characters."""
+    """Return text of at most `limit` characters that is safe in HTML and in a log line.
+
+    It has no markup, no surrogates and no controls, those of writing direction included.
+    """
     short = _UNSAFE.sub(" ", text[: limit * 4]).replace("&", "+").strip()
     return short if len(short) <= limit else short[: limit - 1].rstrip() + "…"
 

@@ -20,6 +20,8 @@ from tests.support.said_requests import SaidRequests
 
 PATIENCE = 20.0
 """Seconds after which a test that waits for the wire has failed."""
+AT_ONCE = {"half_close_seconds": 0.0}
+"""Timings where the end of a caller's sending always means that the caller left, however soon it comes."""
 CHAT = b'{"action": "chat", "content": "What is a fraction?"}'
 
 

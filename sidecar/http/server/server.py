@@ -24,7 +24,7 @@ from sidecar.http.routes.ops import health_route, operators_only, status_route
 from sidecar.http.server.acceptor import Acceptor
 from sidecar.http.server.connections import Connections
 from sidecar.http.server.listener import BACKLOG, connection_limit, listen, local_only, raise_descriptor_limit
-from sidecar.http.server.protocol import HEADER_SECONDS, IDLE_SECONDS, LINGER_SECONDS, READ_BUFFER
+from sidecar.http.server.protocol import HALF_CLOSE_SECONDS, HEADER_SECONDS, IDLE_SECONDS, LINGER_SECONDS, READ_BUFFER
 
 FLUSH_SECONDS: Final = 0.5
 """Wait for responses in flight at the close; the library waits that long twice."""
@@ -156,6 +156,7 @@ async def serve(
     idle_seconds: float = IDLE_SECONDS,
     linger_seconds: float = LINGER_SECONDS,
     last_request_seconds: float = LAST_REQUEST_SECONDS,
+    half_close_seconds: float = HALF_CLOSE_SECONDS,
     descriptors: int | None = None,
 ) -> AsyncIterator[Listening]:
     """Serve `service` over HTTP on HOST and PORT, or on `sock`, which listens already and is closed at the end.
@@ -163,7 +164,8 @@ async def serve(
     `jobs` is the store of jobs, None without jobs, and `jobs_status` returns their numbers for /status.
     `header_seconds` is the time to send complete headers, `idle_seconds` the longest idle time of a reused connection,
     `linger_seconds` the time in which bytes of a refused caller are discarded, `last_request_seconds` the wait for the
-    requests of those that connected just before the end, `descriptors` the most open files of the process (None: as
+    requests of those that connected just before the end, `half_close_seconds` the time from a request in which its
+    caller's end of sending is no leaving, `descriptors` the most open files of the process (None: as
     many as it can get). Leaving the block closes within two seconds; `Listening.drain` and
     `Listening.hand_over` finish accepted requests before. Raises `ConfigError` if listening fails.
     """
@@ -187,6 +189,7 @@ async def serve(
             read_bufsize=READ_BUFFER,
             header_seconds=header_seconds,
             linger_seconds=linger_seconds,
+            half_close_seconds=half_close_seconds,
         )
         sock.setblocking(False)
         sock.listen(BACKLOG)  # an inherited socket may have a smaller backlog

@@ -25,13 +25,14 @@ WALLS = {
     "batch": MIDDLE | {"batch"},
     "jobs": MIDDLE | {"jobs"},
     "demo": CORE | {"demo"},
+    "rehearse": MIDDLE | {"rehearse"},
     "doctor": MIDDLE | {"provider", "http", "stdio", "batch", "jobs", "doctor"},
 }
 """What each folder may import of the product; wiring, cli and worker may import anything below them."""
 ONE_PLACE = {
     "openai": ("sidecar.provider.openai_sdk",),
     "httpx2": ("sidecar.provider.openai_sdk",),
-    "aiohttp": ("sidecar.http", "sidecar.demo", "sidecar.provider.aiohttp"),
+    "aiohttp": ("sidecar.http", "sidecar.demo", "sidecar.provider.aiohttp", "sidecar.rehearse.caller"),
     "azure": ("sidecar.provider.entra",),
     "uvloop": ("sidecar.wiring", "sidecar.demo.command"),
     "semantic_text_splitter": ("sidecar.engine.splitter",),
@@ -167,7 +168,7 @@ def test_a_wrong_setting_is_said_before_anything_is_loaded() -> None:
     assert not loaded_by("import sidecar.cli.main") & {"asyncio", "aiohttp", "openai", "http.client", "h11"}
 
 
-@pytest.mark.parametrize("name", ["batch", "collect", "enqueue"])
+@pytest.mark.parametrize("name", ["batch", "collect", "enqueue", "rehearse"])
 def test_a_command_pays_for_nothing_before_it_is_at_work(name: str) -> None:
     """A wrong call needs no provider's library, and only a terminal needs a bar."""
     assert not loaded_by(f"import sidecar.cli.{name}") & {"openai", "aiohttp", "tqdm", "uvloop", "h11"}
