@@ -1,6 +1,6 @@
 """Pictures of the dashboard: a real server before the demo provider, at rest, in a burst, in trouble, dark and small.
 
-Usage: screenshots.py [FOLDER] (default: docs). Needs `make dev` and Chromium. docs/ holds three of the pictures.
+Usage: screenshots.py [FOLDER]. Needs `make dev` and Chromium. Without a folder, the pictures of docs/ are taken anew.
 """
 
 import asyncio
@@ -18,7 +18,8 @@ from rig import burst, demo_upstream, post, sidecar  # noqa: E402 - the path com
 
 from tests.support.chromium import Tab, chromium  # noqa: E402
 
-WIDE, PHONE = (1280, 950), (390, 844)
+IN_DOCS = ("burst", "down", "phone")
+WIDE, LOW, PHONE = (1280, 950), (1280, 800), (390, 844)
 
 
 def bodies(count: int, *, same: int) -> list[bytes]:
@@ -35,6 +36,8 @@ def bodies(count: int, *, same: int) -> list[bytes]:
 
 
 async def shoot(tab: Tab, folder: Path, name: str, *, whole: bool = False) -> None:
+    if folder == ROOT / "docs" and name not in IN_DOCS:
+        return
     picture = await tab.picture(whole=whole)
     (folder / f"dashboard-{name}.png").write_bytes(picture)
     print(f"dashboard-{name}.png: {len(picture) / 1024:.0f} KiB")
@@ -64,7 +67,7 @@ async def pictures(folder: Path, upstream: str, url: str) -> None:
         await shoot(tab, folder, "phone")
         await shoot(tab, folder, "phone-whole", whole=True)
         await rush
-        await tab.size(*WIDE)
+        await tab.size(*LOW)
         await tab.prefer("light")
         behave(upstream, status=401)
         await burst(url, bodies(40, same=50), within=5.0)

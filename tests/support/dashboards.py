@@ -41,7 +41,8 @@ async def board(token: str = "", *, local: bool = True, most: int = 20) -> Async
     feed = Feed(History(service), most=most)
     check = operators_only(token, local=lambda _: local)
     routes = Routes({"/dashboard": page_route(), EVENTS: events_route(feed, check)})
-    async with serving(application(routes, service)) as address:
+    # A caller that leaves at once is one that leaves.
+    async with serving(application(routes, service), half_close_seconds=0) as address:
         yield Board(address, feed, service)
 
 

@@ -60,7 +60,7 @@ def _providers(facts: Facts) -> Iterator[Advice]:
     for name, failure in facts.down.items():
         code = "timeout" if str(failure) == TIMED_OUT else failure.code
         about = _DOWN.get(code) or "answers with errors" + (f" ({failure.status})" if failure.status else "")
-        what = f"the provider {name} {about}" if name else f"the provider {about}"
+        what = f'the provider "{name}" {about}' if name else f"the provider {about}"
         what += "; requests are refused at once" if all_down else "; other providers take its calls"
         do = remedies.BY_CODE.get(code, _PROBED)
         yield Advice("provider", "failed" if all_down else "warning", what, remedies.in_the_file(do) if name else do)

@@ -61,7 +61,7 @@ async def test_a_provider_that_is_down(failure: UpstreamFailure, what: str, do: 
     assert "secret words" not in one.what
     (one,) = await found({"east": failure})
     assert one.state == "warning"
-    assert "the provider east" in one.what
+    assert 'the provider "east"' in one.what
     assert "OPENAI_" not in one.do
 
 
