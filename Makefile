@@ -16,7 +16,7 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: test test-all test-long debug lint dev run bench openapi lock clean help
+.PHONY: test test-all test-long debug lint dev run bench try-llama openapi lock clean help
 
 test: lint ## lint, then the tests, in an environment of its own
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
@@ -50,6 +50,9 @@ bench: run ## every benchmark, against what is shipped; BASE=7404111 beside an o
 		echo "== $$script"; \
 		.venv/bin/python "$$script" $(ARGS) || exit 1; \
 	done
+
+try-llama: run ## a real model server (llama.cpp, a small model) behind the sidecar: two minutes, 340 MB to install
+	.venv/bin/python benchmarks/try_llama.py $(ARGS)
 
 openapi: dev ## sidecar/http/openapi/openapi.json anew from its models
 	$(BIN)/python -m sidecar.http.openapi

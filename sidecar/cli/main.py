@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "doctor": "sidecar.doctor.command",
     "enqueue": "sidecar.cli.enqueue",
     "rehearse": "sidecar.cli.rehearse",
+    "usage": "sidecar.cli.usage",
     "worker": "sidecar.cli.worker",
 }
 """Subcommand → module with `main(argv) -> int`, imported only when chosen."""

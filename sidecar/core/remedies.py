@@ -20,18 +20,3 @@ BY_CODE: Final[Mapping[str, str]] = {
     "empty_response": EMPTY,
 }
 """Remedy by the code of a failed provider call."""
-
-_IN_THE_FILE: Final = {
-    "OPENAI_BASE_URL": "base_url",
-    "OPENAI_API_KEY": "api_key_file",
-    "OPENAI_MODEL": "model",
-    "EXTRA_BODY": "extra_body",
-}
-"""Fields of PROVIDERS_FILE for the variables that remedies name."""
-
-
-def in_the_file(remedy: str) -> str:
-    """Return a remedy with the fields of PROVIDERS_FILE in place of variables."""
-    for variable, field in _IN_THE_FILE.items():
-        remedy = remedy.replace(variable, field)
-    return remedy

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sidecar.config.settings import Settings
 from sidecar.core import remedies
-from sidecar.core.errors import ConfigError, DeadlineExceeded, UpstreamAuth, UpstreamFailure
+from sidecar.core.errors import ConfigError, DeadlineExceeded, UpstreamAuth, UpstreamFailure, in_file
 from sidecar.core.ports import Call
 from sidecar.doctor.findings import Finding
 from sidecar.doctor.http_check import Response, read
@@ -57,8 +57,8 @@ async def check(settings: Settings, *, call: bool) -> AsyncIterator[Finding]:
             yield finding
     for provider in settings.providers:
         async for finding in _check(settings.at(provider), call=call):
-            do = remedies.in_the_file(finding.do)
-            yield Finding(f"{provider.name}: {finding.check}", finding.state, finding.what, do)
+            what, do = in_file(finding.what, provider.name), in_file(finding.do, provider.name)
+            yield Finding(f"{provider.name}: {finding.check}", finding.state, what, do)
 
 
 async def _check(settings: Settings, *, call: bool) -> AsyncIterator[Finding]:

@@ -31,8 +31,8 @@ class Completer:
         self._ticket = ticket
         self._user = kernel.pseudonym(user_id)
         self.split = splitter.split
-        self.room = kernel.context.room
-        self.exceeded = kernel.context.exceeded
+        size = kernel.contexts.of(ticket.traffic)
+        self.room, self.exceeded = size.room, size.exceeded
 
     async def complete(self, prompt: Prompt) -> str:
         # A chat whose context was summarized keeps the turn that the summary waited for.

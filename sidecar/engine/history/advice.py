@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from sidecar.core import remedies
-from sidecar.core.errors import UpstreamFailure
+from sidecar.core.errors import UpstreamFailure, in_file
 from sidecar.engine.history.snapshot import Advice
 from sidecar.engine.history.totals import Flow
 from sidecar.engine.limiter.breaker import TIMED_OUT
@@ -63,7 +63,7 @@ def _providers(facts: Facts) -> Iterator[Advice]:
         what = f'the provider "{name}" {about}' if name else f"the provider {about}"
         what += "; requests are refused at once" if all_down else "; other providers take its calls"
         do = remedies.BY_CODE.get(code, _PROBED)
-        yield Advice("provider", "failed" if all_down else "warning", what, remedies.in_the_file(do) if name else do)
+        yield Advice("provider", "failed" if all_down else "warning", what, in_file(do, name) if name else do)
 
 
 def _queue(facts: Facts) -> Iterator[Advice]:

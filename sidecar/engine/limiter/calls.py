@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
-from sidecar.core.errors import DeadlineExceeded, RateLimited, UpstreamFailure
+from sidecar.core.errors import ContextExceeded, DeadlineExceeded, ModelUnknown, RateLimited, UpstreamFailure
 from sidecar.core.observations import CallEnd, Observers
 from sidecar.core.ports import TRAFFIC, Call, Completion, Traffic
 from sidecar.engine.deadline import Point
@@ -216,9 +216,7 @@ class Calls:
                 except UpstreamFailure as failure:
                     code, scope = failure.code, failure.scope
                     trace.refused += failure.scope == "capacity"
-                    provider.limit.failed(grant, failure, running=provider.running - 1)
-                    if passed is not None:
-                        passed.add(provider, failure)
+                    self._failed(tried, failure, passed)
                     raise
                 except (asyncio.CancelledError, DeadlineExceeded):
                     if (overdue := self.clock() - min(deadline.at, started + longest)) >= 0:
@@ -240,6 +238,18 @@ class Calls:
         self.observers.call_ended(
             CallEnd(provider=tried.provider.name, code=code, scope=scope, retry=retry, seconds=seconds, first=first)
         )
+
+    def _failed(self, tried: Attempt, failure: UpstreamFailure, passed: Passed | None) -> None:
+        """Record a failure, and put its provider into it."""
+        provider, counted = tried.provider, failure
+        if provider.name:
+            failure.name_provider(provider.name)
+        if isinstance(failure, ContextExceeded):
+            failure.model = provider.model
+        if passed is not None:
+            passed.add(provider, failure)
+            counted = failure.of_provider() if isinstance(failure, ModelUnknown) else failure
+        provider.limit.failed(tried.grant, counted, running=provider.running - 1)
 
     def _succeeded(self, tried: Attempt, trace: Trace) -> None:
         """Record an answer."""

@@ -137,6 +137,20 @@ def _health(name: str) -> Operation:
     return Operation(name=name, tag="operators", summary="Whether requests are taken", replies=replies, open=True)
 
 
+def _ready(name: str) -> Operation:
+    ready = _reply(status.Ready, "The server should get requests.", examples.READY)
+    held_back = _reply(status.NotReady, "The server is starting or about to end.", examples.NOT_READY)
+    return Operation(
+        name=name,
+        tag="operators",
+        summary="Whether a balancer should send requests here",
+        description="Only the check `server` decides, unless `strict=1`.",
+        parameters=(parameters.STRICT,),
+        replies={200: ready, 503: held_back} | refusals.envelope(TRANSPORT),
+        open=True,
+    )
+
+
 def _status() -> Operation:
     return Operation(
         name="status",
@@ -198,6 +212,7 @@ OPERATIONS: Final[Mapping[str, Mapping[str, Operation]]] = {
         "delete": _job("cancelJob", "Cancel a job", parameters.SUBMITTER, codes=("invalid_request",)),
     },
     "/health": {"get": _health("health"), "head": _health("headOfHealth")},
+    "/ready": {"get": _ready("ready"), "head": _ready("headOfReady")},
     "/status": {"get": _status()},
     "/dashboard": {"get": _dashboard("dashboard"), "head": _dashboard("headOfDashboard")},
     "/dashboard/events": {"get": _dashboard_events()},

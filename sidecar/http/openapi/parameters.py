@@ -36,6 +36,9 @@ ACTION: Final = _parameter(
     " An unknown action counts as none.",
     {"type": "string", "examples": ["generate_text"]},
 )
+STRICT: Final = _parameter(
+    "query", "strict", "`1`: every check decides, not only that of the server.", {"type": "string", "examples": ["1"]}
+)
 JOB: Final = _parameter(
     "path", "job_id", "The id that POST /jobs gave.", {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 )

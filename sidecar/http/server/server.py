@@ -9,6 +9,7 @@ from typing import Final
 
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError
+from sidecar.core.jobs import JobsHealth
 from sidecar.engine.history.history import History
 from sidecar.engine.service import Service
 from sidecar.http.app import application
@@ -21,6 +22,7 @@ from sidecar.http.routes.dashboard import events_route, page_route
 from sidecar.http.routes.jobs import Jobs, jobs_routes
 from sidecar.http.routes.openapi import description_route
 from sidecar.http.routes.ops import health_route, operators_only, status_route
+from sidecar.http.routes.ready import ready_route
 from sidecar.http.server.acceptor import Acceptor
 from sidecar.http.server.connections import Connections
 from sidecar.http.server.listener import BACKLOG, connection_limit, listen, local_only, raise_descriptor_limit
@@ -121,7 +123,7 @@ def routes_of(
     guard: Guard | None,
     *,
     jobs: Jobs | None = None,
-    jobs_status: Callable[[], object] | None = None,
+    jobs_status: Callable[[], JobsHealth] | None = None,
     feed: Feed | None = None,
 ) -> Routes:
     """Return all routes; `guard` is /ai's, `jobs` the store of jobs and `jobs_status` their numbers for /status.
@@ -134,6 +136,7 @@ def routes_of(
         {
             "/ai": ai_route(service, settings, guard),
             "/health": health_route(service),
+            "/ready": ready_route(service, jobs_status),
             "/status": status_route(service, token, jobs=jobs_status),
             "/dashboard": page_route(),
             "/dashboard/events": events_route(feed or Feed(History(service)), operators_only(token)),
@@ -151,7 +154,7 @@ async def serve(
     *,
     sock: socket.socket | None = None,
     jobs: Jobs | None = None,
-    jobs_status: Callable[[], object] | None = None,
+    jobs_status: Callable[[], JobsHealth] | None = None,
     header_seconds: float = HEADER_SECONDS,
     idle_seconds: float = IDLE_SECONDS,
     linger_seconds: float = LINGER_SECONDS,

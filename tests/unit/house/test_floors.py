@@ -22,11 +22,12 @@ WALLS = {
     "provider": MIDDLE | {"provider"},
     "http": MIDDLE | {"http"},
     "stdio": MIDDLE | {"stdio"},
+    "usage": MIDDLE | {"usage"},
     "batch": MIDDLE | {"batch"},
     "jobs": MIDDLE | {"jobs"},
     "demo": CORE | {"demo"},
     "rehearse": MIDDLE | {"rehearse"},
-    "doctor": MIDDLE | {"provider", "http", "stdio", "batch", "jobs", "doctor"},
+    "doctor": MIDDLE | {"provider", "http", "stdio", "batch", "jobs", "usage", "doctor"},
 }
 """What each folder may import of the product; wiring, cli and worker may import anything below them."""
 ONE_PLACE = {
@@ -39,6 +40,7 @@ ONE_PLACE = {
     "arq": ("sidecar.jobs", "worker"),
     "redis": ("sidecar.jobs", "worker"),
     "tqdm": ("sidecar.cli",),
+    "sqlite3": ("sidecar.usage",),
     "h11": ("sidecar.provider.stdlib.http1",),
     "aiohappyeyeballs": ("sidecar.provider.stdlib.connect",),
     "pydantic": ("sidecar.http.openapi",),
@@ -154,7 +156,17 @@ def loaded_by(code: str) -> set[str]:
 def test_the_one_shot_process_pays_for_nothing_it_does_not_use() -> None:
     """Engine, light adapter and stdio door load no server, no SDK, no pydantic, no tokenizer."""
     loaded = loaded_by("import sidecar.wiring, sidecar.cli.main, sidecar.provider.stdlib.client, sidecar.stdio.server")
-    assert not loaded & {"openai", "aiohttp", "pydantic", "httpx2", "uvloop", "semantic_text_splitter", "redis", "arq"}
+    assert not loaded & {
+        "openai",
+        "aiohttp",
+        "pydantic",
+        "httpx2",
+        "uvloop",
+        "semantic_text_splitter",
+        "redis",
+        "arq",
+        "sqlite3",
+    }
 
 
 def test_the_server_pays_for_no_models() -> None:
