@@ -11,6 +11,8 @@ EMPTY: Final = "a model that thinks long may need a larger MAX_TOKENS, or less e
 RESTART: Final = "wait for the restart"
 REDIS: Final = "mend that; until then the sidecar works without jobs"
 WORKER: Final = "start one: openai-moodle-sidecar worker (deploy/ has a unit for systemd)"
+OWN_WORKER: Final = "the server starts it; its log says why there is none"
+"""In place of `WORKER` with REDIS_URL=embedded."""
 
 BY_CODE: Final[Mapping[str, str]] = {
     "upstream_auth": KEY,

@@ -116,7 +116,7 @@ def _workers(alive: int, settings: Settings) -> Finding:
         return Finding("workers", "ok", f"{alive} at work")
     how = remedies.WORKER
     if settings.redis_url == "embedded":
-        how = "the server starts it; its log says why there is none"
+        how = remedies.OWN_WORKER
     return Finding("workers", "warning", "none is alive: jobs are taken and wait", how)
 
 

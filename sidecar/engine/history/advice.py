@@ -41,6 +41,8 @@ class Facts(NamedTuple):
     """Failures that opened breakers, by provider."""
     minute: Flow
     jobs: Jobs | None = None
+    embedded: bool = False
+    """True if the server starts its own worker."""
 
 
 def advice(facts: Facts) -> list[Advice]:
@@ -124,7 +126,7 @@ def _jobs(facts: Facts) -> Iterator[Advice]:
         yield Advice("redis", "failed", f"Redis is away: {jobs.reason.rstrip('.')}", remedies.REDIS)
     elif not jobs.workers:
         what = f"no worker is alive: jobs are taken and wait ({sum(jobs.held.values())} so far)"
-        yield Advice("workers", "warning", what, remedies.WORKER)
+        yield Advice("workers", "warning", what, remedies.OWN_WORKER if facts.embedded else remedies.WORKER)
 
 
 def _requests(count: int) -> str:

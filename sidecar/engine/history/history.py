@@ -33,14 +33,21 @@ MOST_USERS: Final = 5
 class History:
     """Reads `service` once a second. `jobs` returns the numbers of jobs, None without jobs.
 
+    `embedded`: the server starts its own worker.
     Memory is bounded: 110 KB of samples, and about 300 KB of a minute's totals.
     """
 
     def __init__(
-        self, service: Service, *, jobs: Callable[[], object] | None = None, wall: Callable[[], float] = time.time
+        self,
+        service: Service,
+        *,
+        jobs: Callable[[], object] | None = None,
+        embedded: bool = False,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._service = service
         self._jobs = jobs
+        self._embedded = embedded
         self._wall = wall
         self.started = wall()
         """Seconds since 1970."""
@@ -87,7 +94,9 @@ class History:
         pool = self._service.kernel.calls.pool
         down = {one.name: one.limit.breaker.opened_by for one in pool.providers}
         users = self._users.minute()
-        facts = Facts(status, {name: failure for name, failure in down.items() if failure}, minute, _numbers(jobs))
+        facts = Facts(
+            status, {name: failure for name, failure in down.items() if failure}, minute, _numbers(jobs), self._embedded
+        )
         return Snapshot(
             at=round(self._wall(), 1),
             started=round(self.started, 1),

@@ -179,7 +179,7 @@ async def serve(
         most = connection_limit(descriptors or limit, settings.concurrency)
         guard = _guard(settings, local=local_only(sock))
 
-        feed = Feed(History(service, jobs=jobs_status))
+        feed = Feed(History(service, jobs=jobs_status, embedded=settings.redis_url == "embedded"))
         routes = routes_of(service, settings, guard, jobs=jobs, jobs_status=jobs_status, feed=feed)
         connections = Connections(
             application(routes, service),

@@ -119,6 +119,12 @@ async def test_jobs_that_cannot_go_on(jobs: Jobs, what: str) -> None:
     assert [one.what.startswith(what) for one in said] == ([True] if what else [])
 
 
+async def test_a_worker_of_the_servers_own_is_not_started_by_hand() -> None:
+    """With REDIS_URL=embedded the server's log says why there is none."""
+    (one,) = advice(Facts(await status(), {}, flow(), Jobs("up", 0), embedded=True))
+    assert one.do == remedies.OWN_WORKER
+
+
 async def test_a_drain_is_said_and_failures_come_first() -> None:
     """Whoever reads one line reads the worst."""
     said = await found({"": UpstreamAuth()}, breaker="open", state="draining")
