@@ -65,7 +65,7 @@ lock: ## both locks anew from pyproject.toml; ARGS=--upgrade takes the newest ve
 	$(or $(PYTHON),python3) -m venv .venvs/uv
 	.venvs/uv/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
 	$(COMPILE) $(ARGS) --output-file requirements.lock
-	$(COMPILE) $(ARGS) --group dev --extra azure --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) $(ARGS) --group dev --extra azure --extra tracing --constraint requirements.lock --output-file requirements-dev.lock
 
 clean: ## remove what these commands made
 	rm -rf .venv .venv-dev .venvs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

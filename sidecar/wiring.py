@@ -13,6 +13,7 @@ from sidecar.config.settings import Settings
 from sidecar.core import events
 from sidecar.core.jobs import JobsHealth, Lane
 from sidecar.core.ports import Upstream
+from sidecar.core.tracing import Tracer
 from sidecar.engine.admission import Admission
 from sidecar.engine.answer_cache import AnswerCache
 from sidecar.engine.background import Background
@@ -31,6 +32,7 @@ from sidecar.engine.single_flight import SingleFlight
 from sidecar.engine.splitter import Splitter
 from sidecar.providers import Providers, demo_provider, keys_of, limits_of, reloading, server_providers
 from sidecar.runtime.signals import stop_requested
+from sidecar.tracer import process_tracer
 
 if TYPE_CHECKING:
     from sidecar.batch.batch import Batch
@@ -95,6 +97,7 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
     from sidecar.reports import reporting
 
     async with AsyncExitStack() as stack:
+        tracer = await stack.enter_async_context(process_tracer(settings))
         if demo:
             settings = await stack.enter_async_context(demo_provider(settings))
         providers = await stack.enter_async_context(server_providers(settings))
@@ -104,7 +107,7 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
         systemd = await stack.enter_async_context(reporting(settings, [service]))
         with stop_requested(service=True) as stop:
             sock = inherited(take_passed_sockets())
-            serving = serve(service, settings, sock=sock, jobs=jobs.store, jobs_status=jobs.status)
+            serving = serve(service, settings, sock=sock, jobs=jobs.store, jobs_status=jobs.status, tracer=tracer)
             async with _embedded_jobs(settings, systemd, providers.reload) as finish, serving as listening:
                 providers.log_hosts()
                 url = listening.url
@@ -157,12 +160,13 @@ async def worker_running(settings: Settings, *, demo: bool = False) -> AsyncIter
     from sidecar.reports import reporting
 
     async with AsyncExitStack() as stack:
+        tracer = await stack.enter_async_context(process_tracer(settings))
         if demo:
             settings = await stack.enter_async_context(demo_provider(settings))
         providers = await stack.enter_async_context(server_providers(settings))
         store = job_store(settings, providers.keys)
         stack.push_async_callback(store.aclose)
-        handlers = job_handlers(settings, providers, store)
+        handlers = job_handlers(settings, providers, store, tracer)
         services = [handler.service for handler, _ in handlers.values()]
         systemd = await stack.enter_async_context(reporting(settings, services))
         stack.enter_context(reloading(settings, systemd.reload(providers.reload), always=systemd.present))
@@ -233,7 +237,9 @@ def job_store(settings: Settings, keys: Keys | None = None) -> "JobStore":
     return JobStore(settings, keys or keys_of(settings))
 
 
-def job_handlers(settings: Settings, providers: Providers, store: "JobStore") -> "dict[Lane, tuple[JobHandler, int]]":
+def job_handlers(
+    settings: Settings, providers: Providers, store: "JobStore", tracer: Tracer | None = None
+) -> "dict[Lane, tuple[JobHandler, int]]":
     """Build a handler for each lane, with its number of concurrent jobs. Each has its own engine, and so own slots."""
     from sidecar.jobs.worker.handler import JobHandler
     from sidecar.jobs.worker.lease import Runs
@@ -245,7 +251,8 @@ def job_handlers(settings: Settings, providers: Providers, store: "JobStore") ->
         # No cache: Redis holds finished answers, for every worker.
         own = msgspec.structs.replace(settings, concurrency=size, cache_bytes=0)
         service = service_of(own, providers.pool(most=size), keys=providers.keys)
-        handlers[lane] = (JobHandler(runs, service, timeout=settings.job_timeout, background=lane == "night"), size)
+        night, timeout = lane == "night", settings.job_timeout
+        handlers[lane] = (JobHandler(runs, service, timeout=timeout, background=night, tracer=tracer), size)
     return handlers
 
 

@@ -152,6 +152,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "the most provider calls of a worker for long summaries from /ai, beside those for jobs",
     ),
     _s("OFFLOAD_THRESHOLD", _count, 60_000, "a longer text to summarize on /ai, in characters, runs as a job"),
+    _s(
+        "PASS_TRACEPARENT",
+        types.boolean,
+        False,
+        "pass the trace of a request (traceparent, tracestate) to the provider",
+    ),
+    _s("TRACING", types.boolean, False, "record spans with OpenTelemetry, which reads the variables OTEL_*"),
     _s("LOG_FORMAT", types.choice("text", "json"), "text", "how a line of the log looks: text or json"),
     _s("LOG_LEVEL", types.choice("debug", "info", "warning", "error"), "info", "the least level logged"),
 )
@@ -209,6 +216,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     worker_concurrency: int
     offload_concurrency: int
     offload_threshold: int
+    pass_traceparent: bool
+    tracing: bool
     log_format: str
     log_level: str
     proxies: dict[str, str] = {}

@@ -60,7 +60,7 @@ class Completer:
             return await work(deadline)
         if (cached := self._kernel.flights.find(key)) is not None:
             return cached
-        return await self._kernel.flights.share(key, work, deadline=deadline)
+        return await self._kernel.flights.share(key, work, deadline=deadline, span=self._trace.span)
 
 
 def text_of(completion: Completion) -> str:

@@ -51,7 +51,7 @@ def _ai() -> Operation:
         summary="Chat about a text, summarize it or analyze it",
         description="For the deployed Moodle plugin. A token is required where the sidecar listens beyond loopback or"
         " with AI_REQUIRE_TOKEN=true.",
-        parameters=(*parameters.TIMED, parameters.FRESH),
+        parameters=(*parameters.TIMED, parameters.FRESH, parameters.TRACEPARENT),
         body=(ai.ActionRequest,),
         body_example=examples.ACTION,
         replies=replies,
@@ -67,7 +67,7 @@ def _chat(name: str, *more: dict[str, Any]) -> Operation:
         tag="openai",
         summary="Complete a chat",
         description="As OpenAI's API. Moodle asks its next provider after 429 and 5xx; docs/openai-api.md has more.",
-        parameters=(*more, *parameters.TIMED, parameters.ACTION, parameters.FRESH),
+        parameters=(*more, *parameters.TIMED, parameters.ACTION, parameters.FRESH, parameters.TRACEPARENT),
         body=(completions.ChatRequest,),
         body_example=examples.CHAT,
         replies={200: answer} | refusals.openai((*TOKEN, *BODY, *WORK, *TRANSPORT)),
@@ -98,7 +98,7 @@ def _enqueue() -> Operation:
         summary="Enqueue one request, or a list of them",
         description="All or nothing: one wrong entry refuses the list. The same request joins the job that there is"
         " already. A list's body has at most JOBS_MAX_BODY_BYTES (64 MiB).",
-        parameters=parameters.TIMED,
+        parameters=(*parameters.TIMED, parameters.TRACEPARENT),
         body=(jobs.JobList, ai.ActionRequest),
         body_example=examples.ACTION,
         replies={202: taken} | refusals.envelope(codes, entries=True),

@@ -13,6 +13,12 @@ def _parameter(where: str, name: str, description: str, schema: dict[str, Any]) 
 REQUEST_ID: Final = _parameter(
     "header", "X-Request-ID", "The caller's id for this request. Any other value is replaced by a new id.", _SANE_ID
 )
+TRACEPARENT: Final = _parameter(
+    "header",
+    "traceparent",
+    "The caller's place in a trace (W3C Trace Context), with `tracestate`; an invalid value is ignored.",
+    {"type": "string", "maxLength": 256},
+)
 TIMEOUT: Final = _parameter(
     "header",
     "X-Request-Timeout",

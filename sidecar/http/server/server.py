@@ -10,6 +10,7 @@ from typing import Final
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError
 from sidecar.core.jobs import JobsHealth
+from sidecar.core.tracing import Tracer
 from sidecar.engine.history.history import History
 from sidecar.engine.service import Service
 from sidecar.http.app import application
@@ -27,6 +28,7 @@ from sidecar.http.server.acceptor import Acceptor
 from sidecar.http.server.connections import Connections
 from sidecar.http.server.listener import BACKLOG, connection_limit, listen, local_only, raise_descriptor_limit
 from sidecar.http.server.protocol import HALF_CLOSE_SECONDS, HEADER_SECONDS, IDLE_SECONDS, LINGER_SECONDS, READ_BUFFER
+from sidecar.http.tracing import traced
 
 FLUSH_SECONDS: Final = 0.5
 """Wait for responses in flight at the close; the library waits that long twice."""
@@ -155,6 +157,7 @@ async def serve(
     sock: socket.socket | None = None,
     jobs: Jobs | None = None,
     jobs_status: Callable[[], JobsHealth] | None = None,
+    tracer: Tracer | None = None,
     header_seconds: float = HEADER_SECONDS,
     idle_seconds: float = IDLE_SECONDS,
     linger_seconds: float = LINGER_SECONDS,
@@ -164,7 +167,8 @@ async def serve(
 ) -> AsyncIterator[Listening]:
     """Serve `service` over HTTP on HOST and PORT, or on `sock`, which listens already and is closed at the end.
 
-    `jobs` is the store of jobs, None without jobs, and `jobs_status` returns their numbers for /status.
+    `jobs` is the store of jobs, None without jobs, and `jobs_status` returns their numbers for /status; `tracer`
+    records a span of each request.
     `header_seconds` is the time to send complete headers, `idle_seconds` the longest idle time of a reused connection,
     `linger_seconds` the time in which bytes of a refused caller are discarded, `last_request_seconds` the wait for the
     requests of those that connected just before the end, `half_close_seconds` the time from a request in which its
@@ -181,8 +185,9 @@ async def serve(
 
         feed = Feed(History(service, jobs=jobs_status, embedded=settings.redis_url == "embedded"))
         routes = routes_of(service, settings, guard, jobs=jobs, jobs_status=jobs_status, feed=feed)
+        answer = application(routes, service)
         connections = Connections(
-            application(routes, service),
+            answer if tracer is None else traced(answer, routes, tracer),
             refusal=lambda path: routes.find(path).refuse,
             handler_cancellation=True,
             access_log=None,

@@ -25,6 +25,7 @@ WALLS = {
     "usage": MIDDLE | {"usage"},
     "batch": MIDDLE | {"batch"},
     "jobs": MIDDLE | {"jobs"},
+    "tracing": MIDDLE | {"tracing"},
     "demo": CORE | {"demo"},
     "rehearse": MIDDLE | {"rehearse"},
     "doctor": MIDDLE | {"provider", "http", "stdio", "batch", "jobs", "usage", "doctor"},
@@ -44,6 +45,7 @@ ONE_PLACE = {
     "h11": ("sidecar.provider.stdlib.http1",),
     "aiohappyeyeballs": ("sidecar.provider.stdlib.connect",),
     "pydantic": ("sidecar.http.openapi",),
+    "opentelemetry": ("sidecar.tracing",),
 }
 NOWHERE = {"pickle", "marshal", "shelve"}
 
@@ -173,6 +175,13 @@ def test_the_server_pays_for_no_models() -> None:
     """What describes the interface is a file to the server: pydantic comes with the SDK alone, if at all."""
     loaded = loaded_by("import sidecar.http.app, sidecar.http.server.server, sidecar.http.routes.openapi")
     assert not loaded & {"pydantic", "pydantic_core", "openai", "sidecar.http.openapi.document"}
+
+
+def test_without_tracing_nobody_pays_for_it() -> None:
+    """Server and worker load nothing of OpenTelemetry, nor of its exporter."""
+    loaded = loaded_by("import sidecar.wiring, sidecar.http.server.server, sidecar.jobs.worker.handler")
+    assert not {name.partition(".")[0] for name in loaded} & {"opentelemetry", "google", "requests", "urllib3"}
+    assert "sidecar.tracing" not in loaded
 
 
 def test_a_wrong_setting_is_said_before_anything_is_loaded() -> None:
