@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from sidecar.http.openapi import ai, completions, examples, jobs, parameters, refusals, status
+from sidecar.http.openapi import ai, completions, dashboard, examples, jobs, parameters, refusals, status
 from sidecar.http.openapi.base import Shape, ref
 from sidecar.http.openapi.errors import MODEL_NOT_FOUND
 from sidecar.http.openapi.refusals import BODY, STORE, TOKEN, TRANSPORT, WORK, json_reply, metrics_reply
@@ -174,6 +174,32 @@ def _metrics() -> Operation:
     )
 
 
+def _dashboard(name: str) -> Operation:
+    page = {
+        "description": "The page. It holds no numbers: those come with the events.",
+        "headers": parameters.ID_HEADER | parameters.POLICY,
+        "content": {"text/html; charset=utf-8": {"schema": {"type": "string"}}},
+    }
+    replies = {200: page} | refusals.envelope(TRANSPORT)
+    return Operation(name=name, tag="operators", summary="The dashboard", replies=replies, open=True)
+
+
+def _dashboard_events() -> Operation:
+    models = [ref(model) for model in (dashboard.DashboardPast, dashboard.DashboardNow)]
+    events = {
+        "description": "Events until the caller leaves or the server drains: `past` once, then `now` once a second.",
+        "headers": parameters.ID_HEADER,
+        "content": {"text/event-stream; charset=utf-8": {"schema": {"anyOf": models}}},
+    }
+    return Operation(
+        name="dashboardEvents",
+        tag="operators",
+        summary="The numbers of the dashboard, once a second",
+        description="For this machine, and for others with the token. At most 20 at once.",
+        replies={200: events} | refusals.envelope((*TOKEN, "overloaded", *TRANSPORT)),
+    )
+
+
 def _description(name: str) -> Operation:
     found = json_reply(
         "This document.", {"type": "object", "required": ["openapi", "paths"]}, {"openapi": "3.1.0", "paths": {}}, {}
@@ -201,5 +227,7 @@ OPERATIONS: Final[Mapping[str, Mapping[str, Operation]]] = {
     "/ready": {"get": _ready("ready"), "head": _ready("headOfReady")},
     "/status": {"get": _status()},
     "/metrics": {"get": _metrics()},
+    "/dashboard": {"get": _dashboard("dashboard"), "head": _dashboard("headOfDashboard")},
+    "/dashboard/events": {"get": _dashboard_events()},
     "/openapi.json": {"get": _description("description"), "head": _description("headOfDescription")},
 }

@@ -89,6 +89,9 @@ RETRY_AFTER: Final = {
         required=False,
     )
 }
+POLICY: Final = {
+    "Content-Security-Policy": _header("What the page may load: its own style, script and events.", {"type": "string"})
+}
 CHALLENGE: Final = {"WWW-Authenticate": _header("How the token may be sent.", {"const": "Bearer"})}
 LOCATION: Final = {
     "Location": _header("Where the job is.", {"type": "string", "pattern": "^/jobs/[0-9a-f]{32}$"}, required=False)

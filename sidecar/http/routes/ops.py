@@ -19,6 +19,8 @@ from sidecar.http.responses.envelope import json_response
 from sidecar.http.router import Route
 
 HEALTHY: Final = b'{"status": "healthy", "service": "openai-moodle-sidecar"}'
+_FORWARDED: Final = ("X-Forwarded-For", "X-Real-IP", "Forwarded")
+"""Headers with which a proxy says that it passes on another machine's request."""
 DRAINING: Final = b'{"status": "draining", "service": "openai-moodle-sidecar"}'
 
 
@@ -31,15 +33,34 @@ def health_route(service: Service) -> Route:
     return Route("health", {"GET": get, "HEAD": get})
 
 
+def operators_only(token: str, local: Callable[[str], bool] | None = None) -> Callable[[Arrival], None]:
+    """Return the check of routes for operators: this machine passes, other callers need `token`, the sidecar's.
+
+    With a blank token no other machine passes. A request that a proxy on this machine passes on is not this machine's.
+    `local` tests whether an address is this machine's.
+    """
+    trusted = local or is_local
+    guard = Guard(token) if token else None
+
+    def check(request: Arrival) -> None:
+        if trusted(request.origin) and not any(name in request.headers for name in _FORWARDED):
+            return
+        if guard is None:
+            raise Unauthorized
+        guard.check(request)
+
+    return check
+
+
 def status_route(
     service: Service,
     token: str,
     local: Callable[[str], bool] | None = None,
     jobs: Callable[[], object] | None = None,
 ) -> Route:
-    """Return the route /status, the engine's numbers; `token` is the sidecar's, blank for none.
+    """Return the route /status, the engine's numbers, for operators only.
 
-    `local` tests whether an address is this machine's; `jobs` returns the numbers of jobs, None without jobs.
+    `jobs` returns the numbers of jobs, None without jobs.
     """
     check = operators_only(token, local)
 
@@ -51,20 +72,6 @@ def status_route(
         return json_response(msgspec.json.encode(status))
 
     return Route("status", {"GET": get})
-
-
-def operators_only(token: str, local: Callable[[str], bool] | None = None) -> Callable[[Arrival], None]:
-    """Return a check that raises `Unauthorized` unless a request comes from this machine, or with the token."""
-    trusted = local or is_local
-    guard = Guard(token) if token else None
-
-    def check(request: Arrival) -> None:
-        if not trusted(request.origin):
-            if guard is None:
-                raise Unauthorized
-            guard.check(request)
-
-    return check
 
 
 def is_local(address: str) -> bool:

@@ -11,16 +11,19 @@ from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError
 from sidecar.core.jobs import JobsHealth
 from sidecar.core.tracing import Tracer
+from sidecar.engine.history.history import History
 from sidecar.engine.service import Service
 from sidecar.http.app import application
 from sidecar.http.auth import Guard
+from sidecar.http.dashboard.feed import Feed
 from sidecar.http.router import Routes
 from sidecar.http.routes.ai import ai_route
 from sidecar.http.routes.completions import openai_routes
+from sidecar.http.routes.dashboard import events_route, page_route
 from sidecar.http.routes.jobs import Jobs, jobs_routes
 from sidecar.http.routes.metrics import Metrics, metrics_route
 from sidecar.http.routes.openapi import description_route
-from sidecar.http.routes.ops import health_route, status_route
+from sidecar.http.routes.ops import health_route, operators_only, status_route
 from sidecar.http.routes.ready import ready_route
 from sidecar.http.server.acceptor import Acceptor
 from sidecar.http.server.connections import Connections
@@ -48,8 +51,10 @@ class Listening:
         *,
         exclusive: bool,
         last_request_seconds: float,
+        feed: Feed,
     ) -> None:
         self._service = service
+        self._feed = feed
         self._exclusive = exclusive
         self._last_request_seconds = last_request_seconds
         self._acceptor = acceptor
@@ -66,6 +71,7 @@ class Listening:
     async def drain(self, grace: float) -> None:
         """Refuse new work and finish accepted requests; return when they have ended, after `grace` seconds at most."""
         self._service.drain.begin(grace)
+        self._feed.end()
         # A little over the grace: a request that ends with it can still be answered.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace + FLUSH_SECONDS):
@@ -81,6 +87,7 @@ class Listening:
         until = loop.time() + grace
         self.stop_accepting()
         await self._acceptor.settled()
+        self._feed.end()
         # Requests that reused connections have already sent are read first: the loop polls once between two turns.
         for _ in range(2):
             await asyncio.sleep(0)
@@ -95,6 +102,7 @@ class Listening:
 
     async def close(self) -> None:
         """Accept no new connections, send the responses in flight, end every other connection."""
+        self._feed.end()
         self.stop_accepting()
         # The connections accepted last get time to start, and to send a request.
         await self._acceptor.settled()
@@ -120,10 +128,12 @@ def routes_of(
     jobs: Jobs | None = None,
     jobs_status: Callable[[], JobsHealth] | None = None,
     metrics: Metrics | None = None,
+    feed: Feed | None = None,
 ) -> Routes:
     """Return all routes.
 
-    `guard` is /ai's, `jobs` the store of jobs, `jobs_status` their numbers for /status, `metrics` the page of /metrics.
+    `guard` is /ai's, `jobs` the store of jobs, `jobs_status` their numbers for /status, `metrics` the page of /metrics,
+    `feed` the dashboard's numbers.
     """
     token = settings.sidecar_token
     guarded = Guard(token) if token else None
@@ -134,6 +144,8 @@ def routes_of(
             "/ready": ready_route(service, jobs_status),
             "/status": status_route(service, token, jobs=jobs_status),
             "/metrics": metrics_route(metrics, token),
+            "/dashboard": page_route(),
+            "/dashboard/events": events_route(feed or Feed(History(service)), operators_only(token)),
             "/openapi.json": description_route(),
             **jobs_routes(service, settings, guarded, jobs),
             **openai_routes(service, settings, guarded),
@@ -177,7 +189,10 @@ async def serve(
         most = connection_limit(descriptors or limit, settings.concurrency)
         guard = _guard(settings, local=local_only(sock))
 
-        served = routes or routes_of(service, settings, guard, jobs=jobs, jobs_status=jobs_status, metrics=metrics)
+        feed = Feed(History(service, jobs=jobs_status, embedded=settings.redis_url == "embedded"))
+        served = routes or routes_of(
+            service, settings, guard, jobs=jobs, jobs_status=jobs_status, metrics=metrics, feed=feed
+        )
         answer = application(served, service)
         connections = Connections(
             answer if tracer is None else traced(answer, served, tracer),
@@ -202,12 +217,19 @@ async def serve(
         sock.close()
         raise
     listening = Listening(
-        service, acceptor, connections, address, exclusive=exclusive, last_request_seconds=last_request_seconds
+        service,
+        acceptor,
+        connections,
+        address,
+        exclusive=exclusive,
+        last_request_seconds=last_request_seconds,
+        feed=feed,
     )
-    try:
-        yield listening
-    finally:
-        await listening.close()
+    async with feed.running():
+        try:
+            yield listening
+        finally:
+            await listening.close()
 
 
 def _guard(settings: Settings, *, local: bool) -> Guard | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from sidecar.demo.provider import Demo
 from sidecar.usage.report import report
 from tests.support.canaries import ALL, TOKEN, TROUBLES, answered, arguments_of, environment, operators_pages, request
+from tests.support.event_streams import EventReader
 from tests.support.http_sidecar import head, post
 from tests.support.server_process import served
 from tests.support.service_manager import service_manager
@@ -43,8 +44,14 @@ async def test_the_server_keeps_every_secret(demo: Demo, tmp_path: Path) -> None
         ):
             said += (await server.fetch(raw)).body
         said += await operators_pages(server)
-        for path in ("/ready", "/ready?strict=1", "/ready?strict=canaryTEXT4714"):
+        for path in ("/ready", "/ready?strict=1", "/ready?strict=canaryTEXT4714", "/dashboard"):
             said += (await server.get(path)).body
+        async with await server.call() as page:
+            await page.send(head(path="/dashboard/events", method="GET"))
+            events = EventReader(page)
+            await events.head()
+            for _ in range(3):
+                said += await events.event() or b""
         stalled = asyncio.create_task(server.fetch(post(request("stall=1"), bearer)))
         await demo.until(lambda stats: stats.in_flight == 1)
         arguments = arguments_of(server.process.pid)
@@ -63,3 +70,4 @@ async def test_the_server_keeps_every_secret(demo: Demo, tmp_path: Path) -> None
         assert canary.encode() not in said
         assert canary.encode() not in arguments
     assert b"answered" in server.raw
+    assert b'"refused":[{' in said
