@@ -101,6 +101,8 @@ class Providers:
 
         Calls in flight end where they are. The limits of providers whose connection is the same are kept.
         """
+        if not self._settings.providers_file:
+            return
         faults: list[str] = []
         found = providers_of(self._settings, faults)
         try:
@@ -151,8 +153,8 @@ async def server_providers(settings: Settings) -> AsyncIterator[Providers]:
 
 
 def reloading(settings: Settings, *reload: Callable[[], None]) -> AbstractContextManager[None]:
-    """Call each function on SIGHUP during the block, with PROVIDERS_FILE; without it SIGHUP ends the process."""
-    return reload_requested(*reload) if settings.providers_file else nullcontext()
+    """Call each function on SIGHUP during the block; without PROVIDERS_FILE and TOKENS_FILE SIGHUP ends the process."""
+    return reload_requested(*reload) if settings.providers_file or settings.tokens_file else nullcontext()
 
 
 async def _close(client: "HttpUpstream", providers: Iterable[Provider]) -> None:

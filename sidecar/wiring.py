@@ -1,7 +1,6 @@
 """Wiring of settings, engine and capabilities: HTTP, stdio, batch and worker all use the same engine."""
 
 import asyncio
-import hmac
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,7 +20,7 @@ from sidecar.engine.completions import Completions
 from sidecar.engine.context_size import ContextSize
 from sidecar.engine.drain import Drain
 from sidecar.engine.engine import Engine
-from sidecar.engine.kernel import Kernel, no_pseudonym
+from sidecar.engine.kernel import Kernel, no_pseudonym, pseudonym_under
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.calls import Calls
 from sidecar.engine.limiter.pool import Pool, alone
@@ -36,6 +35,7 @@ from sidecar.runtime.signals import stop_requested
 if TYPE_CHECKING:
     from sidecar.batch.batch import Batch
     from sidecar.core.progress import ProgressPort
+    from sidecar.engine.quotas.quotas import Quotas
     from sidecar.jobs.store import JobStore
     from sidecar.jobs.worker.handler import JobHandler
 
@@ -47,6 +47,7 @@ def service_of(
     *,
     keys: Keys | None = None,
     clock: Callable[[], float] = time.monotonic,
+    quotas: "Quotas | None" = None,
 ) -> Service:
     """Build engine, completions and background runner side by side, as `settings` describe them.
 
@@ -72,6 +73,7 @@ def service_of(
         ),
         completions=Completions(kernel, drain=drain, log=log),
         background=Background(kernel, drain=drain, splitter=splitter, limits=limits, longest=settings.call_timeout),
+        quotas=quotas,
     )
 
 
@@ -83,14 +85,8 @@ def _kernel(settings: Settings, upstream: Upstream | Pool, keys: Keys, clock: Ca
         flights=SingleFlight(AnswerCache(ttl=settings.cache_ttl, size=settings.cache_bytes)),
         keys=keys,
         context=ContextSize(),
-        pseudonym=_pseudonym(settings.user_secret) if settings.send_user else no_pseudonym,
+        pseudonym=pseudonym_under(settings.user_secret) if settings.send_user else no_pseudonym,
     )
-
-
-def _pseudonym(secret: str) -> Callable[[str], str]:
-    """Return a function from user_id to its HMAC-SHA256 under the site's secret: stable, and anonymous."""
-    key = secret.encode()
-    return lambda user: hmac.new(key, user.encode("utf-8", "replace"), "sha256").hexdigest() if user else ""
 
 
 async def run_http(settings: Settings, *, demo: bool = False) -> int:
@@ -98,6 +94,7 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
     # Late: the one-shot process imports this module too and must not pay for aiohttp.
     from sidecar.http.server.server import serve
     from sidecar.http.server.socket_activation import inherited
+    from sidecar.quotas import limits_by_token
 
     async with AsyncExitStack() as stack:
         if demo:
@@ -105,11 +102,12 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
         providers = await stack.enter_async_context(server_providers(settings))
         keys = providers.keys
         jobs = await stack.enter_async_context(server_jobs(settings, keys)) if settings.redis_url else NO_JOBS
-        service = service_of(settings, providers.pool(), jobs.offload, keys=keys)
+        limits = await stack.enter_async_context(limits_by_token(settings))
+        service = service_of(settings, providers.pool(), jobs.offload, keys=keys, quotas=limits.quotas)
         with stop_requested() as stop:
             sock = inherited(take_passed_sockets())
             serving = serve(service, settings, sock=sock, jobs=jobs.store, jobs_status=jobs.status)
-            async with _embedded_jobs(settings, providers) as finish, serving as listening:
+            async with _embedded_jobs(settings, providers.reload, limits.reload) as finish, serving as listening:
                 providers.log_hosts()
                 url = listening.url
                 events.info("listening", ai=f"{url}/ai", openai=f"{url}/v1", health=f"{url}/health")
@@ -118,24 +116,25 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
                 finish()
                 stopping = listening.drain if sock is None else listening.hand_over
                 await stopping(settings.shutdown_grace)
+                await limits.settle()
         events.info("stopped")
     return 0
 
 
 @asynccontextmanager
-async def _embedded_jobs(settings: Settings, providers: Providers) -> AsyncIterator[Callable[[], None]]:
+async def _embedded_jobs(settings: Settings, *reload: Callable[[], None]) -> AsyncIterator[Callable[[], None]]:
     """Run the server's own Valkey and worker if REDIS_URL=embedded; give the function that drains the worker.
 
-    On SIGHUP server and worker read their providers again.
+    On SIGHUP each `reload` is called, and the worker reads its files again too.
     """
     if settings.redis_url != "embedded":
-        with reloading(settings, providers.reload):
+        with reloading(settings, *reload):
             yield lambda: None
         return
     from sidecar.jobs.embedded.embedded import embedded
 
     async with embedded(settings) as both:
-        with reloading(settings, providers.reload, both.reload):
+        with reloading(settings, *reload, both.reload):
             yield both.drain
 
 
@@ -153,6 +152,7 @@ async def run_worker(settings: Settings, *, demo: bool = False) -> int:
 async def worker_running(settings: Settings, *, demo: bool = False) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Run jobs during the block; give the drain: it takes no more jobs and lets those taken end in SHUTDOWN_GRACE."""
     from sidecar.jobs.worker.worker import working
+    from sidecar.quotas import limits_by_token
 
     async with AsyncExitStack() as stack:
         if demo:
@@ -160,8 +160,9 @@ async def worker_running(settings: Settings, *, demo: bool = False) -> AsyncIter
         providers = await stack.enter_async_context(server_providers(settings))
         store = job_store(settings, providers.keys)
         stack.push_async_callback(store.aclose)
-        handlers = job_handlers(settings, providers, store)
-        stack.enter_context(reloading(settings, providers.reload))
+        limits = await stack.enter_async_context(limits_by_token(settings))
+        handlers = job_handlers(settings, providers, store, limits.quotas)
+        stack.enter_context(reloading(settings, providers.reload, limits.reload))
         work = await stack.enter_async_context(working(store, handlers))
         warm = providers.warm()
         for handler, _ in handlers.values():
@@ -228,7 +229,7 @@ def job_store(settings: Settings, keys: Keys | None = None) -> "JobStore":
 
 
 def job_handlers(
-    settings: Settings, upstream: Upstream | Providers, store: "JobStore"
+    settings: Settings, upstream: Upstream | Providers, store: "JobStore", quotas: "Quotas | None" = None
 ) -> "dict[Lane, tuple[JobHandler, int]]":
     """Build a handler for each lane, with its number of concurrent jobs. Each has its own engine, and so own slots."""
     from sidecar.jobs.worker.handler import JobHandler
@@ -241,9 +242,9 @@ def job_handlers(
         # No cache: Redis holds finished answers, for every worker.
         own = msgspec.structs.replace(settings, concurrency=size, cache_bytes=0)
         if isinstance(upstream, Providers):
-            service = service_of(own, upstream.pool(most=size), keys=upstream.keys)
+            service = service_of(own, upstream.pool(most=size), keys=upstream.keys, quotas=quotas)
         else:
-            service = service_of(own, upstream)
+            service = service_of(own, upstream, quotas=quotas)
         handlers[lane] = (JobHandler(runs, service, timeout=settings.job_timeout, background=lane == "night"), size)
     return handlers
 

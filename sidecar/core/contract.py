@@ -26,6 +26,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """The text that the chat is about; may be blank."""
     user_id: str = ""
     """Moodle's id of the user; blank when the request names none."""
+    token: str = ""
+    """Name of the token that came with the request, at which a job's tokens count; blank for the unnamed one."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -5,6 +5,7 @@ import msgspec
 from sidecar.core.contract import Request
 from sidecar.core.ports import Call, Traffic
 from sidecar.engine.admission import Place
+from sidecar.engine.limiter.trace import Charge
 
 
 class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +26,12 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
     """True for a request that waits however long the estimate says (lines of a file)."""
     fresh: bool = False
     """True to pass by the cache."""
+    background: bool = False
+    """True for a request behind all interactive ones."""
+    token: str = ""
+    """Name of the token that the caller sent; blank for the unnamed one, or none."""
+    charge: Charge | None = None
+    """Counts tokens towards limits of the day; None where there are none."""
 
     @property
     def reader(self) -> str:
@@ -34,7 +41,7 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def traffic(self) -> Traffic:
         """Class of the request's texts."""
-        return "interactive"
+        return "background" if self.background else "interactive"
 
     @property
     def user(self) -> str:
@@ -62,11 +69,6 @@ class CompletionRequest(RequestContext, frozen=True, kw_only=True):
     """Name of the action in the log."""
     shared: bool = False
     """True if an equal request of another user may have the same answer."""
-    background: bool = False
-
-    @property
-    def traffic(self) -> Traffic:
-        return "background" if self.background else "interactive"
 
     @property
     def reader(self) -> str:

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from sidecar.core import events
-from sidecar.core.errors import Overloaded, SidecarError
+from sidecar.core.errors import Limited, Overloaded, SidecarError
 from sidecar.engine.admission import Admission
 from sidecar.engine.limiter.calls import Calls
 from sidecar.engine.limiter.trace import Trace
@@ -19,12 +19,22 @@ class RequestLog:
         self.codes: Counter[str] = Counter()
         """Requests by code since the start; `ok` are the answered ones, `cancelled` those whose caller left."""
 
-    def refused(self, error: SidecarError, *, route: str, request_id: str) -> None:
-        """Count and log a request refused by its route; a full queue says how long its requests will take."""
+    def refused(self, error: SidecarError, *, route: str, request_id: str, token: str = "") -> None:
+        """Count and log a request refused by its route; a full queue says how long its requests will take.
+
+        `token` is the name of the token that the caller sent.
+        """
         if isinstance(error, Overloaded) and error.retry_after is None:
             error.retry_after = self._calls.drain_seconds(self._admission.held)
         self.codes[error.code] += 1
-        events.info("refused", request_id=request_id, door=route, code=error.code)
+        events.info(
+            "refused",
+            request_id=request_id,
+            door=route,
+            code=error.code,
+            **({"limit": error.limit} if isinstance(error, Limited) else {}),
+            **({"token": token} if token else {}),
+        )
 
     def ended(self, context: RequestContext, trace: Trace, action: str, code: str | None) -> None:
         """Count and log the outcome of an admitted request; no code is success."""
@@ -43,4 +53,5 @@ class RequestLog:
             completion_tokens=trace.completion_tokens,
             **({"shared": trace.shared} if trace.shared else {}),
             **({"provider": trace.provider} if trace.provider else {}),
+            **({"token": context.token} if context.token else {}),
         )

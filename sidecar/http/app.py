@@ -26,7 +26,7 @@ def application(routes: Routes, service: Service) -> Answer:
         try:
             response = await _handler(route, request)(request)
         except SidecarError as exc:
-            service.log.refused(exc, route=route.name, request_id=request.request_id)
+            service.log.refused(exc, route=route.name, request_id=request.request_id, token=request.token)
             response = route.refuse(exc)
         except ConnectionError:
             raise  # the caller left in the middle of a stream

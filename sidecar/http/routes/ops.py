@@ -42,11 +42,11 @@ def status_route(
     `local` tests whether an address is this machine's; `jobs` returns the numbers of jobs, None without jobs.
     """
     trusted = local or is_local
-    guard = Guard(token) if token else None
+    guard = Guard(token, service.quotas)
 
     async def get(request: Arrival) -> web.Response:
         if not trusted(request.origin):
-            if guard is None:
+            if not guard.armed:
                 raise Unauthorized
             guard.check(request)
         status = status_of(service)

@@ -23,7 +23,7 @@ from sidecar.core.errors import (
     UpstreamFailure,
 )
 from sidecar.core.ports import Traffic
-from sidecar.engine.limiter.trace import Trace
+from sidecar.engine.limiter.trace import Charge, Trace
 from sidecar.engine.service import Service
 from sidecar.jobs.worker.lease import LEASE_SECONDS, RENEW_SECONDS, Held, Run, Runs, Stopped, retry_until_heard
 
@@ -82,7 +82,7 @@ class JobHandler:
             run = await retry_until_heard(lambda: self.runs.begin(name, owner))
         except Stopped:
             return None
-        started, trace, code, pause = time.monotonic(), Trace(), "ok", None
+        started, trace, code, pause = time.monotonic(), Trace(charge=self._charge(run)), "ok", None
         try:
             await run.complete(await self._held(run, trace))
         except Stopped:
@@ -101,6 +101,11 @@ class JobHandler:
             await run.fail(InternalError())
         _report(run, trace, code, started, pause)
         return pause
+
+    def _charge(self, run: Run) -> Charge | None:
+        """Return the function that counts the job's tokens for its submitter; None where none are limited."""
+        quotas = self.service.quotas
+        return None if quotas is None else quotas.charge(run.request.token, run.request.user_id)
 
     async def _held(self, run: Run, trace: Trace) -> str:
         """Make the job's answer while its lease is renewed; raise `Stopped` or `Held` where the run has lost the job.

@@ -31,6 +31,7 @@ STATUSES = {
     "unsupported_media_type": 415,
     "overloaded": 429,
     "rate_limited": 429,
+    "limited": 429,
     "internal": 500,
     "upstream_auth": 502,
     "upstream_error": 502,
