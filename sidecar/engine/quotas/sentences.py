@@ -14,7 +14,7 @@ _WHO: Final[Mapping[str, str]] = {
 }
 _WHAT: Final[Mapping[Field, str]] = {
     "requests_per_minute": "asked the AI {limit} within a minute, which is the limit.",
-    "at_once": "{limit} under way at the same time, which is the limit.",
+    "at_once": "{limit} under way already, which is the limit.",
     "tokens_per_day": "used up the AI's answers for today.",
 }
 
