@@ -73,6 +73,11 @@ async def test_calls_at_once_end_with_their_block() -> None:
     assert await ask(quotas, "", "7") == ""
 
 
+TWO_AT_ONCE = (
+    "Everybody here together has 2 questions under way already, which is the limit. Please try again in a second."
+)
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [
@@ -89,16 +94,15 @@ async def test_calls_at_once_end_with_their_block() -> None:
             "You have used up the AI's answers for today. Please try again in 24 hours.",
         ),
         (
-            {"site": Quota(at_once=1)},
-            "Everybody here together has one question under way already, which is the limit."
-            " Please try again in a second.",
+            {"site": Quota(at_once=2)},
+            TWO_AT_ONCE,
         ),
     ],
 )
 async def test_a_refusal_says_which_limit_and_when(more: dict[str, Quota], says: str) -> None:
     """In words for a pupil, without a number's name."""
     quotas = quotas_of(**more)
-    async with quotas.held("", "7"):
+    async with quotas.held("", "7"), quotas.held("", "8"):
         if charge := quotas.charge("", "7"):
             charge(1)
         with pytest.raises(Limited) as caught:
