@@ -15,7 +15,7 @@ import pytest
 from arq.connections import ArqRedis
 from fakeredis import FakeServer
 from fakeredis.aioredis import FakeAsyncRedisConnection
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import ConnectionPool
 
@@ -47,6 +47,10 @@ quotas = st.builds(
     at_once=st.integers(0, 3),
     tokens_per_day=st.sampled_from([0, 21]),
 )
+
+
+DAILY = Quota(tokens_per_day=21)
+ASK = ("ask", "anna", 1, 0)
 
 
 def fake() -> SharedCounters:
@@ -108,6 +112,7 @@ async def compare(site: Quota, user: Quota, steps: list[tuple[str, str, int, int
         max_size=25,
     ),
 )
+@example(site=Quota(), user=DAILY, steps=[("spend", "anna", 2, 0), ASK, ("spend", "anna", 1, 0), ASK])
 def test_the_scripts_admit_what_this_process_would(
     site: Quota, user: Quota, steps: list[tuple[str, str, int, int]]
 ) -> None:
