@@ -1,5 +1,6 @@
 """The file of TOKENS_FILE: what it may say, and every mistake told at once with its line and field."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from sidecar.config.load import load, with_tokens
 from sidecar.config.tokens import EVERYDAY, NamedToken, TokensFile, hash_of, read_tokens
 from sidecar.core.errors import ConfigError
 from sidecar.core.quotas import Quota
+from tests.support.paths import ROOT
 
 HASH, OTHER = hash_of("one"), hash_of("two")
 GOOD = f"""
@@ -60,6 +62,14 @@ def test_a_file_names_tokens_and_limits(tmp_path: Path) -> None:
     assert (chemistry.routes, chemistry.background, chemistry.quota) == (EVERYDAY, False, Quota())
     assert chemistry.user == Quota(at_once=1)
     assert f"sha256:{physics.digest.hex()}" == HASH
+
+
+def test_the_documents_file_is_one(tmp_path: Path) -> None:
+    """What docs/tokens.md shows can be copied."""
+    [example] = re.findall("```toml\n(.*?)```", (ROOT / "docs/tokens.md").read_text(), re.DOTALL)
+    found, faults = read(tmp_path, example)
+    assert not faults
+    assert [token.name for token in found.tokens] == ["physics", "night-reports"]
 
 
 def test_a_blank_file_limits_nobody(tmp_path: Path) -> None:
