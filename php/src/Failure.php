@@ -47,8 +47,8 @@ enum Failure: string
     public function passing(): bool
     {
         return match ($this) {
-            self::Overloaded, self::Timeout, self::RateLimited, self::Limited, self::UpstreamError, self::UpstreamUnreachable,
-            self::EmptyResponse, self::ShuttingDown, self::Internal, self::JobsUnavailable, self::NotReached,
+            self::Overloaded, self::Timeout, self::RateLimited, self::Limited, self::UpstreamError,
+            self::UpstreamUnreachable, self::EmptyResponse, self::ShuttingDown, self::Internal, self::JobsUnavailable, self::NotReached,
             self::NoReply, self::BadReply => true,
             default => false,
         };

@@ -54,6 +54,13 @@ class TokensFile(msgspec.Struct, frozen=True, kw_only=True):
     """Zone in which a day begins and ends."""
     tokens: tuple[NamedToken, ...] = ()
 
+    @property
+    def daily(self) -> bool:
+        """Return whether any limit is one of the day."""
+        users = [token.user for token in self.tokens if token.user is not None]
+        quotas = (self.site, self.user, *users, *(token.quota for token in self.tokens))
+        return any(quota.tokens_per_day for quota in quotas)
+
 
 def read_tokens(path: str, faults: list[str]) -> TokensFile:
     """Return the content of the file; mistakes go to `faults`, and the content is then blank."""

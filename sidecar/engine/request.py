@@ -38,6 +38,10 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
         """The user as the cache knows it; blank where the request names none."""
         return ""
 
+    def of_token(self, user: str) -> str:
+        """Return a name of the user that is its token's own: two faculties may both have a user 7."""
+        return f"{self.token}/{user}" if self.token and user else user
+
     @property
     def traffic(self) -> Traffic:
         """Class of the request's texts."""
@@ -56,7 +60,7 @@ class ActionRequest(RequestContext, frozen=True, kw_only=True):
 
     @property
     def reader(self) -> str:
-        return self.request.user_id
+        return self.of_token(self.request.user_id)
 
 
 class CompletionRequest(RequestContext, frozen=True, kw_only=True):
@@ -72,4 +76,4 @@ class CompletionRequest(RequestContext, frozen=True, kw_only=True):
 
     @property
     def reader(self) -> str:
-        return self.user_id
+        return self.of_token(self.user_id)

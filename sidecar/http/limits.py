@@ -11,10 +11,13 @@ from sidecar.http.request import Arrival
 _UNLIMITED: Final = nullcontext()
 
 
-def look(service: Service, request: Arrival) -> None:
-    """Raise `Limited` where the limits of site or token refuse: right after the guard, before a byte of the body."""
+def look(service: Service, request: Arrival, *, hold: bool = True) -> None:
+    """Raise `Limited` where the limits of site or token refuse: right after the guard, before a byte of the body.
+
+    Without `hold` the request needs no place among those under way.
+    """
     if service.quotas is not None:
-        service.quotas.look(request.token)
+        service.quotas.look(request.token, hold=hold)
 
 
 def held(service: Service, request: Arrival, user: str) -> AbstractAsyncContextManager[None]:

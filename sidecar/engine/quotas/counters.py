@@ -66,19 +66,22 @@ class Counters:
         """Seconds until a place among the calls at once is free, as far as the last ones tell."""
         return min(self._seconds or _FIRST_GUESS, _LONGEST_GUESS)
 
-    def refusal(self, scopes: Iterable[Scope], left: float) -> Refusal | None:
-        """Return the limit that refuses longest, None where all admit; `left` are the seconds left of the day."""
+    def refusal(self, scopes: Iterable[Scope], left: float, *, hold: bool = True) -> Refusal | None:
+        """Return the limit that refuses longest, None where all admit; `left` are the seconds left of the day.
+
+        Without `hold` the request is over at once, and needs no place among those under way.
+        """
         now = self._clock()
-        found = [refusal for scope in scopes for refusal in self._refusals(scope, now, left)]
+        found = [refusal for scope in scopes for refusal in self._refusals(scope, now, left, hold=hold)]
         return max(found, key=lambda refusal: refusal.seconds, default=None)
 
-    def _refusals(self, scope: Scope, now: float, left: float) -> Iterator[Refusal]:
+    def _refusals(self, scope: Scope, now: float, left: float, *, hold: bool) -> Iterator[Refusal]:
         counter, quota = self._known(scope.name), scope.quota
         if counter is None:
             return
         if quota.tokens_per_day and counter.spent >= quota.tokens_per_day:
             yield Refusal(scope, "tokens_per_day", left)
-        if quota.at_once and counter.running >= quota.at_once:
+        if hold and quota.at_once and counter.running >= quota.at_once:
             yield Refusal(scope, "at_once", self.estimate)
         limit = quota.requests_per_minute
         if limit and (wait := counter.minute_wait(limit, scope.counted, now)) > 0:

@@ -6,7 +6,7 @@ A request counts at its site, its token and its user at once: where one refuses,
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
@@ -90,18 +90,18 @@ class Quotas:
         """Return the token of this name."""
         return self._named.get(name)
 
-    def look(self, token: str) -> None:
-        """Raise `Limited` where site or token refuse any request now; count nothing."""
+    def look(self, token: str, *, hold: bool = True) -> None:
+        """Raise `Limited` where site or token refuse any request now; count nothing. `hold`: as of `held`."""
         if scopes := self._fixed.get(token) or self._fixed[""]:
-            self._check(scopes, self._left())
+            self._check(scopes, self._left(), hold=hold)
 
     def _left(self) -> float:
         day, left = self._days.now()
         self.counters.turn(day)
         return left
 
-    def _check(self, scopes: "list[Scope] | tuple[Scope, ...]", left: float) -> None:
-        if (refusal := self.counters.refusal(scopes, left)) is not None:
+    def _check(self, scopes: Iterable[Scope], left: float, *, hold: bool) -> None:
+        if (refusal := self.counters.refusal(scopes, left, hold=hold)) is not None:
             raise limited(refusal)
 
     async def count(self, token: str, users: Mapping[str, int]) -> None:
@@ -124,7 +124,7 @@ class Quotas:
     @asynccontextmanager
     async def _taking(self, scopes: list[Scope], *, hold: bool) -> AsyncIterator[None]:
         left = self._left()
-        self._check(scopes, left)
+        self._check(scopes, left, hold=hold)
         if self._shared is None:
             held = self.counters.take(scopes, hold=hold)
             try:
@@ -164,7 +164,7 @@ class Quotas:
 
     async def restore(self) -> None:
         """Adopt the numbers of the day as an earlier process left them."""
-        if self._ledger is None:
+        if self._ledger is None or not self.file.daily:
             return
         self._left()
         try:

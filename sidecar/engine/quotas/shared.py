@@ -16,6 +16,8 @@ from sidecar.engine.quotas.ports import Store
 
 LIMIT_SECONDS: Final = 0.05
 """Seconds that a request waits for the store, at most."""
+_USER_SECONDS: Final = 0.001
+"""Seconds more for each user of a list of jobs."""
 SHY_SECONDS: Final = 1.0
 SETTLE_SECONDS: Final = 1.0
 """Seconds that the store may take for what no request waits for."""
@@ -28,10 +30,13 @@ _SILENT: Final = "Redis does not answer in time."
 
 
 class Shared:
-    """The store, as requests use it."""
+    """The store, as requests use it; `limit`: the seconds that one of them may wait for the store."""
 
-    def __init__(self, store: Store, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, store: Store, *, limit: float = LIMIT_SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.store = store
+        self._limit = limit
         self._clock = clock
         self._shy_until = -math.inf
         self._logged_at = -math.inf
@@ -50,7 +55,7 @@ class Shared:
         ident = os.urandom(8).hex()
         names = [scope.name for scope in scopes if hold and scope.quota.at_once]
         try:
-            async with asyncio.timeout(LIMIT_SECONDS):
+            async with asyncio.timeout(self._limit + _USER_SECONDS * max(0, len(scopes) - 3)):
                 refusal = await self.store.take(scopes, day, ident, hold=hold)
         except (Away, TimeoutError) as exc:
             self._lost(exc)
@@ -74,7 +79,7 @@ class Shared:
         task = asyncio.create_task(self._free(), name="quotas release")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        await asyncio.wait((task,), timeout=LIMIT_SECONDS)
+        await asyncio.wait((task,), timeout=self._limit)
 
     def _end(self, ident: str, names: Sequence[str]) -> None:
         if names:

@@ -88,7 +88,7 @@ class _Handlers:
     async def enqueue(self, request: Arrival) -> web.Response:
         """POST /jobs."""
         jobs, limit = self._store(), self._settings.jobs_max_body_bytes
-        look(self._service, request)
+        look(self._service, request, hold=False)
         check_type(request)
         size = to_reserve(request, limit)
         self._leave_room(size)

@@ -225,6 +225,42 @@ async def test_a_job_counts_where_it_is_submitted(tmp_path: Path, jobs: int) -> 
         assert (await submit(2)).status == 202
 
 
+async def test_jobs_are_not_under_way(tmp_path: Path) -> None:
+    """A user with a question open may submit a job, whoever's limit is reached."""
+    once = "at_once = 1"
+    async with desk() as routes, limited(tmp_path, "[user]", once, "[site]", once, jobs=routes.store) as site:
+        upstream = site.sidecar.upstream
+        upstream.gate.clear()
+        first = asyncio.create_task(site.ask())
+        await upstream.reached()
+        assert code_of(await site.ask()) == "limited"
+        assert [(await site.ask("/jobs", text=f"{number}")).status for number in range(2)] == [202, 202]
+        upstream.gate.set()
+        assert code_of(await first) == ""
+
+
+async def test_the_same_id_at_two_tokens_is_two_users(tmp_path: Path) -> None:
+    """In the queue, whose turns they take apart, and in the cache, where each has the other's answer."""
+    tables = token_table("physics"), token_table("chemistry")
+    async with limited(tmp_path, *tables, CONCURRENCY="1") as site:
+        upstream, gate = site.sidecar.upstream, site.sidecar.service.kernel.calls.gate
+        upstream.gate.clear()
+        asked = [asyncio.create_task(site.ask(text="first", token="physics"))]
+        await upstream.reached()
+        for number, token in enumerate(["physics"] * 5 + ["chemistry"], 1):
+            asked.append(asyncio.create_task(site.ask(text=f"{token} {number}", token=token)))
+            while gate.waiting < number:  # noqa: ASYNC110 - the wire says nothing of it
+                await asyncio.sleep(0)
+        upstream.gate.set()
+        await asyncio.gather(*asked)
+        order = [str(call.messages[-1]["content"]) for call in upstream.calls]
+        assert order.index("chemistry 6") <= 2
+        before = len(upstream.calls)
+        for token in ("physics", "chemistry"):
+            await site.ask(text="one text", action="analyze", token=token)
+        assert len(upstream.calls) == before + 1
+
+
 async def test_the_log_names_limit_and_token(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """By name, on refusals and on answers; no token, hash of one or user is in it."""
     caplog.set_level(logging.INFO, "sidecar")

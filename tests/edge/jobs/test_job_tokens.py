@@ -23,7 +23,7 @@ async def test_a_jobs_tokens_count_for_its_submitter(server: Valkey, tmp_path: P
         def shared() -> Shared:
             store = SharedCounters(settings_of(REDIS_URL=server.url))
             stack.push_async_callback(store.aclose)
-            return Shared(store)
+            return Shared(store, limit=20.0)
 
         desk = await stack.enter_async_context(opened(server))
         tables = "[user]\ntokens_per_day = 10", token_table("physics")

@@ -21,7 +21,7 @@ from redis.asyncio import ConnectionPool
 
 from sidecar.core.quotas import Quota, Scope
 from sidecar.engine.quotas.counters import Counters
-from sidecar.engine.quotas.shared import Shared
+from sidecar.engine.quotas.shared import LIMIT_SECONDS, Shared
 from sidecar.jobs.shared_counters import SharedCounters
 from tests.support.clocks import Clock
 from tests.support.http_sidecar import post, settings_of
@@ -121,14 +121,18 @@ def test_the_scripts_admit_what_this_process_would(
 
 
 @asynccontextmanager
-async def two(server: Valkey, folder: Path, *tables: str, **more: Any) -> AsyncIterator[list[LimitedSidecar]]:
-    """Two sidecars whose counters are in one Valkey."""
+async def two(
+    server: Valkey, folder: Path, *tables: str, limit: float = 20.0, **more: Any
+) -> AsyncIterator[list[LimitedSidecar]]:
+    """Two sidecars whose counters are in one Valkey, for whose answers a busy machine has time."""
     async with AsyncExitStack() as stack:
         sites = []
         for _ in range(2):
             store = SharedCounters(settings_of(REDIS_URL=server.url))
             stack.push_async_callback(store.aclose)
-            sites.append(await stack.enter_async_context(limited(folder, *tables, shared=Shared(store), **more)))
+            sites.append(
+                await stack.enter_async_context(limited(folder, *tables, shared=Shared(store, limit=limit), **more))
+            )
         yield sites
 
 
@@ -203,8 +207,10 @@ async def test_without_valkey_nobody_is_refused(
 ) -> None:
     """One line in the log; no request waits longer than 50 ms for it; limits hold again once it is back."""
     caplog.set_level(logging.INFO, "sidecar")
-    async with two(server, tmp_path, "[user]\nrequests_per_minute = 1") as (one, _):
-        assert await codes(one, one) == ["", "limited"]
+    async with two(server, tmp_path, "[user]\nrequests_per_minute = 1", limit=LIMIT_SECONDS) as (one, _):
+        async with asyncio.timeout(20):
+            while await codes(one) == [""]:  # noqa: ASYNC110 - a busy machine may be too slow even now
+                await asyncio.sleep(0.05)
         one.quotas.counters.forget_refusals()
         if how == "killed":
             await server.kill()
@@ -214,8 +220,7 @@ async def test_without_valkey_nobody_is_refused(
         started = loop.time()
         assert await codes(*[one] * 10) == [""] * 10
         assert loop.time() - started < 5
-        names = [record.message for record in caplog.records]
-        assert names.count("limits_open") == 1
+        assert [record.message for record in caplog.records].count("limits_open") == 1
         if how == "killed":
             await server.start()
         else:

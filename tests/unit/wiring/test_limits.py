@@ -63,6 +63,13 @@ async def test_the_days_tokens_survive_a_restart(tmp_path: Path) -> None:
         assert [await refused(limits, user) for user in ("canary-7", "canary-8", "canary-9")] == [True, True, False]
 
 
+async def test_without_limits_of_the_day_there_is_no_file(tmp_path: Path) -> None:
+    """Nothing to remember, nothing to complain of."""
+    async with limits_by_token(settings_with(tmp_path, "[user]\nat_once = 1\n")) as limits:
+        assert not await refused(limits, "7")
+    assert not (tmp_path / "state").exists()
+
+
 async def test_a_new_day_begins_with_nothing(tmp_path: Path) -> None:
     """What is left of other days is deleted at the next start."""
     settings, path = settings_with(tmp_path), f"{tmp_path}/state/limits.sqlite3"
