@@ -1,5 +1,6 @@
 """Limits of one process: opened, read again, and its numbers of the day kept over a restart."""
 
+import logging
 import sqlite3
 import stat
 from pathlib import Path
@@ -86,6 +87,7 @@ async def test_a_file_that_cannot_be_used_is_said_and_no_more(
     tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Requests are limited as ever; a restart would forget."""
+    caplog.set_level(logging.WARNING, "sidecar")
     settings, state = settings_with(tmp_path), tmp_path / "state"
     if how == "folder":
         state.write_text("a file is no folder")
@@ -103,6 +105,7 @@ async def test_the_file_is_read_again_and_a_bad_one_changes_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each mistake is a line of the log; without SIDECAR_TOKEN the last token cannot be removed by a reload."""
+    caplog.set_level(logging.WARNING, "sidecar")
     settings = settings_with(tmp_path, token_table("physics"))
     async with limits_by_token(settings) as limits:
         quotas = limits.quotas

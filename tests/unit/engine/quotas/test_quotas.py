@@ -1,6 +1,7 @@
 """Limits as the routes use them: whose limits count, what a refusal says, and what a provider call costs whom."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -192,6 +193,7 @@ class Book:
 
 async def test_the_days_numbers_outlive_the_process(caplog: pytest.LogCaptureFixture) -> None:
     """What a ledger could not take is given again; an hour of that is a line a minute in the log."""
+    caplog.set_level(logging.WARNING, "sidecar")
     book, clock = Book(), Clock()
     daily = {"user": Quota(tokens_per_day=10)}
     quotas = quotas_of(ledger=book, clock=clock, **daily)
@@ -223,6 +225,8 @@ async def test_the_days_numbers_outlive_the_process(caplog: pytest.LogCaptureFix
 
 async def test_a_fault_of_the_ledger_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """The task that saves goes on, and says where the fault is."""
+
+    caplog.set_level(logging.WARNING, "sidecar")
 
     class Broken(Book):
         async def add(self, day: str, spent: Mapping[str, int]) -> Mapping[str, int]:
