@@ -57,6 +57,8 @@ class Counters:
         self._seconds = 0.0
         self._fixed: dict[str, _Counter] = {}
         self._users: OrderedDict[str, _Counter] = OrderedDict()
+        self._recent: OrderedDict[str, _Counter] = OrderedDict()
+        """Users admitted within the last minute, the longest ago first."""
 
     def __len__(self) -> int:
         return len(self._fixed) + len(self._users)
@@ -95,10 +97,25 @@ class Counters:
         for scope in scopes:
             counter = self._counter(scope.name, user=scope.kind == "user")
             counter.admitted.extend([now] * scope.counted)
+            if scope.kind == "user" and scope.counted:
+                self._recent[scope.name] = counter
+                self._recent.move_to_end(scope.name)
             if hold and scope.quota.at_once:
                 counter.running += 1
                 held.append(scope.name)
+        self._tidy(now)
         return held
+
+    def _tidy(self, now: float) -> None:
+        """Drop what is older than a minute: memory follows the requests of a minute and not the users of a day."""
+        while self._recent:
+            name, counter = next(iter(self._recent.items()))
+            if counter.admitted and counter.admitted[-1] + MINUTE > now:
+                return
+            del self._recent[name]
+            counter.admitted.clear()
+            if not (counter.running or counter.spent) and self._users.get(name) is counter:
+                del self._users[name]
 
     def release(self, held: Iterable[str]) -> None:
         """Count a request as ended."""
@@ -162,4 +179,5 @@ class Counters:
         for name, counter in self._users.items():
             if not counter.running:
                 del self._users[name]
+                self._recent.pop(name, None)
                 return

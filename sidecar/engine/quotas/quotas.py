@@ -106,8 +106,7 @@ class Quotas:
 
     async def count(self, token: str, users: Mapping[str, int]) -> None:
         """Count requests that no caller waits for; `users` has the requests of each. Raises `Limited`."""
-        async with self._taking(self._scopes(token, users), hold=False):
-            pass
+        await self._admit(self._scopes(token, users), hold=False)
 
     @asynccontextmanager
     async def held(self, token: str, user: str) -> AsyncIterator[None]:
@@ -116,30 +115,27 @@ class Quotas:
         if not scopes:
             yield
             return
-        since = self._clock()
-        async with self._taking(scopes, hold=True):
+        held, since = await self._admit(scopes, hold=True), self._clock()
+        try:
             yield
             self.counters.lasted(self._clock() - since)
+        finally:
+            if self._shared is None:
+                self.counters.release(held)
+            else:
+                for ident in held:
+                    await self._shared.release(ident)
 
-    @asynccontextmanager
-    async def _taking(self, scopes: list[Scope], *, hold: bool) -> AsyncIterator[None]:
+    async def _admit(self, scopes: list[Scope], *, hold: bool) -> list[str]:
+        """Count a request; return what is to be released: counters here, or its id in the store, if it has one."""
         left = self._left()
         self._check(scopes, left, hold=hold)
         if self._shared is None:
-            held = self.counters.take(scopes, hold=hold)
-            try:
-                yield
-            finally:
-                self.counters.release(held)
-            return
+            return self.counters.take(scopes, hold=hold)
         refusal, ident = await self._shared.take(scopes, self.counters.day, hold=hold)
         if refusal is not None:
             raise limited(self._learned(refusal, left))
-        try:
-            yield
-        finally:
-            if ident:
-                await self._shared.release(ident)
+        return [ident] if ident else []
 
     def _learned(self, refusal: Refusal, left: float) -> Refusal:
         """Return a store's refusal with its time, remembered where the same holds for the next request."""

@@ -144,6 +144,23 @@ def test_users_are_forgotten_the_longest_unseen_first() -> None:
     assert counters.refusal([scope("user:0", requests_per_minute=1)], DAY_LEFT) is None
 
 
+def test_memory_follows_the_requests_of_a_minute() -> None:
+    """A user whose minute is over is forgotten, unless tokens of the day or a request under way are to be known."""
+    clock = Clock()
+    counters = Counters(clock=clock)
+    counters.turn("2027-01-31")
+    for number in range(500):
+        counters.take([scope(f"user:{number}", requests_per_minute=9)] * 3, hold=False)
+        clock.now += 1.0
+    assert len(counters) == len(counters._recent) == 60
+    counters.spend("user:499", 5, user=True)
+    counters.take([scope("user:busy", at_once=1, requests_per_minute=9)], hold=True)
+    clock.now += 60.0
+    counters.take([scope("user:last", requests_per_minute=9)], hold=False)
+    assert set(counters._users) == {"user:499", "user:busy", "user:last"}
+    assert sum(len(counter.admitted) for counter in counters._users.values()) == 1
+
+
 def test_the_refusal_of_another_place_is_remembered_until_its_end() -> None:
     """A herd over a shared limit is refused here; a list of requests is looked at anew."""
     clock = Clock()
