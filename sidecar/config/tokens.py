@@ -96,7 +96,7 @@ class _Reader:
             self.mistakes.add(0, f"must have at most {MOST_TOKENS} [[{TABLE}]] tables")
             tables = []
         for field in _REQUIRED:
-            self.mistakes.unique(tables, field)
+            self.mistakes.unique(tables, field, hidden=field == "hash")
         zone = self._value(None, "time_zone", _zone, found.get("time_zone", "UTC"))
         return TokensFile(
             site=self._quota(None, "site", found.get("site", {})),

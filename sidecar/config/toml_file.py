@@ -70,15 +70,16 @@ class Mistakes:
             hint = f"; did you mean {close[0]}?" if close else f"; the fields are {', '.join(known)}"
             self.add(self.lines.of(index, prefix + name), f"{plain(prefix + name, 60)}: no such field{hint}")
 
-    def unique(self, tables: list[dict[str, Any]], field: str) -> None:
-        """Record each table whose `field` equals that of an earlier one."""
+    def unique(self, tables: list[dict[str, Any]], field: str, *, hidden: bool = False) -> None:
+        """Record each table whose `field` equals that of an earlier one; `hidden`: the value may be a secret."""
         seen: dict[str, int] = {}
         for index, table in enumerate(tables):
             if not isinstance(value := table.get(field), str):
                 continue
             line = self.lines.of(index, field)
             if value in seen:
-                self.add(line, f"{field}={plain(value, 60)}: must differ from the one in line {seen[value]}")
+                shown = "(not shown)" if hidden else plain(value, 60)
+                self.add(line, f"{field}={shown}: must differ from the one in line {seen[value]}")
             else:
                 seen[value] = line
 

@@ -124,7 +124,7 @@ def test_every_mistake_is_told_at_once_with_its_line(tmp_path: Path) -> None:
         'FILE, line 18: traffic="jobs":',
         "FILE, line 19: user:",
         "FILE, line 21: name=b: must differ from the one in line 16",
-        f"FILE, line 25: hash={HASH[:59]}…: must differ from the one in line 22",
+        "FILE, line 25: hash=(not shown): must differ from the one in line 22",
     ]
     assert "canary" not in str(faults)
 
