@@ -26,8 +26,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """The text that the chat is about; may be blank."""
     user_id: str = ""
     """Moodle's id of the user; blank when the request names none."""
-    token: str = ""
-    """Name of the token that came with the request, at which a job's tokens count; blank for the unnamed one."""
+    token: str | msgspec.UnsetType = msgspec.UNSET
+    """Name of the token that came with the request, at which a job's tokens count; unset for the unnamed one.
+
+    Unset, since the text of a job without the name is the one that earlier versions write.
+    """
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -105,7 +105,7 @@ class JobHandler:
     def _charge(self, run: Run) -> Charge | None:
         """Return the function that counts the job's tokens for its submitter; None where none are limited."""
         quotas = self.service.quotas
-        return None if quotas is None else quotas.charge(run.request.token, run.request.user_id)
+        return None if quotas is None else quotas.charge(run.request.token or "", run.request.user_id)
 
     async def _held(self, run: Run, trace: Trace) -> str:
         """Make the job's answer while its lease is renewed; raise `Stopped` or `Held` where the run has lost the job.
