@@ -13,7 +13,6 @@ import msgspec
 from sidecar.config import types
 from sidecar.config.providers import ProviderSettings, read_providers
 from sidecar.config.settings import BY_FIELD, SETTINGS, Setting, Settings
-from sidecar.config.tokens import read_tokens
 from sidecar.core.errors import ConfigError, plain
 
 ENV_FILE: Final = "/etc/openai-moodle-sidecar/env"
@@ -78,6 +77,8 @@ def with_tokens(settings: Settings) -> Settings:
     """
     if not settings.tokens_file:
         return settings
+    from sidecar.config.tokens import read_tokens  # noqa: PLC0415 - late: a one-shot process reads no tokens
+
     faults: list[str] = []
     tokens = read_tokens(settings.tokens_file, faults)
     if faults:

@@ -4,15 +4,17 @@
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
 from sidecar.config import types
 from sidecar.config.providers import ProviderSettings
-from sidecar.config.tokens import TokensFile
 from sidecar.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sidecar.config.tokens import TokensFile
 
 _MIB: Final = 1024**2
 
@@ -218,7 +220,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     providers: tuple[ProviderSettings, ...] = ()
     """The providers of PROVIDERS_FILE; none without the file."""
 
-    tokens: TokensFile | None = None
+    tokens: "TokensFile | None" = None
     """The content of TOKENS_FILE; None where it was not read: only server and worker may read the file."""
 
     @property
