@@ -1,7 +1,7 @@
 """Ports to what outlives or is shared by processes: the numbers of the day in a file, all counters in Redis."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sidecar.core.quotas import Refusal, Scope
 
@@ -22,20 +22,26 @@ class Ledger(Protocol):
         ...
 
 
+class Count(NamedTuple):
+    """A request that is to be counted at all `scopes`; with `hold` it is under way from then on, under its id."""
+
+    scopes: Sequence[Scope]
+    day: str
+    ident: str
+    hold: bool
+
+
 class Store(Ledger, Protocol):
-    """Port: counters of several sidecars. A request under way has an id, and is forgotten where nothing renews it."""
+    """Port: counters of several sidecars. A request under way is forgotten where nothing renews it."""
 
-    async def take(self, scopes: Sequence[Scope], day: str, ident: str, *, hold: bool) -> Refusal | None:
-        """Count a request at all scopes, or return the limit that refuses longest, and count nothing.
+    async def exchange(self, ended: Mapping[str, Sequence[str]], counts: Sequence[Count]) -> list[Refusal | None]:
+        """Forget requests that `ended`, ids with their counters' names; then count each request or refuse it.
 
-        `seconds` of the refusal are 0 where the store cannot know them: calls at once, and the end of the day.
+        A refusal is the limit that refuses longest, and nothing is counted then. Its `seconds` are 0 where the store
+        cannot know them: calls at once, and the end of the day.
         """
         ...
 
     async def renew(self, running: Mapping[str, Sequence[str]]) -> None:
         """Hold on to requests under way: ids with their counters' names."""
-        ...
-
-    async def end(self, ended: Mapping[str, Sequence[str]]) -> None:
-        """Forget requests that ended: ids with their counters' names."""
         ...

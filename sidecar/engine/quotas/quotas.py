@@ -160,7 +160,7 @@ class Quotas:
 
     async def restore(self) -> None:
         """Adopt the numbers of the day as an earlier process left them."""
-        if self._ledger is None or not self.file.daily:
+        if self._ledger is None or self._shared is not None or not self.file.daily:
             return
         self._left()
         try:
@@ -197,6 +197,8 @@ class Quotas:
 
     async def settling(self) -> None:
         """Settle once in `SAVE_SECONDS` until cancelled."""
+        if self._shared is not None:
+            await self._shared.load(self._days.now()[0])
         while True:
             try:
                 await self.settle()

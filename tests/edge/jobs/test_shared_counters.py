@@ -21,6 +21,7 @@ from redis.asyncio import ConnectionPool
 
 from sidecar.core.quotas import Quota, Scope
 from sidecar.engine.quotas.counters import Counters
+from sidecar.engine.quotas.ports import Count
 from sidecar.engine.quotas.shared import LIMIT_SECONDS, Shared
 from sidecar.jobs.shared_counters import SharedCounters
 from tests.support.clocks import Clock
@@ -80,13 +81,13 @@ async def compare(site: Quota, user: Quota, steps: list[tuple[str, str, int, int
         elif verb == "end" and running:
             ident, names, held = running.pop()
             here.release(held)
-            await there.end({ident: names})
+            await there.exchange({ident: names}, [])
         elif verb == "spend":
             here.spend(f"user:{name}", 7 * count, user=True)
             await there.add(DAY, {f"user:{name}": 7 * count})
         elif verb == "ask":
             expected = here.refusal(scopes, 86_400.0 * 2)
-            found = await there.take(scopes, DAY, str(number), hold=True)
+            [found] = await there.exchange({}, [Count(scopes, DAY, str(number), hold=True)])
             assert (found is None) == (expected is None), (found, expected)
             if expected is None:
                 names = [scope.name for scope in scopes if scope.quota.at_once]

@@ -154,6 +154,7 @@ def test_the_one_shot_process_pays_for_nothing_it_does_not_use() -> None:
     """Engine, light adapter and stdio door load no server, no SDK, no pydantic, no tokenizer."""
     loaded = loaded_by("import sidecar.wiring, sidecar.cli.main, sidecar.provider.stdlib.client, sidecar.stdio.server")
     assert not loaded & {"openai", "aiohttp", "pydantic", "httpx2", "uvloop", "semantic_text_splitter", "redis", "arq"}
+    assert not loaded & {"sidecar.config.tokens", "sidecar.engine.quotas", "sqlite3"}
 
 
 def test_the_server_pays_for_no_models() -> None:

@@ -1,13 +1,15 @@
 """Counters in a store that several sidecars share, in virtual time: away or slow, it refuses nobody."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 
 import pytest
 
 from sidecar.config.tokens import TokensFile
 from sidecar.core.errors import Limited
-from sidecar.core.quotas import Away, Quota, Refusal, Scope
+from sidecar.core.quotas import Away, Quota, Refusal
+from sidecar.engine.quotas.ports import Count
 from sidecar.engine.quotas.quotas import Quotas
 from sidecar.engine.quotas.shared import LIMIT_SECONDS, Shared
 from tests.support import virtual_time
@@ -34,22 +36,20 @@ class Book:
         if self.away:
             raise Away("Redis refuses the connection.")
 
-    async def take(self, scopes: Sequence[Scope], day: str, ident: str, *, hold: bool) -> Refusal | None:
-        names = [scope.name for scope in scopes]
-        self.running[ident] = names
+    async def exchange(self, ended: Mapping[str, Sequence[str]], counts: Sequence[Count]) -> list[Refusal | None]:
+        for count in counts:
+            self.running[count.ident] = [scope.name for scope in count.scopes]
         await self._answer()
+        for ident in ended:
+            self.running.pop(ident, None)
         if self.refusal is not None:
-            del self.running[ident]
-        return self.refusal
+            for count in counts:
+                del self.running[count.ident]
+        return [self.refusal] * len(counts)
 
     async def renew(self, running: Mapping[str, Sequence[str]]) -> None:
         await self._answer()
         self.renewed += len(running)
-
-    async def end(self, ended: Mapping[str, Sequence[str]]) -> None:
-        await self._answer()
-        for ident in ended:
-            del self.running[ident]
 
     async def load(self, day: str) -> Mapping[str, int]:
         return {}
@@ -211,3 +211,56 @@ def test_the_days_tokens_are_those_of_all_sidecars() -> None:
                 pass
 
     virtual_time.run(scene())
+
+
+def test_a_burst_is_a_few_exchanges() -> None:
+    """Requests of the same moment go together, and each gets its own answer."""
+    book = Book()
+
+    async def scene() -> None:
+        quotas, loop = quotas_over(book), asyncio.get_running_loop()
+        book.seconds, start = 0.02, loop.time()
+
+        async def ask(user: int) -> float:
+            async with quotas.held("", str(user)):
+                return loop.time() - start
+
+        waits = await asyncio.gather(*(ask(user) for user in range(300)))
+        assert book.asked <= 8
+        assert max(waits) <= 4.5 * book.seconds
+        assert not book.running
+
+    virtual_time.run(scene())
+
+
+def test_a_burst_at_a_store_that_hangs_is_let_go_at_once() -> None:
+    """All that wait, with the first exchange that fails; nobody waits for one of its own."""
+    book = Book()
+
+    async def scene() -> None:
+        quotas, loop = quotas_over(book), asyncio.get_running_loop()
+        book.seconds, start = 100.0, loop.time()
+
+        async def ask(user: int) -> None:
+            async with quotas.held("", str(user)):
+                pass
+
+        await asyncio.gather(*(ask(user) for user in range(1000)))
+        assert loop.time() - start == pytest.approx(LIMIT_SECONDS)
+
+    virtual_time.run(scene())
+
+
+async def test_a_busy_process_blames_no_store() -> None:
+    """Where this process was too busy to look, the answer may have come in time: the request is counted."""
+    book = Book()
+    quotas = quotas_over(book)
+    scope = quotas._scopes("", {"7": 1})[0]
+    book.refusal = Refusal(scope, "requests_per_minute", 12.0)
+    book.seconds = 0.001
+    task = asyncio.create_task(quotas.count("", {"7": 1}))
+    while not book.asked:  # noqa: ASYNC110 - the exchange begins in a turn of the loop
+        await asyncio.sleep(0)
+    time.sleep(3 * LIMIT_SECONDS)  # noqa: ASYNC251 - this is what it is about
+    with pytest.raises(Limited):
+        await task
