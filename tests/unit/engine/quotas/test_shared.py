@@ -33,6 +33,8 @@ class Book:
     async def _answer(self) -> None:
         self.asked += 1
         await asyncio.sleep(self.seconds)
+        for _ in range(5):  # an answer takes turns of the loop to be read
+            await asyncio.sleep(0)
         if self.away:
             raise Away("Redis refuses the connection.")
 
