@@ -156,6 +156,14 @@ async def test_two_sidecars_count_together(server: Valkey, tmp_path: Path) -> No
             assert all([0 < await client.ttl(key) <= 60 for key in keys])
 
 
+async def test_a_burst_at_both_is_counted_to_the_last_one(server: Valkey, tmp_path: Path) -> None:
+    """200 of the same moment, before anything is connected: as many are answered as the site may ask."""
+    async with two(server, tmp_path, "[site]\nrequests_per_minute = 50\n[user]\nat_once = 1") as (one, other):
+        asked = [site.ask(user=str(number)) for number in range(100) for site in (one, other)]
+        found = [answer.json.get("code", "") for answer in await asyncio.gather(*asked)]
+        assert (found.count(""), found.count("limited")) == (50, 150)
+
+
 async def test_calls_at_once_are_those_of_both(server: Valkey, tmp_path: Path) -> None:
     """A place is free for either as soon as the reply is there."""
     async with two(server, tmp_path, "[user]\nat_once = 1") as (one, other):
