@@ -16,7 +16,7 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: test test-all test-long debug lint dev run bench openapi lock clean help
+.PHONY: test test-all test-long debug lint dev run bench try-llama openapi lock clean help
 
 test: lint ## lint, then the tests, in an environment of its own
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
@@ -27,9 +27,11 @@ test-all: lint ## as test, with all of the fuzz, chaos and crashes: half an hour
 test-long: dev ## a share of what test-all has beyond test: SCALE=0.1
 	TEST_SCALE=$(SCALE) $(BIN)/python -m pytest -n $(WORKERS) -m long $(ARGS)
 
-# Without tests/process, whose tests start processes with an environment of their own.
+# Without tests/process, whose tests start processes with an environment of their own, and without what has no loop or
+# only virtual time: debug mode slows the worlds down sixfold, and the bursts beside them run the same code.
+DEBUG_LESS := --ignore=tests/unit/house --ignore=tests/unit/engine/limiter/test_worlds.py
 debug: dev ## the tests of what runs inside one process once more, with asyncio's debug mode on
-	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest -n $(WORKERS) tests/unit tests/edge $(ARGS)
+	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest -n $(WORKERS) $(DEBUG_LESS) tests/unit tests/edge $(ARGS)
 
 lint: dev ## ruff and mypy
 	$(BIN)/ruff check .
@@ -42,12 +44,15 @@ dev: ## .venv-dev, for tests; installs only when something changed
 run: ## .venv, for serving; start-server.sh does the same
 	@sh scripts/venv.sh run
 
-bench: run ## every benchmark, against what is shipped
+bench: run ## every benchmark, against what is shipped; BASE=7404111 beside an older build where one measures it
 	@for script in benchmarks/bench_*.py; do \
 		[ -e "$$script" ] || continue; \
 		echo "== $$script"; \
 		.venv/bin/python "$$script" $(ARGS) || exit 1; \
 	done
+
+try-llama: run ## a real model server (llama.cpp, a small model) behind the sidecar: two minutes, 340 MB to install
+	.venv/bin/python benchmarks/try_llama.py $(ARGS)
 
 openapi: dev ## sidecar/http/openapi/openapi.json anew from its models
 	$(BIN)/python -m sidecar.http.openapi
@@ -60,7 +65,7 @@ lock: ## both locks anew from pyproject.toml; ARGS=--upgrade takes the newest ve
 	$(or $(PYTHON),python3) -m venv .venvs/uv
 	.venvs/uv/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
 	$(COMPILE) $(ARGS) --output-file requirements.lock
-	$(COMPILE) $(ARGS) --group dev --extra azure --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) $(ARGS) --group dev --extra azure --extra tracing --constraint requirements.lock --output-file requirements-dev.lock
 
 clean: ## remove what these commands made
 	rm -rf .venv .venv-dev .venvs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -11,13 +11,14 @@ import msgspec
 from sidecar.config.load import take_passed_sockets
 from sidecar.config.settings import Settings
 from sidecar.core import events
-from sidecar.core.jobs import Lane
+from sidecar.core.jobs import JobsHealth, Lane
 from sidecar.core.ports import Upstream
+from sidecar.core.tracing import Tracer
 from sidecar.engine.admission import Admission
 from sidecar.engine.answer_cache import AnswerCache
 from sidecar.engine.background import Background
 from sidecar.engine.completions import Completions
-from sidecar.engine.context_size import ContextSize
+from sidecar.engine.context_size import ContextSizes
 from sidecar.engine.drain import Drain
 from sidecar.engine.engine import Engine
 from sidecar.engine.kernel import Kernel, no_pseudonym, pseudonym_under
@@ -29,8 +30,9 @@ from sidecar.engine.request_log import RequestLog
 from sidecar.engine.service import Service
 from sidecar.engine.single_flight import SingleFlight
 from sidecar.engine.splitter import Splitter
-from sidecar.providers import Providers, keys_of, limits_of, reloading, server_providers
+from sidecar.providers import Providers, demo_provider, keys_of, limits_of, reloading, server_providers
 from sidecar.runtime.signals import stop_requested
+from sidecar.tracer import process_tracer
 
 if TYPE_CHECKING:
     from sidecar.batch.batch import Batch
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from sidecar.engine.quotas.quotas import Quotas
     from sidecar.jobs.store import JobStore
     from sidecar.jobs.worker.handler import JobHandler
+    from sidecar.runtime.systemd import Systemd
 
 
 def service_of(
@@ -84,7 +87,7 @@ def _kernel(settings: Settings, upstream: Upstream | Pool, keys: Keys, clock: Ca
         calls=Calls(upstream, clock=clock),
         flights=SingleFlight(AnswerCache(ttl=settings.cache_ttl, size=settings.cache_bytes)),
         keys=keys,
-        context=ContextSize(),
+        contexts=ContextSizes(upstream.models),
         pseudonym=pseudonym_under(settings.user_secret) if settings.send_user else no_pseudonym,
     )
 
@@ -95,24 +98,33 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
     from sidecar.http.server.server import serve
     from sidecar.http.server.socket_activation import inherited
     from sidecar.quotas import limits_by_token
+    from sidecar.reports import reporting
 
     async with AsyncExitStack() as stack:
+        tracer = await stack.enter_async_context(process_tracer(settings))
         if demo:
-            settings = await stack.enter_async_context(_demo(settings))
+            settings = await stack.enter_async_context(demo_provider(settings))
         providers = await stack.enter_async_context(server_providers(settings))
         keys = providers.keys
         jobs = await stack.enter_async_context(server_jobs(settings, keys)) if settings.redis_url else NO_JOBS
         limits = await stack.enter_async_context(limits_by_token(settings))
         service = service_of(settings, providers.pool(), jobs.offload, keys=keys, quotas=limits.quotas)
-        with stop_requested() as stop:
+        systemd = await stack.enter_async_context(reporting(settings, [service]))
+        with stop_requested(service=True) as stop:
             sock = inherited(take_passed_sockets())
-            serving = serve(service, settings, sock=sock, jobs=jobs.store, jobs_status=jobs.status)
-            async with _embedded_jobs(settings, providers.reload, limits.reload) as finish, serving as listening:
+            serving = serve(service, settings, sock=sock, jobs=jobs.store, jobs_status=jobs.status, tracer=tracer)
+            async with (
+                _embedded_jobs(settings, systemd, providers.reload, limits.reload) as finish,
+                serving as listening,
+            ):
                 providers.log_hosts()
                 url = listening.url
                 events.info("listening", ai=f"{url}/ai", openai=f"{url}/v1", health=f"{url}/health")
-                service.kernel.calls.open_after(providers.warm())
+                warm = providers.warm()
+                service.kernel.calls.open_after(warm)
+                systemd.ready_after(warm)
                 await stop.wait()
+                systemd.stopping()
                 finish()
                 stopping = listening.drain if sock is None else listening.hand_over
                 await stopping(settings.shutdown_grace)
@@ -122,25 +134,27 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
 
 
 @asynccontextmanager
-async def _embedded_jobs(settings: Settings, *reload: Callable[[], None]) -> AsyncIterator[Callable[[], None]]:
+async def _embedded_jobs(
+    settings: Settings, systemd: "Systemd", *reload: Callable[[], None]
+) -> AsyncIterator[Callable[[], None]]:
     """Run the server's own Valkey and worker if REDIS_URL=embedded; give the function that drains the worker.
 
     On SIGHUP each `reload` is called, and the worker reads its files again too.
     """
     if settings.redis_url != "embedded":
-        with reloading(settings, *reload):
+        with reloading(settings, systemd.reload(*reload), always=systemd.present):
             yield lambda: None
         return
     from sidecar.jobs.embedded.embedded import embedded
 
     async with embedded(settings) as both:
-        with reloading(settings, *reload, both.reload):
+        with reloading(settings, systemd.reload(*reload, both.reload), always=systemd.present):
             yield both.drain
 
 
 async def run_worker(settings: Settings, *, demo: bool = False) -> int:
     """Run jobs until SIGTERM or SIGINT, then finish or requeue those in progress; return the exit code."""
-    with stop_requested() as stop:
+    with stop_requested(service=True) as stop:
         async with worker_running(settings, demo=demo) as drain:
             await stop.wait()
             await drain()
@@ -153,26 +167,34 @@ async def worker_running(settings: Settings, *, demo: bool = False) -> AsyncIter
     """Run jobs during the block; give the drain: it takes no more jobs and lets those taken end in SHUTDOWN_GRACE."""
     from sidecar.jobs.worker.worker import working
     from sidecar.quotas import limits_by_token
+    from sidecar.reports import reporting
 
     async with AsyncExitStack() as stack:
+        tracer = await stack.enter_async_context(process_tracer(settings))
         if demo:
-            settings = await stack.enter_async_context(_demo(settings))
+            settings = await stack.enter_async_context(demo_provider(settings))
         providers = await stack.enter_async_context(server_providers(settings))
         store = job_store(settings, providers.keys)
         stack.push_async_callback(store.aclose)
         limits = await stack.enter_async_context(limits_by_token(settings))
-        handlers = job_handlers(settings, providers, store, limits.quotas)
-        stack.enter_context(reloading(settings, providers.reload, limits.reload))
+        handlers = job_handlers(settings, providers, store, tracer, limits.quotas)
+        services = [handler.service for handler, _ in handlers.values()]
+        systemd = await stack.enter_async_context(reporting(settings, services))
+        stack.enter_context(
+            reloading(settings, systemd.reload(providers.reload, limits.reload), always=systemd.present)
+        )
         work = await stack.enter_async_context(working(store, handlers))
         warm = providers.warm()
-        for handler, _ in handlers.values():
-            handler.service.kernel.calls.open_after(warm)
+        for service in services:
+            service.kernel.calls.open_after(warm)
         providers.log_hosts()
         events.info("working", lanes={lane: at_once for lane, (_, at_once) in handlers.items()})
+        systemd.ready_after(warm)
 
         async def drain() -> None:
-            for handler, _ in handlers.values():
-                handler.service.drain.begin(settings.shutdown_grace)
+            for service in services:
+                service.drain.begin(settings.shutdown_grace)
+            systemd.stopping()
             await work.drain(settings.shutdown_grace)
 
         yield drain
@@ -184,11 +206,11 @@ async def run_batch(settings: Settings, batch: "Batch", progress: "ProgressPort"
 
     async with AsyncExitStack() as stack:
         if demo:
-            settings = await stack.enter_async_context(_demo(settings))
+            settings = await stack.enter_async_context(demo_provider(settings))
         providers = await stack.enter_async_context(server_providers(settings))
-        # No cache: the journal holds the finished answers.
+        # No cache: the journal holds the finished answers, under the keys of the start whatever the providers are then.
         service = service_of(msgspec.structs.replace(settings, cache_bytes=0), providers.pool())
-        with stop_requested() as stop:
+        with stop_requested() as stop, reloading(settings, providers.reload):
             providers.log_hosts()
             service.kernel.calls.open_after(providers.warm())
             return await serve_batch(service, settings, batch, progress, stop)
@@ -199,7 +221,7 @@ class ServerJobs(NamedTuple):
 
     store: "JobStore | None" = None
     offload: OffloadPort | None = None
-    status: Callable[[], object] | None = None
+    status: Callable[[], JobsHealth] | None = None
 
 
 NO_JOBS: Final = ServerJobs()
@@ -229,7 +251,11 @@ def job_store(settings: Settings, keys: Keys | None = None) -> "JobStore":
 
 
 def job_handlers(
-    settings: Settings, upstream: Upstream | Providers, store: "JobStore", quotas: "Quotas | None" = None
+    settings: Settings,
+    providers: Providers,
+    store: "JobStore",
+    tracer: Tracer | None = None,
+    quotas: "Quotas | None" = None,
 ) -> "dict[Lane, tuple[JobHandler, int]]":
     """Build a handler for each lane, with its number of concurrent jobs. Each has its own engine, and so own slots."""
     from sidecar.jobs.worker.handler import JobHandler
@@ -241,11 +267,9 @@ def job_handlers(
     for lane, size in sizes.items():
         # No cache: Redis holds finished answers, for every worker.
         own = msgspec.structs.replace(settings, concurrency=size, cache_bytes=0)
-        if isinstance(upstream, Providers):
-            service = service_of(own, upstream.pool(most=size), keys=upstream.keys, quotas=quotas)
-        else:
-            service = service_of(own, upstream, quotas=quotas)
-        handlers[lane] = (JobHandler(runs, service, timeout=settings.job_timeout, background=lane == "night"), size)
+        service = service_of(own, providers.pool(most=size), keys=providers.keys, quotas=quotas)
+        night, timeout = lane == "night", settings.job_timeout
+        handlers[lane] = (JobHandler(runs, service, timeout=timeout, background=night, tracer=tracer), size)
     return handlers
 
 
@@ -256,32 +280,12 @@ async def run_stdio(settings: Settings, *, source: int, sink: int, waited: float
 
     async with AsyncExitStack() as stack:
         if demo:
-            settings = await stack.enter_async_context(_demo(settings))
+            settings = await stack.enter_async_context(demo_provider(settings))
         providers = Providers(settings, LightUpstream)
         stack.push_async_callback(providers.aclose)
         service = service_of(settings, providers.pool())
         with stop_requested() as stop:
             return await serve_stdio(service, settings, source=source, sink=sink, stop=stop, waited=waited)
-
-
-@asynccontextmanager
-async def _demo(settings: Settings) -> AsyncIterator[Settings]:
-    """Run the demo provider in this process; give the settings that point at it."""
-    from sidecar.demo.options import Options
-    from sidecar.demo.server import serve
-
-    async with serve(Options()) as demo:
-        events.warning("demo", note="answers come from the demo upstream; they are canned and not from a model")
-        key = {"openai_api_key": "demo", "openai_api_key_file": "", "azure_auth": "auto"}
-        yield msgspec.structs.replace(
-            settings,
-            openai_base_url=f"{demo.url}/v1",
-            openai_model="demo",
-            proxies={},
-            providers_file="",
-            providers=(),
-            **key,
-        )
 
 
 def run(main: Callable[[], Coroutine[Any, Any, int]], *, fast_loop: bool) -> int:

@@ -25,7 +25,9 @@ COMMANDS: Final = {
     "demo-upstream": "sidecar.demo.command",
     "doctor": "sidecar.doctor.command",
     "enqueue": "sidecar.cli.enqueue",
+    "rehearse": "sidecar.cli.rehearse",
     "token": "sidecar.cli.token",
+    "usage": "sidecar.cli.usage",
     "worker": "sidecar.cli.worker",
 }
 """Subcommand → module with `main(argv) -> int`, imported only when chosen."""
@@ -84,9 +86,10 @@ def _wants_stdio(settings: Settings, *, forced: bool, http_flag: str | None) -> 
 
 def _http(settings: Settings, *, demo: bool) -> int:
     from sidecar.runtime import log
+    from sidecar.runtime.stderr import NonblockingStderr
     from sidecar.wiring import run, run_http
 
-    log.configure(log.Unbuffered(), level=settings.log_level, as_json=settings.log_format == "json")
+    log.configure(NonblockingStderr(), level=settings.log_level, as_json=settings.log_format == "json")
     return run(lambda: run_http(settings, demo=demo), fast_loop=True)
 
 

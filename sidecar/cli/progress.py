@@ -4,8 +4,6 @@ Stdout is for replies alone.
 """
 
 import contextlib
-import io
-import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -13,7 +11,8 @@ from sidecar.cli.flags import PROGRAM
 from sidecar.config.settings import Settings
 from sidecar.core.command_line import BAD_CONFIGURATION
 from sidecar.runtime.line_source import Source, opened
-from sidecar.runtime.log import Unbuffered, configure
+from sidecar.runtime.log import configure
+from sidecar.runtime.stderr import NonblockingStderr
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -28,11 +27,11 @@ class Progress:
     """Progress of `command` on stderr."""
 
     def __init__(self, command: str) -> None:
-        self.visible = _is_terminal()
+        self._stderr = NonblockingStderr()
+        self.visible = self._stderr.isatty()
         """True if stderr is a terminal, and so shows a bar."""
         self._name = command
         self._bar: tqdm[NoReturn] | None = None
-        self._stderr = Unbuffered()
 
     @contextlib.contextmanager
     def expecting(self, total: int) -> Iterator[None]:
@@ -47,7 +46,7 @@ class Progress:
 
         tqdm.set_lock(RLock())
         tqdm.monitor_interval = 0
-        bar = self._bar = tqdm(total=total, desc=self._name, file=sys.stderr, dynamic_ncols=True, unit="line")
+        bar = self._bar = tqdm(total=total, desc=self._name, file=self._stderr, dynamic_ncols=True, unit="line")
         try:
             yield
         finally:
@@ -61,24 +60,30 @@ class Progress:
     def say(self, text: str) -> None:
         self.write(f"{PROGRAM} {self._name}: {text}\n")
 
-    def write(self, text: str) -> int:
-        """Write whole lines, above the bar if there is one."""
+    def write(self, text: str) -> bool:
+        """Write whole lines, above the bar if there is one; return False where they were dropped."""
         if self._bar is None:
-            return self._stderr.write(text)
-        with self._bar.external_write_mode(file=sys.stderr):
-            return self._stderr.write(text)
+            return self._stderr.write_line(text)
+        with self._bar.external_write_mode(file=self._stderr):
+            return self._stderr.write_line(text)
 
     def log(self, settings: Settings) -> None:
         """Send events of the log here too, in the format and from the level of `settings`."""
         configure(_Log(self), level=settings.log_level, as_json=settings.log_format == "json")
 
 
-class _Log(io.TextIOBase):
+class _Log:
+    """The log beside a bar."""
+
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
+        self.lost = 0
 
-    def write(self, text: str) -> int:
-        return self._progress.write(text)
+    def write_line(self, text: str) -> bool:
+        if self._progress.write(text):
+            return True
+        self.lost += 1
+        return False
 
 
 def run_on_file(path: str, longest: int, progress: Progress, work: Callable[[Source], int]) -> int:
@@ -92,10 +97,3 @@ def run_on_file(path: str, longest: int, progress: Progress, work: Callable[[Sou
         return BAD_CONFIGURATION if wrong else FAULT
     except KeyboardInterrupt:
         return INTERRUPTED
-
-
-def _is_terminal() -> bool:
-    try:
-        return sys.stderr.isatty()
-    except (AttributeError, ValueError):  # closed from the start
-        return False

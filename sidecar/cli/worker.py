@@ -11,6 +11,7 @@ from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError, JobsUnavailable
 from sidecar.jobs.worker.worker import alive_here
 from sidecar.runtime import log
+from sidecar.runtime.stderr import NonblockingStderr
 from sidecar.wiring import run, run_worker
 
 _COMMAND: Final = "worker"
@@ -25,7 +26,7 @@ def main(argv: list[str]) -> int:
         settings.check_redis()
         if check:
             return _check(settings)
-        log.configure(log.Unbuffered(), level=settings.log_level, as_json=settings.log_format == "json")
+        log.configure(NonblockingStderr(), level=settings.log_level, as_json=settings.log_format == "json")
         return run(lambda: run_worker(settings, demo=demo), fast_loop=True)
     except ConfigError as exc:
         return report_faults(exc, _COMMAND)

@@ -123,6 +123,14 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     _s("EXTRA_BODY", types.json_object, {}, "JSON merged into every provider request"),
     _s("SEND_USER", types.boolean, False, "send the provider an HMAC of user_id, under USER_SECRET"),
     _s("USER_SECRET", types.secret, "", "the site's secret for that HMAC", secret=True),
+    _s(
+        "USAGE_FILE",
+        types.path,
+        "",
+        "the file that counts requests and tokens by hour, without content; off unless set",
+    ),
+    _s("USAGE_USERS", types.boolean, False, "count by user there, as an HMAC of user_id under USER_SECRET"),
+    _s("USAGE_DAYS", types.integer(1, 3660), 400, "days that the file keeps"),
     _s("STRICT_STATUS", types.boolean, False, "answer failures on /ai with an HTTP error status"),
     _s("HTML_SAFE", types.boolean, False, "put a space after each < in an answer"),
     _s(
@@ -153,6 +161,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "the most provider calls of a worker for long summaries from /ai, beside those for jobs",
     ),
     _s("OFFLOAD_THRESHOLD", _count, 60_000, "a longer text to summarize on /ai, in characters, runs as a job"),
+    _s(
+        "PASS_TRACEPARENT",
+        types.boolean,
+        False,
+        "pass the trace of a request (traceparent, tracestate) to the provider",
+    ),
+    _s("TRACING", types.boolean, False, "record spans with OpenTelemetry, which reads the variables OTEL_*"),
     _s("LOG_FORMAT", types.choice("text", "json"), "text", "how a line of the log looks: text or json"),
     _s("LOG_LEVEL", types.choice("debug", "info", "warning", "error"), "info", "the least level logged"),
 )
@@ -195,6 +210,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     extra_body: dict[str, Any]
     send_user: bool
     user_secret: str
+    usage_file: str
+    usage_users: bool
+    usage_days: int
     strict_status: bool
     html_safe: bool
     redis_url: str
@@ -208,6 +226,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     worker_concurrency: int
     offload_concurrency: int
     offload_threshold: int
+    pass_traceparent: bool
+    tracing: bool
     log_format: str
     log_level: str
     proxies: dict[str, str] = {}
@@ -252,12 +272,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def at(self, provider: ProviderSettings) -> "Settings":
         """Return the settings as they are where this is the only provider.
 
-        Tokens of Entra ID, and the names of OpenAI's organization and project, go to no other host of a file.
+        The names of OpenAI's organization and project go to no provider of a file.
         """
-        refuses_tokens = self.azure_auth == "entra" and not provider.takes_tokens
         return msgspec.structs.replace(
             self,
-            azure_auth="auto" if refuses_tokens else self.azure_auth,
+            azure_auth=provider.azure_auth,
             openai_org_id="" if provider.name else self.openai_org_id,
             openai_project_id="" if provider.name else self.openai_project_id,
             openai_api_key=provider.api_key,

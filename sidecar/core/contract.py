@@ -31,6 +31,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     Unset, since the text of a job without the name is the one that earlier versions write.
     """
+    trace: str | msgspec.UnsetType = msgspec.UNSET
+    """The `traceparent` of a request that becomes a job, unset for none; no field of a caller's JSON."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

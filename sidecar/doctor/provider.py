@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from sidecar.config.settings import Settings
-from sidecar.core.errors import ConfigError, DeadlineExceeded, UpstreamAuth, UpstreamFailure
+from sidecar.core.errors import ConfigError, DeadlineExceeded, UpstreamAuth, UpstreamFailure, in_file
 from sidecar.core.ports import Call
 from sidecar.doctor.findings import Finding
 from sidecar.doctor.http_check import Response, read
@@ -57,15 +57,6 @@ _REFUSALS: Final = {
 """Finding by the status of GET /models."""
 
 
-_IN_THE_FILE: Final = {
-    "OPENAI_BASE_URL": "base_url",
-    "OPENAI_API_KEY": "api_key_file",
-    "OPENAI_MODEL": "model",
-    "EXTRA_BODY": "extra_body",
-}
-"""Fields of PROVIDERS_FILE for the variables that remedies name."""
-
-
 async def check(settings: Settings, *, call: bool) -> AsyncIterator[Finding]:
     """Check each provider without cost; with `call` also by a tiny question, which costs a few tokens."""
     if not settings.providers:
@@ -73,10 +64,8 @@ async def check(settings: Settings, *, call: bool) -> AsyncIterator[Finding]:
             yield finding
     for provider in settings.providers:
         async for finding in _check(settings.at(provider), call=call):
-            do = finding.do
-            for variable, field in _IN_THE_FILE.items():
-                do = do.replace(variable, field)
-            yield Finding(f"{provider.name}: {finding.check}", finding.state, finding.what, do)
+            what, do = in_file(finding.what, provider.name), in_file(finding.do, provider.name)
+            yield Finding(f"{provider.name}: {finding.check}", finding.state, what, do)
 
 
 async def _check(settings: Settings, *, call: bool) -> AsyncIterator[Finding]:

@@ -75,9 +75,9 @@ class Admission:
         if self.draining and not even_draining:
             raise ShuttingDown
         if self._waiting or not self._fits(size):
-            raise Overloaded
+            raise Overloaded(cause="places" if self.held >= self.places else "bytes")
         if pending and self.pending and self.pending + size > self.size // 2:
-            raise Overloaded
+            raise Overloaded(cause="bytes")
         return self._take(size, pending=size if pending else 0)
 
     async def wait(self, size: int = 0) -> Place:
@@ -120,7 +120,7 @@ class Admission:
     def resize(self, place: Place, size: int) -> None:
         """See `Place.resize`."""
         if size > place.size and self.held_bytes - place.size + size > self.size:
-            raise Overloaded
+            raise Overloaded(cause="bytes")
         self.held_bytes += size - place.size
         shrunk, place.size = size < place.size, size
         if shrunk:

@@ -20,7 +20,7 @@ from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.streams import streamed
 from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.request import CompletionRequest
-from sidecar.engine.request_log import RequestLog
+from sidecar.engine.request_log import RequestLog, traced
 from sidecar.engine.sharing import share
 
 SILENT_SECONDS: Final = 30.0
@@ -63,7 +63,7 @@ class Completions:
 
         `trace` then has the provider that answered.
         """
-        trace = trace or Trace()
+        trace = trace or Trace(span=request.span)
         trace.charge = request.charge
         return await self._logged(request, trace, self._answer(request, shape, trace))
 
@@ -73,7 +73,7 @@ class Completions:
         The deadline is the first event's. Raises `ConnectionError` where `send` did. Before the first event `trace`
         has the provider that answers.
         """
-        trace = trace or Trace()
+        trace = trace or Trace(span=request.span)
         trace.charge = request.charge
         return await self._logged(request, trace, self._pump(request, send, trace))
 
@@ -81,24 +81,24 @@ class Completions:
         self, request: CompletionRequest, trace: Trace, work: Coroutine[Any, Any, Answer]
     ) -> Answer | SidecarError:
         """Return the result of `work`, or the failure that ended it; counted and logged."""
-        code: str | None = "cancelled"
+        error: SidecarError | None = None
+        left = True
         try:
             result = await work
         except SidecarError as exc:
-            error = trace.ended_by(exc)
-            code = error.code
+            error, left = trace.ended_by(exc), False
             return error
         except ConnectionError:
             raise  # of `send`: the caller has left
         except Exception as exc:  # noqa: BLE001 - the verb's outermost: a fault of ours has its answer too
-            events.fault("internal", exc, request_id=request.request_id)
-            code = InternalError.code
-            return InternalError()
+            events.fault("internal", exc, request_id=request.request_id, **traced(request.span))
+            error, left = InternalError(), False
+            return error
         else:
-            code = None
+            left = False
             return result
         finally:
-            self._log.ended(request, trace, request.action, code)
+            self._log.ended(request, trace, request.action, error, left=left)
 
     async def _answer(self, request: CompletionRequest, shape: Shape, trace: Trace) -> bytes:
         calls = self._kernel.calls

@@ -23,4 +23,4 @@ def check_in_time(calls: Calls, context: RequestContext, needed: int) -> None:
         # With nothing under way the measured time may be an old one, and a try is the way to a new one.
         wait += needed * limit.duration
     if wait > left:
-        raise Overloaded(retry_after=calls.retry_after(wait - left, traffic))
+        raise Overloaded(retry_after=calls.retry_after(wait - left, traffic), cause="late")

@@ -4,6 +4,7 @@ import msgspec
 
 from sidecar.core.contract import Request
 from sidecar.core.ports import Call, Traffic
+from sidecar.core.tracing import Span
 from sidecar.engine.admission import Place
 from sidecar.engine.limiter.trace import Charge
 
@@ -16,6 +17,8 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
     route: str
     """The way in, as the log's field `door` has it: "ai", "stdio" …"""
+    token: str = ""
+    """Name of the caller's token; blank without one."""
     origin: str = ""
     """Name for the fair queue where the request names no user, such as the caller's address."""
     arrived: float
@@ -28,10 +31,10 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
     """True to pass by the cache."""
     background: bool = False
     """True for a request behind all interactive ones."""
-    token: str = ""
-    """Name of the token that the caller sent; blank for the unnamed one, or none."""
     charge: Charge | None = None
     """Counts tokens towards limits of the day; None where there are none."""
+    span: Span | None = None
+    """The request's span; None where the request belongs to no trace."""
 
     @property
     def reader(self) -> str:

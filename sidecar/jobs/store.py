@@ -155,7 +155,7 @@ class JobStore:
 
 
 def _full() -> Overloaded:
-    return Overloaded("The queue of jobs is full. Please try again later.", retry_after=60)
+    return Overloaded("The queue of jobs is full. Please try again later.", retry_after=60, cause="jobs")
 
 
 _FIELDS: Final = ["status", "data", "error", "code", "done", "total"]

@@ -4,12 +4,10 @@ A library's record appears as its unformatted message and the type of its except
 user's text.
 """
 
-import contextlib
 import io
 import logging
-import os
 import time
-from typing import Any, Final, TextIO
+from typing import Any, Final, Protocol, TextIO, runtime_checkable
 
 import msgspec
 
@@ -55,20 +53,46 @@ def _quoted(value: object) -> str:
     return f'"{text}"' if " " in text or not text else text
 
 
-class Unbuffered(io.TextIOBase):
-    """Standard error without a buffer: a line that a full disk refuses is lost, and later writes do not fail by it."""
+@runtime_checkable
+class Lossy(Protocol):
+    """A stream that drops a line rather than wait."""
 
-    def write(self, text: str) -> int:
-        with contextlib.suppress(OSError):
-            data = text.encode("utf-8", "backslashreplace")
-            while data:
-                data = data[os.write(2, data) :]
-        return len(text)
+    lost: int
+    """Lines dropped since the last `lines_lost` line."""
+
+    def write_line(self, text: str) -> bool:
+        """Write one line; return False, and count, where it was dropped."""
+        ...
 
 
-def configure(stream: TextIO | io.TextIOBase, *, level: str, as_json: bool) -> None:
+class _Handler(logging.Handler):
+    """Writes lines to a lossy stream; the first that fits after others were dropped is `lines_lost`."""
+
+    def __init__(self, stream: Lossy) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def emit(self, record: logging.LogRecord) -> None:
+        stream = self._stream
+        try:
+            if stream.lost:
+                lost, stream.lost = stream.lost, 0
+                if not stream.write_line(f"{self.format(_lines_lost(lost))}\n"):
+                    stream.lost += lost  # the notice was counted in the record's place
+                    return
+            stream.write_line(f"{self.format(record)}\n")
+        except Exception:  # noqa: BLE001 - a line that cannot be formatted costs the line, never the request
+            self.handleError(record)
+
+
+def _lines_lost(count: int) -> logging.LogRecord:
+    fields = {"fields": {"lines": count}}
+    return LOGGER.makeRecord(LOGGER.name, logging.WARNING, "", 0, "lines_lost", (), None, extra=fields)
+
+
+def configure(stream: io.TextIOBase | TextIO | Lossy, *, level: str, as_json: bool) -> None:
     """Send events of `level` and above to `stream`, and records of other libraries from warning on."""
-    handler = logging.StreamHandler(stream)
+    handler = _Handler(stream) if isinstance(stream, Lossy) else logging.StreamHandler(stream)
     handler.setFormatter(_Lines(as_json=as_json))
     # A full disk or a closed stderr costs the line, never the request.
     logging.raiseExceptions = False

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: the first signal starts the drain, the second ends the process at once. SIGHUP: read again."""
+"""Signals: the first one of TERM, INT, QUIT starts the drain, the second ends the process at once. HUP: read again."""
 
 import asyncio
 import os
@@ -9,12 +9,17 @@ from typing import Final
 
 from sidecar.core import events
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_STOP: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+_IGNORED: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
+"""Signals of log rotation, of other servers and of habit, whose default is to end the process with its requests."""
 
 
 @contextmanager
-def stop_requested() -> Iterator[asyncio.Event]:
-    """Give an event that the first signal sets; the handlers are removed at the end of the block."""
+def stop_requested(*, service: bool = False) -> Iterator[asyncio.Event]:
+    """Give an event that the first signal sets; the handlers are removed at the end of the block.
+
+    A `service` goes on at signals that mean nothing to it. Handlers, and not SIG_IGN, which children would inherit.
+    """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 
@@ -25,12 +30,18 @@ def stop_requested() -> Iterator[asyncio.Event]:
         events.info("stopping", signal=number.name)
         stop.set()
 
-    for number in _SIGNALS:
+    def on_other(number: signal.Signals) -> None:
+        events.info("signal_ignored", signal=number.name)
+
+    ignored = _IGNORED if service else ()
+    for number in _STOP:
         loop.add_signal_handler(number, on_signal, number)
+    for number in ignored:
+        loop.add_signal_handler(number, on_other, number)
     try:
         yield stop
     finally:
-        for number in _SIGNALS:
+        for number in (*_STOP, *ignored):
             loop.remove_signal_handler(number)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
+from sidecar.core.tracing import Tracer
 from sidecar.engine.service import Service
 from sidecar.http.app import Answer as Application
 from sidecar.http.server.connections import Connections
@@ -20,6 +21,8 @@ from tests.support.said_requests import SaidRequests
 
 PATIENCE = 20.0
 """Seconds after which a test that waits for the wire has failed."""
+AT_ONCE = {"half_close_seconds": 0.0}
+"""Timings where the end of a caller's sending always means that the caller left, however soon it comes."""
 CHAT = b'{"action": "chat", "content": "What is a fraction?"}'
 
 
@@ -49,16 +52,20 @@ class Sidecar(NamedTuple):
 
 @asynccontextmanager
 async def running(
-    upstream: HeldUpstream | None = None, *, timings: dict[str, float] | None = None, **named: str
+    upstream: HeldUpstream | None = None,
+    *,
+    timings: dict[str, float] | None = None,
+    tracer: Tracer | None = None,
+    **named: str,
 ) -> AsyncIterator[Sidecar]:
-    """A sidecar under the settings `named`, with the times of `serve` and of streams in `timings`."""
+    """A sidecar under the settings `named`, with the times of `serve` and of streams in `timings`, and a tracer."""
     settings = settings_of(**named)
     upstream = upstream or HeldUpstream()
     service, limits = service_of(settings, upstream), {"linger_seconds": 2 * PATIENCE} | (timings or {})
     if "silent_seconds" in limits:
         service = with_streams(service, silent_seconds=limits.pop("silent_seconds"))
     # No test may depend on the end of lingering: such a test fails by PATIENCE first.
-    async with serve(service, settings, **limits) as listening:  # type: ignore[arg-type]
+    async with serve(service, settings, tracer=tracer, **limits) as listening:  # type: ignore[arg-type]
         yield Sidecar(listening, service, upstream)
 
 

@@ -229,7 +229,7 @@ class Gate:
             late = now + due + duration - waiter.deadline.at
             if late > 0 and not waiter.ticket.patient and self._queue.remove(waiter.ticket, waiter.key):
                 due -= interval
-                waiter.future.set_result(Overloaded(retry_after=retry_after(late)))
+                waiter.future.set_result(Overloaded(retry_after=retry_after(late), cause="late"))
 
     def rank(self, user: str, *, background: bool = False) -> int:
         """Count the waiting calls that go before a new one of `user`, if turns go on as now."""

@@ -48,12 +48,13 @@ async def _attempt(
 ) -> AsyncGenerator[bytes, None]:
     due = Deadline(deadline.at)
     async with calls.attempt(ticket, trace, due, retries, resumed=resumed) as tried:
-        usage, sent = Usage(), 0
-        events = tried.provider.upstream.stream(call, deadline=tried.started + LONGEST_ATTEMPT, usage=usage)
+        usage, size = Usage(), 0
+        sent = call if trace.span is None else tried.traced(call, trace.span, stream=True)
+        events = tried.provider.upstream.stream(sent, deadline=tried.started + LONGEST_ATTEMPT, usage=usage)
         try:
             async with contextlib.aclosing(events):
                 async for data in events:
-                    sent += len(data)
+                    size += len(data)
                     if due.at < math.inf:
                         # A cancel from here on is no timeout: the provider answers, however late.
                         due.at = math.inf
@@ -61,4 +62,8 @@ async def _attempt(
                     yield data
         finally:  # a broken stream was paid for too
             read, made = usage.prompt_tokens, usage.completion_tokens
-            trace.used(read, made, estimate=lambda: tokens_of(call, sent // FRAME) if sent else 0)
+            trace.used(read, made, estimate=lambda: tokens_of(call, size // FRAME) if size else 0)
+            if tried.span is not None:
+                tried.span.answered(
+                    model="", prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens
+                )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from sidecar.core.errors import DeadlineExceeded, RateLimited, SidecarError
+from sidecar.core.tracing import Span
 
 Charge = Callable[[int], None]
 """Takes the tokens that a provider call cost."""
@@ -33,6 +34,8 @@ class Trace(msgspec.Struct, kw_only=True):
     """Counts the tokens of each provider call towards limits of the day; None where there are none."""
     job: str = ""
     """The id of the job that goes on after the caller left."""
+    span: Span | None = None
+    """The request's span; None where the request belongs to no trace."""
 
     def used(self, prompt_tokens: int, completion_tokens: int, *, estimate: Callable[[], int]) -> None:
         """Record the tokens of a provider call. `estimate` gives those of a call whose provider named none."""

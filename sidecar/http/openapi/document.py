@@ -15,7 +15,7 @@ _MODELS: Final = (
     *(completions.ChatRequest, completions.ChatCompletion, completions.ChatEvent),
     *(completions.Model, completions.ModelList),
     *(jobs.JobList, jobs.JobIds, jobs.Enqueued, jobs.EnqueuedList, jobs.Job, jobs.JobStates),
-    *(status.Healthy, status.Draining, status.Status),
+    *(status.Healthy, status.Draining, status.Ready, status.NotReady, status.Status),
 )
 _ABOUT: Final = (
     "The service that a Moodle runs beside PHP, so that AI answers survive a burst. Every reply carries `X-Request-ID`."

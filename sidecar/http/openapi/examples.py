@@ -40,6 +40,8 @@ STATE: Final = {"success": True, **_STATE}
 STATES: Final = {"success": True, "jobs": [_STATE]}
 HEALTHY: Final = {"status": "healthy", "service": "openai-moodle-sidecar"}
 DRAINING: Final = {"status": "draining", "service": "openai-moodle-sidecar"}
+READY: Final = {"ready": True, "checks": {"server": "ok", "provider": "ok", "redis": "off", "worker": "off"}}
+NOT_READY: Final = {"ready": False, "checks": {"server": "draining", "provider": "ok", "redis": "off", "worker": "off"}}
 STATUS: Final[dict[str, Any]] = {
     "state": "serving",
     "places": {"now": 3, "most": 2048},

@@ -15,6 +15,12 @@ def _parameter(where: str, name: str, description: str, schema: dict[str, Any]) 
 REQUEST_ID: Final = _parameter(
     "header", "X-Request-ID", "The caller's id for this request. Any other value is replaced by a new id.", _SANE_ID
 )
+TRACEPARENT: Final = _parameter(
+    "header",
+    "traceparent",
+    "The caller's place in a trace (W3C Trace Context), with `tracestate`; an invalid value is ignored.",
+    {"type": "string", "maxLength": 256},
+)
 TIMEOUT: Final = _parameter(
     "header",
     "X-Request-Timeout",
@@ -37,6 +43,9 @@ ACTION: Final = _parameter(
     "What the request is for: decides what may be shared and who goes first, and never changes the messages."
     " An unknown action counts as none.",
     {"type": "string", "examples": ["generate_text"]},
+)
+STRICT: Final = _parameter(
+    "query", "strict", "`1`: every check decides, not only that of the server.", {"type": "string", "examples": ["1"]}
 )
 JOB: Final = _parameter(
     "path", "job_id", "The id that POST /jobs gave.", {"type": "string", "pattern": "^[0-9a-f]{32}$"}

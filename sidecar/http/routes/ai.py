@@ -51,6 +51,7 @@ async def _answer(request: Arrival, service: Service, settings: Settings, guard:
             background=request.background,
             token=request.token,
             charge=charge(service, request, parsed.user_id),
+            span=request.span,
         )
         if service.clock() >= deadline:
             # The request itself was late; the engine's estimate of the wait would call that overloaded.

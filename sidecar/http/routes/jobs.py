@@ -16,7 +16,9 @@ from sidecar.core import events
 from sidecar.core.contract import LONGEST_USER, Request
 from sidecar.core.errors import DeadlineExceeded, InvalidRequest, JobsUnavailable, NotFound, Overloaded, SidecarError
 from sidecar.core.jobs import Job
+from sidecar.core.tracing import Span
 from sidecar.engine.admission import Place
+from sidecar.engine.request_log import traced
 from sidecar.engine.service import Service
 from sidecar.http.auth import Guard
 from sidecar.http.body import check_type, read_body, to_reserve
@@ -100,11 +102,12 @@ class _Handlers:
                 listed = isinstance(parsed, list)
                 requests = named(parsed if isinstance(parsed, list) else [parsed], request.token)
                 await count_jobs(self._service, request, requests)
+                requests = _traced(requests, request.span)
                 # After a timeout the jobs may be enqueued all the same; the same request again joins them.
                 entered = await jobs.enqueue(requests, limit=self._left(request, _ENQUEUE_SECONDS))
             finally:
                 self._places.discard(place)
-        events.info("enqueued", request_id=request.request_id, jobs=len(entered))
+        events.info("enqueued", request_id=request.request_id, jobs=len(entered), **traced(request.span))
         states = [{"job_id": job.job_id, "status": job.status} for job in entered]
         if listed:
             return _success({"jobs": states}, 202)
@@ -146,7 +149,7 @@ class _Handlers:
     def _leave_room(self, size: int) -> None:
         """Raise `Overloaded` if lists would take more than half of the bytes: interactive requests need the rest."""
         if self._places and sum(place.size for place in self._places) + size > self._service.admission.size // 2:
-            raise Overloaded
+            raise Overloaded(cause="bytes")
 
     async def _read(self, request: Arrival, place: Place, limit: int) -> bytes:
         deadline = request.deadline(self._settings.request_timeout)
@@ -171,6 +174,13 @@ class _Handlers:
         elif job.status == "failed":
             shown |= {"error": job.error, "code": job.code}
         return shown | {"parts_done": job.parts_done, "parts_total": job.parts_total}
+
+
+def _traced(requests: list[Request], span: Span | None) -> list[Request]:
+    """Return the requests with the trace that submits them; the first submitter's stays with a job."""
+    if span is None:
+        return requests
+    return [msgspec.structs.replace(request, trace=span.traceparent) for request in requests]
 
 
 _UNKNOWN: Final = "This job is not known: it never was, or it has expired. The same request makes a new one."

@@ -5,6 +5,7 @@ setting of aiohttp's does it: half-sent headers are held for ever, and its own p
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -26,6 +27,9 @@ IDLE_SECONDS: Final = 75.0
 """Longest idle time of a reused connection; longer than that of proxies in front of the sidecar."""
 LINGER_SECONDS: Final = 10.0
 """Time in which bytes of a refused caller are discarded, so that the caller reads its answer and no reset."""
+HALF_CLOSE_SECONDS: Final = 0.2
+"""Time from the last byte of a request in which the end of the caller's sending side is a half-close: the caller wants
+the answer. A later end is a caller who left. TCP tells the two apart only by an answer that is sent."""
 LINE_SEEN: Final = 128
 """First bytes of a request that are searched for its path if the request cannot be parsed."""
 READ_BUFFER: Final = 64 * 1024
@@ -44,6 +48,7 @@ class Protocol(RequestHandler):
         "_busy",
         "_discarding",
         "_first_request",
+        "_half_close_seconds",
         "_header_seconds",
         "_header_timer",
         "_last",
@@ -52,6 +57,7 @@ class Protocol(RequestHandler):
         "_linger_seconds",
         "_lingering",
         "_over",
+        "_received_at",
         "_refusal",
     )
 
@@ -63,6 +69,7 @@ class Protocol(RequestHandler):
         header_seconds: float,
         linger_seconds: float,
         refusal: Refusal,
+        half_close_seconds: float = HALF_CLOSE_SECONDS,
         **options: Any,
     ) -> None:
         super().__init__(manager, **options)
@@ -73,6 +80,9 @@ class Protocol(RequestHandler):
         """First bytes of the last request whose headers began to arrive."""
         self._header_seconds = header_seconds
         self._linger_seconds = linger_seconds
+        self._half_close_seconds = half_close_seconds
+        self._received_at = -math.inf
+        """Point on the loop's clock at which the last bytes came."""
         self._header_timer: asyncio.TimerHandle | None = None
         self._arrived: float | None = None
         """Arrival time of the next request's first byte; None before it."""
@@ -102,6 +112,7 @@ class Protocol(RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self._discarding:
             return
+        self._received_at = self._loop.time()
         known, previous = self._request_count, self._last_body
         # After the last body is complete, bytes belong to the next request; line ends between two requests are ignored.
         header = previous.is_eof() and bool(data.lstrip(b"\r\n"))
@@ -123,6 +134,14 @@ class Protocol(RequestHandler):
             if not previous.is_eof():
                 # A reader of that body would wait for bytes that cannot be parsed any more.
                 previous.set_exception(BadHTTP("The request's body is not valid HTTP."))
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Return True, not the library's None, to answer complete requests first; then the connection closes."""
+        answers = not self._idle and self._last_body.is_eof() and not self._discarding
+        if not answers or self._loop.time() - self._received_at >= self._half_close_seconds:
+            return False
+        self._last = True
+        return True
 
     @property
     def _idle(self) -> bool:

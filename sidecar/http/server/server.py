@@ -9,7 +9,9 @@ from typing import Final
 
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError
+from sidecar.core.jobs import JobsHealth
 from sidecar.core.quotas import Way
+from sidecar.core.tracing import Tracer
 from sidecar.engine.service import Service
 from sidecar.http.app import application
 from sidecar.http.auth import Guard, Named
@@ -19,10 +21,12 @@ from sidecar.http.routes.completions import openai_routes
 from sidecar.http.routes.jobs import Jobs, jobs_routes
 from sidecar.http.routes.openapi import description_route
 from sidecar.http.routes.ops import health_route, status_route
+from sidecar.http.routes.ready import ready_route
 from sidecar.http.server.acceptor import Acceptor
 from sidecar.http.server.connections import Connections
 from sidecar.http.server.listener import BACKLOG, connection_limit, listen, local_only, raise_descriptor_limit
-from sidecar.http.server.protocol import HEADER_SECONDS, IDLE_SECONDS, LINGER_SECONDS, READ_BUFFER
+from sidecar.http.server.protocol import HALF_CLOSE_SECONDS, HEADER_SECONDS, IDLE_SECONDS, LINGER_SECONDS, READ_BUFFER
+from sidecar.http.tracing import traced
 
 FLUSH_SECONDS: Final = 0.5
 """Wait for responses in flight at the close; the library waits that long twice."""
@@ -114,7 +118,7 @@ def routes_of(
     guard: Guard | None,
     *,
     jobs: Jobs | None = None,
-    jobs_status: Callable[[], object] | None = None,
+    jobs_status: Callable[[], JobsHealth] | None = None,
 ) -> Routes:
     """Return all routes; `guard` is /ai's, `jobs` the store of jobs and `jobs_status` their numbers for /status."""
     token, named = settings.sidecar_token, service.quotas
@@ -126,6 +130,7 @@ def routes_of(
         {
             "/ai": ai_route(service, settings, guard),
             "/health": health_route(service),
+            "/ready": ready_route(service, jobs_status),
             "/status": status_route(service, token, jobs=jobs_status),
             "/openapi.json": description_route(),
             **jobs_routes(service, settings, guarded("jobs"), jobs),
@@ -141,19 +146,23 @@ async def serve(
     *,
     sock: socket.socket | None = None,
     jobs: Jobs | None = None,
-    jobs_status: Callable[[], object] | None = None,
+    jobs_status: Callable[[], JobsHealth] | None = None,
+    tracer: Tracer | None = None,
     header_seconds: float = HEADER_SECONDS,
     idle_seconds: float = IDLE_SECONDS,
     linger_seconds: float = LINGER_SECONDS,
     last_request_seconds: float = LAST_REQUEST_SECONDS,
+    half_close_seconds: float = HALF_CLOSE_SECONDS,
     descriptors: int | None = None,
 ) -> AsyncIterator[Listening]:
     """Serve `service` over HTTP on HOST and PORT, or on `sock`, which listens already and is closed at the end.
 
-    `jobs` is the store of jobs, None without jobs, and `jobs_status` returns their numbers for /status.
+    `jobs` is the store of jobs, None without jobs, and `jobs_status` returns their numbers for /status; `tracer`
+    records a span of each request.
     `header_seconds` is the time to send complete headers, `idle_seconds` the longest idle time of a reused connection,
     `linger_seconds` the time in which bytes of a refused caller are discarded, `last_request_seconds` the wait for the
-    requests of those that connected just before the end, `descriptors` the most open files of the process (None: as
+    requests of those that connected just before the end, `half_close_seconds` the time from a request in which its
+    caller's end of sending is no leaving, `descriptors` the most open files of the process (None: as
     many as it can get). Leaving the block closes within two seconds; `Listening.drain` and
     `Listening.hand_over` finish accepted requests before. Raises `ConfigError` if listening fails.
     """
@@ -165,8 +174,9 @@ async def serve(
         guard = _guard(settings, service.quotas, local=local_only(sock))
 
         routes = routes_of(service, settings, guard, jobs=jobs, jobs_status=jobs_status)
+        answer = application(routes, service)
         connections = Connections(
-            application(routes, service),
+            answer if tracer is None else traced(answer, routes, tracer),
             refusal=lambda path: routes.find(path).refuse,
             handler_cancellation=True,
             access_log=None,
@@ -176,6 +186,7 @@ async def serve(
             read_bufsize=READ_BUFFER,
             header_seconds=header_seconds,
             linger_seconds=linger_seconds,
+            half_close_seconds=half_close_seconds,
         )
         sock.setblocking(False)
         sock.listen(BACKLOG)  # an inherited socket may have a smaller backlog

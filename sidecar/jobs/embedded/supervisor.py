@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.core import events
-from sidecar.jobs.embedded import parent_death
+from sidecar.runtime import parent_death
 
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 30.0

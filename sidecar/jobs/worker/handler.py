@@ -11,6 +11,7 @@ import secrets
 import time
 from typing import Any, Final
 
+import msgspec
 from arq import Retry
 
 from sidecar.core import events
@@ -22,8 +23,12 @@ from sidecar.core.errors import (
     UpstreamAuth,
     UpstreamFailure,
 )
+from sidecar.core.observations import RequestEnd
 from sidecar.core.ports import Traffic
+from sidecar.core.trace_context import Passing, trace_context
+from sidecar.core.tracing import RouteSpan, Tracer
 from sidecar.engine.limiter.trace import Charge, Trace
+from sidecar.engine.request_log import traced
 from sidecar.engine.service import Service
 from sidecar.jobs.worker.lease import LEASE_SECONDS, RENEW_SECONDS, Held, Run, Runs, Stopped, retry_until_heard
 
@@ -45,7 +50,14 @@ class JobHandler:
     """Handler of the jobs of one lane."""
 
     def __init__(
-        self, runs: Runs, service: Service, *, timeout: float, background: bool, backoff: tuple[float, ...] = BACKOFF
+        self,
+        runs: Runs,
+        service: Service,
+        *,
+        timeout: float,
+        background: bool,
+        backoff: tuple[float, ...] = BACKOFF,
+        tracer: Tracer | None = None,
     ) -> None:
         self.runs = runs
         self.service = service
@@ -54,6 +66,7 @@ class JobHandler:
         # A caller waits for a job of the day: the sidecar offloaded a long text.
         self._traffic: Traffic = "jobs" if background else "interactive"
         self._backoff = backoff
+        self._tracer = tracer
         self._here: set[str] = set()
         """Jobs in progress in this process: a restarted Redis may have forgotten their leases."""
 
@@ -82,7 +95,23 @@ class JobHandler:
             run = await retry_until_heard(lambda: self.runs.begin(name, owner))
         except Stopped:
             return None
-        started, trace, code, pause = time.monotonic(), Trace(charge=self._charge(run)), "ok", None
+        span = self._span(run)
+        try:
+            return await self._complete(run, Trace(span=span, charge=self._charge(run)))
+        finally:
+            if span is not None:
+                span.end()
+
+    def _span(self, run: Run) -> RouteSpan | None:
+        """Begin the span of a run; None for a run that belongs to no trace."""
+        job_id, action, trace = run.job_id, run.request.action, run.request.trace
+        submitter = None if isinstance(trace, msgspec.UnsetType) else trace_context([trace])
+        if self._tracer is not None:
+            return self._tracer.job(job_id=job_id, action=action, submitter=submitter, waited=not self._background)
+        return None if submitter is None else Passing(submitter)
+
+    async def _complete(self, run: Run, trace: Trace) -> float | None:
+        started, code, pause = time.monotonic(), "ok", None
         try:
             await run.complete(await self._held(run, trace))
         except Stopped:
@@ -99,7 +128,7 @@ class JobHandler:
             events.fault("internal", exc, job=run.job_id)
             code = InternalError.code
             await run.fail(InternalError())
-        _report(run, trace, code, started, pause)
+        self._report(run, trace, code, started, pause)
         return pause
 
     def _charge(self, run: Run) -> Charge | None:
@@ -152,6 +181,41 @@ class JobHandler:
             async with asyncio.timeout(_PUT_BACK_SECONDS):
                 await run.put_back(failed=False)
 
+    def _report(self, run: Run, trace: Trace, code: str, started: float, pause: float | None) -> None:
+        seconds = time.monotonic() - started
+        end = RequestEnd(
+            request_id=run.job_id,
+            route="job",
+            action=run.request.action,
+            code=code,
+            user=run.request.user_id,
+            seconds=seconds,
+            queued=trace.queued,
+            upstream=trace.upstream,
+            calls=trace.calls,
+            prompt_tokens=trace.prompt_tokens,
+            completion_tokens=trace.completion_tokens,
+            provider=trace.provider,
+        )
+        self.service.log.report(end, trace.span)
+        events.info(
+            "job",
+            job=run.job_id,
+            action=run.request.action,
+            code=code,
+            seconds=round(seconds, 4),
+            queued=round(trace.queued, 4),
+            upstream=round(trace.upstream, 4),
+            calls=trace.calls,
+            failed_tries=run.tries,
+            restarts=run.crashes,
+            prompt_tokens=trace.prompt_tokens,
+            completion_tokens=trace.completion_tokens,
+            **({"provider": trace.provider} if trace.provider else {}),
+            **({} if pause is None else {"again_in": round(pause, 1)}),
+            **traced(trace.span),
+        )
+
 
 def _final(error: SidecarError) -> bool:
     """Return whether another try would fail like this one."""
@@ -162,22 +226,3 @@ def _final(error: SidecarError) -> bool:
     if isinstance(error, UpstreamFailure) and error.status is not None:
         return 400 <= error.status < 500 and error.status not in _NOT_FINAL
     return error.code in {"invalid_request", "too_large"}
-
-
-def _report(run: Run, trace: Trace, code: str, started: float, pause: float | None) -> None:
-    events.info(
-        "job",
-        job=run.job_id,
-        action=run.request.action,
-        code=code,
-        seconds=round(time.monotonic() - started, 4),
-        queued=round(trace.queued, 4),
-        upstream=round(trace.upstream, 4),
-        calls=trace.calls,
-        failed_tries=run.tries,
-        restarts=run.crashes,
-        prompt_tokens=trace.prompt_tokens,
-        completion_tokens=trace.completion_tokens,
-        **({"provider": trace.provider} if trace.provider else {}),
-        **({} if pause is None else {"again_in": round(pause, 1)}),
-    )

@@ -6,13 +6,13 @@ import pytest
 
 from tests.support.ai_requests import STRICT, check_envelope
 from tests.support.held_provider import HeldUpstream
-from tests.support.http_sidecar import CHAT, PATIENCE, head, post, running
+from tests.support.http_sidecar import AT_ONCE, CHAT, PATIENCE, head, post, running
 
 
 async def test_a_caller_who_leaves_frees_slot_and_place() -> None:
     """Nobody pays for an answer that nobody reads."""
     upstream = HeldUpstream(held=True)
-    async with running(upstream) as sidecar:
+    async with running(upstream, timings=AT_ONCE) as sidecar:
         async with await sidecar.call() as caller:
             await caller.send(post())
             await upstream.reached()

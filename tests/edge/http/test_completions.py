@@ -9,7 +9,7 @@ import pytest
 from sidecar.core.ports import Completion
 from tests.support.event_streams import body, chat_request
 from tests.support.held_provider import HeldUpstream
-from tests.support.http_sidecar import PATIENCE, chunks, head, post, running
+from tests.support.http_sidecar import AT_ONCE, PATIENCE, chunks, head, post, running
 
 AZURE = "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"
 PATHS = ["/v1/chat/completions", "/chat/completions", AZURE]
@@ -200,7 +200,7 @@ async def test_without_a_token_set_whatever_moodle_sends_is_taken() -> None:
 async def test_leaving_frees_the_slot() -> None:
     """A caller who closes the connection ends the provider's call."""
     upstream = HeldUpstream(held=True)
-    async with running(upstream) as sidecar:
+    async with running(upstream, timings=AT_ONCE) as sidecar:
         caller = await sidecar.call()
         await caller.send(chat_request())
         await upstream.reached()

@@ -12,7 +12,7 @@ from sidecar.core.errors import RateLimited, UpstreamError
 from sidecar.core.ports import Call, Usage
 from tests.support.event_streams import DONE, EventReader, FedProvider, body, chat_request, delta
 from tests.support.held_provider import HeldUpstream
-from tests.support.http_sidecar import PATIENCE, Caller, Sidecar, head, running
+from tests.support.http_sidecar import AT_ONCE, PATIENCE, Caller, Sidecar, head, running
 
 PATH = "/v1/chat/completions"
 
@@ -141,7 +141,7 @@ async def test_a_provider_that_stalls_ends_with_an_error_event() -> None:
 async def test_leaving_ends_the_providers_call(fed: bool) -> None:
     """At once, and the slot is free."""
     spring = FedProvider()
-    async with running(spring) as sidecar:
+    async with running(spring, timings=AT_ONCE) as sidecar:
         async with streaming(sidecar) as (_, ear):
             await spring.reached()
             if fed:

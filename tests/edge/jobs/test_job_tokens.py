@@ -8,6 +8,7 @@ from sidecar.engine.quotas.quotas import Quotas
 from sidecar.engine.quotas.shared import Shared
 from sidecar.jobs.shared_counters import SharedCounters
 from sidecar.jobs.worker.worker import working
+from sidecar.providers import Providers
 from sidecar.wiring import job_handlers
 from tests.support.http_sidecar import settings_of
 from tests.support.job_routes import opened
@@ -29,7 +30,9 @@ async def test_a_jobs_tokens_count_for_its_submitter(server: Valkey, tmp_path: P
         tables = "[user]\ntokens_per_day = 10", token_table("physics")
         site = await stack.enter_async_context(limited(tmp_path, *tables, shared=shared(), jobs=desk.store))
         quotas = Quotas(site.quotas.file, shared=shared(), wall=site.wall)
-        handlers = job_handlers(settings_of(REDIS_URL=server.url), CostlyUpstream(), desk.store, quotas)
+        settings = settings_of(REDIS_URL=server.url)
+        providers = Providers(settings, lambda _: CostlyUpstream())
+        handlers = job_handlers(settings, providers, desk.store, quotas=quotas)
         await stack.enter_async_context(working(desk.store, handlers))
         submitted = await site.ask("/jobs", token="physics")
         assert submitted.status == 202

@@ -25,6 +25,17 @@ async def test_sigterm_finishes_what_was_accepted(server: Served, demo: Demo) ->
     assert (await server.event("stopped"))["level"] == "info"
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM])
+async def test_a_signal_without_a_meaning_ends_nothing(server: Served, demo: Demo, number: signal.Signals) -> None:
+    """Log rotation and other servers' habits cost no answer."""
+    slow = asyncio.create_task(server.chat("Slow [demo latency=1]"))
+    await demo.until(lambda stats: stats.in_flight == 1)
+    server.process.send_signal(number)
+    assert (await server.event("signal_ignored"))["signal"] == number.name
+    assert (await slow)["success"]
+    assert (await server.get("/health")).status == 200
+
+
 async def test_the_grace_has_an_end(demo: Demo) -> None:
     """What is not finished within SHUTDOWN_GRACE hears so, and the process ends."""
     async with served(f"--base-url={demo.url}/v1", "--api-key=k", "--shutdown-grace=0.2") as server:
@@ -36,7 +47,7 @@ async def test_the_grace_has_an_end(demo: Demo) -> None:
     await demo.until(lambda stats: stats.in_flight == 0)
 
 
-@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 async def test_a_second_signal_ends_it_now(server: Served, demo: Demo, first: signal.Signals) -> None:
     """An administrator in a hurry does not wait for the grace."""
     stalled = asyncio.create_task(server.fetch(post(b'{"action": "chat", "content": "[demo stall=1]"}')))

@@ -61,6 +61,9 @@ async def test_server_worker_and_valkey_keep_every_secret() -> None:
                 "LOG_LEVEL": "debug",
                 "PYTHONASYNCIODEBUG": "1",
                 "SHUTDOWN_GRACE": "1",
+                "USAGE_FILE": f"{folder}/usage.db",
+                "USAGE_USERS": "true",
+                "USER_SECRET": "canary",
             }
             async with served(**env) as server:
                 await server.event("workers_alive")
@@ -92,7 +95,9 @@ async def test_server_worker_and_valkey_keep_every_secret() -> None:
                 said += arguments_below(server.process.pid)
                 server.process.terminate()
                 assert await server.ended() == 0
-        clean(server.raw + said + Path(folder, "valkey.log").read_bytes())  # noqa: ASYNC240 - a page
+        written = [Path(folder, name).read_bytes() for name in ("valkey.log", "usage.db")]  # noqa: ASYNC240 - pages
+        assert b"summarize" in written[1] or b"chat" in written[1]
+        clean(server.raw + said + b"".join(written))
         assert {line["code"] for line in server.log if line["event"] == "job"} >= {"ok", "upstream_error"}
 
 

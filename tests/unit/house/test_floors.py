@@ -22,25 +22,30 @@ WALLS = {
     "provider": MIDDLE | {"provider"},
     "http": MIDDLE | {"http"},
     "stdio": MIDDLE | {"stdio"},
+    "usage": MIDDLE | {"usage"},
     "batch": MIDDLE | {"batch"},
     "jobs": MIDDLE | {"jobs"},
+    "tracing": MIDDLE | {"tracing"},
     "demo": CORE | {"demo"},
-    "doctor": MIDDLE | {"provider", "http", "stdio", "batch", "jobs", "doctor"},
+    "rehearse": MIDDLE | {"rehearse"},
+    "doctor": MIDDLE | {"provider", "http", "stdio", "batch", "jobs", "usage", "doctor"},
 }
 """What each folder may import of the product; wiring, cli and worker may import anything below them."""
 ONE_PLACE = {
     "openai": ("sidecar.provider.openai_sdk",),
     "httpx2": ("sidecar.provider.openai_sdk",),
-    "aiohttp": ("sidecar.http", "sidecar.demo", "sidecar.provider.aiohttp"),
+    "aiohttp": ("sidecar.http", "sidecar.demo", "sidecar.provider.aiohttp", "sidecar.rehearse.caller"),
     "azure": ("sidecar.provider.entra",),
     "uvloop": ("sidecar.wiring", "sidecar.demo.command"),
     "semantic_text_splitter": ("sidecar.engine.splitter",),
     "arq": ("sidecar.jobs", "worker"),
     "redis": ("sidecar.jobs", "worker"),
     "tqdm": ("sidecar.cli",),
+    "sqlite3": ("sidecar.usage", "sidecar.runtime.day_file"),
     "h11": ("sidecar.provider.stdlib.http1",),
     "aiohappyeyeballs": ("sidecar.provider.stdlib.connect",),
     "pydantic": ("sidecar.http.openapi",),
+    "opentelemetry": ("sidecar.tracing",),
 }
 NOWHERE = {"pickle", "marshal", "shelve"}
 
@@ -153,8 +158,18 @@ def loaded_by(code: str) -> set[str]:
 def test_the_one_shot_process_pays_for_nothing_it_does_not_use() -> None:
     """Engine, light adapter and stdio door load no server, no SDK, no pydantic, no tokenizer."""
     loaded = loaded_by("import sidecar.wiring, sidecar.cli.main, sidecar.provider.stdlib.client, sidecar.stdio.server")
-    assert not loaded & {"openai", "aiohttp", "pydantic", "httpx2", "uvloop", "semantic_text_splitter", "redis", "arq"}
-    assert not loaded & {"sidecar.config.tokens", "sidecar.engine.quotas", "sqlite3"}
+    assert not loaded & {
+        "openai",
+        "aiohttp",
+        "pydantic",
+        "httpx2",
+        "uvloop",
+        "semantic_text_splitter",
+        "redis",
+        "arq",
+        "sqlite3",
+    }
+    assert not loaded & {"sidecar.config.tokens", "sidecar.engine.quotas"}
 
 
 def test_the_server_pays_for_no_models() -> None:
@@ -163,12 +178,19 @@ def test_the_server_pays_for_no_models() -> None:
     assert not loaded & {"pydantic", "pydantic_core", "openai", "sidecar.http.openapi.document"}
 
 
+def test_without_tracing_nobody_pays_for_it() -> None:
+    """Server and worker load nothing of OpenTelemetry, nor of its exporter."""
+    loaded = loaded_by("import sidecar.wiring, sidecar.http.server.server, sidecar.jobs.worker.handler")
+    assert not {name.partition(".")[0] for name in loaded} & {"opentelemetry", "google", "requests", "urllib3"}
+    assert "sidecar.tracing" not in loaded
+
+
 def test_a_wrong_setting_is_said_before_anything_is_loaded() -> None:
     """The command line knows its settings without an event loop."""
     assert not loaded_by("import sidecar.cli.main") & {"asyncio", "aiohttp", "openai", "http.client", "h11"}
 
 
-@pytest.mark.parametrize("name", ["batch", "collect", "enqueue"])
+@pytest.mark.parametrize("name", ["batch", "collect", "enqueue", "rehearse"])
 def test_a_command_pays_for_nothing_before_it_is_at_work(name: str) -> None:
     """A wrong call needs no provider's library, and only a terminal needs a bar."""
     assert not loaded_by(f"import sidecar.cli.{name}") & {"openai", "aiohttp", "tqdm", "uvloop", "h11"}
