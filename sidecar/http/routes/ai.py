@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import msgspec
 from aiohttp import web
 
 from sidecar.config.settings import Settings
@@ -11,6 +12,7 @@ from sidecar.engine.request import ActionRequest
 from sidecar.engine.service import Service
 from sidecar.http.auth import Guard
 from sidecar.http.body import received
+from sidecar.http.limits import charge, held, look
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import failure_response, reply_response
 from sidecar.http.router import Route
@@ -30,10 +32,12 @@ def ai_route(service: Service, settings: Settings, guard: Guard | None) -> Route
 async def _answer(request: Arrival, service: Service, settings: Settings, guard: Guard | None) -> web.Response:
     if guard is not None:
         guard.check(request)
+    look(service, request)
     limit, seconds = settings.max_body_bytes, settings.request_timeout
     async with received(request, service, _parsed, limit=limit, timeout=seconds) as body:
+        parsed = body.parsed
         action = ActionRequest(
-            request=body.parsed,
+            request=msgspec.structs.replace(parsed, token=request.token) if request.token else parsed,
             deadline=body.deadline,
             request_id=request.request_id,
             route=NAME,
@@ -41,8 +45,13 @@ async def _answer(request: Arrival, service: Service, settings: Settings, guard:
             arrived=request.arrived,
             place=body.place,
             fresh=request.fresh,
+            background=request.background,
+            token=request.token,
+            charge=charge(service, request, parsed.user_id),
+            span=request.span,
         )
-        outcome = await service.engine.answer(action)
+        async with held(service, request, parsed.user_id):
+            outcome = await service.engine.answer(action)
     return reply_response(outcome.reply, strict=settings.strict_status, wait=outcome.retry_after)
 
 
