@@ -24,9 +24,10 @@ from tests.support.job_records import (
 
 @dataclass
 class JobModel:
-    """Jobs, and what arq holds of them. `room` is the queues' bound, `keep` the seconds of a result."""
+    """Jobs, and what arq holds of them. `room` and `room_bytes` are the queues' bounds, `keep` a result's seconds."""
 
     room: int
+    room_bytes: int
     keep: int
     queues: dict[str, dict[str, float]] = field(default_factory=lambda: {"day": {}, "night": {}})
     """Scores by arq's name of a job, by lane."""
@@ -37,6 +38,9 @@ class JobModel:
     parts: dict[str, Lasting] = field(default_factory=dict)
     holds: dict[str, Lasting] = field(default_factory=dict)
     payloads: dict[str, Lasting] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Bytes of the texts in the queue, which last as a record does."""
+    sizes_left: int = 0
 
     def age(self, seconds: int) -> None:
         """Let time pass: what has none left is gone."""
@@ -45,6 +49,9 @@ class JobModel:
                 value.left -= seconds
                 if value.left <= 0:
                     del kept[key]
+        self.sizes_left -= seconds
+        if self.sizes_left <= 0:
+            self.sizes.clear()
 
     def record(self, job_id: str) -> Record | None:
         found = self.jobs.get(job_id)
@@ -67,13 +74,24 @@ class JobModel:
 
     # --- submitters
 
-    def full(self, ids: Iterable[str]) -> bool:
-        new = {job_id for job_id in ids if not self.joins(job_id)}
-        return bool(new) and sum(map(len, self.queues.values())) + len(new) > self.room
+    def full(self, entries: Iterable[Entry]) -> str:
+        """Why the queue takes no such list; blank where it does."""
+        new = {entry.id: entry.size for entry in entries if not self.joins(entry.id)}
+        if new and sum(map(len, self.queues.values())) + len(new) > self.room:
+            return "full"
+        if new and sum((self.sizes | new).values()) > self.room_bytes:
+            return "bytes"
+        return ""
+
+    def forget_sizes(self) -> None:
+        """Texts that are gone count no more."""
+        self.sizes = {job_id: size for job_id, size in self.sizes.items() if job_id in self.texts}
 
     def send(self, entries: Sequence[Entry]) -> bool:
         """Send the texts of the jobs that nobody would join; False where the queue is full."""
-        if self.full(entry.id for entry in entries):
+        if self.full(entries) == "bytes":
+            self.forget_sizes()
+        if self.full(entries):
             return False
         for entry in entries:
             if not self.joins(entry.id) and entry.id not in self.texts:
@@ -88,6 +106,8 @@ class JobModel:
                 return "missing"
             if sum(map(len, self.queues.values())) + place + 1 > self.room:
                 return "full"
+        if why := self.full(entries):
+            return why
         return [self._enter(entry, lane) for entry in entries]
 
     def _enter(self, entry: Entry, lane: str) -> str:
@@ -97,11 +117,14 @@ class JobModel:
             self.jobs[job_id] = Lasting(Record("", lane), RECORD)
             self.submitters.pop(job_id, None)
             self.texts[job_id].left = TEXT
+            self.sizes[job_id], self.sizes_left = entry.size, RECORD
         elif not fresh:
             self._join(job_id, lane)
         job = self.jobs[job_id]
         by = self.submitters.setdefault(job_id, Lasting(set(), 0))
         by.value.add(entry.submitter)
+        if entry.submitter == "-":
+            job.value.left = 0
         by.left = job.left
         status: str = job.value.status
         return status
@@ -127,13 +150,19 @@ class JobModel:
         self.payloads[name] = Lasting("", RECORD)
         self.queues[record.lane][name] = score
 
-    def cancel(self, job_id: str, submitter: str, popped: str = "") -> None:
-        """Take one submitter away; without a name the anonymous one goes, else `popped`."""
+    def cancel(self, job_id: str, submitter: str) -> None:
+        """Take one submitter away; without a name the anonymous one goes, or the only one that ever was."""
         record = self.record(job_id)
         if record is None:
             return
         by: set[str] = self.submitters[job_id].value if job_id in self.submitters else set()
-        by.discard(submitter or ("-" if "-" in by else popped))
+        if submitter:
+            by.discard(submitter)
+        elif "-" in by:
+            by.discard("-")
+            record.left = 1
+        elif not record.left and len(by) == 1:
+            by.clear()
         if by or record.status == "cancelled":
             return
         self.submitters.pop(job_id, None)
@@ -141,6 +170,7 @@ class JobModel:
         for queue in self.queues.values():
             queue.pop(name, None)
         self.texts.pop(job_id, None)
+        self.sizes.pop(job_id, None)
         self.payloads.pop(name, None)
         record.status, record.data, record.error, record.code = "cancelled", "", "", ""
         self.jobs[job_id].left = self.keep
@@ -177,6 +207,7 @@ class JobModel:
         record.status, record.data, record.error, record.code = status, data, error, code
         job.left = self.keep
         self.texts.pop(job_id, None)
+        self.sizes.pop(job_id, None)
         if job_id in self.submitters:
             self.submitters[job_id].left = self.keep
 
@@ -271,4 +302,6 @@ class JobModel:
         keys: Keyspace = {
             f"{kind}:{name}": (kept.value, kept.left) for kind, held in kinds.items() for name, kept in held.items()
         }
+        if self.sizes:
+            keys["sizes"] = (self.sizes | {"total": sum(self.sizes.values())}, self.sizes_left)
         return keys | {f"arq:queue:{lane}": (queue, None) for lane, queue in self.queues.items() if queue}
