@@ -4,6 +4,7 @@ A machine's clock that is behind, or is set back, would delay jobs that Redis' c
 """
 
 import time
+from time import time as machine_time
 from typing import Final
 
 from arq import worker
@@ -28,7 +29,7 @@ class RedisClock:
 
     def ms(self) -> int:
         """Return Redis' time."""
-        return int(time.time() * 1000 if self._ahead is None else time.monotonic() * 1000 + self._ahead)
+        return int(machine_time() * 1000 if self._ahead is None else time.monotonic() * 1000 + self._ahead)
 
 
 CLOCK: Final = RedisClock()

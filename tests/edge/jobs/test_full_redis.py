@@ -69,7 +69,7 @@ async def test_a_list_that_would_take_the_last_room_is_refused_whole(server: Val
         for one in big[:2]:
             await store.enqueue([one])
         with pytest.raises(Overloaded, match="Redis is full"):
-            await store.enqueue(big[2:5])
+            await store.enqueue(big[2:6])
 
 
 async def test_what_is_in_progress_ends_in_a_full_redis(server: Valkey, store: JobStore) -> None:
