@@ -104,7 +104,8 @@ class HealthCheck:
     async def look(self, *, limit: float = 1.0) -> Health:
         """Look now; raise `JobsUnavailable` where Redis fails."""
         self._last = await look(self._redis, self._prefix, limit=limit)
-        self._until, self._sent = time.monotonic() + _FRESH_SECONDS, 0
+        # A Redis that refuses writes may be loading its file, with next to nothing in its memory yet.
+        self._until, self._sent = 0.0 if self._last.refusal else time.monotonic() + _FRESH_SECONDS, 0
         return self._last
 
     async def reserve(self, jobs: int, size: int) -> None:

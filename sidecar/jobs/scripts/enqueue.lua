@@ -16,6 +16,8 @@ for i = 8, #ARGV, 5 do
   end
 end
 if next(fresh) and total_with(fresh) > most then return 'bytes' end
+-- The first write: a full Redis refuses it, and with it the list.
+if next(fresh) then remember(ms, record_ms) end
 local states = {}
 for i = 8, #ARGV, 5 do
   local id, action, submitter, payload = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
@@ -54,8 +56,5 @@ for i = 8, #ARGV, 5 do
   redis.call('PEXPIRE', by, math.max(redis.call('PTTL', job), 1))
   states[#states + 1] = r[1]
 end
-if next(fresh) then
-  redis.call('PEXPIRE', sizes, record_ms)
-  remember(ms, record_ms)
-end
+if next(fresh) then redis.call('PEXPIRE', sizes, record_ms) end
 return states
