@@ -3,12 +3,13 @@
 import asyncio
 import gc
 import logging
+import time
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from sidecar.core.errors import Overloaded, UpstreamError
+from sidecar.core.errors import JobsUnavailable, Overloaded, UpstreamError
 from sidecar.jobs.monitor import Monitor
 from sidecar.jobs.store import JobStore
 from sidecar.jobs.worker import worker as worker_module
@@ -70,6 +71,20 @@ async def test_a_list_that_would_take_the_last_room_is_refused_whole(server: Val
             await store.enqueue([one])
         with pytest.raises(Overloaded, match="Redis is full"):
             await store.enqueue(big[2:6])
+
+
+async def test_a_list_whose_texts_still_fitted_is_refused_whole(server: Valkey, store: JobStore) -> None:
+    """Redis fills up between the texts and the enqueueing: no job of the list is begun."""
+    async with server.client() as admin:
+        requests = [lecture(1), lecture(2)]
+        await store._send([store.id_of(request) for request in requests], requests)
+        await fill(admin)
+        store.health._until = time.monotonic() + PATIENCE
+        with pytest.raises(JobsUnavailable, match="Redis is full"):
+            await store.enqueue(requests)
+        assert {key.split(":")[1] for key in await admin.keys("*")} == {"text"}
+        await give_room(admin)
+        assert [job.status for job in await store.enqueue(requests)] == ["queued", "queued"]
 
 
 async def test_what_is_in_progress_ends_in_a_full_redis(server: Valkey, store: JobStore) -> None:
