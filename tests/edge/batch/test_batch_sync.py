@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from sidecar.batch import runner
+from sidecar.core.errors import UpstreamAuth
 from tests.support.batch_folder import PATIENCE, Folder, Provider
 
 
@@ -56,15 +57,10 @@ async def test_a_sync_in_progress_is_over_before_the_journal_is_closed(
     assert -1 not in disk.syncs
 
 
-async def test_a_batch_that_is_stopped_syncs_what_it_has(folder: Folder, disk: Disk) -> None:
+async def test_a_batch_that_gives_up_syncs_what_it_has(folder: Folder, disk: Disk) -> None:
     """What was paid for survives a power cut right after the end."""
-    folder.questions("a", "b", "c")
+    folder.questions(*"abcdef")
     disk.gate.set()
-    stop, provider = asyncio.Event(), Provider(held=True)
-    running = asyncio.create_task(folder.batch(provider, stop=stop, CONCURRENCY="1"))
-    await provider.reached(1)
-    stop.set()
-    await asyncio.sleep(0)
-    provider.gate.set()
-    assert await running == 1
-    assert disk.syncs[-1] == 1
+    refusing = Provider(lambda question: None if question == "a" else UpstreamAuth(status=401))
+    assert await folder.batch(refusing, CONCURRENCY="1") == 1
+    assert disk.syncs[-1:] == [1]
