@@ -85,8 +85,8 @@ class Command:
 
 @contextlib.contextmanager
 def demo_upstream(*words: str) -> Iterator[str]:
-    """Run the demo upstream as a process; yield its address."""
-    command = Command("demo-upstream", "--port", "0", *words, ready="demo upstream on")
+    """Run the demo provider as a process; yield its address."""
+    command = Command("demo-upstream", "--port", "0", *words, ready="demo provider on")
     url = next(word for word in command.log[-1].split() if word.startswith("http://")).removesuffix("/v1")
     try:
         yield url
@@ -156,11 +156,15 @@ class Answer:
         return str(self.status)
 
 
-async def call(url: str, body: bytes, *, start: float, timeout: float = 30.0, path: str = "/ai") -> Answer:
+async def call(
+    url: str, body: bytes, *, start: float, timeout: float = 30.0, path: str = "/ai", token: str = ""
+) -> Answer:
     """Send one POST on a new connection, as PHP does."""
     host, _, port = url.removeprefix("http://").partition(":")
     sent = time.perf_counter() - start
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    if token:
+        head += f"Authorization: Bearer {token}\r\n"
     raw = b""
     try:
         async with asyncio.timeout(timeout):

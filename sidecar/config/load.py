@@ -22,6 +22,7 @@ _LONGEST_FILE: Final = 1024**2
 _ENCODING: Final = "utf-8-sig"
 """UTF-8, less the invisible byte order mark that editors on Windows put first."""
 _PASSED: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
+_MANAGER: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 _SCHEMES: Final = ("http", "https", "all", "no")
 
 
@@ -65,9 +66,26 @@ def providers_of(settings: Settings, faults: list[str]) -> tuple[ProviderSetting
     defaults = {
         "concurrency": settings.concurrency,
         "client": settings.provider_client,
+        "azure_auth": settings.azure_auth,
         "extra_body": settings.extra_body,
     }
     return read_providers(settings.providers_file, defaults, faults)
+
+
+def with_tokens(settings: Settings) -> Settings:
+    """Return the settings with the content of TOKENS_FILE. Raises `ConfigError`.
+
+    `load` leaves the file out: a one-shot process, which may be another user's, needs no right to read it.
+    """
+    if not settings.tokens_file:
+        return settings
+    from sidecar.config.tokens import read_tokens  # noqa: PLC0415 - late: a one-shot process reads no tokens
+
+    faults: list[str] = []
+    tokens = read_tokens(settings.tokens_file, faults)
+    if faults:
+        raise ConfigError(faults)
+    return msgspec.structs.replace(settings, tokens=tokens)
 
 
 def take_passed_sockets(environ: MutableMapping[str, str] | None = None) -> int:
@@ -87,6 +105,18 @@ def take_passed_sockets(environ: MutableMapping[str, str] | None = None) -> int:
     return number
 
 
+def take_service_manager(environ: MutableMapping[str, str] | None = None) -> tuple[str, float]:
+    """Return the socket of the service manager, blank without one, and the seconds of its watchdog, 0 without one.
+
+    The variables are removed from the environment, so that child processes report nothing. A watchdog for another
+    process, or of no sense, is none (sd_watchdog_enabled(3)).
+    """
+    env = os.environ if environ is None else environ
+    address, watchdog, pid = (env.pop(name, "").strip() for name in _MANAGER)
+    seconds = int(watchdog) / 1e6 if watchdog.isascii() and watchdog.isdecimal() and len(watchdog) < 20 else 0.0
+    return address, seconds if pid in {"", str(os.getpid())} else 0.0
+
+
 def environment_for_child(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return an environment in which a child process finds `settings` in force without an env file.
 
@@ -95,7 +125,7 @@ def environment_for_child(settings: Settings, environ: Mapping[str, str] | None 
     """
     ours = {setting.name for setting in SETTINGS} | {f"{setting.name}_FILE" for setting in SETTINGS if setting.secret}
     ours |= {f"{scheme}_proxy" for scheme in _SCHEMES} | {f"{scheme}_proxy".upper() for scheme in _SCHEMES}
-    ours |= {"OPENAI_SIDECAR_HTTP_TIMEOUT", "SSL_CERT_FILE", *_PASSED}
+    ours |= {"OPENAI_SIDECAR_HTTP_TIMEOUT", "SSL_CERT_FILE", *_PASSED, *_MANAGER}
     env = {name: text for name, text in (os.environ if environ is None else environ).items() if name not in ours}
     for setting in SETTINGS:
         if text := _text(getattr(settings, setting.field)):
@@ -211,13 +241,15 @@ def _contradictions(settings: Settings, *, need_key: bool) -> list[str]:
         faults.append("OPENAI_API_KEY: required; set it, or OPENAI_API_KEY_FILE, or --api-key, or try --demo")
     if settings.send_user and not settings.user_secret:
         faults.append("USER_SECRET: required with SEND_USER=true; any long random text of this site's own")
+    if settings.usage_users and not settings.user_secret:
+        faults.append("USER_SECRET: required with USAGE_USERS=true; any long random text of this site's own")
     if settings.max_body_bytes > settings.queue_bytes:
         faults.append(f"MAX_BODY_BYTES={settings.max_body_bytes}: must be at most QUEUE_BYTES ({settings.queue_bytes})")
     if settings.jobs_max_body_bytes > settings.queue_bytes and settings.redis_url:
         faults.append(
             f"JOBS_MAX_BODY_BYTES={settings.jobs_max_body_bytes}: must be at most QUEUE_BYTES ({settings.queue_bytes})"
         )
-    if settings.ai_require_token and not settings.sidecar_token:
+    if settings.ai_require_token and not (settings.sidecar_token or settings.tokens_file):
         faults.append("SIDECAR_TOKEN: required with AI_REQUIRE_TOKEN=true")
     return faults
 

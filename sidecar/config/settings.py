@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -12,6 +12,9 @@ import msgspec
 from sidecar.config import types
 from sidecar.config.providers import ProviderSettings
 from sidecar.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sidecar.config.tokens import TokensFile
 
 _MIB: Final = 1024**2
 
@@ -88,6 +91,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     _s("CONTEXT_TOKENS", types.integer(200, 10_000_000), 16_000, "the tokens one provider call may take"),
     _s("SHUTDOWN_GRACE", types.seconds(0, 3600), 30.0, "seconds to finish accepted requests after SIGTERM"),
     _s("SIDECAR_TOKEN", types.secret, "", "the token callers must send", secret=True),
+    _s(
+        "TOKENS_FILE",
+        types.path,
+        "",
+        "the TOML file of named tokens, and of limits of the site, of tokens and of users",
+    ),
     _s("AI_REQUIRE_TOKEN", types.boolean, False, "ask for the token on /ai even on loopback"),
     _s("ALLOW_UNAUTHENTICATED", types.boolean, False, "listen beyond loopback without a token"),
     _s(
@@ -114,6 +123,14 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     _s("EXTRA_BODY", types.json_object, {}, "JSON merged into every provider request"),
     _s("SEND_USER", types.boolean, False, "send the provider an HMAC of user_id, under USER_SECRET"),
     _s("USER_SECRET", types.secret, "", "the site's secret for that HMAC", secret=True),
+    _s(
+        "USAGE_FILE",
+        types.path,
+        "",
+        "the file that counts requests and tokens by hour, without content; off unless set",
+    ),
+    _s("USAGE_USERS", types.boolean, False, "count by user there, as an HMAC of user_id under USER_SECRET"),
+    _s("USAGE_DAYS", types.integer(1, 3660), 400, "days that the file keeps"),
     _s("STRICT_STATUS", types.boolean, False, "answer failures on /ai with an HTTP error status"),
     _s("HTML_SAFE", types.boolean, False, "put a space after each < in an answer"),
     _s(
@@ -128,7 +145,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "STATE_DIR",
         types.path,
         "",
-        "the folder of an embedded Valkey; by default systemd's STATE_DIRECTORY, else "
+        "the folder of an embedded Valkey, and of the tokens of the day; by default systemd's STATE_DIRECTORY, else "
         "openai-moodle-sidecar under XDG_STATE_HOME or ~/.local/state",
     ),
     _s("JOB_QUEUE_SIZE", _count, 10_000, "the most jobs waiting or at work"),
@@ -145,6 +162,15 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "the most provider calls of a worker for long summaries from /ai, beside those for jobs",
     ),
     _s("OFFLOAD_THRESHOLD", _count, 60_000, "a longer text to summarize on /ai, in characters, runs as a job"),
+    _s("WORKER_METRICS_PORT", types.integer(0, 65535), 0, "the port of a worker's /metrics and /health; 0: none"),
+    _s("WORKER_METRICS_HOST", types.host, "127.0.0.1", "the address of that port"),
+    _s(
+        "PASS_TRACEPARENT",
+        types.boolean,
+        False,
+        "pass the trace of a request (traceparent, tracestate) to the provider",
+    ),
+    _s("TRACING", types.boolean, False, "record spans with OpenTelemetry, which reads the variables OTEL_*"),
     _s("LOG_FORMAT", types.choice("text", "json"), "text", "how a line of the log looks: text or json"),
     _s("LOG_LEVEL", types.choice("debug", "info", "warning", "error"), "info", "the least level logged"),
 )
@@ -176,6 +202,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     context_tokens: int
     shutdown_grace: float
     sidecar_token: str
+    tokens_file: str
     ai_require_token: bool
     allow_unauthenticated: bool
     stdio_max_processes: int
@@ -186,6 +213,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     extra_body: dict[str, Any]
     send_user: bool
     user_secret: str
+    usage_file: str
+    usage_users: bool
+    usage_days: int
     strict_status: bool
     html_safe: bool
     redis_url: str
@@ -200,6 +230,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     worker_concurrency: int
     offload_concurrency: int
     offload_threshold: int
+    worker_metrics_port: int
+    worker_metrics_host: str
+    pass_traceparent: bool
+    tracing: bool
     log_format: str
     log_level: str
     proxies: dict[str, str] = {}
@@ -211,6 +245,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     providers: tuple[ProviderSettings, ...] = ()
     """The providers of PROVIDERS_FILE; none without the file."""
+
+    tokens: "TokensFile | None" = None
+    """The content of TOKENS_FILE; None where it was not read: only server and worker may read the file."""
 
     @property
     def client(self) -> str:
@@ -241,12 +278,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def at(self, provider: ProviderSettings) -> "Settings":
         """Return the settings as they are where this is the only provider.
 
-        Tokens of Entra ID, and the names of OpenAI's organization and project, go to no other host of a file.
+        The names of OpenAI's organization and project go to no provider of a file.
         """
-        refuses_tokens = self.azure_auth == "entra" and not provider.takes_tokens
         return msgspec.structs.replace(
             self,
-            azure_auth="auto" if refuses_tokens else self.azure_auth,
+            azure_auth=provider.azure_auth,
             openai_org_id="" if provider.name else self.openai_org_id,
             openai_project_id="" if provider.name else self.openai_project_id,
             openai_api_key=provider.api_key,
@@ -273,7 +309,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def check_listening(self) -> None:
         """Raise `ConfigError` if other machines could use a server with these settings without a token."""
-        if not (self.loopback or self.sidecar_token or self.allow_unauthenticated):
+        named = self.tokens is not None and self.tokens.tokens
+        if not (self.loopback or self.sidecar_token or named or self.allow_unauthenticated):
             fault = (
                 f"HOST={self.host}: other machines reach it, so set SIDECAR_TOKEN (or ALLOW_UNAUTHENTICATED=true "
                 "where a firewall or a private container network guards it)"

@@ -20,7 +20,7 @@ from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.streams import streamed
 from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.request import CompletionRequest
-from sidecar.engine.request_log import RequestLog
+from sidecar.engine.request_log import RequestLog, traced
 from sidecar.engine.sharing import share
 
 SILENT_SECONDS: Final = 30.0
@@ -63,7 +63,8 @@ class Completions:
 
         `trace` then has the provider that answered.
         """
-        trace = trace or Trace()
+        trace = trace or Trace(span=request.span)
+        trace.charge = request.charge
         return await self._logged(request, trace, self._answer(request, shape, trace))
 
     async def stream(self, request: CompletionRequest, send: Send, trace: Trace | None = None) -> SidecarError | None:
@@ -72,7 +73,8 @@ class Completions:
         The deadline is the first event's. Raises `ConnectionError` where `send` did. Before the first event `trace`
         has the provider that answers.
         """
-        trace = trace or Trace()
+        trace = trace or Trace(span=request.span)
+        trace.charge = request.charge
         return await self._logged(request, trace, self._pump(request, send, trace))
 
     async def _logged(
@@ -89,7 +91,7 @@ class Completions:
         except ConnectionError:
             raise  # of `send`: the caller has left
         except Exception as exc:  # noqa: BLE001 - the verb's outermost: a fault of ours has its answer too
-            events.fault("internal", exc, request_id=request.request_id)
+            events.fault("internal", exc, request_id=request.request_id, **traced(request.span))
             error, left = InternalError(), False
             return error
         else:
@@ -109,7 +111,7 @@ class Completions:
             if request.shared:
                 key = self._kernel.keys.of_call(request.call)
                 return await share(self._kernel, key, work, request, trace, needed=1)
-            check_in_time(calls, request, 1, background=request.background)
+            check_in_time(calls, request, 1)
             return await work(Deadline(request.deadline))
 
     async def _pump(self, request: CompletionRequest, send: Send, trace: Trace) -> None:
@@ -118,7 +120,7 @@ class Completions:
         coming = streamed(calls, request.call, ticket, trace, deadline=Deadline(request.deadline))
         async with contextlib.aclosing(coming):
             async with drain.within(request.deadline):
-                check_in_time(calls, request, 1, background=request.background)
+                check_in_time(calls, request, 1)
                 data = await anext(coming, None)
             if data is None:
                 raise EmptyResponse(status=200)

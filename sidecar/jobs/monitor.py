@@ -30,14 +30,14 @@ class JobsStatus(msgspec.Struct, frozen=True):
     """`up` or `down`."""
     reason: str
     """Cause why no new job is taken; blank where jobs are taken."""
-    warnings: list[str]
-    """Settings of Redis that can lose jobs some day, a sentence each."""
     workers: int
     """Number of workers alive."""
     held: dict[Lane, int]
     """Jobs queued or in progress, by lane."""
-    held_bytes: int
+    held_bytes: int = 0
     """Bytes of their texts."""
+    warnings: list[str] = []
+    """Settings of Redis that can lose jobs some day, a sentence each."""
 
 
 class Monitor:
@@ -74,7 +74,14 @@ class Monitor:
         """Return the status for operators; while Redis is down the numbers are the last ones seen."""
         reason, warnings = self._error or self._health.trouble, list(self._health.risks.values())
         seen = self._seen
-        return JobsStatus("up" if self._up else "down", reason, warnings, seen.workers, seen.held, seen.size)
+        return JobsStatus(
+            "up" if self._up else "down",
+            reason,
+            seen.workers,
+            seen.held,
+            held_bytes=seen.size,
+            warnings=warnings,
+        )
 
     async def look(self) -> None:
         """Look at Redis now, and log what changed."""

@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from sidecar.http.responses.statuses import LONGEST_DAY
+
 _SANE_ID: Final = {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"}
 _SECONDS: Final = {"type": "number", "exclusiveMinimum": 0, "maximum": 999999}
 
@@ -12,6 +14,12 @@ def _parameter(where: str, name: str, description: str, schema: dict[str, Any]) 
 
 REQUEST_ID: Final = _parameter(
     "header", "X-Request-ID", "The caller's id for this request. Any other value is replaced by a new id.", _SANE_ID
+)
+TRACEPARENT: Final = _parameter(
+    "header",
+    "traceparent",
+    "The caller's place in a trace (W3C Trace Context), with `tracestate`; an invalid value is ignored.",
+    {"type": "string", "maxLength": 256},
 )
 TIMEOUT: Final = _parameter(
     "header",
@@ -36,6 +44,9 @@ ACTION: Final = _parameter(
     " An unknown action counts as none.",
     {"type": "string", "examples": ["generate_text"]},
 )
+STRICT: Final = _parameter(
+    "query", "strict", "`1`: every check decides, not only that of the server.", {"type": "string", "examples": ["1"]}
+)
 JOB: Final = _parameter(
     "path", "job_id", "The id that POST /jobs gave.", {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 )
@@ -53,6 +64,18 @@ DEPLOYMENT: Final = _parameter(
     "The model's name where the body has none, as Azure's clients send it.",
     {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[ -.0-~]+$"},
 )
+ACCEPT: Final = _parameter(
+    "header",
+    "Accept",
+    "With application/openmetrics-text the reply is OpenMetrics 1.0.0, else Prometheus' text format 0.0.4.",
+    {"type": "string", "examples": ["application/openmetrics-text;version=1.0.0"]},
+)
+EXEMPLARS: Final = _parameter(
+    "query",
+    "exemplars",
+    "With `true`, and in OpenMetrics, each bucket shows the id of its last request.",
+    {"type": "string", "examples": ["true"]},
+)
 
 TIMED: Final = (TIMEOUT, DEADLINE)
 
@@ -64,10 +87,13 @@ def _header(description: str, schema: dict[str, Any], *, required: bool = True) 
 ID_HEADER: Final = {"X-Request-ID": _header("The request's id, as the log has it.", _SANE_ID)}
 RETRY_AFTER: Final = {
     "Retry-After": _header(
-        "Seconds after which the same request makes sense again, where that is known.",
-        {"type": "integer", "minimum": 1, "maximum": 60},
+        "Seconds after which the same request makes sense again, where that is known; over 60 with `limited` only.",
+        {"type": "integer", "minimum": 1, "maximum": LONGEST_DAY},
         required=False,
     )
+}
+POLICY: Final = {
+    "Content-Security-Policy": _header("What the page may load: its own style, script and events.", {"type": "string"})
 }
 CHALLENGE: Final = {"WWW-Authenticate": _header("How the token may be sent.", {"const": "Bearer"})}
 LOCATION: Final = {

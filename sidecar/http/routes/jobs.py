@@ -16,15 +16,18 @@ from sidecar.core import events
 from sidecar.core.contract import LONGEST_USER, Request
 from sidecar.core.errors import DeadlineExceeded, InvalidRequest, JobsUnavailable, NotFound, Overloaded, SidecarError
 from sidecar.core.jobs import Job
+from sidecar.core.tracing import Span
 from sidecar.engine.admission import Place
+from sidecar.engine.request_log import traced
 from sidecar.engine.service import Service
 from sidecar.http.auth import Guard
 from sidecar.http.body import check_type, read_body, to_reserve
+from sidecar.http.limits import count_jobs, look
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import json_response
 from sidecar.http.responses.statuses import status_of
 from sidecar.http.router import Handler, Route, envelope
-from sidecar.http.schemas.jobs import WrongEntry, ids_in, requests_in
+from sidecar.http.schemas.jobs import WrongEntry, ids_in, named, requests_in
 
 NAME: Final = "jobs"
 STATUS_BODY_BYTES: Final = 256 * 1024
@@ -87,6 +90,7 @@ class _Handlers:
     async def enqueue(self, request: Arrival) -> web.Response:
         """POST /jobs."""
         jobs, limit = self._store(), self._settings.jobs_max_body_bytes
+        look(self._service, request, hold=False)
         check_type(request)
         size = to_reserve(request, limit)
         self._leave_room(size)
@@ -96,12 +100,14 @@ class _Handlers:
                 # No name is bound to the raw body, so that its memory is free while the jobs are sent.
                 parsed = await requests_in(await self._read(request, place, limit))
                 listed = isinstance(parsed, list)
-                requests = parsed if isinstance(parsed, list) else [parsed]
+                requests = named(parsed if isinstance(parsed, list) else [parsed], request.token)
+                await count_jobs(self._service, request, requests)
+                requests = _traced(requests, request.span)
                 # After a timeout the jobs may be enqueued all the same; the same request again joins them.
                 entered = await jobs.enqueue(requests, limit=self._left(request, _ENQUEUE_SECONDS))
             finally:
                 self._places.discard(place)
-        events.info("enqueued", request_id=request.request_id, jobs=len(entered))
+        events.info("enqueued", request_id=request.request_id, jobs=len(entered), **traced(request.span))
         states = [{"job_id": job.job_id, "status": job.status} for job in entered]
         if listed:
             return _success({"jobs": states}, 202)
@@ -168,6 +174,13 @@ class _Handlers:
         elif job.status == "failed":
             shown |= {"error": job.error, "code": job.code}
         return shown | {"parts_done": job.parts_done, "parts_total": job.parts_total}
+
+
+def _traced(requests: list[Request], span: Span | None) -> list[Request]:
+    """Return the requests with the trace that submits them; the first submitter's stays with a job."""
+    if span is None:
+        return requests
+    return [msgspec.structs.replace(request, trace=span.traceparent) for request in requests]
 
 
 _UNKNOWN: Final = "This job is not known: it never was, or it has expired. The same request makes a new one."

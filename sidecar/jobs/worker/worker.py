@@ -36,6 +36,8 @@ class Working:
     def __init__(self, consumers: list[Consumer], consuming: list[asyncio.Task[None]]) -> None:
         self._consumers = consumers
         self._consuming = consuming
+        self.redis_up = False
+        """True if Redis answered at the last heartbeat."""
 
     async def drain(self, grace: float) -> None:
         """Take no more jobs; jobs in progress have `grace` seconds to end and are put back then."""
@@ -54,8 +56,8 @@ async def working(store: JobStore, lanes: Mapping[Lane, tuple[JobHandler, int]])
     ]
     consuming = [asyncio.create_task(consumer.consume(), name="consumer") for consumer in consumers]
     member = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    sign = asyncio.create_task(_sign(store, member), name="sign of life")
     work = Working(consumers, consuming)
+    sign = asyncio.create_task(_sign(store, member, work), name="sign of life")
     for task in (*consuming, sign):
         task.add_done_callback(_faulted)
     try:
@@ -75,7 +77,7 @@ def _faulted(task: asyncio.Task[None]) -> None:
         events.fault("internal", exc)
 
 
-async def _sign(store: JobStore, member: str) -> None:
+async def _sign(store: JobStore, member: str, work: Working) -> None:
     sign, log = store.redis.register_script(scripts.SIGN), HealthLog()
     words: list[Any] = [store.names.prefix, member, int(ALIVE_SECONDS * 1000)]
     while True:
@@ -87,8 +89,11 @@ async def _sign(store: JobStore, member: str) -> None:
             log.seen(await store.health.look(limit=SIGN_SECONDS))
         except JobsUnavailable:
             log.lost()
+            work.redis_up = False
         except Exception as exc:  # noqa: BLE001 - the task's outermost: the worker is alive, whatever fails here
             events.fault("internal", exc)
+        else:
+            work.redis_up = True
         await asyncio.sleep(SIGN_SECONDS)
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from sidecar.http.server.server import serve
 from sidecar.jobs.offload import LIMIT_SECONDS
-from sidecar.wiring import server_jobs, service_of
+from sidecar.service import service_of
+from sidecar.wiring import server_jobs
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import Sidecar, post, settings_of
 from tests.support.offload_house import PATIENCE, house, long, until
@@ -93,7 +94,7 @@ async def test_the_server_as_it_is_wired_starts_without_redis_and_finds_it_later
                 await server.start()
                 assert jobs.status is not None
                 status = jobs.status
-                await until(lambda: status().redis == "up")  # type: ignore[attr-defined]
+                await until(lambda: status().redis == "up")
                 told = (await sidecar.fetch(get)).json["jobs"]
                 assert told == {
                     "redis": "up",

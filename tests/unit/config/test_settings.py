@@ -147,6 +147,7 @@ def test_a_server_open_to_strangers_needs_a_token() -> None:
 def test_what_belongs_together_is_checked_together() -> None:
     """Settings that contradict each other are faults."""
     assert any("USER_SECRET" in fault for fault in faults(KEY | {"SEND_USER": "true"}))
+    assert any("USER_SECRET" in fault for fault in faults(KEY | {"USAGE_USERS": "true"}))
     assert any("AI_REQUIRE_TOKEN" in fault for fault in faults(KEY | {"AI_REQUIRE_TOKEN": "true"}))
     assert any("QUEUE_BYTES" in fault for fault in faults(KEY | {"QUEUE_BYTES": "1MiB"}))
 
@@ -175,7 +176,7 @@ def test_proxies_follow_the_custom() -> None:
 
 def test_every_setting_has_its_field_and_flag() -> None:
     """One table is the source of variables, fields, flags and help."""
-    derived = {"proxies", "ca_file", "openai_api_key_file", "providers"}
+    derived = {"proxies", "ca_file", "openai_api_key_file", "providers", "tokens"}
     assert set(Settings.__struct_fields__) - derived == set(BY_FIELD)
     assert len({setting.option for setting in SETTINGS}) == len(SETTINGS)
     assert {"--api-key", "--base-url", "--model", "--max-tokens", "--summarize-threshold", "--http-mode", "--port"} <= {
