@@ -100,12 +100,16 @@ class HealthCheck:
         self._until = 0.0
         """Point on the monotonic clock until which the last look counts."""
         self._sent = 0
+        """Bytes sent since the last look."""
+        self._earlier = 0
+        """Bytes sent between the last two looks, which may not have seen them all."""
 
     async def look(self, *, limit: float = 1.0) -> Health:
         """Look now; raise `JobsUnavailable` where Redis fails."""
         self._last = await look(self._redis, self._prefix, limit=limit)
         # A Redis that refuses writes may be loading its file, with next to nothing in its memory yet.
-        self._until, self._sent = 0.0 if self._last.refusal else time.monotonic() + _FRESH_SECONDS, 0
+        self._until = 0.0 if self._last.refusal else time.monotonic() + _FRESH_SECONDS
+        self._earlier, self._sent = self._sent, 0
         return self._last
 
     async def reserve(self, jobs: int, size: int) -> None:
@@ -114,11 +118,14 @@ class HealthCheck:
         The caller bounds the time. Only a look that is old, or that found no room, costs a call.
         """
         size += jobs * _JOB_BYTES
-        if time.monotonic() >= self._until or not self._last.takes(self._sent + size):
+        if time.monotonic() >= self._until or not self._takes(size):
             await self.look(limit=_FRESH_SECONDS)
-        if not self._last.takes(self._sent + size):
+        if not self._takes(size):
             raise Overloaded(FULL, retry_after=_RETRY_SECONDS, cause="jobs")
         self._sent += size
+
+    def _takes(self, size: int) -> bool:
+        return self._last.takes(self._earlier + self._sent + size)
 
 
 class HealthLog:

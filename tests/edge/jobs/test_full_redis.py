@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from sidecar.core.errors import JobsUnavailable, Overloaded, UpstreamError
 from sidecar.jobs.monitor import Monitor
 from sidecar.jobs.store import JobStore
+from sidecar.jobs.worker import arq_consumer
 from sidecar.jobs.worker import worker as worker_module
 from sidecar.jobs.worker.lease import Run, Runs
 from tests.support.held_provider import HeldUpstream
@@ -71,6 +72,18 @@ async def test_a_list_that_would_take_the_last_room_is_refused_whole(server: Val
             await store.enqueue([one])
         with pytest.raises(Overloaded, match="Redis is full"):
             await store.enqueue(big[2:6])
+
+
+async def test_one_that_fills_up_behind_the_look_is_full_in_its_own_words(server: Valkey, store: JobStore) -> None:
+    """No text is quoted, and the same store goes on once there is room."""
+    async with server.client() as admin:
+        await store.health.look()
+        await fill(admin)
+        with pytest.raises(JobsUnavailable, match="Redis is full") as caught:
+            await store.enqueue([lecture(1)])
+        assert "Lecture" not in str(caught.value)
+        await give_room(admin)
+        assert (await store.enqueue([lecture(1)]))[0].status == "queued"
 
 
 async def test_a_list_whose_texts_still_fitted_is_refused_whole(server: Valkey, store: JobStore) -> None:
@@ -154,10 +167,11 @@ async def test_a_full_redis_is_told_and_workers_stay_alive(
 
 
 async def test_a_run_that_redis_refuses_is_a_line_in_the_log_and_no_lost_task(
-    server: Valkey, store: JobStore, caplog: pytest.LogCaptureFixture
+    server: Valkey, store: JobStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Redis fills up between arq's steps: the jobs stay in the queue, and end once there is room."""
     caplog.set_level(logging.INFO)
+    monkeypatch.setattr(arq_consumer, "LEASE_SECONDS", 1.0)
     upstream = HeldUpstream(held=True)
     async with at_work(store, upstream, WORKER_CONCURRENCY="4"), server.client() as admin:
         ids = [job.job_id for job in await store.enqueue([lecture(number) for number in range(4)])]

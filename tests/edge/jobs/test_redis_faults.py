@@ -12,7 +12,7 @@ import pytest
 import trustme
 from redis.asyncio import Redis
 
-from sidecar.core.errors import JobsUnavailable, Overloaded
+from sidecar.core.errors import JobsUnavailable
 from sidecar.jobs.redis_errors import explain
 from sidecar.jobs.store import JobStore
 from tests.support.scripted_provider import canned, listening
@@ -65,27 +65,6 @@ async def spoilt(server: Valkey, break_it: Change, mend: Change, words: str) -> 
         await break_it(admin)
         await refused(store, words)
         await mend(admin)
-        await works(store)
-
-
-async def test_a_full_one(server: Valkey) -> None:
-    """`maxmemory` is reached and nothing may be evicted: a new job is refused before anything is sent."""
-    async with jobs_of(REDIS_URL=server.url) as store, server.client() as admin:
-        await admin.config_set("maxmemory", 1)
-        with pytest.raises(Overloaded, match="Redis is full"):
-            await store.enqueue([lecture(1, 2)])
-        assert await admin.dbsize() == 0
-        await admin.config_set("maxmemory", 0)
-        await works(store)
-
-
-async def test_one_that_fills_up_between_the_look_and_the_write(server: Valkey) -> None:
-    """Redis' own refusal is the same sentence."""
-    async with jobs_of(REDIS_URL=server.url) as store, server.client() as admin:
-        await store.health.look()
-        await admin.config_set("maxmemory", 1)
-        await refused(store, "is full")
-        await admin.config_set("maxmemory", 0)
         await works(store)
 
 
