@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from sidecar.core.errors import JobsUnavailable, Overloaded, UpstreamError
 from sidecar.jobs.monitor import Monitor
 from sidecar.jobs.store import JobStore
-from sidecar.jobs.worker import arq_consumer
+from sidecar.jobs.worker import arq_consumer, lease
 from sidecar.jobs.worker import worker as worker_module
 from sidecar.jobs.worker.lease import Run, Runs
 from tests.support.held_provider import HeldUpstream
@@ -171,7 +171,8 @@ async def test_a_run_that_redis_refuses_is_a_line_in_the_log_and_no_lost_task(
 ) -> None:
     """Redis fills up between arq's steps: the jobs stay in the queue, and end once there is room."""
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(arq_consumer, "LEASE_SECONDS", 1.0)
+    for module in (arq_consumer, lease):
+        monkeypatch.setattr(module, "LEASE_SECONDS", 1.0)
     upstream = HeldUpstream(held=True)
     async with at_work(store, upstream, WORKER_CONCURRENCY="4"), server.client() as admin:
         ids = [job.job_id for job in await store.enqueue([lecture(number) for number in range(4)])]
