@@ -88,6 +88,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     _s("CONTEXT_TOKENS", types.integer(200, 10_000_000), 16_000, "the tokens one provider call may take"),
     _s("SHUTDOWN_GRACE", types.seconds(0, 3600), 30.0, "seconds to finish accepted requests after SIGTERM"),
     _s("SIDECAR_TOKEN", types.secret, "", "the token callers must send", secret=True),
+    _s("ALLOWED_HOSTS", types.hosts, "", "names in Host served on loopback beside addresses and localhost, by commas"),
     _s("AI_REQUIRE_TOKEN", types.boolean, False, "ask for the token on /ai even on loopback"),
     _s("ALLOW_UNAUTHENTICATED", types.boolean, False, "listen beyond loopback without a token"),
     _s(
@@ -190,6 +191,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     context_tokens: int
     shutdown_grace: float
     sidecar_token: str
+    allowed_hosts: str
     ai_require_token: bool
     allow_unauthenticated: bool
     stdio_max_processes: int

@@ -6,6 +6,7 @@ setting of aiohttp's does it: half-sent headers are held for ever, and its own p
 
 import asyncio
 import math
+import re
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -16,7 +17,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from sidecar.core import events
-from sidecar.core.errors import BadHTTP, InternalError, SidecarError, SlowRequest
+from sidecar.core.errors import BadHTTP, InternalError, SidecarError, SlowRequest, WrongVersion
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import REQUEST_ID
 from sidecar.http.router import Refuse
@@ -34,6 +35,9 @@ LINE_SEEN: Final = 128
 """First bytes of a request that are searched for its path if the request cannot be parsed."""
 READ_BUFFER: Final = 64 * 1024
 """Bytes; twice as much of a body waits in memory before the sender is paused."""
+
+_OTHER_VERSION: Final = re.compile(rb"[^\r\n]* HTTP/(?!1\.[01])[0-9]\.[0-9]\r?\n")
+"""Request line of a version that is not served; the first bytes of HTTP/2 are one too (RFC 9113, 3.4)."""
 
 Refusal = Callable[[str], Refuse]
 """Returns, for a path, the builder of its error responses."""
@@ -275,7 +279,7 @@ class Protocol(RequestHandler):
             if exc is not None:
                 events.fault("internal", exc, request_id=request_id)
         else:
-            error = exc if isinstance(exc, SidecarError) else _refusal(exc)
+            error = exc if isinstance(exc, SidecarError) else _refusal(exc, self._line)
             events.info("refused", request_id=request_id, door="http", code=error.code)
         response = self._refusal(_path(self._line) if request.method == "UNKNOWN" else request.path)(error)
         if _too_long(exc):
@@ -301,5 +305,7 @@ def _too_long(exc: BaseException | None) -> bool:
     return isinstance(exc, LineTooLong) or "Too many headers" in str(exc)
 
 
-def _refusal(exc: BaseException | None) -> BadHTTP:
+def _refusal(exc: BaseException | None, line: bytes) -> SidecarError:
+    if "Invalid HTTP version" in str(exc) or _OTHER_VERSION.match(line):
+        return WrongVersion()
     return BadHTTP("The request's address or headers are too long.") if _too_long(exc) else BadHTTP()

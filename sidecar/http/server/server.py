@@ -14,6 +14,7 @@ from sidecar.core.tracing import Tracer
 from sidecar.engine.service import Service
 from sidecar.http.app import application
 from sidecar.http.auth import Guard
+from sidecar.http.hosts import Hosts
 from sidecar.http.router import Routes
 from sidecar.http.routes.ai import ai_route
 from sidecar.http.routes.completions import openai_routes
@@ -170,7 +171,7 @@ async def serve(
         guard = _guard(settings, local=local_only(sock))
 
         routes = routes_of(service, settings, guard, jobs=jobs, jobs_status=jobs_status)
-        answer = application(routes, service)
+        answer = application(routes, service, _hosts(settings, sock))
         connections = Connections(
             answer if tracer is None else traced(answer, routes, tracer),
             refusal=lambda path: routes.find(path).refuse,
@@ -198,6 +199,14 @@ async def serve(
         yield listening
     finally:
         await listening.close()
+
+
+def _hosts(settings: Settings, sock: socket.socket) -> Hosts | None:
+    # Beyond loopback names are the network's own, such as a compose service's; a unix socket is out of a browser's
+    # reach.
+    if sock.family not in {socket.AF_INET, socket.AF_INET6} or not local_only(sock):
+        return None
+    return Hosts(settings.allowed_hosts, Guard(settings.sidecar_token) if settings.sidecar_token else None)
 
 
 def _guard(settings: Settings, *, local: bool) -> Guard | None:
