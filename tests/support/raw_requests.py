@@ -17,14 +17,46 @@ _HEADERS: Final = (
     *("Expect: nonsense", "Upgrade: h2c", "Upgrade: websocket\r\nConnection: Upgrade", "Connection: close"),
     *("Connection: keep-alive, TE", "Host: attacker.example", "Host:", "Host: [::1", "X-Request-ID: \r\n folded"),
     *("X-Request-ID: " + "x" * 9000, "X-Request-Timeout: 0.001", "X-Request-Timeout: 1e9", "X-Request-Timeout: -1"),
-    *("Authorization: Basic ====", "Authorization: Bearer \xff", "api-key: \x01", "Range: bytes=0-1", " : ", ":", "\x00"),
+    *(
+        "Authorization: Basic ====",
+        "Authorization: Bearer \xff",
+        "api-key: \x01",
+        "Range: bytes=0-1",
+        " : ",
+        ":",
+        "\x00",
+    ),
     *("traceparent: 00-" + "0" * 32 + "-" + "0" * 16 + "-01", "tracestate: " + "a=b," * 200, "Cache-Control: no-cache"),
     *("Content-Type: application/json; charset=utf-16", "Content-Type: text/plain", "Content-Type: ,;=", "Trailer: x"),
 )
-_VERSIONS: Final = ("HTTP/0.9", "HTTP/1.0", "HTTP/1.2", "HTTP/2.0", "HTTP/9.9", "HTTP/1.", "HTTP/", "ICE/1.0", "", "\x00")
+_VERSIONS: Final = (
+    "HTTP/0.9",
+    "HTTP/1.0",
+    "HTTP/1.2",
+    "HTTP/2.0",
+    "HTTP/9.9",
+    "HTTP/1.",
+    "HTTP/",
+    "ICE/1.0",
+    "",
+    "\x00",
+)
 _METHODS: Final = ("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PRI", "PATCH", "brew", "", "\xff")
 _PATHS: Final = (
-    *("*", "//", "/%00", "/%ff%fe", "/..", "/ai/", "/ai?" + "a" * 5000, "/" + "x" * 9000, "http://", "host:80", "?", "#"),
+    *(
+        "*",
+        "//",
+        "/%00",
+        "/%ff%fe",
+        "/..",
+        "/ai/",
+        "/ai?" + "a" * 5000,
+        "/" + "x" * 9000,
+        "http://",
+        "host:80",
+        "?",
+        "#",
+    ),
     *("/jobs/%2e%2e", "/v1/models/" + "%41" * 300, "/v1/../ai", "/ai?deadline=nan&deadline=", "/ai;x", "/\xff", "\\"),
 )
 _VALUES: Final = (
@@ -32,8 +64,20 @@ _VALUES: Final = (
     *("[]", "{}", "[" * 3000, '{"a":' * 3000, '"' + "x" * 70_000 + '"', '"\u202e"', "\x00", "'", "[[],", '{"":{}}'),
 )
 _CHUNKS: Final = (
-    *(b"5\r\nhello\r\n0\r\n\r\n", b"5;ext=1\r\nhello\r\n0\r\nTrailer: x\r\n\r\n", b"ffffffffffffffff\r\nx", b"-1\r\n\r\n"),
-    *(b"5\r\nhel", b"0\r\n\r\n", b"x\r\n", b"\r\n\r\n", b"5\nhello\n0\n\n", b"00000000000000000000005\r\nhello\r\n0\r\n\r\n"),
+    *(
+        b"5\r\nhello\r\n0\r\n\r\n",
+        b"5;ext=1\r\nhello\r\n0\r\nTrailer: x\r\n\r\n",
+        b"ffffffffffffffff\r\nx",
+        b"-1\r\n\r\n",
+    ),
+    *(
+        b"5\r\nhel",
+        b"0\r\n\r\n",
+        b"x\r\n",
+        b"\r\n\r\n",
+        b"5\nhello\n0\n\n",
+        b"00000000000000000000005\r\nhello\r\n0\r\n\r\n",
+    ),
 )
 
 
@@ -106,7 +150,7 @@ class Mutations:
 
     def case(self, number: int) -> Case:
         """Return the case of this number alone, to see a failure again."""
-        dice = random.Random(f"{self._seed}/{number}")  # noqa: S311 - repeatable, not secret
+        dice = random.Random(f"{self._seed}/{number}")
         raw = dice.choice(self._ways)(dice, dice.choice(self._operations))
         if dice.random() < 0.2 and len(raw) > 1:
             at = dice.randrange(1, len(raw))
@@ -164,5 +208,7 @@ class Mutations:
         return b"".join(each.request for each in (of, *dice.choices(self._operations, k=2)))
 
     def _noise(self, dice: random.Random, of: Described) -> bytes:
-        start = dice.choice((b"", b"\x16\x03\x01\x02\x00\x01\x00", b"\r\n" * 9, of.request, b"PRI * HTTP/2.0\r\n\r\nSM"))
+        start = dice.choice(
+            (b"", b"\x16\x03\x01\x02\x00\x01\x00", b"\r\n" * 9, of.request, b"PRI * HTTP/2.0\r\n\r\nSM")
+        )
         return start + dice.randbytes(dice.choice((1, 20, 3000)))
