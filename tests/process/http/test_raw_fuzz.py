@@ -7,6 +7,7 @@ thirty thousand cases of the fuzz.
 import asyncio
 import faulthandler
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -25,6 +26,10 @@ PATIENCE = 40.0
 """Seconds for one connection, which the server ends by its own limits long before."""
 GROWTH = 12 * 1024
 """KiB that the second half of the cases may add to the resident memory: allocator's noise, and no leak of one KiB."""
+
+
+STREAM = re.compile(rb"\r\ncontent-type: text/event-stream.*?\r\n\r\n", re.IGNORECASE | re.DOTALL)
+"""Head of a reply that is a stream of events."""
 
 
 class Reply:
@@ -55,12 +60,15 @@ def check(case: Case, raw: bytes, seen: Counter[int]) -> None:
         assert reply.status != 500
         assert reply.headers["x-request-id"]
         if reply.headers["content-type"] != "application/json" or b"HEAD" in case.sent:
-            return  # a stream, or perhaps no body: where the reply ends is not to be seen
+            return  # a stream or a page, or perhaps no body: where the reply ends is not to be seen
         assert isinstance(json.loads(reply.body), dict)
 
 
 async def exchange(sidecar: Served, case: Case) -> bytes:
-    """Send the case, close the sending side, and return all that comes back until the server closes."""
+    """Send the case, close the sending side, and return all that comes back until the server closes.
+
+    A stream of events may have no end, so it is left once it has begun.
+    """
     reader, writer = await asyncio.open_connection(sidecar.host, sidecar.port)
     try:
         async with asyncio.timeout(PATIENCE):
@@ -69,11 +77,19 @@ async def exchange(sidecar: Served, case: Case) -> bytes:
                     writer.write(piece)
                     await writer.drain()
                 writer.write_eof()
-                return await reader.read()
+                return await replies(reader)
             except ConnectionError:
                 return b""  # the server closed on a caller that had left
     finally:
         writer.transport.abort()
+
+
+async def replies(reader: asyncio.StreamReader) -> bytes:
+    """Return all bytes up to the end, or to the head of a stream of events."""
+    raw = b""
+    while (part := await reader.read(2**16)) and not STREAM.search(raw := raw + part):
+        pass
+    return raw
 
 
 async def drive(sidecar: Served, cases: list[Case], seen: Counter[int]) -> None:
