@@ -97,6 +97,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "",
         "the TOML file of named tokens, and of limits of the site, of tokens and of users",
     ),
+    _s("ALLOWED_HOSTS", types.hosts, "", "names in Host served on loopback beside addresses and localhost, by commas"),
     _s("AI_REQUIRE_TOKEN", types.boolean, False, "ask for the token on /ai even on loopback"),
     _s("ALLOW_UNAUTHENTICATED", types.boolean, False, "listen beyond loopback without a token"),
     _s(
@@ -205,6 +206,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     shutdown_grace: float
     sidecar_token: str
     tokens_file: str
+    allowed_hosts: str
     ai_require_token: bool
     allow_unauthenticated: bool
     stdio_max_processes: int

@@ -45,11 +45,14 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One reply; exactly one of `data` and `error` is set."""
+    """One reply; exactly one of `data` and `error` is set.
+
+    Those two have no default, so that both are always encoded: callers read either one without testing for its key.
+    """
 
     success: bool
-    data: str | None = None
-    error: str | None = None
+    data: str | None
+    error: str | None
     code: str | None = None
     job_id: str | None = None
     """The job that continues the request, if there is one."""
@@ -140,13 +143,13 @@ def _user(value: object) -> str:
 def answered(text: str, *, html_safe: bool = False) -> Reply:
     """Return the reply that carries an answer; `html_safe` puts a space after each `<` (CONTRACT, HTML_SAFE)."""
     text = sendable(text)
-    return Reply(success=True, data=text.replace("<", "< ") if html_safe else text)
+    return Reply(success=True, data=text.replace("<", "< ") if html_safe else text, error=None)
 
 
 def failed(error: SidecarError) -> Reply:
     """Return the reply that carries a failure."""
     job_id = error.job_id if isinstance(error, JobGoesOn) else None
-    return Reply(success=False, error=str(error), code=error.code, job_id=job_id)
+    return Reply(success=False, data=None, error=str(error), code=error.code, job_id=job_id)
 
 
 def sendable(text: str) -> str:

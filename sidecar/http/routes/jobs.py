@@ -191,5 +191,5 @@ def _refuse(error: SidecarError) -> web.Response:
     if not isinstance(error, WrongEntry):
         return envelope(error)
     code = error.fault.code
-    reply = {"success": False, "error": str(error), "code": code, "index": error.index}
+    reply = {"success": False, "data": None, "error": str(error), "code": code, "index": error.index}
     return json_response(msgspec.json.encode(reply), status_of(code, strict=True))
