@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from sidecar.config import types
+from sidecar.config import addresses, types
 from sidecar.config.toml_lines import Lines
 from sidecar.core.errors import plain
 from sidecar.core.ports import TRAFFIC, Traffic
@@ -225,7 +225,7 @@ def _is_json(value: object) -> bool:
 
 _FIELDS: Final[Mapping[str, Callable[[object], Any]]] = {
     "name": _text(_name),
-    "base_url": _text(types.url),
+    "base_url": _text(addresses.base_url),
     "model": _text(_model),
     "api_key_file": _key,
     "concurrency": _whole(1, 10_000),

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from sidecar.config import types
+from sidecar.config import addresses, types
 from sidecar.config.providers import ProviderSettings
 from sidecar.core.errors import ConfigError
 
@@ -36,6 +36,17 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     def option(self) -> str:
         return self.flag or "--" + self.field.replace("_", "-")
 
+    @property
+    def shown_default(self) -> str:
+        """The default as people write it; blank for none."""
+        if self.default in ("", {}):
+            return ""
+        if isinstance(self.default, bool):
+            return str(self.default).lower()
+        if isinstance(self.default, float):
+            return f"{self.default:.15g}"
+        return types.shown_size(self.default) if self.name.endswith("_BYTES") else str(self.default)
+
 
 def _s(name: str, kind: types.Kind, default: Any, meaning: str, **more: Any) -> Setting:
     return Setting(name=name, kind=kind, default=default, help=meaning, **more)
@@ -47,7 +58,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     _s("OPENAI_API_KEY", types.secret, "", "the provider's key; required", flag="--api-key", secret=True),
     _s(
         "OPENAI_BASE_URL",
-        types.url,
+        addresses.base_url,
         "https://ai.kivoyo.com/api",
         "the provider; texts go to this host",
         flag="--base-url",
@@ -118,7 +129,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     _s("HTML_SAFE", types.boolean, False, "put a space after each < in an answer"),
     _s(
         "REDIS_URL",
-        types.redis,
+        addresses.redis,
         "",
         "the Redis or Valkey that holds jobs, or embedded for a private one; turns on jobs and offload",
         secret=True,

@@ -46,7 +46,7 @@ async def examine(
     php_user: str = "",
 ) -> Report:
     """Run every check, in the order in which an administrator would repair things."""
-    findings = list(configuration.env_file(env_file))
+    findings = [*configuration.env_file(env_file), *configuration.variables(flags, env_file)]
     settings, more = configuration.loaded(flags, env_file)
     findings += more
     if settings is not None:

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from sidecar import __version__
-from sidecar.config import types
+from sidecar.config import addresses
 from sidecar.config.provenance import shown_url
 from sidecar.doctor.findings import Finding, State
 from sidecar.doctor.http_check import Response, fetch
@@ -28,7 +28,7 @@ async def address(url: str, source: str) -> Finding:
     """Check that the server at `url` understands the plugin, by an invalid request that costs nothing."""
     shown = f"{shown_url(url)} ({source or 'the default of the plugin'})"
     try:
-        types.url(url)
+        addresses.url(url)
     except ValueError as exc:
         return Finding(_URL, "failed", f"{shown}: must be {exc}", _MATCH)
     response = await fetch(url, body=b"{}")

@@ -193,3 +193,19 @@ async def test_a_wrong_call_is_one_line(words: list[str]) -> None:
     said = await doctor(*words)
     assert (said.code, said.text, len(said.err.splitlines())) == (2, "", 1)
     assert "--call" in (await doctor("--help")).text
+
+
+async def test_misspelled_names_are_named(demo: Demo, tmp_path: Path) -> None:
+    """In the environment a warning, in the env file a failure, each with the right name."""
+    around = {"OPENAI_API_BASE": "http://canary.invalid", "LOGNAME": "root", "TZ": "UTC"}
+    said = await report(*at(demo), **around)
+    assert "variables" not in {finding["check"] for finding in said.json["findings"]}
+    said = await report(f"--api-key={KEY}", "--port=x", **around)
+    assert said.state("variables") == "warning"
+    assert "write OPENAI_BASE_URL" in said.finding("variables")["do"]
+    file = tmp_path / "env"
+    file.write_text("SIDECAR_TOKENS=canary\n")
+    wrong = await report(*at(demo, f"--env-file={file}"))
+    assert (
+        "line 1: SIDECAR_TOKENS is no setting of the sidecar; write SIDECAR_TOKEN" in wrong.finding("settings")["what"]
+    )
