@@ -16,7 +16,7 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: test test-all test-long debug lint dev run bench openapi lock clean help
+.PHONY: test test-all test-long debug lint dev run bench try-llama openapi lock clean help
 
 test: lint ## lint, then the tests, in an environment of its own
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
@@ -51,6 +51,9 @@ bench: run ## every benchmark, against what is shipped; BASE=7404111 beside an o
 		.venv/bin/python "$$script" $(ARGS) || exit 1; \
 	done
 
+try-llama: run ## a real model server (llama.cpp, a small model) behind the sidecar: two minutes, 340 MB to install
+	.venv/bin/python benchmarks/try_llama.py $(ARGS)
+
 openapi: dev ## sidecar/http/openapi/openapi.json anew from its models
 	$(BIN)/python -m sidecar.http.openapi
 
@@ -62,7 +65,7 @@ lock: ## both locks anew from pyproject.toml; ARGS=--upgrade takes the newest ve
 	$(or $(PYTHON),python3) -m venv .venvs/uv
 	.venvs/uv/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
 	$(COMPILE) $(ARGS) --output-file requirements.lock
-	$(COMPILE) $(ARGS) --group dev --extra azure --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) $(ARGS) --group dev --extra azure --extra tracing --constraint requirements.lock --output-file requirements-dev.lock
 
 clean: ## remove what these commands made
 	rm -rf .venv .venv-dev .venvs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

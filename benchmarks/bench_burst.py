@@ -1,6 +1,6 @@
 """A class clicks at once: callers answered, calls refused, time of the last answer, CPU and memory.
 
-Runs the sidecar and the demo upstream as processes. Two measures go with each number: the ideal that the provider's
+Runs the sidecar and the demo provider as processes. Two measures go with each number: the ideal that the provider's
 slots allow, and a bare relay (aiohttp in, one bounded aiohttp client out) under the same load in the same run.
 Usage: bench_burst.py [absorb discover fairness sharing silence crowd]
 """

@@ -1,6 +1,6 @@
 """400 callers in a second, 25 s each, at a provider whose limit is unknown: callers answered, time, and cost.
 
-Four candidates run one after the other, each at a fresh demo upstream: ours at CONCURRENCY 64; a bare relay with
+Four candidates run one after the other, each at a fresh demo provider: ours at CONCURRENCY 64; a bare relay with
 retries (relay_retrying.py); the same relay with the true limit given; and revision 7404111 of ours, the last whose
 limit did not come from refusals alone. Columns: callers answered, last answer as a multiple of the ideal, refused
 calls and their share of the answers. The ideal is the time of the last answer where calls cost only the provider's

@@ -2,7 +2,7 @@
 
     python benchmarks/bench_openai_route.py [cost delay burst] [--rounds 10] [--requests 400] [--streams 400]
 
-All candidates run in turns, in one run, against one demo upstream.
+All candidates run in turns, in one run, against one demo provider.
 """
 
 import argparse

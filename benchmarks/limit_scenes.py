@@ -1,4 +1,4 @@
-"""Scenes of bench_limits.py: the provider's limits, the demo upstream's options for them, and the callers.
+"""Scenes of bench_limits.py: the provider's limits, the demo provider's options for them, and the callers.
 
 A scene's `World` is that of the tests in virtual time, so that both have the same limits.
 """
@@ -47,7 +47,7 @@ class Scene(NamedTuple):
         return 0.3 if self.by_turns else 0.2
 
     def demo_words(self) -> list[str]:
-        """Return the demo upstream's options."""
+        """Return the demo provider's options."""
         world = self.world
         words = ["--voice", self.voice, "--latency", str(world.hold)]
         if self.by_turns:
@@ -90,7 +90,7 @@ def messages(text: str) -> list[dict[str, str]]:
 
 
 def cost(text: str) -> int:
-    """Return the tokens that the demo upstream counts for a chat."""
+    """Return the tokens that the demo provider counts for a chat."""
     return max(MAX_TOKENS, sum(4 + tokens(message["content"]) for message in messages(text)))
 
 

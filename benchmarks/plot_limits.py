@@ -1,7 +1,7 @@
 """Draw the search for the limit: one burst at 16 slots and one at 32 and 6 by turns, sampled every 50 ms.
 
 Runs both over real sockets, takes the limit found and the calls under way from GET /status and the refused calls from
-the demo upstream's /demo/stats, and writes the picture. Remake it with
+the demo provider's /demo/stats, and writes the picture. Remake it with
 `PYTHONPATH=. .venv-dev/bin/python benchmarks/plot_limits.py` from the repository's root.
 Usage: plot_limits.py [FILE]; docs/limits.svg by default.
 """
@@ -53,7 +53,7 @@ class Film(NamedTuple):
 
 
 class Watch(threading.Thread):
-    """Samples the sidecar and the demo upstream until `over` is set."""
+    """Samples the sidecar and the demo provider until `over` is set."""
 
     def __init__(self, url: str, upstream: str) -> None:
         super().__init__()

@@ -85,8 +85,8 @@ class Command:
 
 @contextlib.contextmanager
 def demo_upstream(*words: str) -> Iterator[str]:
-    """Run the demo upstream as a process; yield its address."""
-    command = Command("demo-upstream", "--port", "0", *words, ready="demo upstream on")
+    """Run the demo provider as a process; yield its address."""
+    command = Command("demo-upstream", "--port", "0", *words, ready="demo provider on")
     url = next(word for word in command.log[-1].split() if word.startswith("http://")).removesuffix("/v1")
     try:
         yield url

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -13,16 +13,23 @@ from sidecar.config.providers import ProviderSettings
 from sidecar.config.settings import Settings
 from sidecar.core import events
 from sidecar.core.errors import ConfigError
+from sidecar.core.ports import Upstream
 from sidecar.engine.actions import Limits
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.pool import Pool
 from sidecar.engine.limiter.provider import Provider
 from sidecar.runtime.signals import reload_requested
 
-if TYPE_CHECKING:
-    from sidecar.provider.base import HttpUpstream
 
-Connection = tuple[str, str, str, str, bytes]
+class Client(Upstream, Protocol):
+    """Port: a provider whose client may have to load first."""
+
+    def warm(self) -> "asyncio.Task[None] | None":
+        """Begin to load what calls need, and return the task that ends when it is there; None if nothing is left."""
+        ...
+
+
+Connection = tuple[str, str, str, str, str, bytes]
 """Parts that a client is made of; providers that are equal in it share one."""
 
 
@@ -39,20 +46,20 @@ class _Lane:
 class Providers:
     """Clients of the providers, one for each connection, and the pools that call them."""
 
-    def __init__(self, settings: Settings, client: "Callable[[Settings], HttpUpstream]") -> None:
+    def __init__(self, settings: Settings, client: Callable[[Settings], Client]) -> None:
         self._settings = settings
         self._client = client
         self._found: Sequence[ProviderSettings] = settings.providers or (_only(settings),)
-        self._clients: dict[Connection, HttpUpstream] = {}
+        self._clients: dict[Connection, Client] = {}
         self._clients = self._connected(self._found)
         self._lanes: list[_Lane] = []
-        self._closing: dict[asyncio.Task[None], HttpUpstream] = {}
+        self._closing: dict[asyncio.Task[None], Client] = {}
         self.keys = keys_of(settings)
         """Keys under the models of the providers in force."""
 
-    def _connected(self, found: Iterable[ProviderSettings]) -> "dict[Connection, HttpUpstream]":
+    def _connected(self, found: Iterable[ProviderSettings]) -> dict[Connection, Client]:
         """Return a client for each connection: the one that there is, or a new one. Raises `ConfigError`."""
-        clients: dict[Connection, HttpUpstream] = {}
+        clients: dict[Connection, Client] = {}
         for one in found:
             key = _connection(one)
             if key not in clients:
@@ -101,6 +108,8 @@ class Providers:
 
         Calls in flight end where they are. The limits of providers whose connection is the same are kept.
         """
+        if not self._settings.providers_file:
+            return
         faults: list[str] = []
         found = providers_of(self._settings, faults)
         try:
@@ -150,12 +159,32 @@ async def server_providers(settings: Settings) -> AsyncIterator[Providers]:
         await providers.aclose()
 
 
-def reloading(settings: Settings, *reload: Callable[[], None]) -> AbstractContextManager[None]:
-    """Call each function on SIGHUP during the block, with PROVIDERS_FILE; without it SIGHUP ends the process."""
-    return reload_requested(*reload) if settings.providers_file else nullcontext()
+@asynccontextmanager
+async def demo_provider(settings: Settings) -> AsyncIterator[Settings]:
+    """Run the demo provider in this process; give the settings that point at it."""
+    from sidecar.demo.options import Options
+    from sidecar.demo.server import serve
+
+    async with serve(Options()) as demo:
+        events.warning("demo", note="answers come from the demo provider; they are canned and not from a model")
+        key = {"openai_api_key": "demo", "openai_api_key_file": "", "azure_auth": "auto"}
+        yield msgspec.structs.replace(
+            settings,
+            openai_base_url=f"{demo.url}/v1",
+            openai_model="demo",
+            proxies={},
+            providers_file="",
+            providers=(),
+            **key,
+        )
 
 
-async def _close(client: "HttpUpstream", providers: Iterable[Provider]) -> None:
+def reloading(settings: Settings, *reload: Callable[[], None], always: bool = False) -> AbstractContextManager[None]:
+    """Call each function on SIGHUP during the block, with PROVIDERS_FILE or `always`."""
+    return reload_requested(*reload) if settings.providers_file or always else nullcontext()
+
+
+async def _close(client: Client, providers: Iterable[Provider]) -> None:
     """Close a client after the last call of its providers."""
     for provider in providers:
         await provider.emptied()
@@ -173,12 +202,14 @@ def _only(settings: Settings) -> ProviderSettings:
         concurrency=settings.concurrency,
         client=settings.provider_client,
         extra_body=settings.extra_body,
+        azure_auth=settings.azure_auth,
     )
 
 
 def _connection(one: ProviderSettings) -> Connection:
     # A client reads its key's file again by itself.
-    return one.base_url, one.model, one.api_key_file or one.api_key, one.client, msgspec.json.encode(one.extra_body)
+    key, body = one.api_key_file or one.api_key, msgspec.json.encode(one.extra_body)
+    return one.base_url, one.model, key, one.azure_auth, one.client, body
 
 
 def _same(was: ProviderSettings, now: ProviderSettings) -> bool:

@@ -1,7 +1,6 @@
 """Wiring of settings, engine and capabilities: HTTP, stdio, batch and worker all use the same engine."""
 
 import asyncio
-import hmac
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,14 +13,15 @@ from sidecar.config.settings import Settings
 from sidecar.core import events
 from sidecar.core.jobs import Lane
 from sidecar.core.ports import Upstream
+from sidecar.core.tracing import Tracer
 from sidecar.engine.admission import Admission
 from sidecar.engine.answer_cache import AnswerCache
 from sidecar.engine.background import Background
 from sidecar.engine.completions import Completions
-from sidecar.engine.context_size import ContextSize
+from sidecar.engine.context_size import ContextSizes
 from sidecar.engine.drain import Drain
 from sidecar.engine.engine import Engine
-from sidecar.engine.kernel import Kernel, no_pseudonym
+from sidecar.engine.kernel import Kernel, no_pseudonym, pseudonym_under
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.calls import Calls
 from sidecar.engine.limiter.pool import Pool, alone
@@ -30,14 +30,17 @@ from sidecar.engine.request_log import RequestLog
 from sidecar.engine.service import Service
 from sidecar.engine.single_flight import SingleFlight
 from sidecar.engine.splitter import Splitter
-from sidecar.providers import Providers, keys_of, limits_of, reloading, server_providers
+from sidecar.providers import Providers, demo_provider, keys_of, limits_of, reloading, server_providers
 from sidecar.runtime.signals import stop_requested
+from sidecar.tracer import process_tracer
 
 if TYPE_CHECKING:
     from sidecar.batch.batch import Batch
     from sidecar.core.progress import ProgressPort
+    from sidecar.jobs.monitor import JobsStatus
     from sidecar.jobs.store import JobStore
     from sidecar.jobs.worker.handler import JobHandler
+    from sidecar.runtime.systemd import Systemd
 
 
 def service_of(
@@ -82,15 +85,9 @@ def _kernel(settings: Settings, upstream: Upstream | Pool, keys: Keys, clock: Ca
         calls=Calls(upstream, clock=clock),
         flights=SingleFlight(AnswerCache(ttl=settings.cache_ttl, size=settings.cache_bytes)),
         keys=keys,
-        context=ContextSize(),
-        pseudonym=_pseudonym(settings.user_secret) if settings.send_user else no_pseudonym,
+        contexts=ContextSizes(upstream.models),
+        pseudonym=pseudonym_under(settings.user_secret) if settings.send_user else no_pseudonym,
     )
-
-
-def _pseudonym(secret: str) -> Callable[[str], str]:
-    """Return a function from user_id to its HMAC-SHA256 under the site's secret: stable, and anonymous."""
-    key = secret.encode()
-    return lambda user: hmac.new(key, user.encode("utf-8", "replace"), "sha256").hexdigest() if user else ""
 
 
 async def run_http(settings: Settings, *, demo: bool = False) -> int:
@@ -98,23 +95,38 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
     # Late: the one-shot process imports this module too and must not pay for aiohttp.
     from sidecar.http.server.server import serve
     from sidecar.http.server.socket_activation import inherited
+    from sidecar.publishing import server_metrics
+    from sidecar.reports import reporting
 
     async with AsyncExitStack() as stack:
+        tracer = await stack.enter_async_context(process_tracer(settings))
         if demo:
-            settings = await stack.enter_async_context(_demo(settings))
+            settings = await stack.enter_async_context(demo_provider(settings))
         providers = await stack.enter_async_context(server_providers(settings))
         keys = providers.keys
         jobs = await stack.enter_async_context(server_jobs(settings, keys)) if settings.redis_url else NO_JOBS
         service = service_of(settings, providers.pool(), jobs.offload, keys=keys)
+        systemd = await stack.enter_async_context(reporting(settings, [service]))
         with stop_requested(service=True) as stop:
             sock = inherited(take_passed_sockets())
-            serving = serve(service, settings, sock=sock, jobs=jobs.store, jobs_status=jobs.status)
-            async with _embedded_jobs(settings, providers) as finish, serving as listening:
+            serving = serve(
+                service,
+                settings,
+                sock=sock,
+                jobs=jobs.store,
+                jobs_status=jobs.status,
+                metrics=server_metrics(service, settings, jobs.status),
+                tracer=tracer,
+            )
+            async with _embedded_jobs(settings, systemd, providers.reload) as finish, serving as listening:
                 providers.log_hosts()
                 url = listening.url
                 events.info("listening", ai=f"{url}/ai", openai=f"{url}/v1", health=f"{url}/health")
-                service.kernel.calls.open_after(providers.warm())
+                warm = providers.warm()
+                service.kernel.calls.open_after(warm)
+                systemd.ready_after(warm)
                 await stop.wait()
+                systemd.stopping()
                 finish()
                 stopping = listening.drain if sock is None else listening.hand_over
                 await stopping(settings.shutdown_grace)
@@ -123,19 +135,21 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
 
 
 @asynccontextmanager
-async def _embedded_jobs(settings: Settings, providers: Providers) -> AsyncIterator[Callable[[], None]]:
+async def _embedded_jobs(
+    settings: Settings, systemd: "Systemd", *reload: Callable[[], None]
+) -> AsyncIterator[Callable[[], None]]:
     """Run the server's own Valkey and worker if REDIS_URL=embedded; give the function that drains the worker.
 
-    On SIGHUP server and worker read their providers again.
+    On SIGHUP each `reload` is called, and the worker reads its files again too.
     """
     if settings.redis_url != "embedded":
-        with reloading(settings, providers.reload):
+        with reloading(settings, systemd.reload(*reload), always=systemd.present):
             yield lambda: None
         return
     from sidecar.jobs.embedded.embedded import embedded
 
     async with embedded(settings) as both:
-        with reloading(settings, providers.reload, both.reload):
+        with reloading(settings, systemd.reload(*reload, both.reload), always=systemd.present):
             yield both.drain
 
 
@@ -153,25 +167,33 @@ async def run_worker(settings: Settings, *, demo: bool = False) -> int:
 async def worker_running(settings: Settings, *, demo: bool = False) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Run jobs during the block; give the drain: it takes no more jobs and lets those taken end in SHUTDOWN_GRACE."""
     from sidecar.jobs.worker.worker import working
+    from sidecar.publishing import worker_metrics
+    from sidecar.reports import reporting
 
     async with AsyncExitStack() as stack:
+        tracer = await stack.enter_async_context(process_tracer(settings))
         if demo:
-            settings = await stack.enter_async_context(_demo(settings))
+            settings = await stack.enter_async_context(demo_provider(settings))
         providers = await stack.enter_async_context(server_providers(settings))
         store = job_store(settings, providers.keys)
         stack.push_async_callback(store.aclose)
-        handlers = job_handlers(settings, providers, store)
-        stack.enter_context(reloading(settings, providers.reload))
+        handlers = job_handlers(settings, providers, store, tracer)
+        services = [handler.service for handler, _ in handlers.values()]
+        systemd = await stack.enter_async_context(reporting(settings, services))
+        stack.enter_context(reloading(settings, systemd.reload(providers.reload), always=systemd.present))
         work = await stack.enter_async_context(working(store, handlers))
+        await stack.enter_async_context(worker_metrics(settings, handlers, work))
         warm = providers.warm()
-        for handler, _ in handlers.values():
-            handler.service.kernel.calls.open_after(warm)
+        for service in services:
+            service.kernel.calls.open_after(warm)
         providers.log_hosts()
         events.info("working", lanes={lane: at_once for lane, (_, at_once) in handlers.items()})
+        systemd.ready_after(warm)
 
         async def drain() -> None:
-            for handler, _ in handlers.values():
-                handler.service.drain.begin(settings.shutdown_grace)
+            for service in services:
+                service.drain.begin(settings.shutdown_grace)
+            systemd.stopping()
             await work.drain(settings.shutdown_grace)
 
         yield drain
@@ -183,11 +205,11 @@ async def run_batch(settings: Settings, batch: "Batch", progress: "ProgressPort"
 
     async with AsyncExitStack() as stack:
         if demo:
-            settings = await stack.enter_async_context(_demo(settings))
+            settings = await stack.enter_async_context(demo_provider(settings))
         providers = await stack.enter_async_context(server_providers(settings))
-        # No cache: the journal holds the finished answers.
+        # No cache: the journal holds the finished answers, under the keys of the start whatever the providers are then.
         service = service_of(msgspec.structs.replace(settings, cache_bytes=0), providers.pool())
-        with stop_requested() as stop:
+        with stop_requested() as stop, reloading(settings, providers.reload):
             providers.log_hosts()
             service.kernel.calls.open_after(providers.warm())
             return await serve_batch(service, settings, batch, progress, stop)
@@ -198,7 +220,7 @@ class ServerJobs(NamedTuple):
 
     store: "JobStore | None" = None
     offload: OffloadPort | None = None
-    status: Callable[[], object] | None = None
+    status: "Callable[[], JobsStatus] | None" = None
 
 
 NO_JOBS: Final = ServerJobs()
@@ -228,7 +250,7 @@ def job_store(settings: Settings, keys: Keys | None = None) -> "JobStore":
 
 
 def job_handlers(
-    settings: Settings, upstream: Upstream | Providers, store: "JobStore"
+    settings: Settings, providers: Providers, store: "JobStore", tracer: Tracer | None = None
 ) -> "dict[Lane, tuple[JobHandler, int]]":
     """Build a handler for each lane, with its number of concurrent jobs. Each has its own engine, and so own slots."""
     from sidecar.jobs.worker.handler import JobHandler
@@ -240,11 +262,9 @@ def job_handlers(
     for lane, size in sizes.items():
         # No cache: Redis holds finished answers, for every worker.
         own = msgspec.structs.replace(settings, concurrency=size, cache_bytes=0)
-        if isinstance(upstream, Providers):
-            service = service_of(own, upstream.pool(most=size), keys=upstream.keys)
-        else:
-            service = service_of(own, upstream)
-        handlers[lane] = (JobHandler(runs, service, timeout=settings.job_timeout, background=lane == "night"), size)
+        service = service_of(own, providers.pool(most=size), keys=providers.keys)
+        night, timeout = lane == "night", settings.job_timeout
+        handlers[lane] = (JobHandler(runs, service, timeout=timeout, background=night, tracer=tracer), size)
     return handlers
 
 
@@ -255,32 +275,12 @@ async def run_stdio(settings: Settings, *, source: int, sink: int, waited: float
 
     async with AsyncExitStack() as stack:
         if demo:
-            settings = await stack.enter_async_context(_demo(settings))
+            settings = await stack.enter_async_context(demo_provider(settings))
         providers = Providers(settings, LightUpstream)
         stack.push_async_callback(providers.aclose)
         service = service_of(settings, providers.pool())
         with stop_requested() as stop:
             return await serve_stdio(service, settings, source=source, sink=sink, stop=stop, waited=waited)
-
-
-@asynccontextmanager
-async def _demo(settings: Settings) -> AsyncIterator[Settings]:
-    """Run the demo provider in this process; give the settings that point at it."""
-    from sidecar.demo.options import Options
-    from sidecar.demo.server import serve
-
-    async with serve(Options()) as demo:
-        events.warning("demo", note="answers come from the demo upstream; they are canned and not from a model")
-        key = {"openai_api_key": "demo", "openai_api_key_file": "", "azure_auth": "auto"}
-        yield msgspec.structs.replace(
-            settings,
-            openai_base_url=f"{demo.url}/v1",
-            openai_model="demo",
-            proxies={},
-            providers_file="",
-            providers=(),
-            **key,
-        )
 
 
 def run(main: Callable[[], Coroutine[Any, Any, int]], *, fast_loop: bool) -> int:

@@ -19,6 +19,7 @@ from sidecar.core.contract import Request, answered, sendable
 from sidecar.core.errors import (
     DeadlineExceeded,
     InternalError,
+    ModelUnknown,
     RateLimited,
     ShuttingDown,
     SidecarError,
@@ -242,7 +243,7 @@ class Runner:
         patience = math.inf if self._patience is None else self._patience
         while True:
             refusal = self._refusal
-            if isinstance(refusal, UpstreamAuth | RateLimited):
+            if isinstance(refusal, UpstreamAuth | ModelUnknown | RateLimited):
                 raise Halted(str(refusal))
             if refusal is None and self._service.kernel.calls.pool.limits["jobs"].refusing_for >= _REFUSING_SECONDS:
                 refusal = UpstreamError(_REFUSING)

@@ -30,7 +30,7 @@ def parser(command: str = "", *, description: str, epilog: str) -> Parser:
 def add_settings(target: Parser, *, demo: bool = True) -> None:
     """Add every setting's flag, --env-file and, if `demo`, --demo."""
     if demo:
-        target.add_argument("--demo", action="store_true", help="answer from a demo upstream inside; needs no key")
+        target.add_argument("--demo", action="store_true", help="answer from a demo provider inside; needs no key")
     target.add_argument("--env-file", metavar="FILE", help=f"a file of NAME=value lines (default: {ENV_FILE})")
     for setting in SETTINGS:
         bare: dict[str, Any] = {"nargs": "?", "const": "true"} if setting.default is False else {}

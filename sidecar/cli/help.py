@@ -6,7 +6,8 @@ from typing import Final
 
 from sidecar.cli.flags import PROGRAM
 from sidecar.config.env_file import ENV_FILE
-from sidecar.config.settings import BY_FIELD, SETTINGS, Setting
+from sidecar.config.setting import Setting
+from sidecar.config.settings import BY_FIELD, SETTINGS
 
 _WIDTH: Final = 100
 _INDENT: Final = 22
@@ -20,14 +21,16 @@ _MODES: Final = {
     "--help-all": "show every setting, with its meaning and default",
 }
 _COMMANDS: Final = {
-    "doctor": "check settings, provider, port and what PHP would see; says what to do",
-    "rehearse": "a class of pupils against a sidecar, before term starts",
-    "batch IN OUT": "answer a file of requests",
-    "worker": "run jobs",
-    "enqueue FILE": "put requests into the queue of jobs",
-    "collect FILE": "wait for jobs and print their replies",
-    "demo-upstream": "a provider to rehearse with",
+    "doctor": ("", "check settings, provider, port and what PHP would see; says what to do"),
+    "rehearse": ("", "a class of pupils against a sidecar, before term starts"),
+    "usage": ("", "what the sidecar did, from the file of USAGE_FILE"),
+    "batch": ("IN OUT", "answer a file of requests"),
+    "worker": ("", "run jobs"),
+    "enqueue": ("FILE", "put requests into the queue of jobs"),
+    "collect": ("FILE", "wait for jobs and print their replies"),
+    "demo-upstream": ("", "a provider to rehearse with"),
 }
+"""Arguments and meaning of the commands."""
 _OFTEN: Final = ("openai_api_key", "openai_base_url", "openai_model", "port", "host", "sidecar_token")
 _GROUPS: Final = {
     "Provider": (
@@ -46,12 +49,15 @@ _GROUPS: Final = {
         "redis_url redis_prefix state_dir job_queue_size job_queue_bytes jobs_max_body_bytes job_result_ttl "
         "job_timeout call_timeout worker_concurrency offload_concurrency offload_threshold"
     ),
-    "Log": "log_format log_level",
+    "Log and numbers": (
+        "log_format log_level usage_file usage_users usage_days worker_metrics_port worker_metrics_host "
+        "pass_traceparent tracing"
+    ),
 }
 """Fields by subject; one that stands nowhere is shown under "More"."""
 
 
-def short_help() -> str:
+def short_help(commands: Iterable[str]) -> str:
     """Return what most people look for, and the names of all flags."""
     lines = [
         f"usage: {PROGRAM} [--flag=value ...]",
@@ -66,18 +72,18 @@ def short_help() -> str:
     for title, settings in _grouped():
         names = " ".join(setting.option for setting in settings if setting.field not in _OFTEN)
         lines += _entry(title, names)
-    lines += [*_table("Commands, each with --help", _COMMANDS.items()), "", _ORDER]
+    lines += [*_table("Commands, each with --help", _commands(commands)), "", _ORDER]
     return "\n".join(lines) + "\n"
 
 
-def full_help() -> str:
+def full_help(commands: Iterable[str]) -> str:
     """Return every setting by subject, with its variable, meaning and default."""
     lines = [f"Settings of {PROGRAM}; --help is shorter.", "", _ORDER]
     for title, settings in _grouped():
         lines += ["", f"{title}:"]
         for setting in settings:
             lines += [f"  {_flag(setting)}", *_wrapped(_meaning(setting), 6)]
-    lines += [*_table("Start", _MODES.items()), *_table("Commands, each with --help", _COMMANDS.items())]
+    lines += [*_table("Start", _MODES.items()), *_table("Commands, each with --help", _commands(commands))]
     return "\n".join(lines) + "\n"
 
 
@@ -90,6 +96,12 @@ def _grouped() -> Iterator[tuple[str, list[Setting]]]:
         yield title, [left.pop(field) for field in fields.split() if field in left]
     if more := [setting for setting in SETTINGS if setting.field in left]:
         yield "More", more
+
+
+def _commands(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for name in sorted(names, key=lambda name: [*_COMMANDS, name].index(name)):
+        words, meaning = _COMMANDS.get(name, ("", ""))
+        yield f"{name} {words}".rstrip(), meaning
 
 
 def _flag(setting: Setting) -> str:

@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "doctor": "sidecar.doctor.command",
     "enqueue": "sidecar.cli.enqueue",
     "rehearse": "sidecar.cli.rehearse",
+    "usage": "sidecar.cli.usage",
     "worker": "sidecar.cli.worker",
 }
 """Subcommand → module with `main(argv) -> int`, imported only when chosen."""
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if helps := {"-h", "--help", "--help-all"}.intersection(words):
         from sidecar.cli.help import full_help, short_help
 
-        sys.stdout.write(full_help() if "--help-all" in helps else short_help())
+        sys.stdout.write((full_help if "--help-all" in helps else short_help)(COMMANDS))
         return 0
     # PHP hangs on a long stderr, and even a message about flags can be long.
     unbound = bound_stderr() if has_piped_data() else None

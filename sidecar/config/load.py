@@ -14,10 +14,12 @@ from sidecar.config import types
 from sidecar.config.env_file import ENCODING, LONGEST_FILE, read_env_file, reason
 from sidecar.config.names import Misspelled, misspelled_variables
 from sidecar.config.providers import ProviderSettings, read_providers
-from sidecar.config.settings import BY_FIELD, SETTINGS, Setting, Settings
+from sidecar.config.setting import Setting
+from sidecar.config.settings import BY_FIELD, SETTINGS, Settings
 from sidecar.core.errors import ConfigError, plain
 
 _PASSED: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
+_MANAGER: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 _SCHEMES: Final = ("http", "https", "all", "no")
 
 
@@ -62,6 +64,7 @@ def providers_of(settings: Settings, faults: list[str]) -> tuple[ProviderSetting
     defaults = {
         "concurrency": settings.concurrency,
         "client": settings.provider_client,
+        "azure_auth": settings.azure_auth,
         "extra_body": settings.extra_body,
     }
     return read_providers(settings.providers_file, defaults, faults)
@@ -94,6 +97,18 @@ def take_passed_sockets(environ: MutableMapping[str, str] | None = None) -> int:
     return number
 
 
+def take_service_manager(environ: MutableMapping[str, str] | None = None) -> tuple[str, float]:
+    """Return the socket of the service manager, blank without one, and the seconds of its watchdog, 0 without one.
+
+    The variables are removed from the environment, so that child processes report nothing. A watchdog for another
+    process, or of no sense, is none (sd_watchdog_enabled(3)).
+    """
+    env = os.environ if environ is None else environ
+    address, watchdog, pid = (env.pop(name, "").strip() for name in _MANAGER)
+    seconds = int(watchdog) / 1e6 if watchdog.isascii() and watchdog.isdecimal() and len(watchdog) < 20 else 0.0
+    return address, seconds if pid in {"", str(os.getpid())} else 0.0
+
+
 def environment_for_child(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return an environment in which a child process finds `settings` in force without an env file.
 
@@ -102,7 +117,7 @@ def environment_for_child(settings: Settings, environ: Mapping[str, str] | None 
     """
     ours = {setting.name for setting in SETTINGS} | {f"{setting.name}_FILE" for setting in SETTINGS if setting.secret}
     ours |= {f"{scheme}_proxy" for scheme in _SCHEMES} | {f"{scheme}_proxy".upper() for scheme in _SCHEMES}
-    ours |= {"OPENAI_SIDECAR_HTTP_TIMEOUT", "SSL_CERT_FILE", *_PASSED}
+    ours |= {"OPENAI_SIDECAR_HTTP_TIMEOUT", "SSL_CERT_FILE", *_PASSED, *_MANAGER}
     around = os.environ if environ is None else environ
     ours |= {one.name for one in misspelled_variables(around.keys(), ())}  # the parent warns of them
     env = {name: text for name, text in around.items() if name not in ours}
@@ -234,6 +249,8 @@ def _contradictions(settings: Settings, *, need_key: bool) -> list[str]:
     if settings.send_user and not settings.user_secret:
         faults.append("USER_SECRET: required with SEND_USER=true; any long random text of this site's own")
     most = f"must be at most QUEUE_BYTES ({types.shown_size(settings.queue_bytes)})"
+    if settings.usage_users and not settings.user_secret:
+        faults.append("USER_SECRET: required with USAGE_USERS=true; any long random text of this site's own")
     if settings.max_body_bytes > settings.queue_bytes:
         faults.append(f"MAX_BODY_BYTES={types.shown_size(settings.max_body_bytes)}: {most}")
     if settings.jobs_max_body_bytes > settings.queue_bytes and settings.redis_url:

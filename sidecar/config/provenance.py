@@ -9,7 +9,8 @@ import msgspec
 from sidecar.config import addresses, types
 from sidecar.config.env_file import ENV_FILE
 from sidecar.config.load import layers
-from sidecar.config.settings import SETTINGS, Setting
+from sidecar.config.setting import Setting
+from sidecar.config.settings import SETTINGS
 from sidecar.core.errors import plain
 
 DEFAULT: Final = "default"

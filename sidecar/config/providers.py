@@ -42,19 +42,14 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
     classes: frozenset[Traffic] = frozenset(TRAFFIC)
     client: str
     extra_body: Mapping[str, Any]
-
-    @property
-    def takes_tokens(self) -> bool:
-        """Return whether a token of Entra ID may go there: Azure's host, and no key of its own."""
-        host = urlsplit(self.base_url).hostname or ""
-        return not self.name or (host.endswith(AZURE_HOSTS) and not self.api_key_file)
+    azure_auth: str = "auto"
 
     def __repr__(self) -> str:
         return f"<ProviderSettings {self.name}>"
 
 
 def read_providers(path: str, defaults: Mapping[str, Any], faults: list[str]) -> tuple[ProviderSettings, ...]:
-    """Return the providers of the file; `defaults` has concurrency, client and extra_body. Mistakes go to `faults`."""
+    """Return the providers of the file; `defaults` has what a table may leave out. Mistakes go to `faults`."""
     import tomllib  # noqa: PLC0415 - late: without the file no process pays for it
 
     shown = f"PROVIDERS_FILE={plain(path, 200)}"
@@ -138,11 +133,20 @@ class _Reader:
             if name not in table:
                 self._fault(self._lines.of(index), f"{name}: required in every [[{TABLE}]]")
         values = {name: self._value(index, name, table[name]) for name in _FIELDS if name in table}
+        if values.get("azure_auth") == "entra" and "api_key_file" in table:
+            self._fault(self._lines.of(index, "azure_auth"), "azure_auth=entra: must not stand beside an api_key_file")
         if len(self._mistakes) > before:
             return None
         key = values.pop("api_key_file", "")
         file = table.get("api_key_file", "")
+        values.setdefault("azure_auth", self._azure_auth(values["base_url"], file))
         return ProviderSettings(**{**self._defaults, **values, "api_key": key, "api_key_file": file})
+
+    def _azure_auth(self, base_url: str, key_file: str) -> str:
+        """Return what AZURE_AUTH means for a provider: its tokens go to Azure's hosts alone, and only without a key."""
+        auth: str = self._defaults["azure_auth"]
+        refuses_tokens = key_file or not (urlsplit(base_url).hostname or "").endswith(AZURE_HOSTS)
+        return "auto" if auth == "entra" and refuses_tokens else auth
 
     def _value(self, index: int, name: str, value: object) -> Any:
         try:
@@ -232,6 +236,7 @@ _FIELDS: Final[Mapping[str, Callable[[object], Any]]] = {
     "priority": _whole(1, 1000),
     "classes": _classes,
     "client": _text(types.choice("aiohttp", "openai")),
+    "azure_auth": _text(types.choice("auto", "key", "entra")),
     "extra_body": _body,
 }
 """Field of a table → the function from its value to the setting's; raises `ValueError` to follow "must be"."""

@@ -11,41 +11,10 @@ import msgspec
 
 from sidecar.config import addresses, types
 from sidecar.config.providers import ProviderSettings
+from sidecar.config.setting import Setting
 from sidecar.core.errors import ConfigError
 
 _MIB: Final = 1024**2
-
-
-class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting, as administrators see it."""
-
-    name: str
-    """The variable. Its lower-case form is the field of `Settings`, and with hyphens the flag, unless `flag` is set."""
-    kind: types.Kind
-    default: Any
-    help: str
-    flag: str = ""
-    secret: bool = False
-    """True for a value that is never shown, and that may come from the file that NAME_FILE names."""
-
-    @property
-    def field(self) -> str:
-        return self.name.lower()
-
-    @property
-    def option(self) -> str:
-        return self.flag or "--" + self.field.replace("_", "-")
-
-    @property
-    def shown_default(self) -> str:
-        """The default as people write it; blank for none."""
-        if self.default in ("", {}):
-            return ""
-        if isinstance(self.default, bool):
-            return str(self.default).lower()
-        if isinstance(self.default, float):
-            return f"{self.default:.15g}"
-        return types.shown_size(self.default) if self.name.endswith("_BYTES") else str(self.default)
 
 
 def _s(name: str, kind: types.Kind, default: Any, meaning: str, **more: Any) -> Setting:
@@ -125,6 +94,14 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     _s("EXTRA_BODY", types.json_object, {}, "JSON merged into every provider request"),
     _s("SEND_USER", types.boolean, False, "send the provider an HMAC of user_id, under USER_SECRET"),
     _s("USER_SECRET", types.secret, "", "the site's secret for that HMAC", secret=True),
+    _s(
+        "USAGE_FILE",
+        types.path,
+        "",
+        "the file that counts requests and tokens by hour, without content; off unless set",
+    ),
+    _s("USAGE_USERS", types.boolean, False, "count by user there, as an HMAC of user_id under USER_SECRET"),
+    _s("USAGE_DAYS", types.integer(1, 3660), 400, "days that the file keeps"),
     _s("STRICT_STATUS", types.boolean, False, "answer failures on /ai with an HTTP error status"),
     _s("HTML_SAFE", types.boolean, False, "put a space after each < in an answer"),
     _s(
@@ -155,6 +132,15 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "the most provider calls of a worker for long summaries from /ai, beside those for jobs",
     ),
     _s("OFFLOAD_THRESHOLD", _count, 60_000, "a longer text to summarize on /ai, in characters, runs as a job"),
+    _s("WORKER_METRICS_PORT", types.integer(0, 65535), 0, "the port of a worker's /metrics and /health; 0: none"),
+    _s("WORKER_METRICS_HOST", types.host, "127.0.0.1", "the address of that port"),
+    _s(
+        "PASS_TRACEPARENT",
+        types.boolean,
+        False,
+        "pass the trace of a request (traceparent, tracestate) to the provider",
+    ),
+    _s("TRACING", types.boolean, False, "record spans with OpenTelemetry, which reads the variables OTEL_*"),
     _s("LOG_FORMAT", types.choice("text", "json"), "text", "how a line of the log looks: text or json"),
     _s("LOG_LEVEL", types.choice("debug", "info", "warning", "error"), "info", "the least level logged"),
 )
@@ -196,6 +182,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     extra_body: dict[str, Any]
     send_user: bool
     user_secret: str
+    usage_file: str
+    usage_users: bool
+    usage_days: int
     strict_status: bool
     html_safe: bool
     redis_url: str
@@ -209,6 +198,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     worker_concurrency: int
     offload_concurrency: int
     offload_threshold: int
+    worker_metrics_port: int
+    worker_metrics_host: str
+    pass_traceparent: bool
+    tracing: bool
     log_format: str
     log_level: str
     proxies: dict[str, str] = {}
@@ -250,12 +243,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def at(self, provider: ProviderSettings) -> "Settings":
         """Return the settings as they are where this is the only provider.
 
-        Tokens of Entra ID, and the names of OpenAI's organization and project, go to no other host of a file.
+        The names of OpenAI's organization and project go to no provider of a file.
         """
-        refuses_tokens = self.azure_auth == "entra" and not provider.takes_tokens
         return msgspec.structs.replace(
             self,
-            azure_auth="auto" if refuses_tokens else self.azure_auth,
+            azure_auth=provider.azure_auth,
             openai_org_id="" if provider.name else self.openai_org_id,
             openai_project_id="" if provider.name else self.openai_project_id,
             openai_api_key=provider.api_key,

@@ -26,6 +26,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """The text that the chat is about; may be blank."""
     user_id: str = ""
     """Moodle's id of the user; blank when the request names none."""
+    trace: str | msgspec.UnsetType = msgspec.UNSET
+    """The `traceparent` of a request that becomes a job, unset for none; no field of a caller's JSON."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

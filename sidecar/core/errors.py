@@ -24,6 +24,24 @@ def plain(text: str, limit: int = MAX_SENTENCE) -> str:
     return short if len(short) <= limit else short[: limit - 1].rstrip() + "…"
 
 
+_FIELDS: Final = {
+    "OPENAI_BASE_URL": "base_url",
+    "OPENAI_API_KEY": "api_key_file",
+    "OPENAI_MODEL": "model",
+    "EXTRA_BODY": "extra_body",
+}
+"""Fields of PROVIDERS_FILE for the variables that sentences name."""
+_VARIABLES: Final = re.compile(r"\b({0})\b(?: and ({0})\b)?".format("|".join(_FIELDS)))
+
+
+def in_file(sentence: str, provider: str) -> str:
+    """Return the sentence with a provider's fields in PROVIDERS_FILE in the place of variables."""
+    return _VARIABLES.sub(
+        lambda found: f"{' and '.join(_FIELDS[name] for name in found.groups() if name)} of the provider {provider}",
+        sentence,
+    )
+
+
 class SidecarError(Exception):
     """Failure of a request: `code` for programs, the sentence for people."""
 
@@ -163,6 +181,10 @@ class UpstreamFailure(SidecarError):
         self.vague = vague
         self.unsent = unsent
 
+    def name_provider(self, name: str) -> None:
+        """Put the fields of the provider `name` in PROVIDERS_FILE in the place of the variables in the sentence."""
+        self.args = (plain(in_file(str(self), name)),)
+
     def again(self) -> Self:
         """Copy the failure for another caller: one exception raised twice would carry both tracebacks."""
         return type(self)(
@@ -187,13 +209,32 @@ class ContextExceeded(UpstreamError):
     sentence = "The text is too long for the AI model."
 
     def __init__(
-        self, sentence: str | None = None, *, status: int | None = None, limit: int | None = None, **_: object
+        self,
+        sentence: str | None = None,
+        *,
+        status: int | None = None,
+        limit: int | None = None,
+        model: str = "",
+        **_: object,
     ) -> None:
         super().__init__(sentence, status=status, scope="request")
         self.limit = limit
+        self.model = model
+        """The model that refused, as its provider is configured."""
 
     def again(self) -> Self:
-        return type(self)(str(self), status=self.status, limit=self.limit)
+        return type(self)(str(self), status=self.status, limit=self.limit, model=self.model)
+
+
+class ModelUnknown(UpstreamError):
+    """The provider does not have its configured model, or does not give it to this key: no work was done.
+
+    Where it is the only provider, the failure is that of each request. Among several it is the provider's.
+    """
+
+    def of_provider(self) -> Self:
+        """Return the failure as it counts at a provider beside others."""
+        return type(self)(str(self), status=self.status)
 
 
 class RateLimited(UpstreamFailure):

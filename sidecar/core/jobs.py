@@ -1,6 +1,6 @@
 """Job: its states, lanes and fields as callers see them. `sidecar/jobs` stores jobs in Redis."""
 
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -31,3 +31,17 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     def ended(self) -> bool:
         """True once the job's state is final."""
         return self.status not in ("queued", "in_progress")
+
+
+class JobsHealth(Protocol):
+    """Port: health of Redis and the workers, as they were last seen."""
+
+    @property
+    def redis(self) -> str:
+        """`up` or `down`."""
+        ...
+
+    @property
+    def workers(self) -> int:
+        """Number of workers alive."""
+        ...

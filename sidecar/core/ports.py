@@ -28,6 +28,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """The requested model; blank takes the configured one."""
     extra: Mapping[str, Any] = {}
     """Further fields of the request's body, over EXTRA_BODY."""
+    trace: Mapping[str, str] = {}
+    """Headers of the trace, which go to the provider with PASS_TRACEPARENT only."""
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from sidecar.demo.slots import UNLIMITED, Limit, Slots
 
 
 class Admission:
-    """All limits of one demo upstream; `options` are the common ones, and a call may come with its own."""
+    """All limits of one demo provider; `options` are the common ones, and a call may come with its own."""
 
     def __init__(self, options: Options, clock: Callable[[], float]) -> None:
         self._options = options

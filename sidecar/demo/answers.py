@@ -1,4 +1,4 @@
-"""Answers of the demo upstream: useful texts made of the caller's own words, and their length in tokens.
+"""Answers of the demo provider: useful texts made of the caller's own words, and their length in tokens.
 
 The same question gets the same answer: there is no model, no chance, no I/O and no store of texts here.
 """

@@ -1,4 +1,4 @@
-"""One call to the demo upstream: its body, its key, and the options that it overrides. No I/O."""
+"""One call to the demo provider: its body, its key, and the options that it overrides. No I/O."""
 
 from collections.abc import Mapping
 from typing import Any

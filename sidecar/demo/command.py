@@ -47,7 +47,7 @@ async def _serve_until_stopped(options: Options, host: str, port: int) -> None:
         loop.add_signal_handler(number, stop.set)
     async with serve(options, host=host, port=port) as demo:
         print(  # noqa: T201 - the command's one line
-            f"demo upstream on {demo.url}/v1 (canned answers, not a model)", file=sys.stderr, flush=True
+            f"demo provider on {demo.url}/v1 (canned answers, not a model)", file=sys.stderr, flush=True
         )
         await stop.wait()
 

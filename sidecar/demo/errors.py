@@ -1,4 +1,4 @@
-"""The demo upstream's errors in OpenAI's shape: status, type, code, sentence and headers. Limits are in voices.py.
+"""The demo provider's errors in OpenAI's shape: status, type, code, sentence and headers. Limits are in voices.py.
 
 Source of types and codes: OpenAI's guide to error codes and answers of its API; the sentences are ours, except
 where clients are known to look for a phrase. No I/O here.

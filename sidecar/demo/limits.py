@@ -1,4 +1,4 @@
-"""Rate limits of the demo upstream: requests and tokens a minute, calls a day.
+"""Rate limits of the demo provider: requests and tokens a minute, calls a day.
 
 State changes have no `await`, so that check and take are one step. The clock is a parameter.
 """

@@ -1,4 +1,4 @@
-"""Options of the demo upstream, and their readers for flags, JSON, headers and texts. No I/O and no clock here.
+"""Options of the demo provider, and their readers for flags, JSON, headers and texts. No I/O and no clock here.
 
 The effect on one call is decided in outcome.py; the limits over time are in limits.py.
 """

@@ -40,7 +40,7 @@ class ReceivedCall(msgspec.Struct, frozen=True):
 
 
 class Demo:
-    """A running demo upstream."""
+    """A running demo provider."""
 
     def __init__(self, options: Options, *, keep: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
         self.url = ""
@@ -58,7 +58,7 @@ class Demo:
         self._name = secrets.token_hex(8)
 
     def __repr__(self) -> str:
-        return f"<demo upstream {self.url or 'not started'}, {self.stats.in_flight} in flight>"
+        return f"<demo provider {self.url or 'not started'}, {self.stats.in_flight} in flight>"
 
     def behave(self, /, **changes: object) -> Options:
         """Change options from the next call on; the limits are checked again for calls in the queue.

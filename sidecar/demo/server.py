@@ -1,4 +1,4 @@
-"""The demo upstream's HTTP server: routes, start and stop. provider.py serves the calls."""
+"""The demo provider's HTTP server: routes, start and stop. provider.py serves the calls."""
 
 import asyncio
 import contextlib
@@ -97,7 +97,7 @@ async def serve(
     keep: int = 0,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Demo]:
-    """Run a demo upstream on `host` and `port` (0 picks one), or on a socket that is bound already.
+    """Run a demo provider on `host` and `port` (0 picks one), or on a socket that is bound already.
 
     The last `keep` calls are stored in `.received`; `clock` (seconds, monotonic) drives the rate windows. Leaving the
     block ends every connection at once: a waiting caller sees a provider that went away.

@@ -1,4 +1,4 @@
-"""Counters of the demo upstream, and waiting for a count to be reached. No I/O."""
+"""Counters of the demo provider, and waiting for a count to be reached. No I/O."""
 
 import asyncio
 from collections.abc import Callable

@@ -15,7 +15,7 @@ from sidecar.doctor import configuration, machine, plugin, provider
 from sidecar.doctor.findings import Finding, Report, report
 
 _PROGRAM: Final = "openai-moodle-sidecar doctor"
-HOOKS: Final = {"redis_url": "sidecar.doctor.jobs"}
+HOOKS: Final = {"redis_url": "sidecar.doctor.jobs", "usage_file": "sidecar.doctor.usage"}
 """Setting of an optional part → the module whose `async check(settings)` returns a list of findings."""
 
 

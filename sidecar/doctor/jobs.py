@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from sidecar.config.provenance import shown_url
 from sidecar.config.settings import Settings
+from sidecar.core import remedies
 from sidecar.core.errors import ConfigError, JobsUnavailable
 from sidecar.doctor.findings import Finding
 from sidecar.jobs.embedded.state_dir import check_folder, taken_by_another, valkey_program
@@ -46,7 +47,7 @@ async def _redis_findings(redis: Redis, settings: Settings) -> list[Finding]:
         if settings.redis_url == "embedded" and not taken_by_another(settings):
             how = "start the server; Valkey and worker come and go with it"
             return [Finding("redis", "note", "the embedded Valkey does not run, as no server does", how)]
-        return [Finding("redis", "failed", f"{where}: {why}", "mend that; until then the sidecar works without jobs")]
+        return [Finding("redis", "failed", f"{where}: {why}", remedies.REDIS)]
     product = "Valkey" if info.get("valkey_version") else "Redis"
     version = str(info.get("valkey_version") or info.get("redis_version") or "")
     return [
@@ -113,9 +114,9 @@ def _clock(theirs: float, before: float, after: float) -> Finding:
 def _workers(alive: int, settings: Settings) -> Finding:
     if alive:
         return Finding("workers", "ok", f"{alive} at work")
-    how = "start one: openai-moodle-sidecar worker (deploy/ has a unit for systemd)"
+    how = remedies.WORKER
     if settings.redis_url == "embedded":
-        how = "the server starts it; its log says why there is none"
+        how = remedies.OWN_WORKER
     return Finding("workers", "warning", "none is alive: jobs are taken and wait", how)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.config.settings import Settings
+from sidecar.core import remedies
 from sidecar.core.errors import ConfigError
 from sidecar.doctor.findings import Finding
 from sidecar.doctor.http_check import NOT_LISTENING, Response, fetch
@@ -30,7 +31,7 @@ async def port(settings: Settings) -> Finding:
             return Finding("port", "failed", f"something else answers on {where}", _find_listener(settings.port))
         if response.status == 200:
             return Finding("port", "ok", f"the sidecar answers on {where}")
-        return Finding("port", "warning", f"the sidecar on {where} is draining", "wait for the restart")
+        return Finding("port", "warning", f"the sidecar on {where} is draining", remedies.RESTART)
     if response != NOT_LISTENING:
         return Finding("port", "failed", f"{where}: {response}", _find_listener(settings.port))
     return _free(settings, where)

@@ -12,6 +12,7 @@ import msgspec
 from sidecar import __version__
 from sidecar.config import addresses
 from sidecar.config.provenance import shown_url
+from sidecar.core import remedies
 from sidecar.doctor.findings import Finding, State
 from sidecar.doctor.http_check import Response, fetch
 
@@ -51,7 +52,7 @@ def _verdict(response: Response) -> tuple[State, str, str]:
         how = "put the token into the plugin's URL (http://moodle:TOKEN@…), or unset AI_REQUIRE_TOKEN on loopback"
         return "failed", "the token is asked for, and the plugin sends none", how
     if code == "shutting_down":
-        return "warning", "the sidecar is draining", "wait for the restart"
+        return "warning", "the sidecar is draining", remedies.RESTART
     return "failed", f"what answers is not the sidecar's /ai ({response.status})", _MATCH
 
 

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from sidecar.config.settings import Settings
-from sidecar.core.errors import ConfigError, DeadlineExceeded, UpstreamAuth, UpstreamFailure
+from sidecar.core import remedies
+from sidecar.core.errors import ConfigError, DeadlineExceeded, UpstreamAuth, UpstreamFailure, in_file
 from sidecar.core.ports import Call
 from sidecar.doctor.findings import Finding
 from sidecar.doctor.http_check import Response, read
@@ -26,7 +27,6 @@ _DNS_SECONDS: Final = 5.0
 _ANSWER_SECONDS: Final = 15.0
 _CALL: Final = Call(messages=[{"role": "user", "content": "Answer with the one word OK."}], max_tokens=200)
 _BASE: Final = "OPENAI_BASE_URL is the API's address, which usually ends in /v1, and not that of a web site"
-_KEY: Final = "check OPENAI_API_KEY, and that it belongs to OPENAI_BASE_URL"
 _ENTRA: Final = (
     "give this machine a managed identity with the role Cognitive Services OpenAI User, or set AZURE_TENANT_ID, "
     "AZURE_CLIENT_ID and AZURE_CLIENT_SECRET in the service's environment"
@@ -36,13 +36,6 @@ _SHOWN: Final = {
     "key file": "a key from a file, which is read again when the file changes",
     "entra": "a token of Microsoft Entra ID",
 }
-_CURES: Final = {
-    "upstream_auth": _KEY,
-    "rate_limited": "check plan, billing and limits with the provider",
-    "upstream_unreachable": "check OPENAI_BASE_URL, and HTTPS_PROXY where a proxy leads out",
-    "timeout": "the provider is slow: try again, or take a faster OPENAI_MODEL",
-    "empty_response": "a model that thinks long may need a larger MAX_TOKENS, or less effort by EXTRA_BODY",
-}
 
 _SIZES: Final = ("max_model_len", "context_length", "context_window", "max_context_length")
 """Fields of a model's context in lists of vLLM, OpenRouter, Groq, Mistral and LM Studio."""
@@ -50,20 +43,11 @@ _NO_LIST: Final = Finding(
     "model", "note", "the provider has no list of models, or OPENAI_BASE_URL is not an API's", "try --call"
 )
 _REFUSALS: Final = {
-    401: Finding("key", "failed", "the provider refuses the key (401)", _KEY),
+    401: Finding("key", "failed", "the provider refuses the key (401)", remedies.KEY),
     403: Finding("key", "warning", "the provider does not show its models with this key (403)", "try --call"),
     **dict.fromkeys((404, 405, 501), _NO_LIST),
 }
 """Finding by the status of GET /models."""
-
-
-_IN_THE_FILE: Final = {
-    "OPENAI_BASE_URL": "base_url",
-    "OPENAI_API_KEY": "api_key_file",
-    "OPENAI_MODEL": "model",
-    "EXTRA_BODY": "extra_body",
-}
-"""Fields of PROVIDERS_FILE for the variables that remedies name."""
 
 
 async def check(settings: Settings, *, call: bool) -> AsyncIterator[Finding]:
@@ -73,10 +57,8 @@ async def check(settings: Settings, *, call: bool) -> AsyncIterator[Finding]:
             yield finding
     for provider in settings.providers:
         async for finding in _check(settings.at(provider), call=call):
-            do = finding.do
-            for variable, field in _IN_THE_FILE.items():
-                do = do.replace(variable, field)
-            yield Finding(f"{provider.name}: {finding.check}", finding.state, finding.what, do)
+            what, do = in_file(finding.what, provider.name), in_file(finding.do, provider.name)
+            yield Finding(f"{provider.name}: {finding.check}", finding.state, what, do)
 
 
 async def _check(settings: Settings, *, call: bool) -> AsyncIterator[Finding]:
@@ -102,7 +84,7 @@ async def _check(settings: Settings, *, call: bool) -> AsyncIterator[Finding]:
         yield Finding("key", "failed", str(exc), _ENTRA)
         return
     except UpstreamFailure as exc:
-        yield Finding("connection", "failed", str(exc), _CURES["upstream_unreachable"])
+        yield Finding("connection", "failed", str(exc), remedies.BY_CODE["upstream_unreachable"])
         return
     yield _connection(where)
     if response is None:
@@ -206,11 +188,13 @@ async def _call(settings: Settings) -> Finding:
     try:
         answer = await upstream.complete(_CALL, deadline=started + settings.request_timeout)
     except (UpstreamFailure, DeadlineExceeded) as exc:
-        return Finding("call", "failed", f"{exc.code}: {exc}", _CURES.get(exc.code, "docs/faults.md explains the code"))
+        return Finding(
+            "call", "failed", f"{exc.code}: {exc}", remedies.BY_CODE.get(exc.code, "docs/faults.md explains the code")
+        )
     finally:
         await upstream.aclose()
     if answer.lacks:
-        return Finding("call", "failed", f"empty_response: {answer.lacks}", _CURES["empty_response"])
+        return Finding("call", "failed", f"empty_response: {answer.lacks}", remedies.BY_CODE["empty_response"])
     tokens = answer.prompt_tokens + answer.completion_tokens
     said = f"{answer.model or 'it'} answered in {loop.time() - started:.1f} s, for {tokens} tokens"
     if learned := upstream.learned():

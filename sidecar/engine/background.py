@@ -81,6 +81,11 @@ class _Calling:
         self._trace = trace
         self._longest = longest
 
+    @property
+    def traffic(self) -> Traffic:
+        """The class of the job's texts."""
+        return self._ticket.traffic
+
     def work(self, prompt: Prompt) -> Work[str]:
         """Return the work that completes `prompt` by a deadline."""
         call = Call(messages=messages_of(prompt), max_tokens=prompt.max_tokens, user=self._user)
@@ -101,8 +106,8 @@ class _JobCompleter:
     ) -> None:
         self._flights = kernel.flights
         self._keys = kernel.keys
-        self.room = kernel.context.room
-        self.exceeded = kernel.context.exceeded
+        size = kernel.contexts.of(calling.traffic)
+        self.room, self.exceeded = size.room, size.exceeded
         self._splitter = splitter
         self._calling = calling
         self._parts = parts

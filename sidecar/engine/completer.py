@@ -31,8 +31,8 @@ class Completer:
         self._ticket = ticket
         self._user = kernel.pseudonym(user_id)
         self.split = splitter.split
-        self.room = kernel.context.room
-        self.exceeded = kernel.context.exceeded
+        size = kernel.contexts.of(ticket.traffic)
+        self.room, self.exceeded = size.room, size.exceeded
 
     async def complete(self, prompt: Prompt) -> str:
         # A chat whose context was summarized keeps the turn that the summary waited for.
@@ -60,7 +60,7 @@ class Completer:
             return await work(deadline)
         if (cached := self._kernel.flights.find(key)) is not None:
             return cached
-        return await self._kernel.flights.share(key, work, deadline=deadline)
+        return await self._kernel.flights.share(key, work, deadline=deadline, span=self._trace.span)
 
 
 def text_of(completion: Completion) -> str:

@@ -20,7 +20,7 @@ from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.streams import streamed
 from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.request import CompletionRequest
-from sidecar.engine.request_log import RequestLog
+from sidecar.engine.request_log import RequestLog, traced
 from sidecar.engine.sharing import share
 
 SILENT_SECONDS: Final = 30.0
@@ -63,7 +63,7 @@ class Completions:
 
         `trace` then has the provider that answered.
         """
-        trace = trace or Trace()
+        trace = trace or Trace(span=request.span)
         return await self._logged(request, trace, self._answer(request, shape, trace))
 
     async def stream(self, request: CompletionRequest, send: Send, trace: Trace | None = None) -> SidecarError | None:
@@ -72,7 +72,7 @@ class Completions:
         The deadline is the first event's. Raises `ConnectionError` where `send` did. Before the first event `trace`
         has the provider that answers.
         """
-        trace = trace or Trace()
+        trace = trace or Trace(span=request.span)
         return await self._logged(request, trace, self._pump(request, send, trace))
 
     async def _logged(
@@ -89,7 +89,7 @@ class Completions:
         except ConnectionError:
             raise  # of `send`: the caller has left
         except Exception as exc:  # noqa: BLE001 - the verb's outermost: a fault of ours has its answer too
-            events.fault("internal", exc, request_id=request.request_id)
+            events.fault("internal", exc, request_id=request.request_id, **traced(request.span))
             error, left = InternalError(), False
             return error
         else:

@@ -23,7 +23,7 @@ from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.offload import Offloaded, OffloadPort
 from sidecar.engine.request import ActionRequest
-from sidecar.engine.request_log import RequestLog
+from sidecar.engine.request_log import RequestLog, traced
 from sidecar.engine.sharing import share
 from sidecar.engine.single_flight import Work
 
@@ -60,7 +60,7 @@ class Engine:
 
     async def answer(self, request: ActionRequest) -> Outcome:
         """Return the reply to `request` by its deadline; write one line to the log."""
-        trace, action = Trace(), request.request.action
+        trace, action = Trace(span=request.span), request.request.action
         error: SidecarError | None = None
         try:
             async with self._drain.within(request.deadline):
@@ -73,7 +73,7 @@ class Engine:
             self._log.ended(request, trace, action, None, left=True)
             raise
         except Exception as exc:  # noqa: BLE001 - the engine's outermost: a fault of ours is a reply too
-            events.fault("internal", exc, request_id=request.request_id)
+            events.fault("internal", exc, request_id=request.request_id, **traced(request.span))
             error = InternalError()
         self._log.ended(request, trace, action, error)
         if error is not None:
@@ -110,7 +110,10 @@ class Engine:
             trace.shared = "job"
             late = msgspec.structs.replace(request, deadline=deadline.at)
             check = partial(check_in_time, self._kernel.calls, late, needed)
-            return await offloaded.text(key, request.request, admit=check, here=partial(act, deadline))
+            work = request.request
+            if request.span is not None:
+                work = msgspec.structs.replace(work, trace=request.span.traceparent)
+            return await offloaded.text(key, work, admit=check, here=partial(act, deadline))
 
         try:
             # A finished job is a cached answer too: neither will do for a caller who wants another one.

@@ -1,10 +1,11 @@
 """The kernel under engine, completions and background runner: calls, single flight, keys, pseudonym."""
 
+import hmac
 from collections.abc import Callable
 
 import msgspec
 
-from sidecar.engine.context_size import ContextSize
+from sidecar.engine.context_size import ContextSizes
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.calls import Calls
 from sidecar.engine.single_flight import SingleFlight
@@ -13,6 +14,12 @@ from sidecar.engine.single_flight import SingleFlight
 def no_pseudonym(_user: str) -> str:
     """Return a blank: the provider learns nothing of a user (SEND_USER off)."""
     return ""
+
+
+def pseudonym_under(secret: str) -> Callable[[str], str]:
+    """Return a function from user_id to its HMAC-SHA256 under the site's secret: stable, and anonymous."""
+    key = secret.encode()
+    return lambda user: hmac.new(key, user.encode("utf-8", "replace"), "sha256").hexdigest() if user else ""
 
 
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +31,7 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     """Single flight and the answer cache."""
     keys: Keys
     """Makes the keys under which answers may be shared."""
-    context: ContextSize
-    """Size of the model's context, as learned."""
+    contexts: ContextSizes
+    """Sizes of the models' contexts, as learned."""
     pseudonym: Callable[[str], str] = no_pseudonym
     """Gives what the provider may know of a user; blank for a blank user."""

@@ -4,6 +4,7 @@ import msgspec
 
 from sidecar.core.contract import Request
 from sidecar.core.ports import Call, Traffic
+from sidecar.core.tracing import Span
 from sidecar.engine.admission import Place
 
 
@@ -27,6 +28,8 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
     """True for a request that waits however long the estimate says (lines of a file)."""
     fresh: bool = False
     """True to pass by the cache."""
+    span: Span | None = None
+    """The request's span; None where the request belongs to no trace."""
 
     @property
     def reader(self) -> str:

@@ -5,6 +5,7 @@ from collections import Counter
 from sidecar.core import events
 from sidecar.core.errors import Overloaded, RateLimited, SidecarError, UpstreamFailure
 from sidecar.core.observations import RequestEnd
+from sidecar.core.tracing import Span
 from sidecar.engine.admission import Admission
 from sidecar.engine.limiter.calls import Calls
 from sidecar.engine.limiter.trace import Trace
@@ -31,14 +32,13 @@ class RequestLog:
             codes[key.code] += count
         return codes
 
-    def refused(self, error: SidecarError, *, route: str, request_id: str) -> None:
+    def refused(self, error: SidecarError, *, route: str, request_id: str, span: Span | None = None) -> None:
         """Report and log a request refused by its route; a full queue says how long its requests will take."""
         if isinstance(error, Overloaded) and error.retry_after is None:
             error.retry_after = self._calls.drain_seconds(self._admission.held)
-        self.observers.request_ended(
-            RequestEnd(request_id=request_id, route=route, code=error.code, shed=_shed(error, calls=0))
-        )
-        events.info("refused", request_id=request_id, door=route, code=error.code)
+        end = RequestEnd(request_id=request_id, route=route, code=error.code, shed=_shed(error, calls=0))
+        self.report(end, span)
+        events.info("refused", request_id=request_id, door=route, code=error.code, **traced(span))
 
     def ended(
         self, context: RequestContext, trace: Trace, action: str, error: SidecarError | None, *, left: bool = False
@@ -47,25 +47,24 @@ class RequestLog:
         code, seconds = "ok" if error is None else error.code, self._calls.clock() - context.arrived
         if left:
             code = "cancelled"
-        self.observers.request_ended(
-            RequestEnd(
-                request_id=context.request_id,
-                route=context.route,
-                action=action,
-                code=code,
-                token=context.token,
-                user=context.reader,
-                shed="" if error is None else _shed(error, calls=trace.calls),
-                seconds=seconds,
-                queued=trace.queued,
-                upstream=trace.upstream,
-                calls=trace.calls,
-                prompt_tokens=trace.prompt_tokens,
-                completion_tokens=trace.completion_tokens,
-                shared=trace.shared,
-                provider=trace.provider,
-            )
+        end = RequestEnd(
+            request_id=context.request_id,
+            route=context.route,
+            action=action,
+            code=code,
+            token=context.token,
+            user=context.reader,
+            shed="" if error is None else _shed(error, calls=trace.calls),
+            seconds=seconds,
+            queued=trace.queued,
+            upstream=trace.upstream,
+            calls=trace.calls,
+            prompt_tokens=trace.prompt_tokens,
+            completion_tokens=trace.completion_tokens,
+            shared=trace.shared,
+            provider=trace.provider,
         )
+        self.report(end, context.span)
         events.info(
             "answered",
             request_id=context.request_id,
@@ -80,7 +79,19 @@ class RequestLog:
             completion_tokens=trace.completion_tokens,
             **({"shared": trace.shared} if trace.shared else {}),
             **({"provider": trace.provider} if trace.provider else {}),
+            **traced(context.span),
         )
+
+    def report(self, end: RequestEnd, span: Span | None) -> None:
+        """Give the observation to every observer and to the request's span."""
+        self.observers.request_ended(end)
+        if span is not None:
+            span.request_ended(end)
+
+
+def traced(span: Span | None) -> dict[str, str]:
+    """Return the fields by which a line of the log belongs to a trace."""
+    return {} if span is None else {"trace_id": span.trace_id}
 
 
 def _shed(error: SidecarError, *, calls: int) -> str:

@@ -29,4 +29,5 @@ async def share(
         trace.shared = "flight"
         if context.place is not None:
             context.place.step_aside()
-    return await flights.share(key, work, deadline=Deadline(context.deadline), reader=context.reader)
+    deadline = Deadline(context.deadline)
+    return await flights.share(key, work, deadline=deadline, reader=context.reader, span=trace.span)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Generic
 
 from sidecar.core.errors import ShuttingDown, UpstreamFailure
+from sidecar.core.tracing import Span
 from sidecar.engine.answer_cache import AnswerCache, Key, Result
 from sidecar.engine.deadline import Latest, Point
 
@@ -20,11 +21,13 @@ Work = Callable[[Point], Awaitable[Result]]
 
 
 class _Flight(Generic[Result]):
-    __slots__ = ("deadline", "task", "waiters")
+    __slots__ = ("deadline", "span", "task", "waiters")
 
-    def __init__(self, task: asyncio.Task[Result], deadline: Latest) -> None:
+    def __init__(self, task: asyncio.Task[Result], deadline: Latest, span: Span | None) -> None:
         self.task = task
         self.deadline = deadline
+        self.span = span
+        """Span of the request that began the work."""
         self.waiters = 0
 
 
@@ -58,24 +61,29 @@ class SingleFlight:
             self.cache.read(key, reader)
         return answer
 
-    async def share(self, key: Key[Result], work: Work[Result], *, deadline: Point, reader: str = "") -> Result:
+    async def share(
+        self, key: Key[Result], work: Work[Result], *, deadline: Point, reader: str = "", span: Span | None = None
+    ) -> Result:
         """Join the work under way under `key`, or run `work`; a new answer replaces the cached one.
 
-        A failure is raised to every waiter and never cached. `reader` has the answer from then on.
+        A failure is raised to every waiter and never cached. `reader` has the answer from then on. `span` is linked
+        to that of the request whose work it joins.
         """
         flight: _Flight[Result] | None = self._flights.get(key)
         if flight is None:
-            flight = self._start(key, work)
+            flight = self._start(key, work, span)
         else:
             self.joined += 1
+            if span is not None and flight.span is not None:
+                span.joined(flight.span)
         answer = await self._wait(key, flight, deadline)
         self.cache.read(key, reader)
         return answer
 
-    def _start(self, key: Key[Result], work: Work[Result]) -> _Flight[Result]:
+    def _start(self, key: Key[Result], work: Work[Result], span: Span | None) -> _Flight[Result]:
         deadline = Latest()
         task = asyncio.create_task(self._fly(key, work, deadline), name="flight")
-        flight = self._flights[key] = _Flight(task, deadline)
+        flight = self._flights[key] = _Flight(task, deadline, span)
         return flight
 
     async def _fly(self, key: Key[Result], work: Work[Result], deadline: Latest) -> Result:

@@ -17,6 +17,9 @@ SECONDS: Final = (
 """Upper bounds of the histograms' buckets; one more bucket has what is longer."""
 
 
+_NO_REFUSAL: Final = frozenset({"ok", "cancelled"})
+
+
 class Exemplar(NamedTuple):
     """The last request of a bucket."""
 
@@ -53,6 +56,18 @@ class Requests(NamedTuple):
     code: str
 
 
+class Refusal(NamedTuple):
+    """Key of the counter of requests without an answer."""
+
+    route: str
+    token: str
+    """Name of the caller's token."""
+    cause: str
+    """Cause of an early refusal, else the error's code."""
+    early: bool
+    """True if no work was done for the request."""
+
+
 class Outcome(NamedTuple):
     """Key of the provider calls' counter."""
 
@@ -81,6 +96,8 @@ class Statistics:
         """Seconds in which requests with a provider call waited for slots, by route."""
         self.shed: Counter[str] = Counter()
         """Early refusals by cause."""
+        self.refusals: Counter[Refusal] = Counter()
+        """Requests without an answer whose caller did not leave."""
         self.shared: Counter[str] = Counter()
         """Answers without a provider call of their own, by `RequestEnd.shared`."""
         self.tokens: Counter[Tokens] = Counter()
@@ -94,6 +111,8 @@ class Statistics:
 
     def request_ended(self, end: RequestEnd) -> None:
         self.requests[Requests(end.route, end.action, end.code)] += 1
+        if end.code not in _NO_REFUSAL:
+            self.refusals[Refusal(end.route, end.token, end.shed or end.code, bool(end.shed))] += 1
         if end.shed:
             self.shed[end.shed] += 1
             return

@@ -1,11 +1,14 @@
 """The status of one service, in plain numbers for operators and benchmarks. Nothing of a request is in it."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from sidecar.engine.limiter.limit import Limit
 from sidecar.engine.limiter.pool import Pool
 from sidecar.engine.limiter.pooled_limit import PooledLimit
 from sidecar.engine.limiter.provider import Provider
+from sidecar.engine.readiness import provider_check
 from sidecar.engine.service import Service
 
 
@@ -111,6 +114,15 @@ def status_of(service: Service) -> Status:
         flights=Shared(len(flights), flights.joined, flights.hits, len(flights.cache), flights.cache.held),
         providers=_providers(calls.pool),
     )
+
+
+def status_line(services: Sequence[Service]) -> str:
+    """Return the status of the services of one process in a line: queue, calls in flight, breakers."""
+    calls = [service.kernel.calls for service in services]
+    running, waiting = sum(one.gate.running for one in calls), sum(one.gate.waiting for one in calls)
+    slots = sum(one.limit.slots for one in calls)
+    provider = next((check for service in services if (check := provider_check(service)) != "ok"), "ok")
+    return f"{waiting} calls waiting, {running} in flight of {slots}, provider {provider}"
 
 
 def _providers(pool: Pool) -> dict[str, ProviderStatus] | msgspec.UnsetType:

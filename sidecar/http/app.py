@@ -9,6 +9,7 @@ from aiohttp import web
 
 from sidecar.core import events
 from sidecar.core.errors import InternalError, NotFound, SidecarError
+from sidecar.engine.request_log import traced
 from sidecar.engine.service import Service
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import REQUEST_ID, WrongMethod
@@ -26,14 +27,14 @@ def application(routes: Routes, service: Service) -> Answer:
         try:
             response = await _handler(route, request)(request)
         except SidecarError as exc:
-            service.log.refused(exc, route=route.name, request_id=request.request_id)
+            service.log.refused(exc, route=route.name, request_id=request.request_id, span=request.span)
             response = route.refuse(exc)
         except ConnectionError:
             raise  # the caller left in the middle of a stream
         except Exception as exc:
             if request.transport is None:
                 raise  # the caller has left, and the error is a consequence of that
-            events.fault("internal", exc, request_id=request.request_id)
+            events.fault("internal", exc, request_id=request.request_id, **traced(request.span))
             response = route.refuse(InternalError())
         response.headers[REQUEST_ID] = request.request_id
         body = request.content

@@ -2,10 +2,13 @@
 
 import re
 import secrets
+import time
 from typing import Any, Final
 
 from aiohttp import hdrs, web
 
+from sidecar.core.trace_context import TRACEPARENT, TRACESTATE, Passing, TraceContext, trace_context
+from sidecar.core.tracing import Span
 from sidecar.http.responses.envelope import REQUEST_ID
 
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -23,6 +26,18 @@ class Arrival(web.BaseRequest):
         proposed = self.headers.get(REQUEST_ID, "")
         self.request_id = proposed if _SANE_ID.fullmatch(proposed) else secrets.token_hex(8)
         """The id that the caller sent, if it is a sane one, else a random one."""
+        self.trace = self._trace() if TRACEPARENT in self.headers else None
+        """The caller's place in a trace; None without a valid one."""
+        self.span: Span | None = None if self.trace is None else Passing(self.trace)
+        """The request's span; None where the request belongs to no trace."""
+
+    def _trace(self) -> TraceContext | None:
+        return trace_context(self.headers.getall(TRACEPARENT), self.headers.getall(TRACESTATE, []))
+
+    @property
+    def age(self) -> float:
+        """The seconds since the arrival."""
+        return time.monotonic() - self.arrived
 
     @property
     def origin(self) -> str:

@@ -38,7 +38,7 @@ class Routes:
 
     def __init__(self, routes: Mapping[str, Route]) -> None:
         self._routes = routes
-        self._patterns = [(_pattern(path), route) for path, route in routes.items() if "{" in path]
+        self._patterns = [(_pattern(path), path) for path in routes if "{" in path]
 
     def __iter__(self) -> Iterator[tuple[str, Route]]:
         return iter(self._routes.items())
@@ -46,9 +46,15 @@ class Routes:
     def find(self, path: str) -> Route:
         """Return the route at `path`, or `NOT_FOUND`."""
         route = self._routes.get(path)
+        return route if route is not None else self.match(path)[1]
+
+    def match(self, path: str) -> tuple[str, Route]:
+        """Return the route at `path` with its own path, placeholders included; `NOT_FOUND` has a blank one."""
+        route = self._routes.get(path)
         if route is not None:
-            return route
-        return next((route for pattern, route in self._patterns if pattern.fullmatch(path)), NOT_FOUND)
+            return path, route
+        found = ((shape, self._routes[shape]) for pattern, shape in self._patterns if pattern.fullmatch(path))
+        return next(found, ("", NOT_FOUND))
 
 
 def _pattern(path: str) -> re.Pattern[str]:

@@ -110,8 +110,11 @@ class HttpUpstream(ABC):
         return self._settings.secrets + self._credentials.secrets
 
     @abstractmethod
-    async def _post(self, body: bytes, accept: str) -> Reply:
-        """Post `body` to the endpoint; the answer's body is still to come. Raises `UpstreamFailure`."""
+    async def _post(self, body: bytes, accept: str, trace: Mapping[str, str]) -> Reply:
+        """Post `body` to the endpoint with the headers of its trace; the answer's body is still to come.
+
+        Raises `UpstreamFailure`.
+        """
 
     def warm(self) -> "asyncio.Task[None] | None":
         """Begin to load what calls need, and return the task that ends when it is there; None if nothing is left."""
@@ -162,8 +165,9 @@ class HttpUpstream(ABC):
         """Return the reply to `call` whose status is 200; a call that teaches the model's dialect is sent again."""
         fields = self._dialect.fields(call, stream=stream)
         lessons: list[Lesson] = []
+        trace = call.trace if self._settings.pass_traceparent else {}
         while True:
-            reply = await self._post(codec.encode(fields), _EVENTS if stream else _JSON)
+            reply = await self._post(codec.encode(fields), _EVENTS if stream else _JSON, trace)
             if reply.status == 200:
                 self._dialect.learn(fields, lessons, reply.status)
                 return reply

@@ -20,7 +20,7 @@ Fields = dict[str, Any]
 _OLD_LIMIT: Final = "max_tokens"
 _NEW_LIMIT: Final = "max_completion_tokens"
 _RESERVED: Final = ("messages", "stream")
-"""Fields that EXTRA_BODY cannot set: messages are the caller's, and `complete` or `stream` decides on streaming."""
+"""Fields that EXTRA_BODY does not merge: messages are the caller's, and a true `stream` there is for every call."""
 _MODELS_REMEMBERED: Final = 1000
 _REFUSED_AS: Final = (400, 422)
 _TEMPLATE_FAILED: Final = 500
@@ -57,6 +57,8 @@ class Dialect:
     def __init__(self, model: str, extra_body: Mapping[str, Any]) -> None:
         self._model = model
         self._extra = {name: value for name, value in extra_body.items() if name not in _RESERVED}
+        # Some servers notice only in a stream that its caller left; whole answers are read from events as well.
+        self._always_streams = extra_body.get("stream") is True
         self._learned: dict[str, tuple[Lesson, ...]] = {}
 
     def fields(self, call: Call, *, stream: bool = False) -> Fields:
@@ -74,7 +76,7 @@ class Dialect:
             fields = {name: value for name, value in fields.items() if value is not None}
         if call.extra:
             _overlay(fields, call.extra)
-        if stream:
+        if stream or self._always_streams:
             fields["stream"] = True
         else:
             fields.pop("stream", None)

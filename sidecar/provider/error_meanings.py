@@ -114,6 +114,14 @@ _PERMISSION: Final = re.compile(
     re.IGNORECASE,
 )
 _MODEL: Final = re.compile(r"access to (?:the )?(?:requested )?model", re.IGNORECASE)
+_MODEL_NAMES: Final = frozenset({"model_not_found", "deploymentnotfound", "model_not_available", "invalid_model"})
+_MODEL_UNKNOWN: Final = re.compile(
+    r"\b(?:model|deployment)s?\b.{0,200}?(?:does not exist|doesn't exist|not exist\b|not found|is unknown)"
+    r"|\b(?:no such|unknown) (?:model|deployment)\b|\bno endpoints found for\b"
+    r"|(?:not|n't) have access to (?:the )?(?:requested )?model",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Words of a 404 for its model: OpenAI, Azure, Google, vLLM, Ollama, OpenRouter."""
 _STATUS_NAMES: Final = {
     "rate_limit_exceeded": 429,
     "rate_limit_error": 429,
@@ -179,6 +187,11 @@ def not_allowed(error: ErrorBody, status: int) -> bool:
     """Return whether the text is one that the provider does not allow."""
     in_words = status in (400, 403, 422) and _NOT_ALLOWED.search(error.message)
     return bool(error.names & _NOT_ALLOWED_NAMES or in_words)
+
+
+def model_unknown(error: ErrorBody) -> bool:
+    """Return whether a 404 says that the provider lacks the model, or does not give it to this key."""
+    return bool(error.names & _MODEL_NAMES or _MODEL_UNKNOWN.search(error.message))
 
 
 def fault_of_request(error: ErrorBody, status: int) -> bool:

@@ -6,7 +6,7 @@ connections are in connection_errors.py.
 
 from typing import Final
 
-from sidecar.core.errors import ContextExceeded, RateLimited, UpstreamAuth, UpstreamError, UpstreamFailure
+from sidecar.core.errors import ContextExceeded, ModelUnknown, RateLimited, UpstreamAuth, UpstreamError, UpstreamFailure
 from sidecar.core.ports import Call
 from sidecar.provider import error_meanings
 from sidecar.provider.error_body import ErrorBody, read_error
@@ -34,7 +34,8 @@ def failure(answer: Answer, call: Call, secrets: tuple[str, ...] = ()) -> Upstre
         return ContextExceeded(status=status, limit=error_meanings.context_size(error))
     quote = quoted(error.whole, call, secrets)
     if error_meanings.fault_of_request(error, status):
-        return UpstreamError(_request_sentence(answer, error, status, quote), status=status, scope="request")
+        kind = ModelUnknown if _model_unknown(error, status, call) else UpstreamError
+        return kind(_request_sentence(answer, error, status, quote), status=status, scope="request")
     sentence = f"The AI provider answered with an error{_detail(status, quote)}"
     if 300 <= status < 400:
         sentence = f"The AI provider redirects calls ({status}); the administrator should check OPENAI_BASE_URL."
@@ -76,6 +77,11 @@ def _key_refused(answer: Answer, error: ErrorBody, status: int, call: Call) -> b
         return True
     in_words = error_meanings.permission_in_words(error.message, own_model=bool(call.model))
     return in_words and not copies(error.message, call)
+
+
+def _model_unknown(error: ErrorBody, status: int, call: Call) -> bool:
+    """Return whether the provider lacks its configured model; another one is the caller's own choice."""
+    return status == 404 and not call.model and error_meanings.model_unknown(error) and not copies(error.message, call)
 
 
 def _no_room(answer: Answer, error: ErrorBody, status: int) -> UpstreamFailure:

@@ -59,12 +59,12 @@ class KeyFile(Credentials):
         else:
             if key and key != self._key:
                 self._before, self._key = self._key, key
-                events.info("key_changed", note="the file of OPENAI_API_KEY_FILE holds another key, which is in use")
+                events.info("key_changed", file=self._path, note="the file holds another key, which is in use")
         finally:
             self._looking = None
             self._next_look = self._clock() + _LOOK_SECONDS
         if fault and fault != self._fault:
-            events.warning("key_unreadable", reason=fault, note="OPENAI_API_KEY_FILE: the key from before stays in use")
+            events.warning("key_unreadable", file=self._path, reason=fault, note="the key from before stays in use")
         self._fault = fault
 
     def _changed(self) -> str:

@@ -18,6 +18,8 @@ _EPOCH_MILLISECONDS: Final = (1e12, 1e14)
 _BUCKETS: Final = ("-requests", "-tokens", "")
 _UNITS: Final = {"n": 1e-9, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _MILLI: Final = 1e-3
+_BEHIND: Final = "llm_provider-"
+"""Start of the names under which LiteLLM passes on the provider's headers; it sends no `Retry-After` of its own."""
 _LONGEST_TEXT: Final = 80
 _NUMBER: Final = r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s{0,2}"
 _UNIT: Final = (
@@ -36,7 +38,7 @@ def wait_in(headers: Mapping[str, str], error: ErrorBody) -> tuple[float | None,
     """Return the seconds to wait, None where no wait is named, and whether the wait is vague."""
     if (named := named_wait(headers, error)) is not None:
         return named, False
-    resets = [wait for source in (headers, error.headers) for wait in _resets(source)]
+    resets = [wait for source in _sources(headers, error) for wait in _resets(source)]
     return (max(resets), True) if resets else (None, False)
 
 
@@ -56,8 +58,15 @@ def reset_of(headers: Mapping[str, str]) -> float | None:
     return max(_resets(headers), default=None)
 
 
+def _sources(headers: Mapping[str, str], error: ErrorBody) -> Iterator[Mapping[str, str]]:
+    """Yield the answer's headers, and those of the provider behind a gateway."""
+    yield headers
+    yield {name.removeprefix(_BEHIND): value for name, value in headers.items() if name.startswith(_BEHIND)}
+    yield error.headers
+
+
 def _finer(headers: Mapping[str, str], error: ErrorBody) -> Iterator[float]:
-    for source in (headers, error.headers):
+    for source in _sources(headers, error):
         yield from _seconds(source.get("retry-after-ms", ""), 0.001)
     for text, unit in error.waits:
         yield from _seconds(text, unit)
@@ -67,7 +76,7 @@ def _finer(headers: Mapping[str, str], error: ErrorBody) -> Iterator[float]:
 
 
 def _coarse(headers: Mapping[str, str], error: ErrorBody) -> Iterator[float]:
-    for source in (headers, error.headers):
+    for source in _sources(headers, error):
         text = source.get("retry-after", "")
         numbers = [wait for piece in text.split(",") for wait in _seconds(piece)]  # a header sent twice comes joined
         yield from numbers

@@ -35,15 +35,15 @@ class Folder:
         """Return the number of replies in the journal."""
         return self.part.read_bytes().count(b'"success"') if self.part.exists() else 0
 
-    async def start(self, provider: str, *words: str, largest: int = 0, stderr: Any = PIPE) -> Process:
-        """Start the command in the provider's environment alone; no file may reach `largest` bytes."""
+    async def start(self, provider: str, *words: str, largest: int = 0, stderr: Any = PIPE, **named: str) -> Process:
+        """Start the command in the provider's environment and `named` alone; no file may reach `largest` bytes."""
         command = [sys.executable, "-m", "sidecar", "batch", str(self.source), str(self.target), *words]
         if largest:
             limited = (
                 "import os, resource, sys; n = int(sys.argv[1]); resource.setrlimit(resource.RLIMIT_FSIZE, (n, n))"
             )
             command = [sys.executable, "-c", f"{limited}; os.execv(sys.argv[2], sys.argv[2:])", str(largest), *command]
-        env = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": provider, "CONCURRENCY": "8", "LOG_LEVEL": "debug"}
+        env = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": provider, "CONCURRENCY": "8", "LOG_LEVEL": "debug"} | named
         return await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=env, stdin=PIPE, stdout=PIPE, stderr=stderr)
 
     async def run(self, provider: str, *words: str, largest: int = 0) -> "Done":

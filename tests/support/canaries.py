@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 from sidecar.demo.provider import Demo
+from tests.support.http_sidecar import head
+from tests.support.metrics_page import scrape
 from tests.support.server_process import Served
 
 KEY = "sk-canaryKEY4711secret"
@@ -61,6 +63,15 @@ def request(trouble: str, action: str = "chat") -> bytes:
 def arguments_of(pid: int) -> bytes:
     """Return what the process list shows."""
     return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+async def operators_pages(server: Served) -> bytes:
+    """Return what operators are shown: the status, and the metrics in both formats, with request ids."""
+    raws = (head(path="/status", method="GET"), scrape(), scrape(path="/metrics?exemplars=true", openmetrics=True))
+    pages = [await server.fetch(raw) for raw in raws]
+    assert [page.status for page in pages] == [200, 200, 200]
+    assert b"# {request_id=" in pages[-1].body
+    return b"".join(page.body for page in pages)
 
 
 async def answered(server: Served, raw: bytes) -> None:

@@ -77,8 +77,15 @@ def check_reply(said: Said, status: int, headers: Mapping[str, str], body: bytes
     if body is None:
         return
     kind = headers["content-type"]
+    kind = kind if kind in reply["content"] else kind.partition(";")[0]
     assert kind in reply["content"], f"{said}: {status} with {kind} is not described"
-    _check_value(reply["content"][kind]["schema"], json.loads(body), said)
+    value = json.loads(body) if kind == "application/json" else body.decode()
+    _check_value(reply["content"][kind]["schema"], value, said)
+
+
+def check_model(name: str, value: Any) -> None:
+    """Assert that a value is one of a model."""
+    _check_value({"$ref": f"#/components/schemas/{name}"}, value, Said("", name))
 
 
 def check_event(data: bytes) -> None:

@@ -11,7 +11,7 @@ from sidecar.engine.admission import Admission
 from sidecar.engine.answer_cache import AnswerCache
 from sidecar.engine.background import Background
 from sidecar.engine.completions import STREAM_SECONDS, Completions
-from sidecar.engine.context_size import ContextSize
+from sidecar.engine.context_size import ContextSizes
 from sidecar.engine.drain import Drain
 from sidecar.engine.engine import Engine, Outcome
 from sidecar.engine.kernel import Kernel
@@ -36,11 +36,12 @@ class WholeSplitter:
 def service_over(upstream: Upstream, *, concurrency: int = 4, html_safe: bool = False) -> Service:
     """A service with ten places."""
     clock = asyncio.get_running_loop().time
+    pool = alone(upstream, concurrency=concurrency, clock=clock)
     kernel = Kernel(
-        calls=Calls(alone(upstream, concurrency=concurrency, clock=clock), clock=clock),
+        calls=Calls(pool, clock=clock),
         flights=SingleFlight(AnswerCache(ttl=100.0, size=100_000)),
         keys=Keys(model="m", limits=LIMITS),
-        context=ContextSize(),
+        contexts=ContextSizes(pool.models),
         pseudonym=lambda user: f"hash of {user}",
     )
     admission = Admission(places=10, size=10_000)

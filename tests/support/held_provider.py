@@ -49,6 +49,9 @@ class HeldUpstream:
             raise self.failure
         yield b"{}"
 
+    def warm(self) -> None:
+        """Nothing to load."""
+
     async def aclose(self) -> None:
         """Nothing to free."""
 

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple, Self
 
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
+from sidecar.core.tracing import Tracer
 from sidecar.engine.service import Service
 from sidecar.http.app import Answer as Application
 from sidecar.http.server.connections import Connections
 from sidecar.http.server.server import Listening, serve
+from sidecar.metrics.exposition import server_exposition
 from sidecar.wiring import service_of
 from tests.support.described_replies import check_reply
 from tests.support.engines import with_streams
@@ -51,16 +53,21 @@ class Sidecar(NamedTuple):
 
 @asynccontextmanager
 async def running(
-    upstream: HeldUpstream | None = None, *, timings: dict[str, float] | None = None, **named: str
+    upstream: HeldUpstream | None = None,
+    *,
+    timings: dict[str, float] | None = None,
+    tracer: Tracer | None = None,
+    **named: str,
 ) -> AsyncIterator[Sidecar]:
-    """A sidecar under the settings `named`, with the times of `serve` and of streams in `timings`."""
+    """A sidecar under the settings `named`, with the times of `serve` and of streams in `timings`, and a tracer."""
     settings = settings_of(**named)
     upstream = upstream or HeldUpstream()
     service, limits = service_of(settings, upstream), {"linger_seconds": 2 * PATIENCE} | (timings or {})
     if "silent_seconds" in limits:
         service = with_streams(service, silent_seconds=limits.pop("silent_seconds"))
     # No test may depend on the end of lingering: such a test fails by PATIENCE first.
-    async with serve(service, settings, **limits) as listening:  # type: ignore[arg-type]
+    metrics = server_exposition(service, client="aiohttp")
+    async with serve(service, settings, metrics=metrics, tracer=tracer, **limits) as listening:  # type: ignore[arg-type]
         yield Sidecar(listening, service, upstream)
 
 

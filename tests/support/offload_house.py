@@ -12,6 +12,7 @@ from sidecar.jobs.monitor import LOOK_SECONDS, monitoring
 from sidecar.jobs.offload import Offload, looking_on
 from sidecar.jobs.store import JobStore
 from sidecar.jobs.worker.worker import working
+from sidecar.providers import Providers
 from sidecar.wiring import job_handlers, service_of
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import Answer, Sidecar, post, settings_of
@@ -60,7 +61,8 @@ class House:
         """Register a worker, so that the sidecar knows of it from now on."""
         await self._stack.enter_async_context(self.worker)
         store = await self.worker.enter_async_context(jobs_of(**self.named))
-        benches = job_handlers(settings_of(**self.named), self.there, store)
+        settings = settings_of(**self.named)
+        benches = job_handlers(settings, Providers(settings, lambda _: self.there), store)
         await self.worker.enter_async_context(working(store, benches))
         await self.known(alive=True)
 

@@ -8,7 +8,7 @@ from sidecar.core.contract import Action, Request
 from sidecar.core.errors import SidecarError
 from sidecar.core.ports import Prompt, Purpose
 from sidecar.engine.actions import Limits
-from sidecar.engine.context_size import ContextSize
+from sidecar.engine.context_size import ContextSizes
 
 Answer = Callable[[Prompt], str]
 
@@ -48,7 +48,7 @@ class Scripted:
         """Set once `crowd` calls have been under way together."""
         self.prompts: list[Prompt] = []
         self.splits: list[tuple[int, int]] = []
-        self.context = ContextSize()
+        self.context = ContextSizes(lambda _: [""]).of("interactive")
         self.room = self.context.room
         self.exceeded = self.context.exceeded
         self.running = 0

@@ -73,3 +73,12 @@ def pool_of(
             for number, upstream in enumerate(upstreams)
         ]
     )
+
+
+class Unstored:
+    """Parts of which none is stored."""
+
+    async def find(self, key: bytes) -> str | None:
+        return None
+
+    async def keep(self, key: bytes | None, text: str, *, done: int, total: int) -> None: ...

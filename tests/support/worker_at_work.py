@@ -9,6 +9,7 @@ from sidecar.core.ports import Call, Completion
 from sidecar.jobs.store import JobStore
 from sidecar.jobs.worker.handler import JobHandler
 from sidecar.jobs.worker.worker import working
+from sidecar.providers import Providers
 from sidecar.wiring import job_handlers
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import settings_of
@@ -23,7 +24,7 @@ async def at_work(store: JobStore, upstream: HeldUpstream, **named: str) -> Asyn
     settings = settings_of(**named)
     benches = {
         lane: (JobHandler(b.runs, b.service, timeout=settings.job_timeout, background=True, backoff=(0.01, 0.01)), size)
-        for lane, (b, size) in job_handlers(settings, upstream, store).items()
+        for lane, (b, size) in job_handlers(settings, Providers(settings, lambda _: upstream), store).items()
     }
     async with working(store, benches):
         yield {lane: bench for lane, (bench, _) in benches.items()}

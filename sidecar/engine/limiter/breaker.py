@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from sidecar.core.errors import RateLimited, SidecarError, UpstreamAuth, UpstreamError, UpstreamFailure
+from sidecar.core.errors import ModelUnknown, RateLimited, SidecarError, UpstreamAuth, UpstreamError, UpstreamFailure
 from sidecar.core.errors import UpstreamUnreachable as Unreachable
 
 FAILURES_TO_OPEN: Final[dict[type[SidecarError], int]] = {
     UpstreamAuth: 3,
+    ModelUnknown: 3,
     RateLimited: 3,
     Unreachable: 5,
     UpstreamError: 20,

@@ -12,17 +12,17 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
-from sidecar.core.errors import DeadlineExceeded, RateLimited, UpstreamFailure
-from sidecar.core.observations import CallEnd, Observers
+from sidecar.core.errors import ContextExceeded, DeadlineExceeded, ModelUnknown, RateLimited, UpstreamFailure
+from sidecar.core.observations import Observers
 from sidecar.core.ports import TRAFFIC, Call, Completion, Traffic
 from sidecar.engine.deadline import Point
+from sidecar.engine.limiter.attempt import Attempt
 from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.gate import Gate
-from sidecar.engine.limiter.grant import Grant
 from sidecar.engine.limiter.limit import Limit
 from sidecar.engine.limiter.pool import Pool
 from sidecar.engine.limiter.pooled_limit import PooledLimit
-from sidecar.engine.limiter.provider import Passed, Provider, never_worked_on
+from sidecar.engine.limiter.provider import Passed, never_worked_on
 from sidecar.engine.limiter.rate import Rate
 from sidecar.engine.limiter.retry import Retries
 from sidecar.engine.limiter.trace import Trace
@@ -35,18 +35,6 @@ LONGEST_RETRY_AFTER: Final = 60.0
 
 LONGEST_ATTEMPT: Final = 3600.0
 """Seconds that one attempt may take. Deadlines of its waiters, which may move, end it sooner by cancelling it."""
-
-
-class Attempt:
-    """One attempt: the provider, points on the clock of its start and of a stream's first event, and its grant."""
-
-    __slots__ = ("first", "grant", "provider", "started")
-
-    def __init__(self, started: float, provider: Provider, grant: Grant) -> None:
-        self.started = started
-        self.provider = provider
-        self.grant = grant
-        self.first: float | None = None
 
 
 class Calls:
@@ -150,7 +138,9 @@ class Calls:
         while True:
             try:
                 async with self.attempt(ticket, trace, deadline, retries, resumed=resumed, longest=longest) as tried:
-                    completion = await tried.provider.upstream.complete(call, deadline=tried.started + longest)
+                    sent = call if trace.span is None else tried.traced(call, trace.span)
+                    completion = await tried.provider.upstream.complete(sent, deadline=tried.started + longest)
+                    tried.answered(completion)
                 break
             except UpstreamFailure as failure:
                 if not await self.wait_for_retry(failure, retries, deadline):
@@ -208,17 +198,17 @@ class Calls:
         try:
             async with self.gate.slot(ticket, deadline=deadline, resumed=resumed, passed=passed) as (provider, grant):
                 started = self.clock()
-                trace.queued += started - since
+                trace.queued += (queued := started - since)
                 trace.calls += 1
-                tried, code, scope = Attempt(started, provider, grant), "cancelled", ""
+                retries.attempts += 1
+                tried = Attempt(started, provider, grant, number=retries.attempts, queued=queued)
+                code, scope = "cancelled", ""
                 try:
                     yield tried
                 except UpstreamFailure as failure:
                     code, scope = failure.code, failure.scope
                     trace.refused += failure.scope == "capacity"
-                    provider.limit.failed(grant, failure, running=provider.running - 1)
-                    if passed is not None:
-                        passed.add(provider, failure)
+                    self._failed(tried, failure, passed)
                     raise
                 except (asyncio.CancelledError, DeadlineExceeded):
                     if (overdue := self.clock() - min(deadline.at, started + longest)) >= 0:
@@ -230,16 +220,22 @@ class Calls:
                     self._succeeded(tried, trace)
                 finally:
                     trace.upstream += (seconds := self.clock() - started)
-                    self._report(tried, code, scope, seconds, retry=resumed)
+                    self.observers.call_ended(tried.end(code, scope, seconds))
                     self.review_waiting()
         finally:
             self._probes.pop(probe, None)
 
-    def _report(self, tried: Attempt, code: str, scope: str, seconds: float, *, retry: bool) -> None:
-        first = None if tried.first is None else tried.first - tried.started
-        self.observers.call_ended(
-            CallEnd(provider=tried.provider.name, code=code, scope=scope, retry=retry, seconds=seconds, first=first)
-        )
+    def _failed(self, tried: Attempt, failure: UpstreamFailure, passed: Passed | None) -> None:
+        """Record a failure, and put its provider into it."""
+        provider, counted = tried.provider, failure
+        if provider.name:
+            failure.name_provider(provider.name)
+        if isinstance(failure, ContextExceeded):
+            failure.model = provider.model
+        if passed is not None:
+            passed.add(provider, failure)
+            counted = failure.of_provider() if isinstance(failure, ModelUnknown) else failure
+        provider.limit.failed(tried.grant, counted, running=provider.running - 1)
 
     def _succeeded(self, tried: Attempt, trace: Trace) -> None:
         """Record an answer."""

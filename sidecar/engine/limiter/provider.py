@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from sidecar.core.errors import UpstreamAuth, UpstreamFailure
+from sidecar.core.errors import ModelUnknown, UpstreamAuth, UpstreamFailure
 from sidecar.core.ports import TRAFFIC, Traffic, Upstream
 from sidecar.engine.limiter.limit import Limit
 from sidecar.engine.limiter.limit_events import LimitEvents
@@ -55,7 +55,7 @@ class Provider:
     def settled(self) -> bool:
         """Return whether limit and breaker are as at the start, and no change is left to log."""
         limit = self.limit
-        return limit.unset and limit.breaker.opened_by is None and self.events.logged == limit.found
+        return limit.unset and not self.down and self.events.logged == limit.found and not self.events.down
 
     def send_at(self) -> float:
         """Return the point on the clock from which a call may be sent here while other providers may take it.
@@ -91,7 +91,7 @@ class Passed:
         self.full: set[Provider] = set()
         """Providers without capacity: they get the call again where no other one has room."""
         self.failed: set[Provider] = set()
-        """Providers that cannot be reached, or that refused the key or the account."""
+        """Providers that cannot be reached, or that refused the key, the account or the model."""
 
     def add(self, provider: Provider, failure: UpstreamFailure) -> None:
         """Record a failed attempt."""
@@ -108,4 +108,6 @@ class Passed:
 
 def never_worked_on(failure: UpstreamFailure) -> bool:
     """Return whether the provider did no work for the call, so that another provider may have it."""
-    return failure.unsent or failure.scope in {"capacity", "account"} or isinstance(failure, UpstreamAuth)
+    return (
+        failure.unsent or failure.scope in {"capacity", "account"} or isinstance(failure, UpstreamAuth | ModelUnknown)
+    )

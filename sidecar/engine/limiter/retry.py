@@ -17,12 +17,14 @@ MOST_RETRIES: Final = 8
 class Retries:
     """Retries of one call."""
 
-    __slots__ = ("_count", "_once", "passed", "traffic")
+    __slots__ = ("_count", "_once", "attempts", "passed", "traffic")
 
     def __init__(self, traffic: Traffic, passed: Passed | None) -> None:
         self.traffic: Traffic = traffic
         self.passed = passed
         """The providers that the call passes over; None where there is one provider."""
+        self.attempts = 0
+        """Attempts made."""
         self._count = 0
         self._once = False
         """Flag: the single retry after a failure with `once` is used up."""

@@ -48,7 +48,8 @@ async def _attempt(
     due = Deadline(deadline.at)
     async with calls.attempt(ticket, trace, due, retries, resumed=resumed) as tried:
         usage = Usage()
-        events = tried.provider.upstream.stream(call, deadline=tried.started + LONGEST_ATTEMPT, usage=usage)
+        sent = call if trace.span is None else tried.traced(call, trace.span, stream=True)
+        events = tried.provider.upstream.stream(sent, deadline=tried.started + LONGEST_ATTEMPT, usage=usage)
         try:
             async with contextlib.aclosing(events):
                 async for data in events:
@@ -60,3 +61,7 @@ async def _attempt(
         finally:  # a broken stream was paid for too
             trace.prompt_tokens += usage.prompt_tokens
             trace.completion_tokens += usage.completion_tokens
+            if tried.span is not None:
+                tried.span.answered(
+                    model="", prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens
+                )

@@ -3,6 +3,7 @@
 import msgspec
 
 from sidecar.core.errors import DeadlineExceeded, RateLimited, SidecarError
+from sidecar.core.tracing import Span
 
 
 class Trace(msgspec.Struct, kw_only=True):
@@ -26,6 +27,8 @@ class Trace(msgspec.Struct, kw_only=True):
     """Name of the provider that answered last; blank without PROVIDERS_FILE."""
     job: str = ""
     """The id of the job that goes on after the caller left."""
+    span: Span | None = None
+    """The request's span; None where the request belongs to no trace."""
 
     def ended_by(self, error: SidecarError) -> SidecarError:
         """Return the error for the caller: `RateLimited` where every attempt was refused until the deadline."""

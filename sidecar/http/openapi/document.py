@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from sidecar import __version__
-from sidecar.http.openapi import ai, completions, errors, jobs, parameters, status
+from sidecar.http.openapi import ai, completions, dashboard, errors, jobs, parameters, status
 from sidecar.http.openapi.base import components, ref
 from sidecar.http.openapi.operations import OPERATIONS, Operation
 
@@ -15,7 +15,8 @@ _MODELS: Final = (
     *(completions.ChatRequest, completions.ChatCompletion, completions.ChatEvent),
     *(completions.Model, completions.ModelList),
     *(jobs.JobList, jobs.JobIds, jobs.Enqueued, jobs.EnqueuedList, jobs.Job, jobs.JobStates),
-    *(status.Healthy, status.Draining, status.Status),
+    *(status.Healthy, status.Draining, status.Ready, status.NotReady, status.Status),
+    *(dashboard.DashboardPast, dashboard.DashboardNow),
 )
 _ABOUT: Final = (
     "The service that a Moodle runs beside PHP, so that AI answers survive a burst. Every reply carries `X-Request-ID`."

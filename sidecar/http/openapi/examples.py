@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+METRICS: Final = "# HELP sidecar_queue_calls Provider calls that wait for a slot.\nsidecar_queue_calls 12.0\n"
 JOB_ID: Final = "0123456789abcdef0123456789abcdef"
 
 ACTION: Final = {
@@ -40,6 +41,8 @@ STATE: Final = {"success": True, **_STATE}
 STATES: Final = {"success": True, "jobs": [_STATE]}
 HEALTHY: Final = {"status": "healthy", "service": "openai-moodle-sidecar"}
 DRAINING: Final = {"status": "draining", "service": "openai-moodle-sidecar"}
+READY: Final = {"ready": True, "checks": {"server": "ok", "provider": "ok", "redis": "off", "worker": "off"}}
+NOT_READY: Final = {"ready": False, "checks": {"server": "draining", "provider": "ok", "redis": "off", "worker": "off"}}
 STATUS: Final[dict[str, Any]] = {
     "state": "serving",
     "places": {"now": 3, "most": 2048},

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from sidecar.http.openapi import ai, completions, examples, jobs, parameters, refusals, status
+from sidecar.http.openapi import ai, completions, dashboard, examples, jobs, parameters, refusals, status
 from sidecar.http.openapi.base import Shape, ref
 from sidecar.http.openapi.errors import MODEL_NOT_FOUND
-from sidecar.http.openapi.refusals import BODY, STORE, TOKEN, TRANSPORT, WORK, json_reply
+from sidecar.http.openapi.refusals import BODY, STORE, TOKEN, TRANSPORT, WORK, json_reply, metrics_reply
 
 
 class Operation(NamedTuple):
@@ -51,7 +51,7 @@ def _ai() -> Operation:
         summary="Chat about a text, summarize it or analyze it",
         description="For the deployed Moodle plugin. A token is required where the sidecar listens beyond loopback or"
         " with AI_REQUIRE_TOKEN=true.",
-        parameters=(*parameters.TIMED, parameters.FRESH),
+        parameters=(*parameters.TIMED, parameters.FRESH, parameters.TRACEPARENT),
         body=(ai.ActionRequest,),
         body_example=examples.ACTION,
         replies=replies,
@@ -67,7 +67,7 @@ def _chat(name: str, *more: dict[str, Any]) -> Operation:
         tag="openai",
         summary="Complete a chat",
         description="As OpenAI's API. Moodle asks its next provider after 429 and 5xx; docs/openai-api.md has more.",
-        parameters=(*more, *parameters.TIMED, parameters.ACTION, parameters.FRESH),
+        parameters=(*more, *parameters.TIMED, parameters.ACTION, parameters.FRESH, parameters.TRACEPARENT),
         body=(completions.ChatRequest,),
         body_example=examples.CHAT,
         replies={200: answer} | refusals.openai((*TOKEN, *BODY, *WORK, *TRANSPORT)),
@@ -98,7 +98,7 @@ def _enqueue() -> Operation:
         summary="Enqueue one request, or a list of them",
         description="All or nothing: one wrong entry refuses the list. The same request joins the job that there is"
         " already. A list's body has at most JOBS_MAX_BODY_BYTES (64 MiB).",
-        parameters=parameters.TIMED,
+        parameters=(*parameters.TIMED, parameters.TRACEPARENT),
         body=(jobs.JobList, ai.ActionRequest),
         body_example=examples.ACTION,
         replies={202: taken} | refusals.envelope(codes, entries=True),
@@ -137,6 +137,20 @@ def _health(name: str) -> Operation:
     return Operation(name=name, tag="operators", summary="Whether requests are taken", replies=replies, open=True)
 
 
+def _ready(name: str) -> Operation:
+    ready = _reply(status.Ready, "The server should get requests.", examples.READY)
+    held_back = _reply(status.NotReady, "The server is starting or about to end.", examples.NOT_READY)
+    return Operation(
+        name=name,
+        tag="operators",
+        summary="Whether a balancer should send requests here",
+        description="Only the check `server` decides, unless `strict=1`.",
+        parameters=(parameters.STRICT,),
+        replies={200: ready, 503: held_back} | refusals.envelope(TRANSPORT),
+        open=True,
+    )
+
+
 def _status() -> Operation:
     return Operation(
         name="status",
@@ -145,6 +159,44 @@ def _status() -> Operation:
         description="For this machine, and for others with the token.",
         replies={200: _reply(status.Status, "The numbers now.", examples.STATUS)}
         | refusals.envelope((*TOKEN, *TRANSPORT)),
+    )
+
+
+def _metrics() -> Operation:
+    page = metrics_reply("The numbers now, in the format that Accept names.", examples.METRICS)
+    return Operation(
+        name="metrics",
+        tag="operators",
+        summary="The same numbers and more, for Prometheus",
+        description="For this machine, and for others with the token. docs/monitoring.md has every metric.",
+        parameters=(parameters.ACCEPT, parameters.EXEMPLARS),
+        replies={200: page} | refusals.envelope((*TOKEN, *TRANSPORT)),
+    )
+
+
+def _dashboard(name: str) -> Operation:
+    page = {
+        "description": "The page. It holds no numbers: those come with the events.",
+        "headers": parameters.ID_HEADER | parameters.POLICY,
+        "content": {"text/html; charset=utf-8": {"schema": {"type": "string"}}},
+    }
+    replies = {200: page} | refusals.envelope(TRANSPORT)
+    return Operation(name=name, tag="operators", summary="The dashboard", replies=replies, open=True)
+
+
+def _dashboard_events() -> Operation:
+    models = [ref(model) for model in (dashboard.DashboardPast, dashboard.DashboardNow)]
+    events = {
+        "description": "Events until the caller leaves or the server drains: `past` once, then `now` once a second.",
+        "headers": parameters.ID_HEADER,
+        "content": {"text/event-stream; charset=utf-8": {"schema": {"anyOf": models}}},
+    }
+    return Operation(
+        name="dashboardEvents",
+        tag="operators",
+        summary="The numbers of the dashboard, once a second",
+        description="For this machine, and for others with the token. At most 20 at once.",
+        replies={200: events} | refusals.envelope((*TOKEN, "overloaded", *TRANSPORT)),
     )
 
 
@@ -172,6 +224,10 @@ OPERATIONS: Final[Mapping[str, Mapping[str, Operation]]] = {
         "delete": _job("cancelJob", "Cancel a job", parameters.SUBMITTER, codes=("invalid_request",)),
     },
     "/health": {"get": _health("health"), "head": _health("headOfHealth")},
+    "/ready": {"get": _ready("ready"), "head": _ready("headOfReady")},
     "/status": {"get": _status()},
+    "/metrics": {"get": _metrics()},
+    "/dashboard": {"get": _dashboard("dashboard"), "head": _dashboard("headOfDashboard")},
+    "/dashboard/events": {"get": _dashboard_events()},
     "/openapi.json": {"get": _description("description"), "head": _description("headOfDescription")},
 }

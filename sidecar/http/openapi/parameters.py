@@ -13,6 +13,12 @@ def _parameter(where: str, name: str, description: str, schema: dict[str, Any]) 
 REQUEST_ID: Final = _parameter(
     "header", "X-Request-ID", "The caller's id for this request. Any other value is replaced by a new id.", _SANE_ID
 )
+TRACEPARENT: Final = _parameter(
+    "header",
+    "traceparent",
+    "The caller's place in a trace (W3C Trace Context), with `tracestate`; an invalid value is ignored.",
+    {"type": "string", "maxLength": 256},
+)
 TIMEOUT: Final = _parameter(
     "header",
     "X-Request-Timeout",
@@ -36,6 +42,9 @@ ACTION: Final = _parameter(
     " An unknown action counts as none.",
     {"type": "string", "examples": ["generate_text"]},
 )
+STRICT: Final = _parameter(
+    "query", "strict", "`1`: every check decides, not only that of the server.", {"type": "string", "examples": ["1"]}
+)
 JOB: Final = _parameter(
     "path", "job_id", "The id that POST /jobs gave.", {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 )
@@ -52,6 +61,18 @@ DEPLOYMENT: Final = _parameter(
     "The model's name where the body has none, as Azure's clients send it.",
     {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[ -.0-~]+$"},
 )
+ACCEPT: Final = _parameter(
+    "header",
+    "Accept",
+    "With application/openmetrics-text the reply is OpenMetrics 1.0.0, else Prometheus' text format 0.0.4.",
+    {"type": "string", "examples": ["application/openmetrics-text;version=1.0.0"]},
+)
+EXEMPLARS: Final = _parameter(
+    "query",
+    "exemplars",
+    "With `true`, and in OpenMetrics, each bucket shows the id of its last request.",
+    {"type": "string", "examples": ["true"]},
+)
 
 TIMED: Final = (TIMEOUT, DEADLINE)
 
@@ -67,6 +88,9 @@ RETRY_AFTER: Final = {
         {"type": "integer", "minimum": 1, "maximum": 60},
         required=False,
     )
+}
+POLICY: Final = {
+    "Content-Security-Policy": _header("What the page may load: its own style, script and events.", {"type": "string"})
 }
 CHALLENGE: Final = {"WWW-Authenticate": _header("How the token may be sent.", {"const": "Bearer"})}
 LOCATION: Final = {

@@ -69,6 +69,13 @@ def json_reply(description: str, schema: object, example: object, headers: Mappi
     return {"description": description, "headers": parameters.ID_HEADER | dict(headers), "content": content}
 
 
+def metrics_reply(description: str, example: str) -> dict[str, Any]:
+    """Return the description of a reply that is a page for Prometheus, in either of its formats."""
+    content = {kind: {"schema": {"type": "string"}} for kind in ("text/plain", "application/openmetrics-text")}
+    content["text/plain"]["example"] = example  # type: ignore[assignment]
+    return {"description": description, "headers": parameters.ID_HEADER, "content": content}
+
+
 def envelope(codes: Iterable[str], *, entries: bool = False) -> dict[int, Any]:
     """Return the refusals with `codes` in the sidecar's envelope; `entries`: of a list too."""
     return {status: _failure(status, found, entries=entries) for status, found in _grouped(codes, _real).items()}

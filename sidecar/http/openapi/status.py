@@ -1,4 +1,4 @@
-"""Models of GET /health and GET /status."""
+"""Models of GET /health, GET /ready and GET /status."""
 
 from typing import Annotated, Literal
 
@@ -22,6 +22,32 @@ class Draining(Shape):
 
     status: Literal["draining"]
     service: Literal["openai-moodle-sidecar"]
+
+
+class Checks(Shape):
+    """State of each part: `ok`, or what is wrong with it. A part that is not in use is `off`."""
+
+    server: Literal["ok", "starting", "draining"]
+    """`starting`: the provider's client is still being loaded."""
+    provider: Literal["ok", "partly", "down"]
+    """By the breakers: `partly` if some of several providers are down."""
+    redis: Literal["ok", "off", "down"]
+    worker: Literal["ok", "off", "down"]
+    """`down`: no worker is alive, and jobs wait."""
+
+
+class Ready(Shape):
+    """The server should get requests."""
+
+    ready: Literal[True]
+    checks: Checks
+
+
+class NotReady(Shape):
+    """The server should get no requests."""
+
+    ready: Literal[False]
+    checks: Checks
 
 
 class Held(Shape):

@@ -22,7 +22,7 @@ _SIGN_OF_LIFE: Final = b": keep-alive\n\n"
 FAREWELL_SECONDS: Final = 5.0
 """Time that a slow caller has to take the last event."""
 
-_HEADERS: Final = {
+HEADERS: Final = {
     **COMMON,
     hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8",
     "X-Accel-Buffering": "no",  # nginx would hold small events back
@@ -70,7 +70,7 @@ class EventStream:
         raise ConnectionResetError
 
     async def _begin(self) -> web.StreamResponse:
-        response = _Response(headers=_HEADERS)
+        response = _Response(headers=HEADERS)
         response.headers[REQUEST_ID] = self._request.request_id
         if self._trace.provider:
             response.headers[PROVIDER] = self._trace.provider

@@ -44,6 +44,7 @@ async def _answer(request: Arrival, service: Service, settings: Settings, guard:
             arrived=request.arrived,
             place=place,
             fresh=request.fresh,
+            span=request.span,
         )
         if service.clock() >= deadline:
             # The request itself was late; the engine's estimate of the wait would call that overloaded.

@@ -105,6 +105,7 @@ class _Chat:
                 arrived=request.arrived,
                 place=place,
                 fresh=request.fresh,
+                span=request.span,
             )
             if parsed.stream:
                 return await self._stream(completing, request)
@@ -117,7 +118,7 @@ class _Chat:
             fallback_id=f"chatcmpl-{completing.request_id}",
             spaced=policy.spaced,
         )
-        trace = Trace()
+        trace = Trace(span=completing.span)
         answer = await self._service.completions.answer(completing, shape, trace)
         if isinstance(answer, SidecarError):
             return refuse(answer)
@@ -127,7 +128,7 @@ class _Chat:
         return response
 
     async def _stream(self, completing: CompletionRequest, request: Arrival) -> web.StreamResponse:
-        trace = Trace()
+        trace = Trace(span=completing.span)
         events = EventStream(request, trace, last=self._service.admission.draining)
         failure = await self._service.completions.stream(completing, events.send, trace)
         if events.response is None:

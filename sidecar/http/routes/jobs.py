@@ -16,7 +16,9 @@ from sidecar.core import events
 from sidecar.core.contract import LONGEST_USER, Request
 from sidecar.core.errors import DeadlineExceeded, InvalidRequest, JobsUnavailable, NotFound, Overloaded, SidecarError
 from sidecar.core.jobs import Job
+from sidecar.core.tracing import Span
 from sidecar.engine.admission import Place
+from sidecar.engine.request_log import traced
 from sidecar.engine.service import Service
 from sidecar.http.auth import Guard
 from sidecar.http.body import check_type, read_body, to_reserve
@@ -96,12 +98,12 @@ class _Handlers:
                 # No name is bound to the raw body, so that its memory is free while the jobs are sent.
                 parsed = await requests_in(await self._read(request, place, limit))
                 listed = isinstance(parsed, list)
-                requests = parsed if isinstance(parsed, list) else [parsed]
+                requests = _traced(parsed if isinstance(parsed, list) else [parsed], request.span)
                 # After a timeout the jobs may be enqueued all the same; the same request again joins them.
                 entered = await jobs.enqueue(requests, limit=self._left(request, _ENQUEUE_SECONDS))
             finally:
                 self._places.discard(place)
-        events.info("enqueued", request_id=request.request_id, jobs=len(entered))
+        events.info("enqueued", request_id=request.request_id, jobs=len(entered), **traced(request.span))
         states = [{"job_id": job.job_id, "status": job.status} for job in entered]
         if listed:
             return _success({"jobs": states}, 202)
@@ -168,6 +170,13 @@ class _Handlers:
         elif job.status == "failed":
             shown |= {"error": job.error, "code": job.code}
         return shown | {"parts_done": job.parts_done, "parts_total": job.parts_total}
+
+
+def _traced(requests: list[Request], span: Span | None) -> list[Request]:
+    """Return the requests with the trace that submits them; the first submitter's stays with a job."""
+    if span is None:
+        return requests
+    return [msgspec.structs.replace(request, trace=span.traceparent) for request in requests]
 
 
 _UNKNOWN: Final = "This job is not known: it never was, or it has expired. The same request makes a new one."

@@ -19,6 +19,8 @@ from sidecar.http.responses.envelope import json_response
 from sidecar.http.router import Route
 
 HEALTHY: Final = b'{"status": "healthy", "service": "openai-moodle-sidecar"}'
+_FORWARDED: Final = ("X-Forwarded-For", "X-Real-IP", "Forwarded")
+"""Headers with which a proxy says that it passes on another machine's request."""
 DRAINING: Final = b'{"status": "draining", "service": "openai-moodle-sidecar"}'
 
 
@@ -31,24 +33,39 @@ def health_route(service: Service) -> Route:
     return Route("health", {"GET": get, "HEAD": get})
 
 
+def operators_only(token: str, local: Callable[[str], bool] | None = None) -> Callable[[Arrival], None]:
+    """Return the check of routes for operators: this machine passes, other callers need `token`, the sidecar's.
+
+    With a blank token no other machine passes. A request that a proxy on this machine passes on is not this machine's.
+    `local` tests whether an address is this machine's.
+    """
+    trusted = local or is_local
+    guard = Guard(token) if token else None
+
+    def check(request: Arrival) -> None:
+        if trusted(request.origin) and not any(name in request.headers for name in _FORWARDED):
+            return
+        if guard is None:
+            raise Unauthorized
+        guard.check(request)
+
+    return check
+
+
 def status_route(
     service: Service,
     token: str,
     local: Callable[[str], bool] | None = None,
     jobs: Callable[[], object] | None = None,
 ) -> Route:
-    """Return the route /status, the engine's numbers; `token` is the sidecar's, blank for none.
+    """Return the route /status, the engine's numbers, for operators only.
 
-    `local` tests whether an address is this machine's; `jobs` returns the numbers of jobs, None without jobs.
+    `jobs` returns the numbers of jobs, None without jobs.
     """
-    trusted = local or is_local
-    guard = Guard(token) if token else None
+    check = operators_only(token, local)
 
     async def get(request: Arrival) -> web.Response:
-        if not trusted(request.origin):
-            if guard is None:
-                raise Unauthorized
-            guard.check(request)
+        check(request)
         status = status_of(service)
         if jobs is not None:
             status = msgspec.structs.replace(status, jobs=jobs())

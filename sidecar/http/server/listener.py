@@ -13,7 +13,7 @@ BACKLOG: Final = 4096
 DESCRIPTORS: Final = 65_536
 """The most open files requested: a caller and a provider call are one each."""
 CALL_DESCRIPTORS: Final = 2
-"""Descriptors of one provider call: two addresses tried at once, or also the demo upstream's end."""
+"""Descriptors of one provider call: two addresses tried at once, or also the demo provider's end."""
 OTHER_DESCRIPTORS: Final = 64
 """Descriptors of the loop, the log, name look-ups and the like."""
 FEWEST: Final = 16

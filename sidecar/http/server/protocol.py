@@ -137,6 +137,9 @@ class Protocol(RequestHandler):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Return True, not the library's None, to answer complete requests first; then the connection closes."""
+        current = self._current_request
+        if current is not None and current.writer.output_size:
+            return False  # who half-closes does so before the first byte of the answer
         answers = not self._idle and self._last_body.is_eof() and not self._discarding
         if not answers or self._loop.time() - self._received_at >= self._half_close_seconds:
             return False

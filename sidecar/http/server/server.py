@@ -9,19 +9,27 @@ from typing import Final
 
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError
+from sidecar.core.jobs import JobsHealth
+from sidecar.core.tracing import Tracer
+from sidecar.engine.history.history import History
 from sidecar.engine.service import Service
 from sidecar.http.app import application
 from sidecar.http.auth import Guard
+from sidecar.http.dashboard.feed import Feed
 from sidecar.http.router import Routes
 from sidecar.http.routes.ai import ai_route
 from sidecar.http.routes.completions import openai_routes
+from sidecar.http.routes.dashboard import events_route, page_route
 from sidecar.http.routes.jobs import Jobs, jobs_routes
+from sidecar.http.routes.metrics import Metrics, metrics_route
 from sidecar.http.routes.openapi import description_route
-from sidecar.http.routes.ops import health_route, status_route
+from sidecar.http.routes.ops import health_route, operators_only, status_route
+from sidecar.http.routes.ready import ready_route
 from sidecar.http.server.acceptor import Acceptor
 from sidecar.http.server.connections import Connections
 from sidecar.http.server.listener import BACKLOG, connection_limit, listen, local_only, raise_descriptor_limit
 from sidecar.http.server.protocol import HALF_CLOSE_SECONDS, HEADER_SECONDS, IDLE_SECONDS, LINGER_SECONDS, READ_BUFFER
+from sidecar.http.tracing import traced
 
 FLUSH_SECONDS: Final = 0.5
 """Wait for responses in flight at the close; the library waits that long twice."""
@@ -43,8 +51,10 @@ class Listening:
         *,
         exclusive: bool,
         last_request_seconds: float,
+        feed: Feed,
     ) -> None:
         self._service = service
+        self._feed = feed
         self._exclusive = exclusive
         self._last_request_seconds = last_request_seconds
         self._acceptor = acceptor
@@ -61,6 +71,7 @@ class Listening:
     async def drain(self, grace: float) -> None:
         """Refuse new work and finish accepted requests; return when they have ended, after `grace` seconds at most."""
         self._service.drain.begin(grace)
+        self._feed.end()
         # A little over the grace: a request that ends with it can still be answered.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace + FLUSH_SECONDS):
@@ -76,6 +87,7 @@ class Listening:
         until = loop.time() + grace
         self.stop_accepting()
         await self._acceptor.settled()
+        self._feed.end()
         # Requests that reused connections have already sent are read first: the loop polls once between two turns.
         for _ in range(2):
             await asyncio.sleep(0)
@@ -90,6 +102,7 @@ class Listening:
 
     async def close(self) -> None:
         """Accept no new connections, send the responses in flight, end every other connection."""
+        self._feed.end()
         self.stop_accepting()
         # The connections accepted last get time to start, and to send a request.
         await self._acceptor.settled()
@@ -113,16 +126,26 @@ def routes_of(
     guard: Guard | None,
     *,
     jobs: Jobs | None = None,
-    jobs_status: Callable[[], object] | None = None,
+    jobs_status: Callable[[], JobsHealth] | None = None,
+    metrics: Metrics | None = None,
+    feed: Feed | None = None,
 ) -> Routes:
-    """Return all routes; `guard` is /ai's, `jobs` the store of jobs and `jobs_status` their numbers for /status."""
+    """Return all routes.
+
+    `guard` is /ai's, `jobs` the store of jobs, `jobs_status` their numbers for /status, `metrics` the page of /metrics,
+    `feed` the dashboard's numbers.
+    """
     token = settings.sidecar_token
     guarded = Guard(token) if token else None
     return Routes(
         {
             "/ai": ai_route(service, settings, guard),
             "/health": health_route(service),
+            "/ready": ready_route(service, jobs_status),
             "/status": status_route(service, token, jobs=jobs_status),
+            "/metrics": metrics_route(metrics, token),
+            "/dashboard": page_route(),
+            "/dashboard/events": events_route(feed or Feed(History(service)), operators_only(token)),
             "/openapi.json": description_route(),
             **jobs_routes(service, settings, guarded, jobs),
             **openai_routes(service, settings, guarded),
@@ -137,7 +160,10 @@ async def serve(
     *,
     sock: socket.socket | None = None,
     jobs: Jobs | None = None,
-    jobs_status: Callable[[], object] | None = None,
+    jobs_status: Callable[[], JobsHealth] | None = None,
+    metrics: Metrics | None = None,
+    routes: Routes | None = None,
+    tracer: Tracer | None = None,
     header_seconds: float = HEADER_SECONDS,
     idle_seconds: float = IDLE_SECONDS,
     linger_seconds: float = LINGER_SECONDS,
@@ -147,7 +173,8 @@ async def serve(
 ) -> AsyncIterator[Listening]:
     """Serve `service` over HTTP on HOST and PORT, or on `sock`, which listens already and is closed at the end.
 
-    `jobs` is the store of jobs, None without jobs, and `jobs_status` returns their numbers for /status.
+    `jobs` is the store of jobs, None without jobs, and `jobs_status` returns their numbers for /status. `metrics` is
+    the page of /metrics, and `tracer` records a span of each request. `routes` replace the server's own, for a worker.
     `header_seconds` is the time to send complete headers, `idle_seconds` the longest idle time of a reused connection,
     `linger_seconds` the time in which bytes of a refused caller are discarded, `last_request_seconds` the wait for the
     requests of those that connected just before the end, `half_close_seconds` the time from a request in which its
@@ -162,10 +189,14 @@ async def serve(
         most = connection_limit(descriptors or limit, settings.concurrency)
         guard = _guard(settings, local=local_only(sock))
 
-        routes = routes_of(service, settings, guard, jobs=jobs, jobs_status=jobs_status)
+        feed = Feed(History(service, jobs=jobs_status, embedded=settings.redis_url == "embedded"))
+        served = routes or routes_of(
+            service, settings, guard, jobs=jobs, jobs_status=jobs_status, metrics=metrics, feed=feed
+        )
+        answer = application(served, service)
         connections = Connections(
-            application(routes, service),
-            refusal=lambda path: routes.find(path).refuse,
+            answer if tracer is None else traced(answer, served, tracer),
+            refusal=lambda path: served.find(path).refuse,
             handler_cancellation=True,
             access_log=None,
             auto_decompress=False,
@@ -176,6 +207,8 @@ async def serve(
             linger_seconds=linger_seconds,
             half_close_seconds=half_close_seconds,
         )
+        if metrics is not None:
+            metrics.count_connections(lambda: len(connections.open))
         sock.setblocking(False)
         sock.listen(BACKLOG)  # an inherited socket may have a smaller backlog
         address = _bound(sock)
@@ -184,12 +217,19 @@ async def serve(
         sock.close()
         raise
     listening = Listening(
-        service, acceptor, connections, address, exclusive=exclusive, last_request_seconds=last_request_seconds
+        service,
+        acceptor,
+        connections,
+        address,
+        exclusive=exclusive,
+        last_request_seconds=last_request_seconds,
+        feed=feed,
     )
-    try:
-        yield listening
-    finally:
-        await listening.close()
+    async with feed.running():
+        try:
+            yield listening
+        finally:
+            await listening.close()
 
 
 def _guard(settings: Settings, *, local: bool) -> Guard | None:

@@ -11,6 +11,7 @@ import secrets
 import time
 from typing import Any, Final
 
+import msgspec
 from arq import Retry
 
 from sidecar.core import events
@@ -24,7 +25,10 @@ from sidecar.core.errors import (
 )
 from sidecar.core.observations import RequestEnd
 from sidecar.core.ports import Traffic
+from sidecar.core.trace_context import Passing, trace_context
+from sidecar.core.tracing import RouteSpan, Tracer
 from sidecar.engine.limiter.trace import Trace
+from sidecar.engine.request_log import traced
 from sidecar.engine.service import Service
 from sidecar.jobs.worker.lease import LEASE_SECONDS, RENEW_SECONDS, Held, Run, Runs, Stopped, retry_until_heard
 
@@ -46,7 +50,14 @@ class JobHandler:
     """Handler of the jobs of one lane."""
 
     def __init__(
-        self, runs: Runs, service: Service, *, timeout: float, background: bool, backoff: tuple[float, ...] = BACKOFF
+        self,
+        runs: Runs,
+        service: Service,
+        *,
+        timeout: float,
+        background: bool,
+        backoff: tuple[float, ...] = BACKOFF,
+        tracer: Tracer | None = None,
     ) -> None:
         self.runs = runs
         self.service = service
@@ -55,8 +66,13 @@ class JobHandler:
         # A caller waits for a job of the day: the sidecar offloaded a long text.
         self._traffic: Traffic = "jobs" if background else "interactive"
         self._backoff = backoff
+        self._tracer = tracer
         self._here: set[str] = set()
         """Jobs in progress in this process: a restarted Redis may have forgotten their leases."""
+
+    def count_running(self) -> int:
+        """Count the jobs in progress in this process."""
+        return len(self._here)
 
     async def work(self, ctx: dict[Any, Any]) -> None:
         """Run the job that `ctx` names once; this is arq's function."""
@@ -83,7 +99,23 @@ class JobHandler:
             run = await retry_until_heard(lambda: self.runs.begin(name, owner))
         except Stopped:
             return None
-        started, trace, code, pause = time.monotonic(), Trace(), "ok", None
+        span = self._span(run)
+        try:
+            return await self._complete(run, Trace(span=span))
+        finally:
+            if span is not None:
+                span.end()
+
+    def _span(self, run: Run) -> RouteSpan | None:
+        """Begin the span of a run; None for a run that belongs to no trace."""
+        job_id, action, trace = run.job_id, run.request.action, run.request.trace
+        submitter = None if isinstance(trace, msgspec.UnsetType) else trace_context([trace])
+        if self._tracer is not None:
+            return self._tracer.job(job_id=job_id, action=action, submitter=submitter, waited=not self._background)
+        return None if submitter is None else Passing(submitter)
+
+    async def _complete(self, run: Run, trace: Trace) -> float | None:
+        started, code, pause = time.monotonic(), "ok", None
         try:
             await run.complete(await self._held(run, trace))
         except Stopped:
@@ -150,22 +182,21 @@ class JobHandler:
 
     def _report(self, run: Run, trace: Trace, code: str, started: float, pause: float | None) -> None:
         seconds = time.monotonic() - started
-        self.service.log.observers.request_ended(
-            RequestEnd(
-                request_id=run.job_id,
-                route="job",
-                action=run.request.action,
-                code=code,
-                user=run.request.user_id,
-                seconds=seconds,
-                queued=trace.queued,
-                upstream=trace.upstream,
-                calls=trace.calls,
-                prompt_tokens=trace.prompt_tokens,
-                completion_tokens=trace.completion_tokens,
-                provider=trace.provider,
-            )
+        end = RequestEnd(
+            request_id=run.job_id,
+            route="job",
+            action=run.request.action,
+            code=code,
+            user=run.request.user_id,
+            seconds=seconds,
+            queued=trace.queued,
+            upstream=trace.upstream,
+            calls=trace.calls,
+            prompt_tokens=trace.prompt_tokens,
+            completion_tokens=trace.completion_tokens,
+            provider=trace.provider,
         )
+        self.service.log.report(end, trace.span)
         events.info(
             "job",
             job=run.job_id,
@@ -181,6 +212,7 @@ class JobHandler:
             completion_tokens=trace.completion_tokens,
             **({"provider": trace.provider} if trace.provider else {}),
             **({} if pause is None else {"again_in": round(pause, 1)}),
+            **traced(trace.span),
         )
 
 

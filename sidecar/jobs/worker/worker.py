@@ -35,6 +35,8 @@ class Working:
     def __init__(self, consumers: list[Consumer], consuming: list[asyncio.Task[None]]) -> None:
         self._consumers = consumers
         self._consuming = consuming
+        self.redis_up = False
+        """True if Redis took the last heartbeat."""
 
     async def drain(self, grace: float) -> None:
         """Take no more jobs; jobs in progress have `grace` seconds to end and are put back then."""
@@ -53,8 +55,8 @@ async def working(store: JobStore, lanes: Mapping[Lane, tuple[JobHandler, int]])
     ]
     consuming = [asyncio.create_task(consumer.consume(), name="consumer") for consumer in consumers]
     member = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    sign = asyncio.create_task(_sign(store, member), name="sign of life")
     work = Working(consumers, consuming)
+    sign = asyncio.create_task(_sign(store, member, work), name="sign of life")
     for task in (*consuming, sign):
         task.add_done_callback(_faulted)
     try:
@@ -74,8 +76,7 @@ def _faulted(task: asyncio.Task[None]) -> None:
         events.fault("internal", exc)
 
 
-async def _sign(store: JobStore, member: str) -> None:
-    away = True
+async def _sign(store: JobStore, member: str, work: Working) -> None:
     while True:
         try:
             async with bounded(SIGN_SECONDS):
@@ -85,12 +86,12 @@ async def _sign(store: JobStore, member: str) -> None:
                 pipe.zremrangebyscore(store.names.workers, "-inf", now)
                 await pipe.execute()
         except JobsUnavailable:
-            away = True
+            work.redis_up = False
         except Exception as exc:  # noqa: BLE001 - the task's outermost: the worker is alive, whatever fails here
             events.fault("internal", exc)
         else:
-            if away:
-                away = False
+            if not work.redis_up:
+                work.redis_up = True
                 await check_policy(store)
         await asyncio.sleep(SIGN_SECONDS)
 

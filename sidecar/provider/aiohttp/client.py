@@ -1,5 +1,7 @@
 """The client of server, worker and batch: aiohttp with one shared session. One attempt a call; no retries."""
 
+from collections.abc import Mapping
+
 from yarl import URL
 
 from sidecar.config.settings import Settings
@@ -20,6 +22,6 @@ class AiohttpUpstream(HttpUpstream):
     async def aclose(self) -> None:
         await self._session.aclose()
 
-    async def _post(self, body: bytes, accept: str) -> Reply:
-        headers = {**self._headers, **await self._credentials.headers(), "Accept": accept}
+    async def _post(self, body: bytes, accept: str, trace: Mapping[str, str]) -> Reply:
+        headers = {**self._headers, **await self._credentials.headers(), "Accept": accept, **trace}
         return await self._session.post(self._url, body, headers)

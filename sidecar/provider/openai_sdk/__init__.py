@@ -6,6 +6,7 @@ SDK's part. One attempt a call; retries are the engine's.
 
 import asyncio
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
 from sidecar.config.settings import Settings
@@ -38,10 +39,10 @@ class SdkUpstream(HttpUpstream):
         if self._client is not None:
             await self._client.aclose()
 
-    async def _post(self, body: bytes, accept: str) -> Reply:
+    async def _post(self, body: bytes, accept: str, trace: Mapping[str, str]) -> Reply:
         if self._client is None:
             await asyncio.shield(self.warm())  # the loading goes on for others after a caller left
-        reply: Reply = await self._client.post(body, accept)
+        reply: Reply = await self._client.post(body, accept, trace)
         return reply
 
     async def _load(self) -> None:

@@ -65,9 +65,9 @@ class SdkClient:
             ),
         )
 
-    async def post(self, body: bytes, accept: str) -> Reply:
-        """Return the reply to `body`, whatever its status. Raises `UpstreamFailure`."""
-        headers: dict[str, Any] = {"Accept": accept, "x-stainless-retry-count": openai.omit}
+    async def post(self, body: bytes, accept: str, trace: Mapping[str, str]) -> Reply:
+        """Return the reply to `body`, whatever its status; `trace` are headers. Raises `UpstreamFailure`."""
+        headers: dict[str, Any] = {"Accept": accept, "x-stainless-retry-count": openai.omit, **trace}
         own = await self._credentials.headers()
         if AUTHORIZATION not in own:  # a bearer token is the SDK's business, Azure's header and no key at all are not
             headers |= {AUTHORIZATION: openai.omit, **own}

@@ -42,8 +42,8 @@ class LightUpstream(HttpUpstream):
             self._idle.pop().abort()
         await asyncio.sleep(0)  # an aborted transport closes its socket in the loop's next round
 
-    async def _post(self, body: bytes, accept: str) -> Reply:
-        own = {**self._headers, **await self._credentials.headers(), "Accept": accept}
+    async def _post(self, body: bytes, accept: str, trace: Mapping[str, str]) -> Reply:
+        own = {**self._headers, **await self._credentials.headers(), "Accept": accept, **trace}
         headers = [("Host", self._endpoint.authority), *own.items(), ("Content-Length", str(len(body)))]
         connection = self._take() or await dial(self._endpoint, self._proxy, self._tls)
         try:

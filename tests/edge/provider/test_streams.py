@@ -49,6 +49,18 @@ def said(data: list[bytes]) -> str:
     return "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks if chunk["choices"])
 
 
+async def test_whole_answers_come_as_events_where_extra_body_says_so(adapter: Adapter) -> None:
+    """llama.cpp notices a caller who left at the next event; text and counts are those of a whole answer."""
+    extra = '{"stream": true, "stream_options": {"include_usage": true}}'
+    text = b'{"choices": [{"index": 0, "delta": {"content": "Hello."}, "finish_reason": "stop"}]}'
+    counts = b'{"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}'
+    async with canned(events(text, counts)) as provider, opened(adapter, provider.url, EXTRA_BODY=extra) as upstream:
+        answer = await completed(upstream, call(extra={"stream": False}))
+    assert (answer.text, answer.prompt_tokens, answer.completion_tokens) == ("Hello.", 3, 2)
+    sent = provider.received[0].json
+    assert (sent["stream"], sent["stream_options"]) == (True, {"include_usage": True})
+
+
 async def test_a_stream_gives_the_same_text_as_a_whole_answer(adapter: Adapter, demo: Demo) -> None:
     """Every event's data comes as it was sent, `[DONE]` left out, and the connection is kept."""
     options = {"stream_options": {"include_usage": True}}

@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from tests.support.batch_command import Folder, finish, right
-from tests.support.workers import counting_provider, lecture
+from tests.support.workers import CountingProvider, counting_provider, lecture
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -26,6 +26,31 @@ async def test_a_signal_wastes_nothing(folder: Folder, number: signal.Signals) -
         assert (await folder.run(provider.url)).code == 0
         right(folder, 300)
         assert set(provider.calls.values()) == {1}
+
+
+async def test_a_hangup_reads_the_providers_again(folder: Folder) -> None:
+    """With another file in the middle, later lines go to the new provider; no line is lost or asked twice."""
+    folder.ask([lecture(n, 3) for n in range(100)])
+    providers = folder.source.with_name("providers.toml")
+    async with counting_provider() as old, counting_provider() as new:
+        old.latency = new.latency = 0.05
+
+        def write(provider: CountingProvider, model: str) -> None:
+            providers.write_text(
+                f'[[provider]]\nname = "{model}"\nbase_url = "{provider.url}"\nmodel = "{model}"\nconcurrency = 8\n'
+            )
+
+        write(old, "first")
+        process = await folder.start("", PROVIDERS_FILE=str(providers))
+        await folder.until(process, 10)
+        write(new, "second")
+        process.send_signal(signal.SIGHUP)
+        done = await finish(process)
+        providers.unlink()
+    assert (done.code, "providers_read" in done.said) == (0, True)
+    right(folder, 100)
+    assert old.calls.total() + new.calls.total() == 100
+    assert min(old.calls.total(), new.calls.total()) >= 10
 
 
 async def test_a_full_disk_spoils_nothing(folder: Folder) -> None:

@@ -21,7 +21,7 @@ async def test_the_command_serves_and_stops_on_a_signal(number: int) -> None:
     assert process.stderr is not None
     try:
         line = (await process.stderr.readline()).decode()
-        assert line.startswith("demo upstream on http://127.0.0.1:")
+        assert line.startswith("demo provider on http://127.0.0.1:")
         assert line.endswith("/v1 (canned answers, not a model)\n")
         body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
         async with aiohttp.ClientSession() as session:

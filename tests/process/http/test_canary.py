@@ -3,11 +3,24 @@
 import asyncio
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
 from sidecar.demo.provider import Demo
-from tests.support.canaries import ALL, KEY, SECRET, TEXT, TOKEN, TROUBLES, USER, answered, environment, request
+from tests.support.canaries import (
+    ALL,
+    KEY,
+    SECRET,
+    TEXT,
+    TOKEN,
+    TROUBLES,
+    USER,
+    answered,
+    environment,
+    operators_pages,
+    request,
+)
 from tests.support.http_sidecar import head, post
 from tests.support.paths import ROOT
 from tests.support.server_process import Served, served
@@ -27,10 +40,10 @@ def completion(trouble: str, *, stream: bool = False) -> bytes:
     return json.dumps(body | {"stream": stream, "metadata": {"canaryTEXT4714": TEXT}}).encode()
 
 
-async def test_the_openai_compatible_route_keeps_every_secret(demo: Demo) -> None:
-    """Whole, streamed and shared, through every trouble and every refusal: neither log nor error nor /status tells."""
-    path = "/v1/chat/completions"
-    async with served(**environment(demo)) as server:
+async def test_the_openai_compatible_route_keeps_every_secret(demo: Demo, tmp_path: Path) -> None:
+    """Whole, streamed and shared, through every trouble and every refusal: neither log, error, /status nor usage."""
+    path, usage = "/v1/chat/completions", tmp_path / "usage.db"
+    async with served(**environment(demo), USAGE_FILE=str(usage), USAGE_USERS="true") as server:
         bearer = f"Authorization: Bearer {TOKEN}"
         said = b""
         for trouble in TROUBLES:
@@ -54,6 +67,7 @@ async def test_the_openai_compatible_route_keeps_every_secret(demo: Demo) -> Non
             post(b'{"messages": "canaryTEXT4714"}', bearer, path=path),
             post(good.replace(b'"user"', b'"stream": "canaryTEXT4714", "x"'), bearer, path=path),
             post(good, bearer, path="/v1/canaryTEXT4714"),
+            post(good, bearer, path=f"{path}?action=canaryTEXT4714&deadline=0.001"),
             post(good, bearer, path=f"{path}/canaryTEXT4714?canaryTEXT4714"),
             head(bearer, path="/v1/models/canaryTEXT4714", method="GET"),
             post(good, bearer, kind="text/canaryTEXT4714", path=path),
@@ -62,13 +76,16 @@ async def test_the_openai_compatible_route_keeps_every_secret(demo: Demo) -> Non
             refused = await server.fetch(raw)
             assert refused.status >= 400
             said += refused.body
-        said += (await server.get("/status")).body
+        said += await operators_pages(server)
         server.process.terminate()
         assert await server.ended() == 0
     assert b"upstream_error" in said
+    written = usage.read_bytes()
+    assert b"upstream_error" in written
     for canary in ALL:
         assert canary.encode() not in server.raw
         assert canary.encode() not in said
+        assert canary.encode() not in written
 
 
 async def test_a_fault_of_ours_keeps_every_secret(demo: Demo) -> None:

@@ -40,6 +40,9 @@ BODY_SHARE = 5
 JUDGED = ("/ai", "/jobs", "/jobs/status")
 """Addresses whose fields the sidecar judges itself; those of a completion are the provider's to judge."""
 
+ENDLESS = {"/dashboard/events"}
+"""Addresses whose replies have no end."""
+
 
 def no_fault(_ctx: object, response: Response, _case: object) -> bool | None:
     """A refusal has a cause: `internal` has none that a caller could know."""
@@ -75,6 +78,7 @@ class Fuzz:
         """Send so many requests, as many of each kind to each operation, or to that of one `path`."""
         found = schemathesis.openapi.from_dict(description()).get_all_operations()
         operations = [each for result in found if isinstance(result, Ok) and path in {"", (each := result.ok()).path}]
+        operations = [each for each in operations if each.path not in ENDLESS]
         shares = {operation.label: BODY_SHARE if operation.body else 1 for operation in operations}
         with self._session:
             for operation in operations:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.demo.provider import Demo
+from sidecar.http.server.protocol import HALF_CLOSE_SECONDS
 from tests.support.http_sidecar import Caller, head, post
 from tests.support.paths import ROOT
 from tests.support.server_process import PATIENCE, Served, finished, served
@@ -79,6 +80,10 @@ async def test_a_caller_who_leaves_frees_the_providers_call(server: Served, demo
     async with await server.call() as caller:
         await caller.send(post(b'{"action": "chat", "content": "[demo stall=1]"}'))
         await demo.until(lambda stats: stats.in_flight == 1)
+        clock = asyncio.get_running_loop().time
+        sent = clock()
+        while clock() < sent + HALF_CLOSE_SECONDS:  # sooner, the end could be one of sending alone
+            await server.get("/health")
     await demo.until(lambda stats: stats.cancelled == 1)
     status = (await server.get("/status")).json
     assert (status["places"]["now"], status["slots"]["running"]) == (0, 0)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 import sys
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -30,6 +30,20 @@ def table(name: str, demo: Demo, **fields: object) -> str:
 async def demos(count: int, options: Options = SLOTS) -> AsyncIterator[list[Demo]]:
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(serve(options, keep=1000)) for _ in range(count)]
+
+
+@asynccontextmanager
+async def demo_process(*words: str) -> AsyncIterator[tuple[Process, str]]:
+    """Run a demo provider as a process of its own, which a test can kill; yield its base URL too."""
+    command = [sys.executable, "-m", "sidecar", "demo-upstream", "--port=0", *words]
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=PIPE)
+    assert process.stderr is not None
+    try:
+        yield process, (await process.stderr.readline()).split()[3].decode()
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
 
 
 def chat(text: str, **more: object) -> bytes:
@@ -76,6 +90,40 @@ async def test_another_file_in_the_middle_of_a_burst_loses_nobody(tmp_path: Path
                 "us": names.count("us"),
                 "asia": asia.stats.answered,
             }
+
+
+async def test_a_provider_that_is_killed_in_a_burst_takes_only_its_own_calls_along(tmp_path: Path) -> None:
+    """Nobody fails but those it was answering, and nobody is left without a reply; the log says that it is down."""
+    file = tmp_path / "providers.toml"
+    async with demos(1) as (us,), demo_process("--latency=0.2", "--slots=8") as (process, url):
+        file.write_text(table("eu", us, base_url=url) + table("us", us))
+        async with served(PROVIDERS_FILE=str(file)) as server:
+            coming = [asyncio.create_task(ask(server, f"caller {number}")) for number in range(80)]
+            await asyncio.wait(coming, return_when=asyncio.FIRST_COMPLETED)
+            process.send_signal(signal.SIGSTOP)  # its calls in flight stay what they are
+            in_flight = (await server.get("/status")).json["providers"]["eu"]["running"]
+            process.kill()
+            answers = await asyncio.gather(*coming)
+            failed = [answer for answer in answers if answer.status != 200]
+            assert {answer.status for answer in failed} <= {502}
+            assert len(failed) <= in_flight <= 12
+            assert us.stats.answered >= 40
+            await server.event("provider_down", provider="eu", code="upstream_unreachable")
+            assert {(await ask(server, f"later {number}")).status for number in range(5)} == {200}
+
+
+async def test_a_model_that_one_provider_lacks_is_answered_by_the_other(tmp_path: Path) -> None:
+    """Its 404 costs nothing, so that no caller hears it; soon it is passed over, and the log says so."""
+    file = tmp_path / "providers.toml"
+    async with demos(1, Options(models="other")) as (eu,), demos(1, Options()) as (us,):
+        file.write_text(table("eu", eu) + table("us", us, priority=2))
+        async with served(PROVIDERS_FILE=str(file)) as server:
+            for number in range(6):
+                answer = await ask(server, f"caller {number}")
+                assert (answer.status, answer.headers["x-sidecar-provider"]) == (200, "us")
+            down = await server.event("provider_down", provider="eu", code="upstream_error")
+            assert "check base_url and model of the provider eu" in down["reason"]
+            assert (eu.stats.received, us.stats.answered) == (3, 6)
 
 
 async def test_a_bad_file_changes_nothing_and_says_so(tmp_path: Path) -> None:
@@ -129,7 +177,8 @@ async def test_the_doctor_looks_at_each(tmp_path: Path) -> None:
         said = await report(PROVIDERS_FILE=str(file))
     assert said.state("eu: connection") == "ok"
     assert said.state("gone: connection") == "failed"
-    assert "check base_url" in said.finding("gone: connection")["do"]
+    assert "check base_url of the provider gone" in said.finding("gone: connection")["do"]
+    assert "OPENAI_" not in str([found for found in said.json["findings"] if found["check"].startswith("gone: ")])
 
 
 async def test_a_one_shot_process_has_the_providers_too(tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from sidecar.demo.options import Options
 from sidecar.demo.server import serve
-from tests.support.http_sidecar import head, post
+from tests.support.canaries import operators_pages
+from tests.support.http_sidecar import Caller, head, post
+from tests.support.metrics_page import free_port, scrape
 from tests.support.paths import ROOT
-from tests.support.server_process import PATIENCE, served
+from tests.support.server_process import PATIENCE, Served, served
 from tests.support.valkey import valkey
 
 KEY = "sk-canaryKEY4711secret"
@@ -61,6 +63,10 @@ async def test_server_worker_and_valkey_keep_every_secret() -> None:
                 "LOG_LEVEL": "debug",
                 "PYTHONASYNCIODEBUG": "1",
                 "SHUTDOWN_GRACE": "1",
+                "WORKER_METRICS_PORT": str(free_port()),
+                "USAGE_FILE": f"{folder}/usage.db",
+                "USAGE_USERS": "true",
+                "USER_SECRET": "canary",
             }
             async with served(**env) as server:
                 await server.event("workers_alive")
@@ -88,12 +94,26 @@ async def test_server_worker_and_valkey_keep_every_secret() -> None:
                     refused = await server.fetch(raw)
                     assert refused.status >= 400
                     said += refused.body
-                said += (await server.get("/status")).body
+                said += await operators_pages(server) + await worker_pages(server)
                 said += arguments_below(server.process.pid)
                 server.process.terminate()
                 assert await server.ended() == 0
-        clean(server.raw + said + Path(folder, "valkey.log").read_bytes())  # noqa: ASYNC240 - a page
+        written = [Path(folder, name).read_bytes() for name in ("valkey.log", "usage.db")]  # noqa: ASYNC240 - pages
+        assert b"summarize" in written[1] or b"chat" in written[1]
+        clean(server.raw + said + b"".join(written))
         assert {line["code"] for line in server.log if line["event"] == "job"} >= {"ok", "upstream_error"}
+
+
+async def worker_pages(server: Served) -> bytes:
+    """Return the metrics of the server's own worker."""
+    address = (await server.event("metrics"))["url"].removeprefix("http://").removesuffix("/metrics")
+    said = b""
+    for openmetrics in (True, False):
+        async with await Caller.connect(*address.split(":")) as caller:
+            await caller.send(scrape(path="/metrics?exemplars=true", openmetrics=openmetrics))
+            said += (await caller.receive()).body
+    assert b'code="upstream_error",lane="night"' in said
+    return said
 
 
 async def test_the_commands_keep_every_secret() -> None:

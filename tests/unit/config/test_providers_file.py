@@ -11,6 +11,8 @@ from sidecar.config.providers import ProviderSettings, read_providers
 from sidecar.config.settings import Settings
 from sidecar.config.toml_lines import Lines
 from sidecar.core.errors import ConfigError
+from sidecar.provider.authentication import credentials_of
+from sidecar.provider.endpoint import endpoint
 from sidecar.providers import keys_of
 
 GOOD = """
@@ -217,3 +219,44 @@ def test_a_token_goes_to_azure_alone(tmp_path: Path) -> None:
     own = {one.name: settings.at(one) for one in settings.providers}
     assert {name: one.azure_auth for name, one in own.items()} == {"azure": "entra", "keyed": "auto", "other": "auto"}
     assert {one.openai_org_id for one in own.values()} == {""}
+
+
+def test_each_provider_has_its_own_way_to_show_its_key(tmp_path: Path) -> None:
+    """A gateway that wants `api-key` stands beside one that wants a bearer token; AZURE_AUTH is what others have."""
+    key = tmp_path / "key"
+    key.write_text("sk-own\n")
+    auths = {"gateway": "key", "bearer": "auto", "behind": "entra", "other": None}
+    tables = [
+        f'[[provider]]\nname = "{name}"\nbase_url = "https://{name}.example.org/v1"\nmodel = "m"\n'
+        + (f'api_key_file = "{key}"\n' if auth != "entra" else "")
+        + (f'azure_auth = "{auth}"\n' if auth else "")
+        for name, auth in auths.items()
+    ]
+    file = tmp_path / "providers.toml"
+    file.write_text("".join(tables))
+    headers = {}
+    settings = load({}, "/dev/null", {"PROVIDERS_FILE": str(file), "AZURE_AUTH": "key"})
+    for one in settings.providers:
+        own = settings.at(one)
+        if own.azure_auth != "entra":
+            headers[one.name] = credentials_of(own, endpoint(own.openai_base_url))._header
+    assert {one.name: settings.at(one).authentication for one in settings.providers} == {
+        "gateway": "key file",
+        "bearer": "key file",
+        "behind": "entra",
+        "other": "key file",
+    }
+    assert headers == {"gateway": "api-key", "bearer": "Authorization", "other": "api-key"}
+
+
+def test_a_token_and_a_key_are_a_contradiction(tmp_path: Path) -> None:
+    """Told with the line, as every mistake."""
+    key = tmp_path / "key"
+    key.write_text("sk-own\n")
+    file = tmp_path / "providers.toml"
+    file.write_text(
+        '[[provider]]\nname = "a"\nbase_url = "https://a/v1"\nmodel = "m"\n'
+        f'api_key_file = "{key}"\nazure_auth = "entra"\n'
+    )
+    with pytest.raises(ConfigError, match="line 6: azure_auth=entra: must not stand beside an api_key_file"):
+        load({}, "/dev/null", {"PROVIDERS_FILE": str(file)})

@@ -147,6 +147,7 @@ def test_a_server_open_to_strangers_needs_a_token() -> None:
 def test_what_belongs_together_is_checked_together() -> None:
     """Settings that contradict each other are faults."""
     assert any("USER_SECRET" in fault for fault in faults(KEY | {"SEND_USER": "true"}))
+    assert any("USER_SECRET" in fault for fault in faults(KEY | {"USAGE_USERS": "true"}))
     assert any("AI_REQUIRE_TOKEN" in fault for fault in faults(KEY | {"AI_REQUIRE_TOKEN": "true"}))
     assert any("QUEUE_BYTES" in fault for fault in faults(KEY | {"QUEUE_BYTES": "1MiB"}))
 

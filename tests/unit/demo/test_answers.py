@@ -1,4 +1,4 @@
-"""Promises of what the demo upstream says and of the shapes it says it in."""
+"""Promises of what the demo provider says and of the shapes it says it in."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""Promises of the demo upstream's limits beyond a plain minute: bursts, refused calls that count, days and turns."""
+"""Promises of the demo provider's limits beyond a plain minute: bursts, refused calls that count, days and turns."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Promises of the words in which the demo upstream's limits refuse: headers and body facts of each voice."""
+"""Promises of the words in which the demo provider's limits refuse: headers and body facts of each voice."""
 
 import json
 from typing import Any, get_args

@@ -9,7 +9,7 @@ from sidecar.core.observations import CallEnd, RequestEnd
 from sidecar.core.ports import Call
 from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.request import CompletionRequest
-from sidecar.engine.statistics import SECONDS, Histogram, Outcome, Requests, Statistics, Tokens
+from sidecar.engine.statistics import SECONDS, Histogram, Outcome, Refusal, Requests, Statistics, Tokens
 from tests.support.engines import service_over
 from tests.support.held_provider import HeldUpstream
 
@@ -55,6 +55,19 @@ def test_a_shed_request_is_in_no_histogram() -> None:
     statistics.request_ended(RequestEnd(request_id="r", route="ai", code="overloaded", shed="places"))
     assert statistics.shed == {"places": 1}
     assert not statistics.duration
+
+
+def test_requests_without_an_answer_are_counted_by_cause_route_and_token() -> None:
+    """An early refusal by its cause, any other end by its code; a caller who left wants no answer."""
+    statistics = Statistics()
+    for code, shed, token in (
+        ("overloaded", "late", "arts"),
+        ("timeout", "", ""),
+        ("ok", "", ""),
+        ("cancelled", "", ""),
+    ):
+        statistics.request_ended(RequestEnd(request_id="r", route="ai", code=code, shed=shed, token=token))
+    assert statistics.refusals == {Refusal("ai", "arts", "late", True): 1, Refusal("ai", "", "timeout", False): 1}
 
 
 def test_calls_are_counted_by_outcome_and_retries_apart() -> None:

@@ -11,6 +11,7 @@ import pytest
 from sidecar.config.settings import BY_FIELD, SETTINGS
 from sidecar.doctor.configuration import SERVICE_KEY
 from sidecar.http.server.listener import BACKLOG
+from sidecar.runtime.systemd import STATUS_SECONDS
 from tests.support.paths import ROOT
 
 COMPOSE = (ROOT / "docker-compose.yml").read_text("utf-8")
@@ -156,7 +157,7 @@ def test_systemd_hands_the_key_over_without_showing_it() -> None:
 
 
 def test_systemd_runs_a_worker_with_the_servers_settings_and_rights() -> None:
-    """The same program, env file, key and hardening; no folder of its own and no port."""
+    """The same program, env file, key, user, folder and hardening; no port."""
 
     def lines(unit: str) -> set[str]:
         return {line for line in unit[unit.index("[Service]") : unit.index("[Install]")].splitlines() if "=" in line}
@@ -166,12 +167,7 @@ def test_systemd_runs_a_worker_with_the_servers_settings_and_rights() -> None:
     assert "--env-file=/dev/null" in command
     assert command[0] == the(r"^ExecStart=(.*)$", UNIT).split()[0]
     alike = [{line for line in lines(unit) if not line.startswith("#")} for unit in (UNIT, WORKER)]
-    assert {line.partition("=")[0] for line in alike[0] ^ alike[1]} == {
-        "ExecStart",
-        "KillSignal",
-        "StateDirectory",
-        "StateDirectoryMode",
-    }
+    assert {line.partition("=")[0] for line in alike[0] ^ alike[1]} == {"ExecStart", "KillSignal"}
     assert "valkey.service" in the(r"^After=(.*)$", WORKER)
 
 
@@ -179,6 +175,15 @@ def test_systemd_gives_the_embedded_valkey_a_folder() -> None:
     """It is the default of STATE_DIR then, and nobody else's."""
     assert the(r"^StateDirectory=(.*)$", UNIT) == "openai-moodle-sidecar"
     assert the(r"^StateDirectoryMode=(.*)$", UNIT) == "0700"
+
+
+@pytest.mark.parametrize("unit", [UNIT, WORKER], ids=["server", "worker"])
+def test_systemd_hears_from_the_process(unit: str) -> None:
+    """Ready when it is, ended when its loop stands still, and never mistaken for stalled between two signs of life."""
+    assert the(r"^Type=(.*)$", unit) == "notify"
+    assert float(the(r"^WatchdogSec=(\d+)$", unit)) >= 4 * STATUS_SECONDS
+    assert the(r"^ExecReload=(.*)$", unit) == "kill -HUP $MAINPID"
+    assert the(r"^LimitCORE=(.*)$", unit) == "0"
 
 
 def test_systemd_gives_room_for_a_burst() -> None:

@@ -22,11 +22,14 @@ WALLS = {
     "provider": MIDDLE | {"provider"},
     "http": MIDDLE | {"http"},
     "stdio": MIDDLE | {"stdio"},
+    "usage": MIDDLE | {"usage"},
     "batch": MIDDLE | {"batch"},
     "jobs": MIDDLE | {"jobs"},
+    "metrics": MIDDLE | {"metrics"},
+    "tracing": MIDDLE | {"tracing"},
     "demo": CORE | {"demo"},
     "rehearse": MIDDLE | {"rehearse"},
-    "doctor": MIDDLE | {"provider", "http", "stdio", "batch", "jobs", "doctor"},
+    "doctor": MIDDLE | {"provider", "http", "stdio", "batch", "jobs", "usage", "doctor"},
 }
 """What each folder may import of the product; wiring, cli and worker may import anything below them."""
 ONE_PLACE = {
@@ -39,9 +42,12 @@ ONE_PLACE = {
     "arq": ("sidecar.jobs", "worker"),
     "redis": ("sidecar.jobs", "worker"),
     "tqdm": ("sidecar.cli",),
+    "sqlite3": ("sidecar.usage",),
     "h11": ("sidecar.provider.stdlib.http1",),
     "aiohappyeyeballs": ("sidecar.provider.stdlib.connect",),
     "pydantic": ("sidecar.http.openapi",),
+    "prometheus_client": ("sidecar.metrics.collector",),
+    "opentelemetry": ("sidecar.tracing",),
 }
 NOWHERE = {"pickle", "marshal", "shelve"}
 
@@ -154,13 +160,36 @@ def loaded_by(code: str) -> set[str]:
 def test_the_one_shot_process_pays_for_nothing_it_does_not_use() -> None:
     """Engine, light adapter and stdio door load no server, no SDK, no pydantic, no tokenizer."""
     loaded = loaded_by("import sidecar.wiring, sidecar.cli.main, sidecar.provider.stdlib.client, sidecar.stdio.server")
-    assert not loaded & {"openai", "aiohttp", "pydantic", "httpx2", "uvloop", "semantic_text_splitter", "redis", "arq"}
+    assert not loaded & {
+        "openai",
+        "aiohttp",
+        "pydantic",
+        "httpx2",
+        "uvloop",
+        "semantic_text_splitter",
+        "redis",
+        "arq",
+        "sqlite3",
+    }
 
 
 def test_the_server_pays_for_no_models() -> None:
     """What describes the interface is a file to the server: pydantic comes with the SDK alone, if at all."""
     loaded = loaded_by("import sidecar.http.app, sidecar.http.server.server, sidecar.http.routes.openapi")
     assert not loaded & {"pydantic", "pydantic_core", "openai", "sidecar.http.openapi.document"}
+
+
+def test_the_server_pays_for_metrics_at_the_first_scrape() -> None:
+    """A server that nobody scrapes never loads the library."""
+    loaded = loaded_by("import sidecar.wiring, sidecar.http.server.server, sidecar.publishing")
+    assert not {name for name in loaded if name.startswith(("prometheus_client", "sidecar.metrics.collector"))}
+
+
+def test_without_tracing_nobody_pays_for_it() -> None:
+    """Server and worker load nothing of OpenTelemetry, nor of its exporter."""
+    loaded = loaded_by("import sidecar.wiring, sidecar.http.server.server, sidecar.jobs.worker.handler")
+    assert not {name.partition(".")[0] for name in loaded} & {"opentelemetry", "google", "requests", "urllib3"}
+    assert "sidecar.tracing" not in loaded
 
 
 def test_a_wrong_setting_is_said_before_anything_is_loaded() -> None:

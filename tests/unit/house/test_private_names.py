@@ -19,6 +19,7 @@ LEANED_ON = {
     "aiohttp.web_protocol": {"_ErrInfo"},
     "aiohttp.web_protocol.RequestHandler": {
         "_close",
+        "_current_request",
         "_keepalive_timeout",
         "_messages",
         "_next_keepalive_close_time",

@@ -39,7 +39,7 @@ def test_the_body_holds_model_messages_limit_and_user() -> None:
 
 def test_extra_body_is_merged_and_a_null_in_it_removes() -> None:
     """EXTRA_BODY={"max_tokens": null} serves providers that want no limit at all."""
-    merged = fields({"top_p": 0.5, "max_tokens": None, "messages": ["no"], "stream": True})
+    merged = fields({"top_p": 0.5, "max_tokens": None, "messages": ["no"], "stream": "no"})
     assert merged == {"model": "m", "messages": [], "top_p": 0.5}
 
 
@@ -69,6 +69,12 @@ def test_the_verb_decides_whether_to_stream() -> None:
     asked = {"stream": True, "stream_options": {"include_usage": True}}
     assert fields(extra=asked) == fields()
     assert fields(extra=asked, stream=True) == {**fields(), **asked}
+
+
+def test_extra_body_makes_every_answer_a_stream() -> None:
+    """The site knows its provider; a caller's own fields do not undo it."""
+    site = {"stream": True, "stream_options": {"include_usage": True}}
+    assert fields(site, extra={"stream": False}) == {**fields(), **site}
 
 
 @given(st.text(st.characters(exclude_categories=())), st.text(st.characters(exclude_categories=())))

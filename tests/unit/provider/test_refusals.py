@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from sidecar.core.errors import RateLimited, UpstreamAuth, UpstreamError
+from sidecar.core.errors import ModelUnknown, RateLimited, UpstreamAuth, UpstreamError
 from sidecar.core.ports import Call
 from sidecar.provider.answers.reader import read
 from sidecar.provider.http_answer import Answer
@@ -178,6 +178,38 @@ def test_a_model_that_a_caller_chose_and_may_not_have_is_nobody_elses_matter() -
     """The configured model may well be allowed."""
     found = refused(error(MODEL), 403, call=Call(messages=[], max_tokens=1, model="gpt-4o"))
     assert (type(found), found.scope) == (UpstreamError, "request")
+
+
+NO_MODEL: Final = "The model `m` does not exist or you do not have access to it."
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        row("openai", error(NO_MODEL, type="invalid_request_error", code="model_not_found")),
+        row("azure", error("The API deployment for this resource does not exist.", code="DeploymentNotFound")),
+        row("vllm", {"object": "error", "message": "The model `m` does not exist.", "type": "NotFoundError"}),
+        row("google", [error("models/m is not found for API version v1main", status="NOT_FOUND")]),
+        row("ollama", error('model "m" not found, try pulling it first', type="api_error")),
+        row("openrouter", error("No endpoints found for m.", code=404)),
+    ],
+)
+def test_a_provider_without_its_model_is_known_as_such(body: object) -> None:
+    """A fault of the request where it is the only one, with the same sentence as ever; the provider's among several."""
+    found = refused(body, 404)
+    assert isinstance(found, ModelUnknown)
+    assert (found.scope, found.code, found.of_provider().scope) == ("request", "upstream_error", "provider")
+    assert "check OPENAI_BASE_URL and OPENAI_MODEL." in str(found)
+
+
+def test_another_404_is_not_about_the_model() -> None:
+    """A wrong address, the caller's own choice of a model, and words that a user wrote."""
+    text = "It says that the model does not exist."
+    wrote = Call(messages=[{"role": "user", "content": text}], max_tokens=1)
+    chose = Call(messages=[], max_tokens=1, model="gpt-4o")
+    for body, call in ((b"<h1>Not Found</h1>", QUESTION), (error(NO_MODEL), chose), (error(text), wrote)):
+        found = refused(body, 404, call=call)
+        assert (type(found), found.scope) == (UpstreamError, "request")
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ NO_ROOM: Final = [
     row("envoy-text", 503, b"no healthy upstream", {}, None),
     row("llama.cpp", 503, error("Loading model", code=503, type="unavailable_error"), {}, None),
     row("anthropic-529", 529, {"type": "error", **error("Overloaded", type="overloaded_error")}, {}, None),
+    row("litellm-1.106.2", 429, error("slow down", code="429"), {"llm_provider-retry-after": "7"}, 7.0),
     row("wait-of-503", 503, error("x"), {"retry-after": "20"}, 20.0),
     row("zero", 429, error("x"), {"retry-after": "0"}, 0.0),
     row("cloudflare-1015", 429, {"error_code": 1015, "retry_after": 30, "title": "Error 1015"}, {}, 30.0),

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ class Slow(HttpUpstream):
         assert not self.closed
         return Completion(text="fine")
 
-    async def _post(self, body: bytes, accept: str) -> Reply:
+    async def _post(self, body: bytes, accept: str, trace: Mapping[str, str]) -> Reply:
         raise NotImplementedError
 
     async def aclose(self) -> None:

@@ -29,13 +29,13 @@ EVERY = [*SUMMARIES, *CHATS, ANALYSIS]
 
 @pytest.mark.parametrize("prompt", SUMMARIES, ids=lambda prompt: prompt.purpose)
 def test_a_summary_is_named_early_and_nothing_else_is(prompt: Prompt) -> None:
-    """The demo upstream knows a summary by the stem in the instruction's opening."""
+    """The demo provider knows a summary by the stem in the instruction's opening."""
     assert "summar" in prompt.system[:200].lower()
     assert "analy" not in prompt.system.lower()
 
 
 def test_an_analysis_is_named_early_and_nothing_else_is() -> None:
-    """The demo upstream knows an analysis by the stem in the instruction's opening."""
+    """The demo provider knows an analysis by the stem in the instruction's opening."""
     assert "analy" in ANALYSIS.system[:200].lower()
     assert "summar" not in ANALYSIS.system.lower()
 

@@ -1,6 +1,7 @@
 """The gate with several providers: no slot is lost, no provider gets more than its own, no text leaves its class."""
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from sidecar.core.errors import (
     DeadlineExceeded,
+    ModelUnknown,
     RateLimited,
     SidecarError,
     UpstreamAuth,
@@ -24,6 +26,7 @@ from sidecar.engine.limiter.pool import Pool
 from sidecar.engine.limiter.provider import ALL, Provider
 from sidecar.engine.limiter.streams import streamed
 from sidecar.engine.limiter.trace import Trace
+from sidecar.provider.connection_errors import not_connected
 from tests.support.virtual_time import in_virtual_time, run
 
 CALL = Call(messages=({"role": "user", "content": "x"},), max_tokens=10)
@@ -202,7 +205,8 @@ async def test_a_caller_is_not_stranded_between_two_providers() -> None:
 @in_virtual_time
 async def test_only_what_cost_nothing_moves_on() -> None:
     """A provider's error may have a price: it is the call's answer, and the other provider never sees the call."""
-    for failure, moves in ((FULL, True), (AWAY, True), (UpstreamAuth(), True), (UpstreamError(status=500), False)):
+    moving = (FULL, AWAY, UpstreamAuth(), ModelUnknown(status=404, scope="request"))
+    for failure, moves in (*((one, True) for one in moving), (UpstreamError(status=500), False)):
         first, second = Counted(failure), Counted(None)
         calls, trace = calls_over(first, second), Trace()
         if moves:
@@ -212,6 +216,24 @@ async def test_only_what_cost_nothing_moves_on() -> None:
             with pytest.raises(UpstreamError):
                 await complete(calls, trace)
             assert (trace.provider, second.received) == ("", 0)
+
+
+@in_virtual_time
+async def test_a_model_that_no_provider_has_is_the_requests_own_matter_at_one_provider() -> None:
+    """Nothing opens a breaker there: each caller hears the provider, as without PROVIDERS_FILE."""
+    upstream = Counted(ModelUnknown(status=404, scope="request"))
+    calls = calls_over(upstream)
+    results = await asyncio.gather(*(complete(calls) for _ in range(9)), return_exceptions=True)
+    assert {type(result) for result in results} == {ModelUnknown}
+    assert (upstream.received, calls.refusal()) == (9, None)
+
+
+@in_virtual_time
+async def test_a_sentence_names_the_provider_and_its_field() -> None:
+    """An administrator of several providers is not sent to a variable that counts for none of them."""
+    calls = calls_over(Counted(not_connected(socket.gaierror(), "there")), Counted(UpstreamAuth(status=401)))
+    with pytest.raises(UpstreamAuth, match=r"must check api_key_file of the provider p1[.]"):
+        await complete(calls)
 
 
 @in_virtual_time

@@ -1,19 +1,20 @@
 """Bursts at several providers, in virtual time: everybody is answered as if the providers were one large one."""
 
 import asyncio
+import logging
 
 import msgspec
 import pytest
 
 from sidecar.core.contract import Request
-from sidecar.core.errors import EmptyResponse, RateLimited, UpstreamAuth
+from sidecar.core.errors import EmptyResponse, ModelUnknown, RateLimited, UpstreamAuth, UpstreamFailure
 from sidecar.core.ports import Call
 from sidecar.engine.deadline import Deadline
 from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.trace import Trace
 from tests.support.bursts import burst, service_at
 from tests.support.engines import request_of
-from tests.support.simulated_pool import MortalProvider, pool_of
+from tests.support.simulated_pool import MortalProvider, Unstored, pool_of
 from tests.support.virtual_time import in_virtual_time
 from tests.support.worlds import World, ideal
 
@@ -52,17 +53,33 @@ async def test_a_provider_that_dies_takes_nobody_along_but_those_it_was_answerin
 @in_virtual_time
 @pytest.mark.parametrize(
     "failure",
-    [UpstreamAuth(status=401), RateLimited("used up", status=429, scope="account")],
-    ids=["key", "account"],
+    [
+        UpstreamAuth(status=401),
+        RateLimited("used up", status=429, scope="account"),
+        ModelUnknown(status=404, scope="request"),
+    ],
+    ids=["key", "account", "model"],
 )
-async def test_a_refused_key_or_a_used_up_account_is_passed_over(failure: UpstreamAuth | RateLimited) -> None:
-    """The first calls are refused and go on to the other provider; soon only a probe now and then comes."""
+async def test_a_refused_key_account_or_model_is_passed_over(
+    failure: UpstreamFailure, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first calls are refused and go on to the other provider; soon only a probe comes, and the log says so."""
+    caplog.set_level(logging.INFO, "sidecar")
     first, second = MortalProvider(SIXTEEN), MortalProvider(SIXTEEN)
     first.die(failure)
     world = msgspec.structs.replace(SIXTEEN, callers=200)
-    result = await burst([service_at(pool_of([first, second], priorities=(1, 2)), world)], second, world)
+    pool = pool_of([first, second], priorities=(1, 2))
+    service = service_at(pool, world)
+    result = await burst([service], second, world)
     assert not result.failed
     assert second.answered == world.callers
+    assert pool.providers[0].down
+    [line] = [record.__dict__["fields"] for record in caplog.records if record.getMessage() == "provider_down"]
+    assert (line["provider"], line["code"]) == ("0", failure.code)
+    first.dead = None
+    await asyncio.sleep(11.0)
+    assert not (await burst([service], second, world, named="again ")).failed
+    assert "provider_back" in {record.getMessage() for record in caplog.records}
 
 
 @in_virtual_time
@@ -162,12 +179,3 @@ async def test_calls_in_flight_end_at_a_provider_that_was_taken_out() -> None:
     assert before.running == 0
     assert not (await coming).failed
     assert (old.cut, old.answered, new.answered) == (0, 16, 84)
-
-
-class Unstored:
-    """Parts of which none is stored."""
-
-    async def find(self, key: bytes) -> str | None:
-        return None
-
-    async def keep(self, key: bytes | None, text: str, *, done: int, total: int) -> None: ...
