@@ -1,5 +1,6 @@
 """Promises of `openai-moodle-sidecar doctor`: the real command, in front of a provider in each of its moods."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -174,7 +175,7 @@ async def test_the_port_is_free_ours_or_anothers(demo: Demo) -> None:
     other = demo.url.rpartition(":")[2]
     taken = await report(*at(demo), f"--port={other}")
     assert (taken.state("port"), taken.code) == ("failed", 1)
-    assert "ss -ltnp" in taken.finding("port")["do"]
+    assert f"(process {os.getpid()}) listens there" in taken.finding("port")["do"]
 
 
 async def test_an_env_file_that_all_may_read_is_a_warning(demo: Demo, tmp_path: Path) -> None:
