@@ -31,7 +31,7 @@ from sidecar.engine.service import Service
 from sidecar.engine.single_flight import SingleFlight
 from sidecar.engine.splitter import Splitter
 from sidecar.providers import Providers, demo_provider, keys_of, limits_of, reloading, server_providers
-from sidecar.runtime.signals import stop_requested
+from sidecar.runtime.signals import done_or_stopped, stop_requested
 from sidecar.tracer import process_tracer
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
         if demo:
             settings = await stack.enter_async_context(demo_provider(settings))
         providers = await stack.enter_async_context(server_providers(settings))
-        keys = providers.keys
+        warm, keys = providers.warm(), providers.keys
         jobs = await stack.enter_async_context(server_jobs(settings, keys)) if settings.redis_url else NO_JOBS
         service = service_of(settings, providers.pool(), jobs.offload, keys=keys)
         systemd = await stack.enter_async_context(reporting(settings, [service]))
@@ -121,10 +121,11 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
             async with _embedded_jobs(settings, systemd, providers.reload) as finish, serving as listening:
                 providers.log_hosts()
                 url = listening.url
-                events.info("listening", ai=f"{url}/ai", openai=f"{url}/v1", health=f"{url}/health")
-                warm = providers.warm()
                 service.kernel.calls.open_after(warm)
                 systemd.ready_after(warm)
+                # Requests are taken from here on. The line promises more: an answer that waits for no import.
+                await done_or_stopped(warm, stop)
+                events.info("listening", ai=f"{url}/ai", openai=f"{url}/v1", health=f"{url}/health")
                 await stop.wait()
                 systemd.stopping()
                 finish()

@@ -248,3 +248,12 @@ async def test_a_misspelled_variable_is_warned_of_at_the_start() -> None:
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=around, stdin=PIPE, stdout=PIPE, stderr=PIPE)
     code, _, logged = await finished(process, b"{}\n")
     assert (code, "variable" in logged) == (0, False)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads what a process has loaded in /proc")
+async def test_the_first_answer_after_listening_waits_for_no_import(demo: Demo) -> None:
+    """The line comes once the SDK is loaded, whose import takes a second."""
+    async with served(f"--base-url={demo.url}/v1", "--api-key=k", "--provider-client=openai") as server:
+        maps = await asyncio.to_thread(Path(f"/proc/{server.process.pid}/maps").read_text)
+        assert "/pydantic_core/" in maps
+        assert (await server.chat("A first one."))["success"]
