@@ -119,8 +119,20 @@ for path in pathlib.Path(".venvs/part/bin").iterdir():
     mv .venvs/part "$home"
 }
 
+# Says where the Python of a service is out of other users' reach.
+warn_of_home() {
+    real=$(readlink -f -- "$(command -v "$python")")
+    case $kind:$real in
+    run:/root/* | run:/home/*)
+        say "$real is in a home, which PHP's user and the systemd unit cannot read: for them, start with" \
+            "PYTHON=/usr/bin/python3 (the distribution's Python, 3.11 or newer)."
+        ;;
+    esac
+}
+
 install_requirements() {
     say "Installing what $lock lists (first start, or something changed) ..."
+    warn_of_home
     rm -rf "$home"
     "$python" -m venv "$home" >&2
     # Never from source: the lock does not cover what a build fetches.

@@ -8,7 +8,9 @@ from sidecar.config.types import bare
 
 _WANTED: Final = "an http:// or https:// address"
 _TOKEN: Final = re.compile(r"[!-~]+")
-_TWICE: Final = re.compile(r"(/v[0-9][a-z0-9]*|/chat/completions|/openai/v1|/api/v1)\1(?=/|$)")
+_ONCE: Final = ("/v1", "/v1beta", "/v2", "/openai/v1", "/api/v1", "/openai", "/chat/completions")
+"""Parts of a path that a slip of copying doubles."""
+_FORBIDDEN: Final = frozenset('<>"{}|^`')
 # The client takes any other option for an argument of its own, and some of those break what it reads.
 _REDIS_OPTIONS: Final = {"db": "[0-9]{1,9}"}
 _REDIS_TLS_OPTIONS: Final = _REDIS_OPTIONS | {
@@ -27,24 +29,25 @@ def url(text: str) -> str:
     scheme, mark, rest = text.partition("://")
     if not mark:
         raise ValueError(f"{_WANTED}; this one lacks https:// at its beginning")
-    if re.match(r"https?:", rest, re.IGNORECASE):
+    if rest[:8].lower().startswith(("http:/", "https:/")):
         raise ValueError(f"{_WANTED}, with http:// or https:// once")
     parts = _split(text)
-    if scheme.lower() not in {"http", "https"} or not parts.hostname or not re.fullmatch(r"[^<>\"{}|^`]+", text):
+    if scheme.lower() not in {"http", "https"} or not parts.hostname or _FORBIDDEN.intersection(text):
         raise ValueError(_WANTED)
     return text
 
 
 def base_url(text: str) -> str:
     """Parse the address of a provider's API, with or without /chat/completions at its end."""
-    twice = _TWICE.search(_split(url(text)).path.rstrip("/"))
-    if twice:
-        raise ValueError(f"the API's address, with {twice[1]} once and not twice")
+    path = _split(url(text)).path.rstrip("/") + "/"
+    for part in _ONCE:
+        if f"{part}{part}/" in path:
+            raise ValueError(f"the API's address, with {part} once and not twice")
     return text
 
 
 def _check_characters(text: str) -> None:
-    if re.search(r"\s", text):
+    if any(map(str.isspace, text)):
         raise ValueError(f"{_WANTED} without spaces")
     if "\\" in text:
         raise ValueError(f"{_WANTED}, with / in place of each backslash")

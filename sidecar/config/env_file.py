@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sidecar.config.names import misspelled
+from sidecar.config.settings import BY_FIELD
 from sidecar.core.errors import plain
 
 ENV_FILE: Final = "/etc/openai-moodle-sidecar/env"
@@ -35,8 +35,8 @@ def read_env_file(named: str | None, faults: list[str]) -> dict[str, str]:
         name, value = name.strip(), value.strip()
         if not equals or not name.isidentifier():
             faults.append(f"the env file {plain(path, 200)}: line {number} is not NAME=value")
-        elif value and (mistake := misspelled(name)):
-            faults.append(f"the env file {plain(path, 200)}: line {number}: {mistake.advice}")
+        elif value and (mistake := _misspelled(name)):
+            faults.append(f"the env file {plain(path, 200)}: line {number}: {mistake}")
         else:
             found[name] = _unquote(value)
     return found
@@ -50,3 +50,13 @@ def reason(exc: Exception) -> str:
 def _unquote(value: str) -> str:
     quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'"
     return value[1:-1] if quoted else value
+
+
+def _misspelled(name: str) -> str:
+    """Return the advice for a name that was probably meant for the sidecar and is none of its settings, else blank."""
+    if name.isupper() and name.lower() in BY_FIELD:
+        return ""
+    from sidecar.config.names import misspelled  # noqa: PLC0415 - late: a one-shot process pays for each import
+
+    found = misspelled(name)
+    return found.advice if found else ""

@@ -6,17 +6,19 @@ unset; every fault is collected before the program stops (CONTRACT, "Configurati
 
 import os
 from collections.abc import Mapping, MutableMapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from sidecar.config import types
 from sidecar.config.env_file import ENCODING, LONGEST_FILE, read_env_file, reason
-from sidecar.config.names import Misspelled, misspelled_variables
 from sidecar.config.providers import ProviderSettings, read_providers
 from sidecar.config.setting import Setting
 from sidecar.config.settings import BY_FIELD, SETTINGS, Settings
 from sidecar.core.errors import ConfigError, plain
+
+if TYPE_CHECKING:
+    from sidecar.config.names import Misspelled
 
 _PASSED: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
 _MANAGER: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
@@ -72,8 +74,10 @@ def providers_of(settings: Settings, faults: list[str]) -> tuple[ProviderSetting
 
 def ignored_variables(
     flags: Mapping[str, str | None], env_file: str | None, environ: Mapping[str, str] | None = None
-) -> list[Misspelled]:
+) -> "list[Misspelled]":
     """Return the environment's variables that were probably meant for the sidecar, and are none of its settings."""
+    from sidecar.config.names import misspelled_variables  # noqa: PLC0415 - late: a one-shot process needs none
+
     env = os.environ if environ is None else environ
     sources = layers(flags, env_file, environ, [])
     given = {name for source in sources for name, text in source.items() if text.strip()}
@@ -118,6 +122,8 @@ def environment_for_child(settings: Settings, environ: Mapping[str, str] | None 
     ours = {setting.name for setting in SETTINGS} | {f"{setting.name}_FILE" for setting in SETTINGS if setting.secret}
     ours |= {f"{scheme}_proxy" for scheme in _SCHEMES} | {f"{scheme}_proxy".upper() for scheme in _SCHEMES}
     ours |= {"OPENAI_SIDECAR_HTTP_TIMEOUT", "SSL_CERT_FILE", *_PASSED, *_MANAGER}
+    from sidecar.config.names import misspelled_variables  # noqa: PLC0415 - as above
+
     around = os.environ if environ is None else environ
     ours |= {one.name for one in misspelled_variables(around.keys(), ())}  # the parent warns of them
     env = {name: text for name, text in around.items() if name not in ours}

@@ -5,7 +5,9 @@ A misspelled name is dangerous in silence: texts and key go to the default host 
 
 import re
 from collections.abc import Collection
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from sidecar.config.settings import SETTINGS
 from sidecar.core.errors import plain
@@ -22,7 +24,7 @@ _SDK: Final = frozenset(
     {"OPENAI_ADMIN_KEY", "OPENAI_CUSTOM_HEADERS", "OPENAI_LOG", "OPENAI_WEBHOOK_SECRET"},
 )
 """Variables of OpenAI's SDK for which the sidecar has no setting."""
-_LINK: Final = re.compile(r"\w+_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_[0-9]+_(TCP|UDP)(_\w+)?)?)")
+_LINK: Final = r"\w+_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_[0-9]+_(TCP|UDP)(_\w+)?)?)"
 """Variables that Kubernetes and Docker make of the name of a service near by, such as OPENAI_SIDECAR_PORT."""
 _OTHER_TOOLS: Final = {
     "AZURE_OPENAI_API_KEY": "OPENAI_API_KEY",
@@ -52,7 +54,7 @@ _OTHER_TOOLS: Final = {
 """Names of other tools, and the sidecar's for the same."""
 
 
-class Misspelled(NamedTuple):
+class Misspelled(msgspec.Struct, frozen=True):
     """Name that nothing reads."""
 
     name: str
@@ -82,5 +84,5 @@ def misspelled_variables(names: Collection[str], given: Collection[str]) -> list
     Names in lower case are other programs', as are those that Kubernetes and Docker make. One beside the name that was
     meant (`given`) does no harm.
     """
-    found = [misspelled(name) for name in sorted(names) if name.isupper() and not _LINK.fullmatch(name)]
+    found = [misspelled(name) for name in sorted(names) if name.isupper() and not re.fullmatch(_LINK, name)]
     return [one for one in found if one and one.meant not in given]

@@ -25,7 +25,7 @@ def application(routes: Routes, service: Service) -> Answer:
         assert isinstance(request, Arrival)  # noqa: S101 - Connections makes no other
         route = routes.find(request.path)
         try:
-            response = await _handler(route, request)(request)
+            response = await _handler(routes, route, request)(request)
         except SidecarError as exc:
             service.log.refused(exc, route=route.name, request_id=request.request_id, span=request.span)
             response = route.refuse(exc)
@@ -45,9 +45,10 @@ def application(routes: Routes, service: Service) -> Answer:
     return answer
 
 
-def _handler(route: Route, request: web.BaseRequest) -> Handler:
+def _handler(routes: Routes, route: Route, request: web.BaseRequest) -> Handler:
     if not route.methods:
-        raise NotFound
+        meant = routes.meant(request.path)
+        raise NotFound(f"There is nothing at this address; {meant} is probably meant." if meant else None)
     handler = route.methods.get(request.method)
     if handler is None:
         raise WrongMethod(tuple(route.methods))
