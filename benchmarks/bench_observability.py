@@ -24,7 +24,7 @@ from sidecar.engine.limiter.pool import Pool
 from sidecar.engine.limiter.provider import Provider
 from sidecar.engine.statistics import Statistics
 from sidecar.metrics.exposition import server_exposition
-from sidecar.wiring import service_of
+from sidecar.service import service_of
 
 MOST_COST = 1.03
 """CPU of a request beside that without observers, at most."""

@@ -156,11 +156,15 @@ class Answer:
         return str(self.status)
 
 
-async def call(url: str, body: bytes, *, start: float, timeout: float = 30.0, path: str = "/ai") -> Answer:
+async def call(
+    url: str, body: bytes, *, start: float, timeout: float = 30.0, path: str = "/ai", token: str = ""
+) -> Answer:
     """Send one POST on a new connection, as PHP does."""
     host, _, port = url.removeprefix("http://").partition(":")
     sent = time.perf_counter() - start
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    if token:
+        head += f"Authorization: Bearer {token}\r\n"
     raw = b""
     try:
         async with asyncio.timeout(timeout):

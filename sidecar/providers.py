@@ -180,8 +180,9 @@ async def demo_provider(settings: Settings) -> AsyncIterator[Settings]:
 
 
 def reloading(settings: Settings, *reload: Callable[[], None], always: bool = False) -> AbstractContextManager[None]:
-    """Call each function on SIGHUP during the block, with PROVIDERS_FILE or `always`."""
-    return reload_requested(*reload) if settings.providers_file or always else nullcontext()
+    """Call each function on SIGHUP during the block, with PROVIDERS_FILE, TOKENS_FILE or `always`."""
+    wanted = settings.providers_file or settings.tokens_file or always
+    return reload_requested(*reload) if wanted else nullcontext()
 
 
 async def _close(client: Client, providers: Iterable[Provider]) -> None:

@@ -1,7 +1,6 @@
 """Wiring of settings, engine and capabilities: HTTP, stdio, batch and worker all use the same engine."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -12,82 +11,22 @@ from sidecar.config.load import take_passed_sockets
 from sidecar.config.settings import Settings
 from sidecar.core import events
 from sidecar.core.jobs import Lane
-from sidecar.core.ports import Upstream
 from sidecar.core.tracing import Tracer
-from sidecar.engine.admission import Admission
-from sidecar.engine.answer_cache import AnswerCache
-from sidecar.engine.background import Background
-from sidecar.engine.completions import Completions
-from sidecar.engine.context_size import ContextSizes
-from sidecar.engine.drain import Drain
-from sidecar.engine.engine import Engine
-from sidecar.engine.kernel import Kernel, no_pseudonym, pseudonym_under
 from sidecar.engine.keys import Keys
-from sidecar.engine.limiter.calls import Calls
-from sidecar.engine.limiter.pool import Pool, alone
 from sidecar.engine.offload import OffloadPort
-from sidecar.engine.request_log import RequestLog
-from sidecar.engine.service import Service
-from sidecar.engine.single_flight import SingleFlight
-from sidecar.engine.splitter import Splitter
-from sidecar.providers import Providers, demo_provider, keys_of, limits_of, reloading, server_providers
+from sidecar.providers import Providers, demo_provider, keys_of, reloading, server_providers
 from sidecar.runtime.signals import done_or_stopped, stop_requested
+from sidecar.service import service_of
 from sidecar.tracer import process_tracer
 
 if TYPE_CHECKING:
     from sidecar.batch.batch import Batch
     from sidecar.core.progress import ProgressPort
+    from sidecar.engine.quotas.quotas import Quotas
     from sidecar.jobs.monitor import JobsStatus
     from sidecar.jobs.store import JobStore
     from sidecar.jobs.worker.handler import JobHandler
     from sidecar.runtime.systemd import Systemd
-
-
-def service_of(
-    settings: Settings,
-    upstream: Upstream | Pool,
-    offload: OffloadPort | None = None,
-    *,
-    keys: Keys | None = None,
-    clock: Callable[[], float] = time.monotonic,
-) -> Service:
-    """Build engine, completions and background runner side by side, as `settings` describe them.
-
-    `upstream`: the provider, or a pool of providers, whose `keys` may change with them.
-    """
-    kernel = _kernel(settings, upstream, keys or keys_of(settings), clock)
-    admission = Admission(places=settings.queue_size, size=settings.queue_bytes)
-    drain, log = Drain(admission, clock=clock), RequestLog(kernel.calls, admission)
-    splitter, limits = Splitter(), limits_of(settings)
-    return Service(
-        kernel=kernel,
-        admission=admission,
-        drain=drain,
-        log=log,
-        engine=Engine(
-            kernel,
-            drain=drain,
-            log=log,
-            splitter=splitter,
-            limits=limits,
-            html_safe=settings.html_safe,
-            offload=offload,
-        ),
-        completions=Completions(kernel, drain=drain, log=log),
-        background=Background(kernel, drain=drain, splitter=splitter, limits=limits, longest=settings.call_timeout),
-    )
-
-
-def _kernel(settings: Settings, upstream: Upstream | Pool, keys: Keys, clock: Callable[[], float]) -> Kernel:
-    if not isinstance(upstream, Pool):
-        upstream = alone(upstream, concurrency=settings.concurrency, model=settings.openai_model, clock=clock)
-    return Kernel(
-        calls=Calls(upstream, clock=clock),
-        flights=SingleFlight(AnswerCache(ttl=settings.cache_ttl, size=settings.cache_bytes)),
-        keys=keys,
-        contexts=ContextSizes(upstream.models),
-        pseudonym=pseudonym_under(settings.user_secret) if settings.send_user else no_pseudonym,
-    )
 
 
 async def run_http(settings: Settings, *, demo: bool = False) -> int:
@@ -96,6 +35,7 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
     from sidecar.http.server.server import serve
     from sidecar.http.server.socket_activation import inherited
     from sidecar.publishing import server_metrics
+    from sidecar.quotas import limits_by_token
     from sidecar.reports import reporting
 
     async with AsyncExitStack() as stack:
@@ -105,7 +45,8 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
         providers = await stack.enter_async_context(server_providers(settings))
         warm, keys = providers.warm(), providers.keys
         jobs = await stack.enter_async_context(server_jobs(settings, keys)) if settings.redis_url else NO_JOBS
-        service = service_of(settings, providers.pool(), jobs.offload, keys=keys)
+        limits = await stack.enter_async_context(limits_by_token(settings))
+        service = service_of(settings, providers.pool(), jobs.offload, keys=keys, quotas=limits.quotas)
         systemd = await stack.enter_async_context(reporting(settings, [service]))
         with stop_requested(service=True) as stop:
             sock = inherited(take_passed_sockets())
@@ -118,7 +59,10 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
                 metrics=server_metrics(service, settings, jobs.status),
                 tracer=tracer,
             )
-            async with _embedded_jobs(settings, systemd, providers.reload) as finish, serving as listening:
+            async with (
+                _embedded_jobs(settings, systemd, providers.reload, limits.reload) as finish,
+                serving as listening,
+            ):
                 providers.log_hosts()
                 url = listening.url
                 service.kernel.calls.open_after(warm)
@@ -131,6 +75,7 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
                 finish()
                 stopping = listening.drain if sock is None else listening.hand_over
                 await stopping(settings.shutdown_grace)
+                await limits.settle()
         events.info("stopped")
     return 0
 
@@ -169,6 +114,7 @@ async def worker_running(settings: Settings, *, demo: bool = False) -> AsyncIter
     """Run jobs during the block; give the drain: it takes no more jobs and lets those taken end in SHUTDOWN_GRACE."""
     from sidecar.jobs.worker.worker import working
     from sidecar.publishing import worker_metrics
+    from sidecar.quotas import limits_by_token
     from sidecar.reports import reporting
 
     async with AsyncExitStack() as stack:
@@ -178,10 +124,13 @@ async def worker_running(settings: Settings, *, demo: bool = False) -> AsyncIter
         providers = await stack.enter_async_context(server_providers(settings))
         store = job_store(settings, providers.keys)
         stack.push_async_callback(store.aclose)
-        handlers = job_handlers(settings, providers, store, tracer)
+        limits = await stack.enter_async_context(limits_by_token(settings))
+        handlers = job_handlers(settings, providers, store, tracer, limits.quotas)
         services = [handler.service for handler, _ in handlers.values()]
         systemd = await stack.enter_async_context(reporting(settings, services))
-        stack.enter_context(reloading(settings, systemd.reload(providers.reload), always=systemd.present))
+        stack.enter_context(
+            reloading(settings, systemd.reload(providers.reload, limits.reload), always=systemd.present)
+        )
         work = await stack.enter_async_context(working(store, handlers))
         await stack.enter_async_context(worker_metrics(settings, handlers, work))
         warm = providers.warm()
@@ -251,7 +200,11 @@ def job_store(settings: Settings, keys: Keys | None = None) -> "JobStore":
 
 
 def job_handlers(
-    settings: Settings, providers: Providers, store: "JobStore", tracer: Tracer | None = None
+    settings: Settings,
+    providers: Providers,
+    store: "JobStore",
+    tracer: Tracer | None = None,
+    quotas: "Quotas | None" = None,
 ) -> "dict[Lane, tuple[JobHandler, int]]":
     """Build a handler for each lane, with its number of concurrent jobs. Each has its own engine, and so own slots."""
     from sidecar.jobs.worker.handler import JobHandler
@@ -263,7 +216,7 @@ def job_handlers(
     for lane, size in sizes.items():
         # No cache: Redis holds finished answers, for every worker.
         own = msgspec.structs.replace(settings, concurrency=size, cache_bytes=0)
-        service = service_of(own, providers.pool(most=size), keys=providers.keys)
+        service = service_of(own, providers.pool(most=size), keys=providers.keys, quotas=quotas)
         night, timeout = lane == "night", settings.job_timeout
         handlers[lane] = (JobHandler(runs, service, timeout=timeout, background=night, tracer=tracer), size)
     return handlers

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from arq.connections import RedisSettings
 
 from sidecar.cli.service_log import configure_service_log
-from sidecar.config.load import load
+from sidecar.config.load import load, with_tokens
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError
 from sidecar.jobs.keys import Names
@@ -27,7 +27,7 @@ _STACK = "sidecar"
 def worker_settings() -> type:
     """Return the class that `arq` reads, from the variables and the env file; exit with 2 if a setting is wrong."""
     try:
-        settings = load({})
+        settings = with_tokens(load({}))
         settings.check_redis()
     except ConfigError as exc:
         for fault in exc.faults:

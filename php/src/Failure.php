@@ -16,6 +16,8 @@ enum Failure: string
     case Overloaded = 'overloaded';
     case Timeout = 'timeout';
     case RateLimited = 'rate_limited';
+    /** A limit that the site set for a user, a token or itself. */
+    case Limited = 'limited';
     case UpstreamAuth = 'upstream_auth';
     case UpstreamError = 'upstream_error';
     case UpstreamUnreachable = 'upstream_unreachable';
@@ -45,8 +47,8 @@ enum Failure: string
     public function passing(): bool
     {
         return match ($this) {
-            self::Overloaded, self::Timeout, self::RateLimited, self::UpstreamError, self::UpstreamUnreachable,
-            self::EmptyResponse, self::ShuttingDown, self::Internal, self::JobsUnavailable, self::NotReached,
+            self::Overloaded, self::Timeout, self::RateLimited, self::Limited, self::UpstreamError,
+            self::UpstreamUnreachable, self::EmptyResponse, self::ShuttingDown, self::Internal, self::JobsUnavailable, self::NotReached,
             self::NoReply, self::BadReply => true,
             default => false,
         };

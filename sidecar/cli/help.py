@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "doctor": ("", "check settings, provider, port and what PHP would see; says what to do"),
     "rehearse": ("", "a class of pupils against a sidecar, before term starts"),
     "usage": ("", "what the sidecar did, from the file of USAGE_FILE"),
+    "token": ("new NAME", "a token for TOKENS_FILE"),
     "batch": ("IN OUT", "answer a file of requests"),
     "worker": ("", "run jobs"),
     "enqueue": ("FILE", "put requests into the queue of jobs"),
@@ -40,7 +41,7 @@ _GROUPS: Final = {
     "Answers": (
         "max_tokens completion_max_tokens model_passthrough summarize_threshold context_tokens strict_status html_safe"
     ),
-    "Listening": "http_mode port host sidecar_token ai_require_token allow_unauthenticated allowed_hosts",
+    "Listening": "http_mode port host sidecar_token tokens_file ai_require_token allow_unauthenticated allowed_hosts",
     "Time and load": (
         "request_timeout shutdown_grace concurrency queue_size queue_bytes max_body_bytes cache_ttl cache_bytes "
         "stdio_max_processes"

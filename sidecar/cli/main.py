@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 
 from sidecar import __version__
 from sidecar.cli.flags import PROGRAM, add_settings, parser, report_faults
-from sidecar.config.load import load
+from sidecar.config.load import load, with_tokens
 from sidecar.config.settings import Settings
 from sidecar.core.command_line import BAD_CONFIGURATION, Parser
 from sidecar.core.errors import ConfigError
@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "doctor": "sidecar.doctor.command",
     "enqueue": "sidecar.cli.enqueue",
     "rehearse": "sidecar.cli.rehearse",
+    "token": "sidecar.cli.token",
     "usage": "sidecar.cli.usage",
     "worker": "sidecar.cli.worker",
 }
@@ -62,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _stdio(settings, demo=demo)
         if unbound is not None:
             unbound()
+        settings = with_tokens(settings)
         settings.check_listening()
         return _http(settings, flags, env_file, demo=demo)
     except ConfigError as exc:

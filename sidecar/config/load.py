@@ -84,6 +84,22 @@ def ignored_variables(
     return misspelled_variables(given & env.keys(), given)
 
 
+def with_tokens(settings: Settings) -> Settings:
+    """Return the settings with the content of TOKENS_FILE. Raises `ConfigError`.
+
+    `load` leaves the file out: a one-shot process, which may be another user's, needs no right to read it.
+    """
+    if not settings.tokens_file:
+        return settings
+    from sidecar.config.tokens import read_tokens  # noqa: PLC0415 - late: a one-shot process reads no tokens
+
+    faults: list[str] = []
+    tokens = read_tokens(settings.tokens_file, faults)
+    if faults:
+        raise ConfigError(faults)
+    return msgspec.structs.replace(settings, tokens=tokens)
+
+
 def take_passed_sockets(environ: MutableMapping[str, str] | None = None) -> int:
     """Return the number of listening sockets that the parent process passed on, by systemd's protocol.
 
@@ -261,7 +277,7 @@ def _contradictions(settings: Settings, *, need_key: bool) -> list[str]:
         faults.append(f"MAX_BODY_BYTES={types.shown_size(settings.max_body_bytes)}: {most}")
     if settings.jobs_max_body_bytes > settings.queue_bytes and settings.redis_url:
         faults.append(f"JOBS_MAX_BODY_BYTES={types.shown_size(settings.jobs_max_body_bytes)}: {most}")
-    if settings.ai_require_token and not settings.sidecar_token:
+    if settings.ai_require_token and not (settings.sidecar_token or settings.tokens_file):
         faults.append("SIDECAR_TOKEN: required with AI_REQUIRE_TOKEN=true")
     return faults
 

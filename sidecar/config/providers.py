@@ -3,7 +3,6 @@
 TOML's reader gives no lines for values, so `toml_lines.py` finds them where a mistake has to be told.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -11,14 +10,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from sidecar.config import addresses, types
-from sidecar.config.toml_lines import Lines
+from sidecar.config.toml_file import Mistakes, read_document, short_name, text, whole
 from sidecar.core.errors import plain
 from sidecar.core.ports import TRAFFIC, Traffic
 
-_LONGEST_FILE: Final = 64 * 2**10
 MOST_PROVIDERS: Final = 32
 TABLE: Final = "provider"
-_NAME: Final = re.compile("[A-Za-z0-9._-]{1,40}")
 AZURE_HOSTS: Final = tuple(
     f".{service}.azure.{end}"
     for service in ("openai", "cognitiveservices", "services.ai")
@@ -50,48 +47,22 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_providers(path: str, defaults: Mapping[str, Any], faults: list[str]) -> tuple[ProviderSettings, ...]:
     """Return the providers of the file; `defaults` has what a table may leave out. Mistakes go to `faults`."""
-    import tomllib  # noqa: PLC0415 - late: without the file no process pays for it
-
-    shown = f"PROVIDERS_FILE={plain(path, 200)}"
-    try:
-        with open(path, "rb") as file:
-            raw = file.read(_LONGEST_FILE + 1)
-        text = raw.decode("utf-8-sig").replace("\r\n", "\n")
-        found = tomllib.loads(text)
-    except OSError as exc:
-        faults.append(f"{shown}: cannot be read ({exc.strerror})")
+    if (document := read_document("PROVIDERS_FILE", path, faults)) is None:
         return ()
-    except UnicodeDecodeError:
-        faults.append(f"{shown}: cannot be read (not UTF-8 text)")
-        return ()
-    except (ValueError, RecursionError) as exc:  # tomllib's own error is a ValueError and names line and column
-        faults.append(f"{shown}: {plain(str(exc), 200) or 'nested too deeply'}")
-        return ()
-    if len(raw) > _LONGEST_FILE:
-        faults.append(f"{shown}: larger than {_LONGEST_FILE // 1024} KiB")
-        return ()
-    reader = _Reader(shown, Lines(text, TABLE), defaults)
-    providers = reader.providers(found)
-    faults += reader.faults
+    reader = _Reader(Mistakes(document, TABLE), defaults)
+    providers = reader.providers(document.found)
+    faults += reader.mistakes.sorted()
     return providers
 
 
 class _Reader:
     """Checks of one file's tables."""
 
-    def __init__(self, shown: str, lines: Lines, defaults: Mapping[str, Any]) -> None:
-        self._shown = shown
-        self._lines = lines
+    def __init__(self, mistakes: Mistakes, defaults: Mapping[str, Any]) -> None:
+        self.mistakes = mistakes
+        self._lines = mistakes.lines
+        self._fault = mistakes.add
         self._defaults = defaults
-        self._mistakes: list[tuple[int, str]] = []
-
-    def _fault(self, line: int, what: str) -> None:
-        self._mistakes.append((line, f"{self._shown}, line {line}: {what}" if line else f"{self._shown}: {what}"))
-
-    @property
-    def faults(self) -> list[str]:
-        """The mistakes, in the order of their lines."""
-        return [text for _, text in sorted(self._mistakes)]
 
     def providers(self, found: Mapping[str, Any]) -> tuple[ProviderSettings, ...]:
         """Return the providers, or nothing where a mistake was found."""
@@ -105,37 +76,23 @@ class _Reader:
             self._fault(0, f"must have 1 to {MOST_PROVIDERS} [[{TABLE}]] tables")
             return ()
         providers = [self._provider(index, table) for index, table in enumerate(tables)]
-        self._check_names(tables)
+        self.mistakes.unique(tables, "name")
         good = tuple(one for one in providers if one)
         unserved = [name for name in TRAFFIC if not any(name in one.classes for one in good)]
-        if unserved and not self._mistakes:
+        if unserved and not self.mistakes:
             self._fault(0, f"no provider has the class {' or '.join(unserved)} in its classes")
-        return () if self._mistakes else good
-
-    def _check_names(self, tables: list[dict[str, Any]]) -> None:
-        seen: dict[object, int] = {}
-        for index, table in enumerate(tables):
-            if isinstance(name := table.get("name"), str) and name in seen:
-                line = self._lines.of(index, "name")
-                self._fault(line, f"name={plain(name, 60)}: must differ from the one in line {seen[name]}")
-            elif isinstance(name, str):
-                seen[name] = self._lines.of(index, "name")
+        return () if self.mistakes else good
 
     def _provider(self, index: int, table: dict[str, Any]) -> ProviderSettings | None:
-        before = len(self._mistakes)
-        for name in table.keys() - _FIELDS.keys():
-            import difflib  # noqa: PLC0415 - late: only a mistake needs it
-
-            close = difflib.get_close_matches(name, _FIELDS, 1)
-            hint = f"; did you mean {close[0]}?" if close else f"; the fields are {', '.join(_FIELDS)}"
-            self._fault(self._lines.of(index, name), f"{plain(name, 60)}: no such field{hint}")
+        before = len(self.mistakes)
+        self.mistakes.unknown(index, table.keys(), _FIELDS)
         for name in _REQUIRED:
             if name not in table:
                 self._fault(self._lines.of(index), f"{name}: required in every [[{TABLE}]]")
         values = {name: self._value(index, name, table[name]) for name in _FIELDS if name in table}
         if values.get("azure_auth") == "entra" and "api_key_file" in table:
             self._fault(self._lines.of(index, "azure_auth"), "azure_auth=entra: must not stand beside an api_key_file")
-        if len(self._mistakes) > before:
+        if len(self.mistakes) > before:
             return None
         key = values.pop("api_key_file", "")
         file = table.get("api_key_file", "")
@@ -163,32 +120,10 @@ class _Reader:
             return None
 
 
-def _text(kind: types.Kind) -> Callable[[object], Any]:
-    def parse(value: object) -> Any:
-        return kind(value.strip() if isinstance(value, str) else "\0")
-
-    return parse
-
-
-def _name(text: str) -> str:
-    if _NAME.fullmatch(text):
-        return text
-    raise ValueError("1 to 40 letters, digits or any of . _ -")
-
-
-def _whole(low: int, high: int) -> Callable[[object], int]:
-    def parse(value: object) -> int:
-        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
-            return value
-        raise ValueError(f"a whole number from {low} to {high}")
-
-    return parse
-
-
-def _model(text: str) -> str:
-    if not text:
+def _model(name: str) -> str:
+    if not name:
         raise ValueError("the name of a model")
-    return str(types.name(text))
+    return str(types.name(name))
 
 
 def _classes(value: object) -> frozenset[Traffic]:
@@ -198,17 +133,17 @@ def _classes(value: object) -> frozenset[Traffic]:
 
 
 def _key(value: object) -> str:
-    path = _text(types.path)(value)
+    path = text(types.path)(value)
     try:
         with open(path, encoding="utf-8-sig") as file:
-            text = file.read(8192).strip()
+            key = file.read(8192).strip()
     except (OSError, ValueError) as exc:
         reason = (exc.strerror if isinstance(exc, OSError) else None) or "not UTF-8 text"
         raise ValueError(f"a file that can be read ({reason})") from None
-    if not text:
+    if not key:
         raise ValueError("a file with a key in it, and it is empty")
     try:
-        return str(types.secret(text))
+        return str(types.secret(key))
     except ValueError as exc:
         raise ValueError(f"a file with a key in it: {exc}") from None
 
@@ -228,15 +163,15 @@ def _is_json(value: object) -> bool:
 
 
 _FIELDS: Final[Mapping[str, Callable[[object], Any]]] = {
-    "name": _text(_name),
-    "base_url": _text(addresses.base_url),
-    "model": _text(_model),
+    "name": text(short_name),
+    "base_url": text(addresses.base_url),
+    "model": text(_model),
     "api_key_file": _key,
-    "concurrency": _whole(1, 10_000),
-    "priority": _whole(1, 1000),
+    "concurrency": whole(1, 10_000),
+    "priority": whole(1, 1000),
     "classes": _classes,
-    "client": _text(types.choice("aiohttp", "openai")),
-    "azure_auth": _text(types.choice("auto", "key", "entra")),
+    "client": text(types.choice("aiohttp", "openai")),
+    "azure_auth": text(types.choice("auto", "key", "entra")),
     "extra_body": _body,
 }
 """Field of a table → the function from its value to the setting's; raises `ValueError` to follow "must be"."""

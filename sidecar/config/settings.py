@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -13,6 +13,9 @@ from sidecar.config import addresses, types
 from sidecar.config.providers import ProviderSettings
 from sidecar.config.setting import Setting
 from sidecar.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sidecar.config.tokens import TokensFile
 
 _MIB: Final = 1024**2
 
@@ -68,6 +71,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     _s("CONTEXT_TOKENS", types.integer(200, 10_000_000), 16_000, "the tokens one provider call may take"),
     _s("SHUTDOWN_GRACE", types.seconds(0, 3600), 30.0, "seconds to finish accepted requests after SIGTERM"),
     _s("SIDECAR_TOKEN", types.secret, "", "the token callers must send", secret=True),
+    _s(
+        "TOKENS_FILE",
+        types.path,
+        "",
+        "the TOML file of named tokens, and of limits of the site, of tokens and of users",
+    ),
     _s("AI_REQUIRE_TOKEN", types.boolean, False, "ask for the token on /ai even on loopback"),
     _s("ALLOW_UNAUTHENTICATED", types.boolean, False, "listen beyond loopback without a token"),
     _s(
@@ -116,7 +125,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "STATE_DIR",
         types.path,
         "",
-        "the folder of an embedded Valkey; by default systemd's STATE_DIRECTORY, else "
+        "the folder of an embedded Valkey, and of the tokens of the day; by default systemd's STATE_DIRECTORY, else "
         "openai-moodle-sidecar under XDG_STATE_HOME or ~/.local/state",
     ),
     _s("JOB_QUEUE_SIZE", _count, 10_000, "the most jobs waiting or at work"),
@@ -172,6 +181,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     context_tokens: int
     shutdown_grace: float
     sidecar_token: str
+    tokens_file: str
     ai_require_token: bool
     allow_unauthenticated: bool
     stdio_max_processes: int
@@ -213,6 +223,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     providers: tuple[ProviderSettings, ...] = ()
     """The providers of PROVIDERS_FILE; none without the file."""
+
+    tokens: "TokensFile | None" = None
+    """The content of TOKENS_FILE; None where it was not read: only server and worker may read the file."""
 
     @property
     def client(self) -> str:
@@ -274,7 +287,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def check_listening(self) -> None:
         """Raise `ConfigError` if other machines could use a server with these settings without a token."""
-        if not (self.loopback or self.sidecar_token or self.allow_unauthenticated):
+        named = self.tokens is not None and self.tokens.tokens
+        if not (self.loopback or self.sidecar_token or named or self.allow_unauthenticated):
             fault = (
                 f"HOST={self.host}: other machines reach it, so set SIDECAR_TOKEN (or ALLOW_UNAUTHENTICATED=true "
                 "where a firewall or a private container network guards it)"

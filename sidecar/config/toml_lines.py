@@ -9,28 +9,36 @@ from typing import Any
 
 
 class Lines:
-    """Numbers of lines, from 1, by the array table's index and key; index None is the text's top level."""
+    """Numbers of lines, from 1, by the array table's index and key; index None is the text's top level.
+
+    A key of a table within is `table.key`.
+    """
 
     def __init__(self, text: str, table: str) -> None:
         self._found: dict[tuple[int | None, str], int] = {}
         index: int | None = None
-        inner = False
+        owner: int | None = None
+        prefix = ""
         for number, statement, parsed in _statements(text):
             head = next(iter(parsed))
             if not statement.startswith("["):
-                if not inner:
-                    self._found.setdefault((index, head), number)
+                self._found.setdefault((owner, prefix + head), number)
             elif parsed == {table: [{}]}:
-                index, inner = 0 if index is None else index + 1, False
+                index = owner = 0 if index is None else index + 1
+                prefix = ""
                 self._found[index, ""] = number
             else:  # a table within the one before, or another one at the top level
-                inner, inside = True, parsed[head]
+                inside = parsed[head]
                 within = head == table and isinstance(inside, dict) and bool(inside)
-                self._found.setdefault((index, next(iter(inside))) if within else (None, head), number)
+                owner, name = (index, next(iter(inside))) if within else (None, head)
+                prefix = f"{name}."
+                self._found.setdefault((owner, name), number)
 
     def of(self, index: int | None, key: str = "") -> int:
         """Return the line of a key; of its table where the key has none, such as within an inline table."""
-        return self._found.get((index, key)) or self._found.get((index, "")) or self._found.get((None, key), 1)
+        outer = key.partition(".")[0]
+        known = (self._found.get(where) for where in ((index, key), (index, outer), (index, ""), (None, outer)))
+        return next((line for line in known if line), 1)
 
 
 def _statements(text: str) -> Iterator[tuple[int, str, Mapping[str, Any]]]:

@@ -26,6 +26,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """The text that the chat is about; may be blank."""
     user_id: str = ""
     """Moodle's id of the user; blank when the request names none."""
+    token: str | msgspec.UnsetType = msgspec.UNSET
+    """Name of the token that came with the request, at which a job's tokens count; unset for the unnamed one.
+
+    Unset, since the text of a job without the name is the one that earlier versions write.
+    """
     trace: str | msgspec.UnsetType = msgspec.UNSET
     """The `traceparent` of a request that becomes a job, unset for none; no field of a caller's JSON."""
 

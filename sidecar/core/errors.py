@@ -117,6 +117,17 @@ class Overloaded(SidecarError):
         self.cause = cause
 
 
+class Limited(SidecarError):
+    """A limit that this site set is reached; `limit` names the limit for the log, as `user.at_once`."""
+
+    code = "limited"
+    sentence = "A limit of this site is reached. Please try again later."
+
+    def __init__(self, sentence: str | None = None, *, retry_after: float | None = None, limit: str = "") -> None:
+        super().__init__(sentence, retry_after=retry_after)
+        self.limit = limit
+
+
 class DeadlineExceeded(SidecarError):
     code = "timeout"
     sentence = "The answer was not ready in time. Please try again."

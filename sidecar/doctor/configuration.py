@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.config.env_file import ENV_FILE
-from sidecar.config.load import ignored_variables, load
+from sidecar.config.load import ignored_variables, load, with_tokens
 from sidecar.config.provenance import value_of
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError
@@ -23,7 +23,7 @@ Flags = Mapping[str, str | None]
 def loaded(flags: Flags, env_file: str | None) -> tuple[Settings | None, list[Finding]]:
     """Return the settings, or None where they make no sense even without a key, and the findings about them."""
     try:
-        return load(flags, env_file), [Finding("settings", "ok", "all make sense")]
+        return with_tokens(load(flags, env_file)), [Finding("settings", "ok", "all make sense")]
     except ConfigError as exc:
         found = [Finding("settings", "failed", fault, _cure(fault)) for fault in exc.faults]
     try:
@@ -89,7 +89,7 @@ def conflicts(settings: Settings, flags: Flags, path: str | None) -> Iterator[Fi
             f"REQUEST_TIMEOUT is {settings.request_timeout:g} s, and the plugin gives up after {_PLUGIN_WAITS:g} s",
             "give PHP and the sidecar the same OPENAI_SIDECAR_HTTP_TIMEOUT, and leave REQUEST_TIMEOUT out",
         )
-    if not settings.sidecar_token:
+    if not (settings.sidecar_token or settings.tokens_file):
         yield Finding(
             "token",
             "note",

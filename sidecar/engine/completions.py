@@ -64,6 +64,7 @@ class Completions:
         `trace` then has the provider that answered.
         """
         trace = trace or Trace(span=request.span)
+        trace.charge = request.charge
         return await self._logged(request, trace, self._answer(request, shape, trace))
 
     async def stream(self, request: CompletionRequest, send: Send, trace: Trace | None = None) -> SidecarError | None:
@@ -73,6 +74,7 @@ class Completions:
         has the provider that answers.
         """
         trace = trace or Trace(span=request.span)
+        trace.charge = request.charge
         return await self._logged(request, trace, self._pump(request, send, trace))
 
     async def _logged(
@@ -109,7 +111,7 @@ class Completions:
             if request.shared:
                 key = self._kernel.keys.of_call(request.call)
                 return await share(self._kernel, key, work, request, trace, needed=1)
-            check_in_time(calls, request, 1, background=request.background)
+            check_in_time(calls, request, 1)
             return await work(Deadline(request.deadline))
 
     async def _pump(self, request: CompletionRequest, send: Send, trace: Trace) -> None:
@@ -118,7 +120,7 @@ class Completions:
         coming = streamed(calls, request.call, ticket, trace, deadline=Deadline(request.deadline))
         async with contextlib.aclosing(coming):
             async with drain.within(request.deadline):
-                check_in_time(calls, request, 1, background=request.background)
+                check_in_time(calls, request, 1)
                 data = await anext(coming, None)
             if data is None:
                 raise EmptyResponse(status=200)

@@ -60,7 +60,7 @@ class Engine:
 
     async def answer(self, request: ActionRequest) -> Outcome:
         """Return the reply to `request` by its deadline; write one line to the log."""
-        trace, action = Trace(span=request.span), request.request.action
+        trace, action = Trace(span=request.span, charge=request.charge), request.request.action
         error: SidecarError | None = None
         try:
             async with self._drain.within(request.deadline):
@@ -94,10 +94,8 @@ class Engine:
 
     async def _act(self, request: ActionRequest, trace: Trace, deadline: Point) -> str:
         """Run the action here."""
-        ticket, user_id = (
-            Ticket(request.user, patient=request.patient, traffic=request.traffic),
-            request.request.user_id,
-        )
+        ticket = Ticket(request.user, background=request.background, patient=request.patient, traffic=request.traffic)
+        user_id = request.request.user_id
         completer = Completer(self._kernel, self._splitter, ticket, trace, deadline, user_id=user_id)
         return await ACTIONS[request.request.action](request.request, completer, self._limits)
 

@@ -5,7 +5,7 @@ from sidecar.engine.limiter.calls import Calls
 from sidecar.engine.request import RequestContext
 
 
-def check_in_time(calls: Calls, context: RequestContext, needed: int, *, background: bool = False) -> None:
+def check_in_time(calls: Calls, context: RequestContext, needed: int) -> None:
     """Raise where the request's providers are down, or `needed` calls, one after another, would end too late."""
     traffic = context.traffic
     if (refusal := calls.refusal(traffic)) is not None:
@@ -18,7 +18,7 @@ def check_in_time(calls: Calls, context: RequestContext, needed: int, *, backgro
     limit = calls.pool.limits[traffic]
     if (pause := limit.pause) > left:
         raise RateLimited(retry_after=pause)
-    wait = calls.expected_wait(context.user, background=background, traffic=traffic)
+    wait = calls.expected_wait(context.user, background=context.background, traffic=traffic)
     if not calls.idle:
         # With nothing under way the measured time may be an old one, and a try is the way to a new one.
         wait += needed * limit.duration

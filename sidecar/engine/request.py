@@ -6,6 +6,7 @@ from sidecar.core.contract import Request
 from sidecar.core.ports import Call, Traffic
 from sidecar.core.tracing import Span
 from sidecar.engine.admission import Place
+from sidecar.engine.limiter.trace import Charge
 
 
 class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +29,10 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
     """True for a request that waits however long the estimate says (lines of a file)."""
     fresh: bool = False
     """True to pass by the cache."""
+    background: bool = False
+    """True for a request behind all interactive ones."""
+    charge: Charge | None = None
+    """Counts tokens towards limits of the day; None where there are none."""
     span: Span | None = None
     """The request's span; None where the request belongs to no trace."""
 
@@ -36,10 +41,14 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
         """The user as the cache knows it; blank where the request names none."""
         return ""
 
+    def of_token(self, user: str) -> str:
+        """Return a name of the user that is its token's own: two faculties may both have a user 7."""
+        return f"{self.token}/{user}" if self.token and user else user
+
     @property
     def traffic(self) -> Traffic:
         """Class of the request's texts."""
-        return "interactive"
+        return "background" if self.background else "interactive"
 
     @property
     def user(self) -> str:
@@ -54,7 +63,7 @@ class ActionRequest(RequestContext, frozen=True, kw_only=True):
 
     @property
     def reader(self) -> str:
-        return self.request.user_id
+        return self.of_token(self.request.user_id)
 
 
 class CompletionRequest(RequestContext, frozen=True, kw_only=True):
@@ -67,12 +76,7 @@ class CompletionRequest(RequestContext, frozen=True, kw_only=True):
     """Name of the action in the log."""
     shared: bool = False
     """True if an equal request of another user may have the same answer."""
-    background: bool = False
-
-    @property
-    def traffic(self) -> Traffic:
-        return "background" if self.background else "interactive"
 
     @property
     def reader(self) -> str:
-        return self.user_id
+        return self.of_token(self.user_id)

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from sidecar.core import events
-from sidecar.core.errors import Overloaded, RateLimited, SidecarError, UpstreamFailure
+from sidecar.core.errors import Limited, Overloaded, RateLimited, SidecarError, UpstreamFailure
 from sidecar.core.observations import RequestEnd
 from sidecar.core.tracing import Span
 from sidecar.engine.admission import Admission
@@ -32,13 +32,27 @@ class RequestLog:
             codes[key.code] += count
         return codes
 
-    def refused(self, error: SidecarError, *, route: str, request_id: str, span: Span | None = None) -> None:
-        """Report and log a request refused by its route; a full queue says how long its requests will take."""
+    def refused(
+        self, error: SidecarError, *, route: str, request_id: str, token: str = "", span: Span | None = None
+    ) -> None:
+        """Report and log a request refused by its route; a full queue says how long its requests will take.
+
+        `token` is the name of the token that the caller sent.
+        """
         if isinstance(error, Overloaded) and error.retry_after is None:
             error.retry_after = self._calls.drain_seconds(self._admission.held)
-        end = RequestEnd(request_id=request_id, route=route, code=error.code, shed=_shed(error, calls=0))
+        shed = _shed(error, calls=0)
+        end = RequestEnd(request_id=request_id, route=route, code=error.code, token=token, shed=shed)
         self.report(end, span)
-        events.info("refused", request_id=request_id, door=route, code=error.code, **traced(span))
+        events.info(
+            "refused",
+            request_id=request_id,
+            door=route,
+            code=error.code,
+            **({"limit": error.limit} if isinstance(error, Limited) else {}),
+            **({"token": token} if token else {}),
+            **traced(span),
+        )
 
     def ended(
         self, context: RequestContext, trace: Trace, action: str, error: SidecarError | None, *, left: bool = False
@@ -79,6 +93,7 @@ class RequestLog:
             completion_tokens=trace.completion_tokens,
             **({"shared": trace.shared} if trace.shared else {}),
             **({"provider": trace.provider} if trace.provider else {}),
+            **({"token": context.token} if context.token else {}),
             **traced(context.span),
         )
 

@@ -1,6 +1,7 @@
 """The service of one process, or of one lane of a worker: three verbs side by side, and the parts under them."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -11,6 +12,9 @@ from sidecar.engine.drain import Drain
 from sidecar.engine.engine import Engine
 from sidecar.engine.kernel import Kernel
 from sidecar.engine.request_log import RequestLog
+
+if TYPE_CHECKING:
+    from sidecar.engine.quotas.quotas import Quotas
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +27,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     engine: Engine
     completions: Completions
     background: Background
+    quotas: "Quotas | None" = None
+    """Limits by site, token and user; None without TOKENS_FILE."""
 
     @property
     def clock(self) -> Callable[[], float]:

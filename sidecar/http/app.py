@@ -27,7 +27,9 @@ def application(routes: Routes, service: Service) -> Answer:
         try:
             response = await _handler(routes, route, request)(request)
         except SidecarError as exc:
-            service.log.refused(exc, route=route.name, request_id=request.request_id, span=request.span)
+            service.log.refused(
+                exc, route=route.name, request_id=request.request_id, token=request.token, span=request.span
+            )
             response = route.refuse(exc)
         except ConnectionError:
             raise  # the caller left in the middle of a stream

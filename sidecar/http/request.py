@@ -20,6 +20,10 @@ class Arrival(web.BaseRequest):
 
     arrived: float
     """Time on the monotonic clock: the connection's accept, or on a reused one the request's first byte."""
+    token: str = ""
+    """Name of the caller's token, once the guard has found one that has a name."""
+    background: bool = False
+    """Class of the users of that token."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -55,14 +55,20 @@ def proxy_refused(status: int, host: str) -> UpstreamUnreachable:
     return UpstreamUnreachable(sentence, retryable=status >= 500, unsent=True)
 
 
-def no_answer(host: str, *, reused: bool) -> UpstreamUnreachable:
-    """Return the error for a connection that ended before the answer's first byte.
+STALE_SECONDS = 0.5
+"""Seconds from a request within which a kept connection that the provider had closed shows its end: a round trip and
+some slack. A connection that ends later ended while the provider worked."""
 
-    On a reused connection one retry is free: the provider most likely closed the idle connection just before the
-    request. On a fresh connection the provider may have begun to work.
+
+def no_answer(host: str, *, reused: bool, waited: float) -> UpstreamUnreachable:
+    """Return the error for a connection that ended before the answer's first byte, `waited` seconds after the request.
+
+    On a reused connection that ends at once a retry is free: the provider most likely closed the idle connection just
+    before the request. In any other case the provider may have worked on the call, and a retry could be paid twice.
     """
+    stale = reused and waited < STALE_SECONDS
     sentence = f"The AI provider {host} closed the connection without an answer."
-    return UpstreamUnreachable(sentence, retryable=reused, once=reused)
+    return UpstreamUnreachable(sentence, retryable=stale, once=stale)
 
 
 def cut() -> UpstreamError:

@@ -9,7 +9,7 @@ from typing import Any
 from sidecar.batch.batch import Batch, serve_batch
 from sidecar.core.ports import Call, Completion
 from sidecar.runtime.line_source import opened
-from sidecar.wiring import service_of
+from sidecar.service import service_of
 from tests.support.held_provider import HeldUpstream, ProgressRecorder
 from tests.support.http_sidecar import settings_of
 

@@ -9,7 +9,7 @@ from sidecar.core.contract import Request
 from sidecar.engine.limiter.pool import Pool
 from sidecar.engine.request import ActionRequest
 from sidecar.engine.service import Service
-from sidecar.wiring import service_of
+from sidecar.service import service_of
 from tests.support.simulated_provider import SimulatedProvider
 from tests.support.virtual_time import run
 from tests.support.worlds import World

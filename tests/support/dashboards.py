@@ -12,7 +12,7 @@ from sidecar.http.dashboard.feed import Feed
 from sidecar.http.router import Routes
 from sidecar.http.routes.dashboard import events_route, page_route
 from sidecar.http.routes.ops import operators_only
-from sidecar.wiring import service_of
+from sidecar.service import service_of
 from tests.support.described_replies import check_model
 from tests.support.event_streams import EventReader
 from tests.support.held_provider import HeldUpstream

@@ -14,7 +14,7 @@ from sidecar.http.app import Answer as Application
 from sidecar.http.server.connections import Connections
 from sidecar.http.server.server import Listening, serve
 from sidecar.metrics.exposition import server_exposition
-from sidecar.wiring import service_of
+from sidecar.service import service_of
 from tests.support.described_replies import check_reply
 from tests.support.engines import with_streams
 from tests.support.held_provider import HeldUpstream

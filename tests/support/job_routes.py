@@ -9,7 +9,7 @@ from sidecar.engine.service import Service
 from sidecar.http.server.server import serve
 from sidecar.jobs.store import JobStore
 from sidecar.jobs.worker.lease import Run
-from sidecar.wiring import service_of
+from sidecar.service import service_of
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import Answer, Sidecar, head, post, settings_of
 from tests.support.stored_jobs import run_of

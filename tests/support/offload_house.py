@@ -13,7 +13,8 @@ from sidecar.jobs.offload import Offload, looking_on
 from sidecar.jobs.store import JobStore
 from sidecar.jobs.worker.worker import working
 from sidecar.providers import Providers
-from sidecar.wiring import job_handlers, service_of
+from sidecar.service import service_of
+from sidecar.wiring import job_handlers
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import Answer, Sidecar, post, settings_of
 from tests.support.valkey import Valkey, valkey

@@ -11,8 +11,8 @@ from sidecar.config.load import load
 from sidecar.config.settings import Settings
 from sidecar.core.ports import Call, Completion, Usage
 from sidecar.engine.service import Service
+from sidecar.service import service_of
 from sidecar.stdio.server import serve_stdio
-from sidecar.wiring import service_of
 
 PATIENCE = 20.0
 """Seconds after which a test that waits for the wire has failed."""

@@ -25,6 +25,7 @@ from sidecar.engine.limiter.pooled_limit import PooledLimit
 from sidecar.engine.limiter.provider import Passed, never_worked_on
 from sidecar.engine.limiter.rate import Rate
 from sidecar.engine.limiter.retry import Retries
+from sidecar.engine.limiter.token_estimate import tokens_of
 from sidecar.engine.limiter.trace import Trace
 
 SHED_SECONDS: Final = 0.25
@@ -146,8 +147,8 @@ class Calls:
                 if not await self.wait_for_retry(failure, retries, deadline):
                     raise
             resumed = True
-        trace.prompt_tokens += completion.prompt_tokens
-        trace.completion_tokens += completion.completion_tokens
+        text = completion.text
+        trace.used(completion.prompt_tokens, completion.completion_tokens, estimate=lambda: tokens_of(call, len(text)))
         return completion
 
     async def wait_for_retry(self, failure: UpstreamFailure, retries: Retries, deadline: Point) -> bool:

@@ -13,6 +13,7 @@ from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.limiter.calls import LONGEST_ATTEMPT, Calls
 from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.retry import Retries
+from sidecar.engine.limiter.token_estimate import FRAME, tokens_of
 from sidecar.engine.limiter.trace import Trace
 
 
@@ -47,20 +48,21 @@ async def _attempt(
 ) -> AsyncGenerator[bytes, None]:
     due = Deadline(deadline.at)
     async with calls.attempt(ticket, trace, due, retries, resumed=resumed) as tried:
-        usage = Usage()
+        usage, size = Usage(), 0
         sent = call if trace.span is None else tried.traced(call, trace.span, stream=True)
         events = tried.provider.upstream.stream(sent, deadline=tried.started + LONGEST_ATTEMPT, usage=usage)
         try:
             async with contextlib.aclosing(events):
                 async for data in events:
+                    size += len(data)
                     if due.at < math.inf:
                         # A cancel from here on is no timeout: the provider answers, however late.
                         due.at = math.inf
                         calls.stream_began(tried, trace)
                     yield data
         finally:  # a broken stream was paid for too
-            trace.prompt_tokens += usage.prompt_tokens
-            trace.completion_tokens += usage.completion_tokens
+            read, made = usage.prompt_tokens, usage.completion_tokens
+            trace.used(read, made, estimate=lambda: tokens_of(call, size // FRAME) if size else 0)
             if tried.span is not None:
                 tried.span.answered(
                     model="", prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 from sidecar.http.openapi import ai, completions, dashboard, examples, jobs, parameters, refusals, status
 from sidecar.http.openapi.base import Shape, ref
 from sidecar.http.openapi.errors import MODEL_NOT_FOUND
-from sidecar.http.openapi.refusals import BODY, STORE, TOKEN, TRANSPORT, WORK, json_reply, metrics_reply
+from sidecar.http.openapi.refusals import BODY, LIMITS, STORE, TOKEN, TRANSPORT, WORK, json_reply, metrics_reply
 
 
 class Operation(NamedTuple):
@@ -36,7 +36,7 @@ def _any_of(models: Iterable[type[Shape]], about: str, example: object, headers:
 
 
 def _ai() -> Operation:
-    replies = refusals.lenient_envelope((*TOKEN, *BODY, "unknown_action", *WORK, *TRANSPORT))
+    replies = refusals.lenient_envelope((*TOKEN, *LIMITS, *BODY, "unknown_action", *WORK, *TRANSPORT))
     understood = replies[200]
     content = understood["content"]["application/json"]
     content["schema"] = {"anyOf": [ref(ai.Answer), content["schema"]]}
@@ -70,7 +70,7 @@ def _chat(name: str, *more: dict[str, Any]) -> Operation:
         parameters=(*more, *parameters.TIMED, parameters.ACTION, parameters.FRESH, parameters.TRACEPARENT),
         body=(completions.ChatRequest,),
         body_example=examples.CHAT,
-        replies={200: answer} | refusals.openai((*TOKEN, *BODY, *WORK, *TRANSPORT)),
+        replies={200: answer} | refusals.openai((*TOKEN, *LIMITS, *BODY, *WORK, *TRANSPORT)),
     )
 
 
@@ -91,7 +91,7 @@ def _model(name: str) -> Operation:
 def _enqueue() -> Operation:
     models = (jobs.Enqueued, jobs.EnqueuedList)
     taken = _any_of(models, "The job, or the jobs of a list in its order.", examples.ENQUEUED, parameters.LOCATION)
-    codes = (*TOKEN, *BODY, "unknown_action", *STORE, *TRANSPORT)
+    codes = (*TOKEN, *LIMITS, *BODY, "unknown_action", *STORE, *TRANSPORT)
     return Operation(
         name="enqueueJobs",
         tag="jobs",

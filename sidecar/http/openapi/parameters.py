@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from sidecar.http.responses.statuses import LONGEST_DAY
+
 _SANE_ID: Final = {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"}
 _SECONDS: Final = {"type": "number", "exclusiveMinimum": 0, "maximum": 999999}
 
@@ -84,8 +86,8 @@ def _header(description: str, schema: dict[str, Any], *, required: bool = True) 
 ID_HEADER: Final = {"X-Request-ID": _header("The request's id, as the log has it.", _SANE_ID)}
 RETRY_AFTER: Final = {
     "Retry-After": _header(
-        "Seconds after which the same request makes sense again, where that is known.",
-        {"type": "integer", "minimum": 1, "maximum": 60},
+        "Seconds after which the same request makes sense again, where that is known; over 60 with `limited` only.",
+        {"type": "integer", "minimum": 1, "maximum": LONGEST_DAY},
         required=False,
     )
 }

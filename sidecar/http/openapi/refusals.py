@@ -20,6 +20,8 @@ BODY: Final = ("invalid_json", "invalid_request", "unsupported_media_type", "too
 """Codes of reading a body."""
 WORK: Final = ("timeout", "rate_limited", "upstream_auth", "upstream_error", "upstream_unreachable", "empty_response")
 """Codes of the work behind it."""
+LIMITS: Final = ("limited",)
+"""Codes of limits by site, token and user, which TOKENS_FILE sets."""
 STORE: Final = ("jobs_unavailable", "timeout")
 """Codes of asking Redis."""
 
@@ -32,7 +34,7 @@ _MEANINGS: Final[Mapping[int, str]] = {
     408: "The request did not arrive in time.",
     413: "The body is too large.",
     415: "The body is not declared as JSON in UTF-8, or is compressed.",
-    429: "Too much at once, here or at the provider.",
+    429: "Too much at once, here or at the provider; or a limit that the site set.",
     431: "The address or the headers are too long.",
     500: "A fault of the sidecar; the administrator finds the request's id in the log.",
     502: "The provider refused, failed, was not reached or said nothing.",

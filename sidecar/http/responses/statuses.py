@@ -22,6 +22,7 @@ STATUSES: Final[Mapping[str, Status]] = {
     "overloaded": Status(200, 503),
     "timeout": Status(200, 504),
     "rate_limited": Status(200, 429),
+    "limited": Status(200, 429),
     "upstream_auth": Status(200, 502),
     "upstream_error": Status(200, 502),
     "upstream_unreachable": Status(200, 502),
@@ -38,6 +39,8 @@ STATUSES: Final[Mapping[str, Status]] = {
 
 MAX_RETRY_AFTER: Final = 60
 """Seconds; a longer wait would outlast what is known of the load."""
+LONGEST_DAY: Final = 25 * 3600
+"""Seconds; a limit of the site is exact, and may end with the day, which has 25 hours when summer time ends."""
 
 
 def status_of(code: str | None, *, strict: bool) -> int:
@@ -49,7 +52,7 @@ def status_of(code: str | None, *, strict: bool) -> int:
 
 
 def retry_after(code: str | None, seconds: float | None) -> int | None:
-    """Return the value of Retry-After, in whole seconds from 1 to 60; None for no header."""
+    """Return the value of Retry-After in whole seconds, 1 to 60, to a day for `limited`; None for no header."""
     if seconds is None:
         return 1 if code == "overloaded" else None
-    return max(1, math.ceil(min(seconds, MAX_RETRY_AFTER)))
+    return max(1, math.ceil(min(seconds, LONGEST_DAY if code == "limited" else MAX_RETRY_AFTER)))

@@ -17,6 +17,7 @@ from sidecar.engine.request import CompletionRequest
 from sidecar.engine.service import Service
 from sidecar.http.auth import Guard
 from sidecar.http.body import check_type, read_body, to_reserve
+from sidecar.http.limits import charge, held, look
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import PROVIDER, json_response
 from sidecar.http.responses.event_stream import EventStream
@@ -75,6 +76,7 @@ class _Chat:
     async def post(self, request: Arrival) -> web.StreamResponse:
         if self._guard is not None:
             self._guard.check(request)
+        look(self._service, request)
         check_type(request)
         settings, service = self._settings, self._service
         limit = settings.max_body_bytes
@@ -97,7 +99,9 @@ class _Chat:
                 user_id=parsed.user,
                 action=policy.action,
                 shared=policy.shared,
-                background=policy.background,
+                background=policy.background or request.background,
+                token=request.token,
+                charge=charge(service, request, parsed.user),
                 deadline=deadline,
                 request_id=request.request_id,
                 route=NAME,
@@ -107,9 +111,10 @@ class _Chat:
                 fresh=request.fresh,
                 span=request.span,
             )
-            if parsed.stream:
-                return await self._stream(completing, request)
-            return await self._whole(completing, policy)
+            async with held(service, request, parsed.user):
+                if parsed.stream:
+                    return await self._stream(completing, request)
+                return await self._whole(completing, policy)
 
     async def _whole(self, completing: CompletionRequest, policy: Policy) -> web.Response:
         shape = partial(

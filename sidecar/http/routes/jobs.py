@@ -22,11 +22,12 @@ from sidecar.engine.request_log import traced
 from sidecar.engine.service import Service
 from sidecar.http.auth import Guard
 from sidecar.http.body import check_type, read_body, to_reserve
+from sidecar.http.limits import count_jobs, look
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import json_response
 from sidecar.http.responses.statuses import status_of
 from sidecar.http.router import Handler, Route, envelope
-from sidecar.http.schemas.jobs import WrongEntry, ids_in, requests_in
+from sidecar.http.schemas.jobs import WrongEntry, ids_in, named, requests_in
 
 NAME: Final = "jobs"
 STATUS_BODY_BYTES: Final = 256 * 1024
@@ -89,6 +90,7 @@ class _Handlers:
     async def enqueue(self, request: Arrival) -> web.Response:
         """POST /jobs."""
         jobs, limit = self._store(), self._settings.jobs_max_body_bytes
+        look(self._service, request, hold=False)
         check_type(request)
         size = to_reserve(request, limit)
         self._leave_room(size)
@@ -98,7 +100,9 @@ class _Handlers:
                 # No name is bound to the raw body, so that its memory is free while the jobs are sent.
                 parsed = await requests_in(await self._read(request, place, limit))
                 listed = isinstance(parsed, list)
-                requests = _traced(parsed if isinstance(parsed, list) else [parsed], request.span)
+                requests = named(parsed if isinstance(parsed, list) else [parsed], request.token)
+                await count_jobs(self._service, request, requests)
+                requests = _traced(requests, request.span)
                 # After a timeout the jobs may be enqueued all the same; the same request again joins them.
                 entered = await jobs.enqueue(requests, limit=self._left(request, _ENQUEUE_SECONDS))
             finally:

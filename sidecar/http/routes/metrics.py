@@ -6,6 +6,7 @@ from typing import Protocol
 from aiohttp import hdrs, web
 
 from sidecar.core.errors import NotFound
+from sidecar.http.auth import Named
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import COMMON
 from sidecar.http.router import Route
@@ -24,9 +25,14 @@ class Metrics(Protocol):
         ...
 
 
-def metrics_route(metrics: Metrics | None, token: str, local: Callable[[str], bool] | None = None) -> Route:
-    """Return the route; `token` and `local` are as in `status_route`. Without `metrics` the answer is 404."""
-    check = operators_only(token, local)
+def metrics_route(
+    metrics: Metrics | None, token: str, local: Callable[[str], bool] | None = None, named: Named | None = None
+) -> Route:
+    """Return the route; `token`, `local` and `named` are as in `operators_only`.
+
+    Without `metrics` the answer is 404.
+    """
+    check = operators_only(token, local, named)
 
     async def get(request: Arrival) -> web.Response:
         check(request)

@@ -13,7 +13,7 @@ from aiohttp import web
 from sidecar.core.errors import Unauthorized
 from sidecar.engine.service import Service
 from sidecar.engine.status import status_of
-from sidecar.http.auth import Guard
+from sidecar.http.auth import Guard, Named
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import json_response
 from sidecar.http.router import Route
@@ -33,19 +33,21 @@ def health_route(service: Service) -> Route:
     return Route("health", {"GET": get, "HEAD": get})
 
 
-def operators_only(token: str, local: Callable[[str], bool] | None = None) -> Callable[[Arrival], None]:
+def operators_only(
+    token: str, local: Callable[[str], bool] | None = None, named: Named | None = None
+) -> Callable[[Arrival], None]:
     """Return the check of routes for operators: this machine passes, other callers need `token`, the sidecar's.
 
-    With a blank token no other machine passes. A request that a proxy on this machine passes on is not this machine's.
-    `local` tests whether an address is this machine's.
+    A token of `named` for the route `status` will do too. Without any token no other machine passes. A request that a
+    proxy on this machine passes on is not this machine's. `local` tests whether an address is this machine's.
     """
     trusted = local or is_local
-    guard = Guard(token) if token else None
+    guard = Guard(token, named)
 
     def check(request: Arrival) -> None:
         if trusted(request.origin) and not any(name in request.headers for name in _FORWARDED):
             return
-        if guard is None:
+        if not guard.armed:
             raise Unauthorized
         guard.check(request)
 
@@ -62,7 +64,7 @@ def status_route(
 
     `jobs` returns the numbers of jobs, None without jobs.
     """
-    check = operators_only(token, local)
+    check = operators_only(token, local, service.quotas)
 
     async def get(request: Arrival) -> web.Response:
         check(request)

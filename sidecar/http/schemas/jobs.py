@@ -54,6 +54,11 @@ async def requests_in(body: bytes) -> Request | list[Request]:
     return await asyncio.to_thread(_requests_in, body)
 
 
+def named(requests: list[Request], token: str) -> list[Request]:
+    """Return the requests with the name of the token that they came with."""
+    return [msgspec.structs.replace(request, token=token) for request in requests] if token else requests
+
+
 def _requests_in(body: bytes) -> Request | list[Request]:
     entries = _entries(body.removeprefix(codecs.BOM_UTF8))
     if entries is None:

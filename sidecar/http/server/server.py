@@ -10,11 +10,12 @@ from typing import Final
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError
 from sidecar.core.jobs import JobsHealth
+from sidecar.core.quotas import Way
 from sidecar.core.tracing import Tracer
 from sidecar.engine.history.history import History
 from sidecar.engine.service import Service
 from sidecar.http.app import application
-from sidecar.http.auth import Guard
+from sidecar.http.auth import Guard, Named
 from sidecar.http.dashboard.feed import Feed
 from sidecar.http.router import Routes
 from sidecar.http.routes.ai import ai_route
@@ -135,20 +136,23 @@ def routes_of(
     `guard` is /ai's, `jobs` the store of jobs, `jobs_status` their numbers for /status, `metrics` the page of /metrics,
     `feed` the dashboard's numbers.
     """
-    token = settings.sidecar_token
-    guarded = Guard(token) if token else None
+    token, named = settings.sidecar_token, service.quotas
+
+    def guarded(way: Way) -> Guard | None:
+        return Guard(token, named, way=way) if token or named is not None else None
+
     return Routes(
         {
             "/ai": ai_route(service, settings, guard),
             "/health": health_route(service),
             "/ready": ready_route(service, jobs_status),
             "/status": status_route(service, token, jobs=jobs_status),
-            "/metrics": metrics_route(metrics, token),
+            "/metrics": metrics_route(metrics, token, named=named),
             "/dashboard": page_route(),
-            "/dashboard/events": events_route(feed or Feed(History(service)), operators_only(token)),
+            "/dashboard/events": events_route(feed or Feed(History(service)), operators_only(token, named=named)),
             "/openapi.json": description_route(),
-            **jobs_routes(service, settings, guarded, jobs),
-            **openai_routes(service, settings, guarded),
+            **jobs_routes(service, settings, guarded("jobs"), jobs),
+            **openai_routes(service, settings, guarded("openai")),
         }
     )
 
@@ -187,7 +191,7 @@ async def serve(
     sock = sock or listen(settings.host, settings.port)
     try:
         most = connection_limit(descriptors or limit, settings.concurrency)
-        guard = _guard(settings, local=local_only(sock))
+        guard = _guard(settings, service.quotas, local=local_only(sock))
 
         feed = Feed(History(service, jobs=jobs_status, embedded=settings.redis_url == "embedded"))
         served = routes or routes_of(
@@ -232,10 +236,11 @@ async def serve(
             await listening.close()
 
 
-def _guard(settings: Settings, *, local: bool) -> Guard | None:
+def _guard(settings: Settings, named: Named | None, *, local: bool) -> Guard | None:
     # The socket decides, whatever HOST says: an inherited one may be open to other machines.
-    if settings.sidecar_token:
-        return Guard(settings.sidecar_token) if settings.ai_require_token or not local else None
-    if local or settings.allow_unauthenticated:
-        return None
-    raise ConfigError(["SIDECAR_TOKEN: required where other machines reach the sidecar"])
+    required = settings.ai_require_token or not local
+    guard = Guard(settings.sidecar_token, named, way="ai", required=required)
+    if not (guard.armed or local or settings.allow_unauthenticated):
+        raise ConfigError(["SIDECAR_TOKEN: required where other machines reach the sidecar"])
+    # Where none is required, a named token says whose limits count.
+    return guard if named is not None or (required and guard.armed) else None

@@ -1,8 +1,9 @@
 """Lua scripts, one for each change of a job's state, so that a change happens whole or not at all.
 
-KEYS are the queues of LANES in their order. ARGV begins with the prefix. A record's `gen` is the time of its
-enqueueing in ms; arq knows a job as "id.gen", so that leftovers of an earlier job of that id match nothing. The scripts
-make keys from the prefix: one Redis, no cluster.
+`count` and `renew_running` are those of limits by user and token. The KEYS of all others are the queues of LANES in
+their order. ARGV begins with the prefix. A record's `gen` is the time of its enqueueing in ms; arq knows a job as
+"id.gen", so that leftovers of an earlier job of that id match nothing. The scripts make keys from the prefix: one
+Redis, no cluster.
 """
 
 from importlib.resources import files
@@ -24,3 +25,5 @@ RENEW: Final = _script("renew")
 KEEP: Final = _script("keep")
 FINISH: Final = _script("finish")
 PUT_BACK: Final = _script("put_back")
+COUNT: Final = _script("count")
+RENEW_RUNNING: Final = _script("renew_running")

@@ -27,7 +27,7 @@ from sidecar.core.observations import RequestEnd
 from sidecar.core.ports import Traffic
 from sidecar.core.trace_context import Passing, trace_context
 from sidecar.core.tracing import RouteSpan, Tracer
-from sidecar.engine.limiter.trace import Trace
+from sidecar.engine.limiter.trace import Charge, Trace
 from sidecar.engine.request_log import traced
 from sidecar.engine.service import Service
 from sidecar.jobs.worker.lease import LEASE_SECONDS, RENEW_SECONDS, Held, Run, Runs, Stopped, retry_until_heard
@@ -101,7 +101,7 @@ class JobHandler:
             return None
         span = self._span(run)
         try:
-            return await self._complete(run, Trace(span=span))
+            return await self._complete(run, Trace(span=span, charge=self._charge(run)))
         finally:
             if span is not None:
                 span.end()
@@ -134,6 +134,11 @@ class JobHandler:
             await run.fail(InternalError())
         self._report(run, trace, code, started, pause)
         return pause
+
+    def _charge(self, run: Run) -> Charge | None:
+        """Return the function that counts the job's tokens for its submitter; None where none are limited."""
+        quotas = self.service.quotas
+        return None if quotas is None else quotas.charge(run.request.token or "", run.request.user_id)
 
     async def _held(self, run: Run, trace: Trace) -> str:
         """Make the job's answer while its lease is renewed; raise `Stopped` or `Held` where the run has lost the job.

@@ -4,6 +4,7 @@ The client beside this file posts with it, and so does the transport under the o
 """
 
 import ssl
+import time
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
@@ -84,13 +85,13 @@ class Session:
             return proxy_refused(exc.status, self._proxy.name)
         if isinstance(exc, aiohttp.ClientResponseError):
             return not_http(self._host)
-        if isinstance(exc, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) or not sent.sent:
+        if isinstance(exc, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) or sent.at is None:
             if self._proxy and not isinstance(exc, aiohttp.ClientSSLError):
                 return not_connected(exc, self._proxy.name, proxy=True)
             return not_connected(exc, self._host)
         if isinstance(exc, aiohttp.ServerDisconnectedError) and not isinstance(exc.message, str):
             return cut()  # after a part of the head
-        return no_answer(self._host, reused=sent.reused)
+        return no_answer(self._host, reused=sent.reused, waited=time.monotonic() - sent.at)
 
 
 class SessionReply:
@@ -120,11 +121,12 @@ class SessionReply:
 
 
 class _Sent:
-    """Progress of one request on its connection: whether the connection was reused, and whether the head was sent."""
+    """Progress of one request on its connection: whether the connection was reused, and when the head was sent."""
 
     def __init__(self) -> None:
         self.reused = False
-        self.sent = False
+        self.at: float | None = None
+        """Point on the monotonic clock; None before."""
 
 
 async def _note_reuse(_session: object, context: Any, _params: object) -> None:
@@ -132,4 +134,4 @@ async def _note_reuse(_session: object, context: Any, _params: object) -> None:
 
 
 async def _note_sent(_session: object, context: Any, _params: object) -> None:
-    context.trace_request_ctx.sent = True
+    context.trace_request_ctx.at = time.monotonic()

@@ -86,7 +86,7 @@ class SdkClient:
         except openai.APIConnectionError as exc:
             if isinstance(exc.__cause__, ConnectionFailed):
                 raise exc.__cause__.failure from exc
-            raise no_answer(self._authority, reused=False) from exc
+            raise no_answer(self._authority, reused=False, waited=0.0) from exc
         return _Reply(response)
 
     async def aclose(self) -> None:

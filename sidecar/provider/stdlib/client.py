@@ -5,6 +5,7 @@ loads h11 and aiohappyeyeballs, which take some 10 ms together.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Mapping
 from typing import Final
 
@@ -46,13 +47,15 @@ class LightUpstream(HttpUpstream):
         own = {**self._headers, **await self._credentials.headers(), "Accept": accept, **trace}
         headers = [("Host", self._endpoint.authority), *own.items(), ("Content-Length", str(len(body)))]
         connection = self._take() or await dial(self._endpoint, self._proxy, self._tls)
+        sent = time.monotonic()
         try:
             status, said = await connection.request("POST", self._target, headers, body)
         except (OSError, EOFError) as exc:
             connection.abort()
-            raise (
-                cut() if connection.begun else no_answer(self._endpoint.authority, reused=connection.reused)
-            ) from exc
+            if connection.begun:
+                raise cut() from exc
+            waited = time.monotonic() - sent
+            raise no_answer(self._endpoint.authority, reused=connection.reused, waited=waited) from exc
         except ProtocolError as exc:
             connection.abort()
             raise not_http(self._endpoint.authority) from exc

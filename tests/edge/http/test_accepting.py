@@ -13,7 +13,7 @@ import pytest
 
 from sidecar.http.server import acceptor
 from sidecar.http.server.server import Listening, serve
-from sidecar.wiring import service_of
+from sidecar.service import service_of
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import Caller, post, running, settings_of
 from tests.support.protocol_requests import GET_HEALTH

@@ -12,7 +12,7 @@ from sidecar.core.errors import JobsUnavailable, SidecarError, UnknownAction, Up
 from sidecar.http.responses.openai_errors import refuse
 from sidecar.http.router import Route, Routes
 from sidecar.http.server.server import routes_of
-from sidecar.wiring import service_of
+from sidecar.service import service_of
 from tests.support.event_streams import body, chat_request
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import PATIENCE, Answer, Sidecar, chunks, head, post, running, settings_of
@@ -31,6 +31,7 @@ STATUSES = {
     "unsupported_media_type": 415,
     "overloaded": 429,
     "rate_limited": 429,
+    "limited": 429,
     "internal": 500,
     "upstream_auth": 502,
     "upstream_error": 502,

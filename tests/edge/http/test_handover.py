@@ -12,7 +12,7 @@ from sidecar.core.errors import ConfigError
 from sidecar.http.server import server
 from sidecar.http.server.server import Listening, serve
 from sidecar.http.server.socket_activation import inherited
-from sidecar.wiring import service_of
+from sidecar.service import service_of
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import CHAT, PATIENCE, Caller, head, post, running, settings_of
 from tests.support.protocol_requests import GET_HEALTH

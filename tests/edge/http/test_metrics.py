@@ -11,7 +11,7 @@ from sidecar.http.router import Routes
 from sidecar.http.routes.metrics import metrics_route
 from sidecar.http.routes.ops import health_route
 from sidecar.metrics.exposition import OPENMETRICS, TEXT, server_exposition
-from sidecar.wiring import service_of
+from sidecar.service import service_of
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import CHAT, Caller, Sidecar, head, post, running, serving, settings_of
 from tests.support.metrics_page import Page, scrape

@@ -9,7 +9,7 @@ from aiohttp import web
 from sidecar.http.app import application
 from sidecar.http.request import Arrival
 from sidecar.http.router import Route, Routes
-from sidecar.wiring import service_of
+from sidecar.service import service_of
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import CHAT, PATIENCE, Caller, head, post, running, serving, settings_of
 from tests.support.protocol_requests import GET_HEALTH, check_refusal

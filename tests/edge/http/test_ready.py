@@ -11,7 +11,7 @@ from sidecar.engine.limiter.provider import Provider
 from sidecar.http.app import application
 from sidecar.http.router import Routes
 from sidecar.http.routes.ready import ready_route
-from sidecar.wiring import service_of
+from sidecar.service import service_of
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import Answer, Caller, Sidecar, head, post, running, serving, settings_of
 

@@ -8,7 +8,7 @@ import pytest
 from sidecar.http.app import application
 from sidecar.http.router import Routes
 from sidecar.http.routes.ops import is_local, status_route
-from sidecar.wiring import service_of
+from sidecar.service import service_of
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import CHAT, Caller, head, post, running, serving, settings_of
 from tests.support.paths import ROOT

@@ -6,7 +6,7 @@ from sidecar.core.jobs import Lane
 from sidecar.http.server.worker import serve_worker
 from sidecar.metrics.exposition import worker_exposition
 from sidecar.metrics.readings import LaneNumbers
-from sidecar.wiring import service_of
+from sidecar.service import service_of
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import Answer, Caller, head, post, settings_of
 from tests.support.metrics_page import Page, free_port, scrape

@@ -7,7 +7,8 @@ import pytest
 
 from sidecar.http.server.server import serve
 from sidecar.jobs.offload import LIMIT_SECONDS
-from sidecar.wiring import server_jobs, service_of
+from sidecar.service import service_of
+from sidecar.wiring import server_jobs
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import Sidecar, post, settings_of
 from tests.support.offload_house import PATIENCE, house, long, until

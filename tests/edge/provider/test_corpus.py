@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from sidecar.http.server.server import serve
-from sidecar.wiring import service_of
+from sidecar.service import service_of
 from tests.support.corpus import Heard, Sample, heard_on_ai, heard_streamed, heard_whole, samples
 from tests.support.event_streams import chat_request
 from tests.support.http_sidecar import PATIENCE, Caller, post

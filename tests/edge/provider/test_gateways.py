@@ -5,7 +5,7 @@ import json
 
 from sidecar.http.server.server import serve
 from sidecar.provider.aiohttp.client import AiohttpUpstream
-from sidecar.wiring import service_of
+from sidecar.service import service_of
 from tests.support.corpus import FOLDER
 from tests.support.event_streams import chat_request
 from tests.support.http_sidecar import CHAT, PATIENCE, Caller, post

@@ -3,6 +3,7 @@
 import asyncio
 
 from sidecar.core.errors import UpstreamError, UpstreamUnreachable
+from sidecar.provider.connection_errors import STALE_SECONDS
 from tests.support.scripted_provider import Adapter, canned, completed, every_adapter, failing, http, listening, opened
 
 pytestmark = every_adapter
@@ -25,6 +26,29 @@ async def test_a_kept_connection_that_the_provider_closed_may_be_tried_again(ada
         failure = await failing(upstream)
         assert provider.connections == 1
     assert (type(failure), failure.retryable) == (UpstreamUnreachable, True)
+
+
+async def test_a_kept_connection_that_ends_later_is_not_tried_again(adapter: Adapter) -> None:
+    """The provider may have worked on the call: a second one could be paid twice."""
+    calls = 0
+
+    async def dying(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
+        while await reader.readuntil(b"\r\n\r\n"):
+            calls += 1
+            if calls == 2:
+                await asyncio.sleep(STALE_SECONDS)
+                writer.transport.abort()
+                return
+            writer.write(http())
+
+    async with (
+        listening(dying) as server,
+        opened(adapter, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as upstream,
+    ):
+        await completed(upstream)
+        failure = await failing(upstream)
+    assert (type(failure), failure.retryable) == (UpstreamUnreachable, False)
 
 
 async def test_a_closed_idle_connection_is_not_used(adapter: Adapter) -> None:

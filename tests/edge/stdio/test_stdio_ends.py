@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.service import service_of
 from sidecar.stdio.server import LOST, serve_stdio
-from sidecar.wiring import service_of
 from tests.support.stdio_session import PATIENCE, Echo, chat, session, settings_of
 
 

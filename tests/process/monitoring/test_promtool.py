@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from sidecar.metrics.exposition import server_exposition
-from sidecar.wiring import service_of
+from sidecar.service import service_of
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import settings_of
 from tests.support.paths import ROOT

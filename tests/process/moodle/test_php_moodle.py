@@ -15,7 +15,7 @@ from sidecar.demo.provider import Demo
 from sidecar.demo.server import serve
 from sidecar.http.routes.completions import NAME
 from sidecar.http.server.server import routes_of
-from sidecar.wiring import service_of
+from sidecar.service import service_of
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import settings_of
 from tests.support.nginx import ADDRESS, front, needs_nginx

@@ -176,7 +176,7 @@ def test_proxies_follow_the_custom() -> None:
 
 def test_every_setting_has_its_field_and_flag() -> None:
     """One table is the source of variables, fields, flags and help."""
-    derived = {"proxies", "ca_file", "openai_api_key_file", "providers"}
+    derived = {"proxies", "ca_file", "openai_api_key_file", "providers", "tokens"}
     assert set(Settings.__struct_fields__) - derived == set(BY_FIELD)
     assert len({setting.option for setting in SETTINGS}) == len(SETTINGS)
     assert {"--api-key", "--base-url", "--model", "--max-tokens", "--summarize-threshold", "--http-mode", "--port"} <= {

@@ -10,7 +10,7 @@ from sidecar.core.ports import Call
 from sidecar.engine.limiter.breaker import FAILURES_TO_OPEN
 from sidecar.engine.request import CompletionRequest
 from sidecar.engine.service import Service
-from sidecar.wiring import service_of
+from sidecar.service import service_of
 from tests.support.engines import with_streams
 from tests.support.event_streams import FedProvider
 from tests.support.http_sidecar import PATIENCE, settings_of

@@ -10,7 +10,7 @@ from sidecar.core.errors import EmptyResponse, SidecarError, UpstreamAuth, Upstr
 from sidecar.core.ports import Call, Completion
 from sidecar.engine.request import CompletionRequest
 from sidecar.engine.service import Service
-from sidecar.wiring import service_of
+from sidecar.service import service_of
 from tests.support.engines import measured
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import settings_of

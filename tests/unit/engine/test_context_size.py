@@ -12,7 +12,7 @@ from sidecar.engine.context_size import LEAST, ContextSize, ContextSizes
 from sidecar.engine.limiter.pool import Pool
 from sidecar.engine.limiter.provider import Provider
 from sidecar.engine.limiter.trace import Trace
-from sidecar.wiring import service_of
+from sidecar.service import service_of
 from tests.support.engines import request_of
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import settings_of

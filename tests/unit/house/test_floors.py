@@ -42,7 +42,7 @@ ONE_PLACE = {
     "arq": ("sidecar.jobs", "worker"),
     "redis": ("sidecar.jobs", "worker"),
     "tqdm": ("sidecar.cli",),
-    "sqlite3": ("sidecar.usage",),
+    "sqlite3": ("sidecar.usage", "sidecar.runtime.day_file"),
     "h11": ("sidecar.provider.stdlib.http1",),
     "aiohappyeyeballs": ("sidecar.provider.stdlib.connect",),
     "pydantic": ("sidecar.http.openapi",),
@@ -171,6 +171,7 @@ def test_the_one_shot_process_pays_for_nothing_it_does_not_use() -> None:
         "arq",
         "sqlite3",
     }
+    assert not loaded & {"sidecar.config.tokens", "sidecar.engine.quotas"}
 
 
 def test_the_server_pays_for_no_models() -> None:

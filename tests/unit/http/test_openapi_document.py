@@ -14,7 +14,7 @@ from sidecar.http.responses.statuses import STATUSES
 from sidecar.http.schemas.completions import parse
 from sidecar.http.schemas.jobs import ids_in, requests_in
 from sidecar.http.server.server import routes_of
-from sidecar.wiring import service_of
+from sidecar.service import service_of
 from tests.support.described_replies import FILE, check_reply, description, resolved, validator
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import settings_of

@@ -13,7 +13,7 @@ from sidecar.metrics import process
 from sidecar.metrics.exposition import OPENMETRICS, TEXT, server_exposition, wants_openmetrics, worker_exposition
 from sidecar.metrics.families import FAMILIES
 from sidecar.metrics.readings import LaneNumbers
-from sidecar.wiring import service_of
+from sidecar.service import service_of
 from tests.support.engines import service_over
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import settings_of

@@ -1,0 +1,183 @@
+"""The file of TOKENS_FILE: named tokens, and limits of the site, of tokens and of users.
+
+Each `[[token]]` has the SHA-256 of a token, never the token. A token is 256 random bits, so its hash can be tried
+against no list and no search; a slow hash, which passwords need, would add CPU to every request and no safety.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, get_args
+
+import msgspec
+
+from sidecar.config import types
+from sidecar.config.toml_file import Mistakes, read_document, short_name, text, whole
+from sidecar.core.errors import plain
+from sidecar.core.quotas import Quota, Way
+
+MOST_TOKENS: Final = 256
+"""Tokens of one file: every request is compared with each of them."""
+TABLE: Final = "token"
+WAYS: Final[tuple[Way, ...]] = get_args(Way)
+EVERYDAY: Final[frozenset[Way]] = frozenset({"ai", "openai", "jobs"})
+"""Routes of a token that names none; /status is for operators."""
+_HASH: Final = re.compile("sha256:([0-9a-f]{64})")
+_REQUIRED: Final = ("name", "hash")
+
+
+class NamedToken(msgspec.Struct, frozen=True, kw_only=True):
+    """One token of the file."""
+
+    name: str
+    digest: bytes
+    """SHA-256 of the token."""
+    routes: frozenset[Way] = EVERYDAY
+    background: bool = False
+    """Class of the users: True for those who wait behind interactive callers."""
+    quota: Quota = Quota()
+    """Limits of all users of the token together."""
+    user: Quota | None = None
+    """Limits of each user of the token; None for those of the file's `[user]`."""
+
+    def __repr__(self) -> str:
+        return f"<NamedToken {self.name}>"
+
+
+class TokensFile(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of the file; without the file, nothing is limited."""
+
+    site: Quota = Quota()
+    """Limits of all callers together."""
+    user: Quota = Quota()
+    """Limits of each user, unless the user's token has its own."""
+    time_zone: str = "UTC"
+    """Zone in which a day begins and ends."""
+    tokens: tuple[NamedToken, ...] = ()
+
+    @property
+    def daily(self) -> bool:
+        """Return whether any limit is one of the day."""
+        users = [token.user for token in self.tokens if token.user is not None]
+        quotas = (self.site, self.user, *users, *(token.quota for token in self.tokens))
+        return any(quota.tokens_per_day for quota in quotas)
+
+
+def read_tokens(path: str, faults: list[str]) -> TokensFile:
+    """Return the content of the file; mistakes go to `faults`, and the content is then blank."""
+    if (document := read_document("TOKENS_FILE", path, faults)) is None:
+        return TokensFile()
+    reader = _Reader(Mistakes(document, TABLE))
+    found = reader.file(document.found)
+    faults += reader.mistakes.sorted()
+    return TokensFile() if reader.mistakes else found
+
+
+def hash_of(token: str) -> str:
+    """Return the text of the field `hash` for a token."""
+    from hashlib import sha256  # noqa: PLC0415 - late: a one-shot process makes no token
+
+    return f"sha256:{sha256(token.encode()).hexdigest()}"
+
+
+class _Reader:
+    """Checks of one file's tables."""
+
+    def __init__(self, mistakes: Mistakes) -> None:
+        self.mistakes = mistakes
+
+    def file(self, found: Mapping[str, Any]) -> TokensFile:
+        """Return the content; it is of use only without mistakes."""
+        self.mistakes.unknown(None, found.keys(), ("site", "user", "time_zone", TABLE))
+        tables = found.get(TABLE, [])
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            self.mistakes.add(self.mistakes.lines.of(None, TABLE), f"{TABLE}: must be written as [[{TABLE}]]")
+            tables = []
+        if len(tables) > MOST_TOKENS:
+            self.mistakes.add(0, f"must have at most {MOST_TOKENS} [[{TABLE}]] tables")
+            tables = []
+        for field in _REQUIRED:
+            self.mistakes.unique(tables, field, hidden=field == "hash")
+        zone = self._value(None, "time_zone", _zone, found.get("time_zone", "UTC"))
+        return TokensFile(
+            site=self._quota(None, "site", found.get("site", {})),
+            user=self._quota(None, "user", found.get("user", {})),
+            time_zone=zone or "UTC",
+            tokens=tuple(token for index, table in enumerate(tables) if (token := self._token(index, table))),
+        )
+
+    def _token(self, index: int, table: dict[str, Any]) -> NamedToken | None:
+        before, lines = len(self.mistakes), self.mistakes.lines
+        self.mistakes.unknown(index, table.keys(), (*_FIELDS, *_LIMITS, "user"))
+        for name in _REQUIRED:
+            if name not in table:
+                self.mistakes.add(lines.of(index), f"{name}: required in every [[{TABLE}]]")
+        values = {name: self._value(index, name, kind, table[name]) for name, kind in _FIELDS.items() if name in table}
+        limits = {name: self._value(index, name, kind, table[name]) for name, kind in _LIMITS.items() if name in table}
+        user = self._quota(index, "user", table["user"]) if "user" in table else None
+        if len(self.mistakes) > before:
+            return None
+        return NamedToken(
+            name=values["name"],
+            digest=values["hash"],
+            routes=values.get("routes", EVERYDAY),
+            background=values.get("traffic") == "background",
+            quota=Quota(**limits),
+            user=user,
+        )
+
+    def _quota(self, index: int | None, name: str, table: object) -> Quota:
+        if not isinstance(table, dict):
+            self.mistakes.add(self.mistakes.lines.of(index, name), f"{name}: must be a table of limits")
+            return Quota()
+        prefix = f"{name}."
+        self.mistakes.unknown(index, table.keys(), _LIMITS, prefix)
+        known = {field: kind for field, kind in _LIMITS.items() if field in table}
+        limits = {field: self._value(index, prefix + field, kind, table[field]) for field, kind in known.items()}
+        return Quota(**{field: limit or 0 for field, limit in limits.items()})
+
+    def _value(self, index: int | None, name: str, kind: Callable[[object], Any], value: object) -> Any:
+        try:
+            return kind(value)
+        except ValueError as exc:
+            # A hash that is none may be the token itself.
+            encoded = msgspec.json.encode(value, enc_hook=str).decode()
+            shown = "(not shown)" if name == "hash" else plain(encoded, 100)
+            self.mistakes.add(self.mistakes.lines.of(index, name), f"{name}={shown}: must be {exc}")
+            return None
+
+
+def _digest(value: str) -> bytes:
+    if found := _HASH.fullmatch(value):
+        return bytes.fromhex(found[1])
+    raise ValueError("sha256: and 64 hexadecimal digits, as `openai-moodle-sidecar token new NAME` prints them")
+
+
+def _routes(value: object) -> frozenset[Way]:
+    if isinstance(value, list) and value and all(name in WAYS for name in value):
+        return frozenset(value)
+    raise ValueError(f"a list of one or more of {', '.join(WAYS)}")
+
+
+def _zone(value: object) -> str:
+    """Parse the name of a time zone that this machine knows."""
+    if value == "UTC":
+        return "UTC"
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - late: only this field needs it
+
+    try:
+        return ZoneInfo(value if isinstance(value, str) else "").key
+    except (OSError, ValueError, KeyError):  # its own error is a KeyError
+        raise ValueError("a time zone that this machine knows, such as Europe/Berlin") from None
+
+
+_FIELDS: Final[Mapping[str, Callable[[object], Any]]] = {
+    "name": text(short_name),
+    "hash": text(_digest),
+    "routes": _routes,
+    "traffic": text(types.choice("interactive", "background")),
+}
+_LIMITS: Final[Mapping[str, Callable[[object], int]]] = {
+    "requests_per_minute": whole(1, 100_000),
+    "at_once": whole(1, 100_000),
+    "tokens_per_day": whole(1, 10**12),
+}
