@@ -2,6 +2,7 @@
 
 import pytest
 
+from sidecar.cli.help import full_help, short_help
 from sidecar.cli.main import COMMANDS, main
 from sidecar.config.settings import SETTINGS
 
@@ -43,6 +44,12 @@ def test_help_is_short_and_names_everything(capsys: pytest.CaptureFixture[str]) 
     assert all(setting.option in text for setting in SETTINGS)
     assert all(f"\n  {name}" in text for name in COMMANDS)
     assert text.isascii()
+
+
+def test_a_command_or_setting_without_words_of_its_own_is_listed_all_the_same() -> None:
+    """One that is new does not break the help."""
+    for text in (short_help([*COMMANDS, "brand-new"]), full_help(["brand-new"])):
+        assert "\n  brand-new\n" in text
 
 
 def test_all_help_explains_everything(capsys: pytest.CaptureFixture[str]) -> None:
