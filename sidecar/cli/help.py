@@ -121,7 +121,7 @@ def _table(title: str, rows: Iterable[tuple[str, str]]) -> list[str]:
 def _entry(name: str, text: str) -> list[str]:
     first, *rest = _wrapped(text, _INDENT) or [""]
     head = f"  {name}"
-    return [head.ljust(_INDENT) + first.strip(), *rest] if len(head) < _INDENT else [head, first, *rest]
+    return [(head.ljust(_INDENT) + first.strip()).rstrip(), *rest] if len(head) < _INDENT else [head, first, *rest]
 
 
 def _wrapped(text: str, indent: int) -> list[str]:
