@@ -8,7 +8,7 @@ from sidecar.config.types import bare
 
 _WANTED: Final = "an http:// or https:// address"
 _TOKEN: Final = re.compile(r"[!-~]+")
-_ONCE: Final = ("/v1", "/v1beta", "/v2", "/openai/v1", "/api/v1", "/openai", "/chat/completions")
+_ONCE: Final = ("/v1", "/v1beta", "/v2", "/openai/v1", "/api/v1", "/chat/completions")
 """Parts of a path that a slip of copying doubles."""
 _FORBIDDEN: Final = frozenset('<>"{}|^`')
 # The client takes any other option for an argument of its own, and some of those break what it reads.

@@ -82,6 +82,7 @@ def test_an_address_with_a_slip_is_told_what_is_wrong_with_it(url: str, advice: 
         "http://[::1]:8000/v1",
         "https://there.example/v1beta/openai/",
         "https://there.example/v1/v1beta",
+        "https://gateway.example/v1/account/openai/openai",
         "https://there.example/openai/deployments/gpt?api-version=2024-10-21",
     ],
 )
