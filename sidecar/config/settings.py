@@ -129,6 +129,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "openai-moodle-sidecar under XDG_STATE_HOME or ~/.local/state",
     ),
     _s("JOB_QUEUE_SIZE", _count, 10_000, "the most jobs waiting or at work"),
+    _s(
+        "JOB_QUEUE_BYTES", types.size(1024, 2**40), 512 * _MIB, "the most bytes of the texts of jobs waiting or at work"
+    ),
     _s("JOBS_MAX_BODY_BYTES", types.size(1024, 2**32), 64 * _MIB, "the largest body of a list of jobs"),
     _s("JOB_RESULT_TTL", types.seconds(1, 31_536_000), 259_200.0, "seconds a job's result is kept"),
     _s("JOB_TIMEOUT", types.seconds(1, 3600), 900.0, "seconds a job, or a line of a batch, may take once started"),
@@ -201,6 +204,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redis_prefix: str
     state_dir: str
     job_queue_size: int
+    job_queue_bytes: int
     jobs_max_body_bytes: int
     job_result_ttl: float
     job_timeout: float
