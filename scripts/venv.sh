@@ -85,8 +85,13 @@ except OSError:
 ' 9>&9
 }
 
+# Runs pip and keeps what it says in .venvs/said, for `explain`. Success is a file, since a pipe has tee's exit code.
 pip_install() {
-    "$home/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$@" >&2
+    rm -f .venvs/done
+    {
+        "$home/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$@" 2>&1 && : >.venvs/done
+    } | tee .venvs/said >&2
+    [ -e .venvs/done ]
 }
 
 # Prints an environment with the same requirements, if there is one.
@@ -114,8 +119,20 @@ for path in pathlib.Path(".venvs/part/bin").iterdir():
     mv .venvs/part "$home"
 }
 
+# Says where the Python of a service is out of other users' reach.
+warn_of_home() {
+    real=$(readlink -f -- "$(command -v "$python")")
+    case $kind:$real in
+    run:/root/* | run:/home/*)
+        say "$real is in a home, which PHP's user and the systemd unit cannot read: for them, start with" \
+            "PYTHON=/usr/bin/python3 (the distribution's Python, 3.11 or newer)."
+        ;;
+    esac
+}
+
 install_requirements() {
     say "Installing what $lock lists (first start, or something changed) ..."
+    warn_of_home
     rm -rf "$home"
     "$python" -m venv "$home" >&2
     # Never from source: the lock does not cover what a build fetches.
@@ -155,8 +172,33 @@ publish() {
 
 explain() {
     code=$?
-    [ "$code" = 0 ] || say "The install did not finish; the lines above say why. Start again once that is mended."
+    [ "$code" = 0 ] || say "The install did not finish: $(cause). Then start again."
     exit "$code"
+}
+
+# Prints why an install may have failed, and what to do.
+cause() {
+    said=$(cat .venvs/said 2>/dev/null || :)
+    if is_full; then said='No space left on device'; fi
+    case $said in
+    *'No space left on device'* | *'Disk quota exceeded'*)
+        printf '%s' "the disk is full. Make room for about 400 MB in $root/.venvs, or where TMPDIR points"
+        ;;
+    *CERTIFICATE_VERIFY_FAILED*)
+        printf '%s' "the package index shows a certificate that is not trusted here. Name your CA's file in PIP_CERT"
+        ;;
+    *'Failed to establish a new connection'* | *NameResolutionError* | *ConnectTimeoutError* | *ProxyError* | \
+        *'Cannot connect to proxy'* | *'Connection refused'* | *'Network is unreachable'* | *ReadTimeoutError* | \
+        *'(from versions: none)'*)
+        printf '%s' "no package index that has these packages could be reached. Give this machine a way out" \
+            " (HTTPS_PROXY), or name a mirror of your own in PIP_INDEX_URL"
+        ;;
+    *) printf '%s' "the lines above say why. Mend that" ;;
+    esac
+}
+
+is_full() {
+    "$python" -c 'import shutil, sys; sys.exit(shutil.disk_usage(".").free > 2**20)' 2>/dev/null
 }
 
 kind=${1:-}
@@ -181,7 +223,11 @@ if [ -d "$link" ] && [ ! -L "$link" ]; then
     say "$root/$link is a folder that this script did not make: move it away, then start again."
     exit 1
 fi
-mkdir -p .venvs
+if ! why=$(mkdir -p .venvs 2>&1) || [ ! -w .venvs ]; then
+    say "Nothing can be written to $root/.venvs${why:+ ($why)}: start once as the user who owns this folder, on a file" \
+        "system that takes writes and has 400 MB free; after that it may be read-only."
+    exit 1
+fi
 take_turn
 if ready; then exit 0; fi
 read_version "$python"

@@ -15,7 +15,7 @@ from sidecar.core.tracing import Tracer
 from sidecar.engine.keys import Keys
 from sidecar.engine.offload import OffloadPort
 from sidecar.providers import Providers, demo_provider, keys_of, reloading, server_providers
-from sidecar.runtime.signals import stop_requested
+from sidecar.runtime.signals import done_or_stopped, stop_requested
 from sidecar.service import service_of
 from sidecar.tracer import process_tracer
 
@@ -43,7 +43,7 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
         if demo:
             settings = await stack.enter_async_context(demo_provider(settings))
         providers = await stack.enter_async_context(server_providers(settings))
-        keys = providers.keys
+        warm, keys = providers.warm(), providers.keys
         jobs = await stack.enter_async_context(server_jobs(settings, keys)) if settings.redis_url else NO_JOBS
         limits = await stack.enter_async_context(limits_by_token(settings))
         service = service_of(settings, providers.pool(), jobs.offload, keys=keys, quotas=limits.quotas)
@@ -65,10 +65,11 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
             ):
                 providers.log_hosts()
                 url = listening.url
-                events.info("listening", ai=f"{url}/ai", openai=f"{url}/v1", health=f"{url}/health")
-                warm = providers.warm()
                 service.kernel.calls.open_after(warm)
                 systemd.ready_after(warm)
+                # Requests are taken from here on. The line promises more: an answer that waits for no import.
+                await done_or_stopped(warm, stop)
+                events.info("listening", ai=f"{url}/ai", openai=f"{url}/v1", health=f"{url}/health")
                 await stop.wait()
                 systemd.stopping()
                 finish()

@@ -12,14 +12,13 @@ from urllib.parse import unquote
 
 from arq.connections import RedisSettings
 
+from sidecar.cli.service_log import configure_service_log
 from sidecar.config.load import load, with_tokens
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError
 from sidecar.jobs.keys import Names
 from sidecar.jobs.redis import connect, redis_address
 from sidecar.jobs.worker.arq_consumer import options
-from sidecar.runtime import log
-from sidecar.runtime.stderr import NonblockingStderr
 from sidecar.wiring import worker_running
 
 _STACK = "sidecar"
@@ -44,7 +43,7 @@ def _attributes(settings: Settings) -> dict[str, Any]:
 
     async def on_startup(ctx: dict[str, Any]) -> None:
         # Not earlier: arq's command configures logging before it calls this.
-        log.configure(NonblockingStderr(), level=settings.log_level, as_json=settings.log_format == "json")
+        configure_service_log(settings, {}, None)
         stack = ctx[_STACK] = AsyncExitStack()
         drain = await stack.enter_async_context(worker_running(settings))
         stack.push_async_callback(drain)

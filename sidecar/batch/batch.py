@@ -44,7 +44,7 @@ async def serve_batch(
             return await _to_stream(service, settings, batch, progress, stop)
         return await _to_file(service, settings, batch, progress, stop)
     except JournalError as exc:
-        progress.say(str(exc))
+        progress.conclude(str(exc), failed=True)
         return FAILED
 
 
@@ -61,9 +61,8 @@ async def _to_file(
             await runner.run(stop)
             counts = await output.write(target, journal, batch.source, service.kernel.keys, stop)
         except (Halted, JournalError) as exc:
-            progress.say(
-                f"{exc} {runner.answered} more answers are kept in {part}; the same command goes on from there."
-            )
+            kept = f"{exc} {runner.answered} more answers are kept in {part}; the same command goes on from there."
+            progress.conclude(kept, failed=True)
             return FAILED
         # Last: until the replies are in the target, the journal is their only copy.
         part.unlink()
@@ -76,7 +75,8 @@ async def _to_stream(
     service: Service, settings: Settings, batch: Batch, progress: ProgressPort, stop: asyncio.Event
 ) -> int:
     async def put(data: bytes) -> None:
-        await write_all(batch.wire, data)
+        with progress.aside(batch.wire):
+            await write_all(batch.wire, data)
 
     journal = Journal.temporary()
     stream = Stream(journal, put)
@@ -87,7 +87,8 @@ async def _to_stream(
         try:
             await runner.run(stop)
         except (Halted, JournalError) as exc:
-            progress.say(f"{exc} {stream.counts.total()} replies are out; give a file for them to be able to go on.")
+            out = f"{exc} {stream.counts.total()} replies are out; give a file for them to be able to go on."
+            progress.conclude(out, failed=True)
             return FAILED
     finally:
         journal.close()
@@ -102,5 +103,6 @@ def _report(counts: Counter[str], progress: ProgressPort, *, found: int = 0, to_
     if found:
         words.append(f"{found} of the replies were there already")
     hint = "; --retry-failed asks again what failed" if failed and to_file else ""
-    progress.say(", ".join(words) + hint)
-    return 0 if counts[ANSWERED] == counts.total() else FAILED
+    complete = counts[ANSWERED] == counts.total()
+    progress.conclude(", ".join(words) + hint, failed=not complete)
+    return 0 if complete else FAILED

@@ -45,7 +45,8 @@ def main(argv: list[str]) -> int:
 
 async def _collect(source: Source, settings: Settings, progress: Progress, patience: float | None, wire: int) -> int:
     async def write(data: bytes) -> None:
-        await write_all(wire, data)
+        with progress.aside(wire):
+            await write_all(wire, data)
 
     total = sum(1 for _ in source.lines()) if progress.visible else 0
     store, trouble = job_store(settings), ""
@@ -62,8 +63,9 @@ async def _collect(source: Source, settings: Settings, progress: Progress, patie
         await store.aclose()
     counts = collecting.counts
     parts = [f"{counts['complete']} complete", *(f"{counts[word]} {word}" for word in counts if word != "complete")]
-    progress.say(", ".join([*parts, *filter(None, [trouble])]))
-    return 0 if counts["complete"] == counts.total() and not trouble else FAULT
+    complete = counts["complete"] == counts.total() and not trouble
+    progress.conclude(", ".join([*parts, *filter(None, [trouble])]), failed=not complete)
+    return 0 if complete else FAULT
 
 
 def _parser() -> Parser:

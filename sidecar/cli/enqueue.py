@@ -47,7 +47,7 @@ def _checked(source: Source, settings: Settings, progress: Progress, patience: f
     if wrong:
         for fault in faults:
             progress.say(fault)
-        progress.say(f"{wrong} of {right + wrong} lines are wrong; nothing was enqueued")
+        progress.conclude(f"{wrong} of {right + wrong} lines are wrong; nothing was enqueued", failed=True)
         return 1
     return run(lambda: _enqueue(source, settings, progress, patience, wire, total=right), fast_loop=False)
 
@@ -57,7 +57,8 @@ async def _enqueue(
 ) -> int:
     async def write(jobs: Sequence[Job]) -> None:
         lines = [_encode({"job_id": job.job_id, "status": job.status}) + b"\n" for job in jobs]
-        await write_all(wire, b"".join(lines))
+        with progress.aside(wire):
+            await write_all(wire, b"".join(lines))
 
     store, trouble = job_store(settings), ""
     try:
@@ -77,7 +78,8 @@ async def _enqueue(
         progress.say(f"{total} enqueued")
         return 0
     again = "Run it again to go on: what is enqueued is joined, not enqueued twice."
-    progress.say(" ".join(filter(None, (f"{enqueuing.enqueued} of {total} enqueued.", trouble, again))))
+    said = filter(None, (f"{enqueuing.enqueued} of {total} enqueued.", trouble, again))
+    progress.conclude(" ".join(said), failed=True)
     return 1
 
 

@@ -7,8 +7,8 @@ import argparse
 import sys
 from typing import Any, Final
 
-from sidecar.config.load import ENV_FILE
-from sidecar.config.settings import SETTINGS, Setting
+from sidecar.config.env_file import ENV_FILE
+from sidecar.config.settings import SETTINGS
 from sidecar.config.types import seconds
 from sidecar.core.command_line import BAD_CONFIGURATION, Parser
 from sidecar.core.errors import ConfigError, plain
@@ -27,15 +27,14 @@ def parser(command: str = "", *, description: str, epilog: str) -> Parser:
     )
 
 
-def add_settings(target: Parser, *, demo: bool = True, explained: bool = False) -> None:
-    """Add every setting's flag, --env-file and, if `demo`, --demo. `explained`: settings appear in --help too."""
+def add_settings(target: Parser, *, demo: bool = True) -> None:
+    """Add every setting's flag, --env-file and, if `demo`, --demo."""
     if demo:
         target.add_argument("--demo", action="store_true", help="answer from a demo provider inside; needs no key")
     target.add_argument("--env-file", metavar="FILE", help=f"a file of NAME=value lines (default: {ENV_FILE})")
     for setting in SETTINGS:
         bare: dict[str, Any] = {"nargs": "?", "const": "true"} if setting.default is False else {}
-        words = _help(setting) if explained else argparse.SUPPRESS
-        target.add_argument(setting.option, dest=setting.field, metavar="VALUE", help=words, **bare)
+        target.add_argument(setting.option, dest=setting.field, metavar="VALUE", help=argparse.SUPPRESS, **bare)
 
 
 def report_faults(error: ConfigError, command: str = "") -> int:
@@ -52,11 +51,3 @@ def duration(flag: str, text: str) -> float:
     except ValueError as exc:
         raise ConfigError([f"{flag}={plain(text, 100)}: must be {exc}"]) from None
     return value
-
-
-def _help(setting: Setting) -> str:
-    variable = f"{setting.name}, or {setting.name}_FILE for a file that holds it" if setting.secret else setting.name
-    default = "none" if setting.default in ("", {}) else str(setting.default).lower()
-    if isinstance(setting.default, str) and setting.default:
-        default = setting.default
-    return f"{setting.help} (variable {variable}; default: {default})".replace("%", "%%")

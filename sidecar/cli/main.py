@@ -12,7 +12,7 @@ from sidecar import __version__
 from sidecar.cli.flags import PROGRAM, add_settings, parser, report_faults
 from sidecar.config.load import load, stated, with_tokens
 from sidecar.config.settings import Settings
-from sidecar.core.command_line import Parser
+from sidecar.core.command_line import BAD_CONFIGURATION, Parser
 from sidecar.core.errors import ConfigError
 from sidecar.stdio.descriptors import bound_stderr, fill_missing, has_piped_data
 
@@ -44,6 +44,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = import_module(COMMANDS[words[0]]).main(words[1:])
         return code
     fill_missing()
+    if words and not words[0].startswith("-"):
+        from sidecar.cli.first_word import advice
+
+        sys.stderr.write(f"{PROGRAM}: {advice(words[0], COMMANDS)}\n")
+        return BAD_CONFIGURATION
+    if helps := {"-h", "--help", "--help-all"}.intersection(words):
+        from sidecar.cli.help import full_help, short_help
+
+        sys.stdout.write((full_help if "--help-all" in helps else short_help)(COMMANDS))
+        return 0
     # PHP hangs on a long stderr, and even a message about flags can be long.
     unbound = bound_stderr() if has_piped_data() else None
     flags = _parser().read(words)
@@ -57,24 +67,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             unbound()
         settings = with_tokens(settings)
         settings.check_listening()
-        return _http(settings, demo=demo)
+        return _http(settings, flags, env_file, demo=demo)
     except ConfigError as exc:
         return report_faults(exc)
 
 
 def _parser() -> Parser:
-    made = parser(
-        description="Answers a Moodle site's AI requests: over HTTP, or one JSON line each on standard input.",
-        epilog="Commands of their own (each with --help):\n  "
-        + "\n  ".join(f"{PROGRAM} {name}" for name in COMMANDS)
-        + "\n\nA flag beats a variable beats the env file beats the default. A blank value means unset.",
-    )
+    made = parser(description="", epilog="")
     made.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    made.add_argument("--stdio", action="store_true", help="serve standard input, whatever it is")
-    made.add_argument(
-        "--jobs", action="store_true", help="with jobs: REDIS_URL=embedded where no other REDIS_URL is set"
-    )
-    add_settings(made, explained=True)
+    for flag in ("--stdio", "--jobs"):
+        made.add_argument(flag, action="store_true")
+    add_settings(made)
     return made
 
 
@@ -87,12 +90,11 @@ def _wants_stdio(settings: Settings, flags: Mapping[str, str | None], *, forced:
     return has_piped_data() and not (settings.http_mode and stated("http_mode", flags))
 
 
-def _http(settings: Settings, *, demo: bool) -> int:
-    from sidecar.runtime import log
-    from sidecar.runtime.stderr import NonblockingStderr
+def _http(settings: Settings, flags: Mapping[str, str | None], env_file: str | None, *, demo: bool) -> int:
+    from sidecar.cli.service_log import configure_service_log
     from sidecar.wiring import run, run_http
 
-    log.configure(NonblockingStderr(), level=settings.log_level, as_json=settings.log_format == "json")
+    configure_service_log(settings, flags, env_file)
     return run(lambda: run_http(settings, demo=demo), fast_loop=True)
 
 

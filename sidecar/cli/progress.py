@@ -4,6 +4,7 @@ Stdout is for replies alone.
 """
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 FAULT: Final = 1
 """The exit code if some requests or jobs failed."""
+_MOST_HELD: Final = 1000
+"""Lines held back while replies are written to a terminal that stands still."""
 INTERRUPTED: Final = 130
 """The exit code that shells give a process which SIGINT ended."""
 
@@ -32,6 +35,8 @@ class Progress:
         """True if stderr is a terminal, and so shows a bar."""
         self._name = command
         self._bar: tqdm[NoReturn] | None = None
+        self._held: list[str] | None = None
+        """Lines that wait for the end of replies; None while none are written."""
 
     @contextlib.contextmanager
     def expecting(self, total: int) -> Iterator[None]:
@@ -54,18 +59,48 @@ class Progress:
             self._bar = None
 
     def step(self, count: int = 1) -> None:
-        if self._bar is not None:
+        if self._bar is None:
+            return
+        if self._held is None:
             self._bar.update(count)
+        else:
+            self._bar.n += count  # the bar is drawn again behind the replies
 
     def say(self, text: str) -> None:
         self.write(f"{PROGRAM} {self._name}: {text}\n")
 
+    def conclude(self, text: str, *, failed: bool) -> None:
+        """Write the last line, below the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        self.say(f"FAILED: {text}" if failed else text)
+
     def write(self, text: str) -> bool:
         """Write whole lines, above the bar if there is one; return False where they were dropped."""
-        if self._bar is None:
+        if self._held is not None and len(self._held) < _MOST_HELD:
+            self._held.append(text)
+            return True
+        if self._bar is None or self._held is not None:
             return self._stderr.write_line(text)
         with self._bar.external_write_mode(file=self._stderr):
             return self._stderr.write_line(text)
+
+    @contextlib.contextmanager
+    def aside(self, wire: int) -> Iterator[None]:
+        """Take the bar away, and hold lines back, while replies are written to the terminal `wire`."""
+        if self._bar is None or self._held is not None or not os.isatty(wire):
+            yield
+            return
+        self._bar.clear()
+        held = self._held = []
+        try:
+            yield
+        finally:
+            self._held = None
+            for text in held:
+                self._stderr.write_line(text)
+            self._bar.refresh()
 
     def log(self, settings: Settings) -> None:
         """Send events of the log here too, in the format and from the level of `settings`."""

@@ -5,13 +5,12 @@ import sys
 from typing import Final
 
 from sidecar.cli.flags import PROGRAM, add_settings, parser, report_faults
+from sidecar.cli.service_log import configure_service_log
 from sidecar.config.load import load
 from sidecar.config.settings import Settings
 from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError, JobsUnavailable
 from sidecar.jobs.worker.worker import alive_here
-from sidecar.runtime import log
-from sidecar.runtime.stderr import NonblockingStderr
 from sidecar.wiring import run, run_worker
 
 _COMMAND: Final = "worker"
@@ -26,7 +25,7 @@ def main(argv: list[str]) -> int:
         settings.check_redis()
         if check:
             return _check(settings)
-        log.configure(NonblockingStderr(), level=settings.log_level, as_json=settings.log_format == "json")
+        configure_service_log(settings, flags, env_file)
         return run(lambda: run_worker(settings, demo=demo), fast_loop=True)
     except ConfigError as exc:
         return report_faults(exc, _COMMAND)

@@ -6,21 +6,20 @@ unset; every fault is collected before the program stops (CONTRACT, "Configurati
 
 import os
 from collections.abc import Mapping, MutableMapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from sidecar.config import types
+from sidecar.config.env_file import ENCODING, LONGEST_FILE, read_env_file, reason
 from sidecar.config.providers import ProviderSettings, read_providers
-from sidecar.config.settings import BY_FIELD, SETTINGS, Setting, Settings
+from sidecar.config.setting import Setting
+from sidecar.config.settings import BY_FIELD, SETTINGS, Settings
 from sidecar.core.errors import ConfigError, plain
 
-ENV_FILE: Final = "/etc/openai-moodle-sidecar/env"
-"""The env file that is read by default, if it exists."""
+if TYPE_CHECKING:
+    from sidecar.config.names import Misspelled
 
-_LONGEST_FILE: Final = 1024**2
-_ENCODING: Final = "utf-8-sig"
-"""UTF-8, less the invisible byte order mark that editors on Windows put first."""
 _PASSED: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
 _MANAGER: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 _SCHEMES: Final = ("http", "https", "all", "no")
@@ -55,7 +54,8 @@ def load(
     if settings.providers_file:
         settings = msgspec.structs.replace(settings, providers=providers_of(settings, faults))
     needed = need_key and not settings.providers_file and settings.azure_auth != "entra"
-    faults += _contradictions(settings, need_key=needed and "openai_api_key" not in texts)
+    found_key = "openai_api_key" in texts or any(fault.startswith("OPENAI_API_KEY") for fault in faults)
+    faults += _contradictions(settings, need_key=needed and not found_key)
     if faults:
         raise ConfigError(faults)
     return settings
@@ -70,6 +70,18 @@ def providers_of(settings: Settings, faults: list[str]) -> tuple[ProviderSetting
         "extra_body": settings.extra_body,
     }
     return read_providers(settings.providers_file, defaults, faults)
+
+
+def ignored_variables(
+    flags: Mapping[str, str | None], env_file: str | None, environ: Mapping[str, str] | None = None
+) -> "list[Misspelled]":
+    """Return the environment's variables that were probably meant for the sidecar, and are none of its settings."""
+    from sidecar.config.names import misspelled_variables  # noqa: PLC0415 - late: a one-shot process needs none
+
+    env = os.environ if environ is None else environ
+    sources = layers(flags, env_file, environ, [])
+    given = {name for source in sources for name, text in source.items() if text.strip()}
+    return misspelled_variables(given & env.keys(), given)
 
 
 def with_tokens(settings: Settings) -> Settings:
@@ -136,7 +148,11 @@ def environment_for_child(settings: Settings, environ: Mapping[str, str] | None 
     ours = {setting.name for setting in SETTINGS} | {f"{setting.name}_FILE" for setting in SETTINGS if setting.secret}
     ours |= {f"{scheme}_proxy" for scheme in _SCHEMES} | {f"{scheme}_proxy".upper() for scheme in _SCHEMES}
     ours |= {"OPENAI_SIDECAR_HTTP_TIMEOUT", "SSL_CERT_FILE", *_PASSED, *_MANAGER}
-    env = {name: text for name, text in (os.environ if environ is None else environ).items() if name not in ours}
+    from sidecar.config.names import misspelled_variables  # noqa: PLC0415 - as above
+
+    around = os.environ if environ is None else environ
+    ours |= {one.name for one in misspelled_variables(around.keys(), ())}  # the parent warns of them
+    env = {name: text for name, text in around.items() if name not in ours}
     for setting in SETTINGS:
         if text := _text(getattr(settings, setting.field)):
             env[setting.name] = text
@@ -168,7 +184,7 @@ def layers(
     return [
         {BY_FIELD[field].name: value for field, value in flags.items() if value is not None},
         os.environ if environ is None else environ,
-        _read_env_file(env_file, faults),
+        read_env_file(env_file, faults),
     ]
 
 
@@ -197,19 +213,26 @@ def _file_of(name: str, sources: list[Mapping[str, str]]) -> str:
 
 def read_secret_file(path: str) -> str:
     """Return the secret in a file, without white space around it. Raises `OSError`, or `ValueError` for no UTF-8."""
-    with open(path, encoding=_ENCODING) as file:
-        return file.read(_LONGEST_FILE).strip()
+    with open(path, encoding=ENCODING) as file:
+        return file.read(LONGEST_FILE).strip()
 
 
 def _read_secret(setting: Setting, path: str, faults: list[str]) -> str:
     try:
         text = read_secret_file(path)
     except (OSError, ValueError) as exc:
-        faults.append(f"{setting.name}_FILE={plain(path, 200)}: cannot be read ({_reason(exc)})")
+        faults.append(f"{setting.name}_FILE={plain(path, 200)}: cannot be read ({reason(exc)})")
         return ""
-    if not text:
-        faults.append(f"{setting.name}_FILE={plain(path, 200)}: the file is empty")
-    return text
+    fault = "the file is empty"
+    if text:
+        try:
+            setting.kind(text)
+        except ValueError as exc:
+            fault = f"the file must hold {exc}"
+        else:
+            return text
+    faults.append(f"{setting.name}_FILE={plain(path, 200)}: {fault}")
+    return ""
 
 
 def _parse(setting: Setting, text: str, faults: list[str]) -> Any:
@@ -217,7 +240,13 @@ def _parse(setting: Setting, text: str, faults: list[str]) -> Any:
         return setting.kind(text)
     except ValueError as exc:
         # An address may hold a password or a key, and JSON for the provider may hold any secret.
-        hidden = setting.secret or "@" in text or "?" in text or setting.kind is types.json_object
+        hidden = (
+            setting.secret
+            or "@" in text
+            or "?" in text
+            or ("://" in text and "#" in text)
+            or setting.kind is types.json_object
+        )
         shown = "(not shown)" if hidden else plain(text, 100)
         faults.append(f"{setting.name}={shown}: must be {exc} (flag {setting.option})")
         return setting.default
@@ -251,14 +280,13 @@ def _contradictions(settings: Settings, *, need_key: bool) -> list[str]:
         faults.append("OPENAI_API_KEY: required; set it, or OPENAI_API_KEY_FILE, or --api-key, or try --demo")
     if settings.send_user and not settings.user_secret:
         faults.append("USER_SECRET: required with SEND_USER=true; any long random text of this site's own")
+    most = f"must be at most QUEUE_BYTES ({types.shown_size(settings.queue_bytes)})"
     if settings.usage_users and not settings.user_secret:
         faults.append("USER_SECRET: required with USAGE_USERS=true; any long random text of this site's own")
     if settings.max_body_bytes > settings.queue_bytes:
-        faults.append(f"MAX_BODY_BYTES={settings.max_body_bytes}: must be at most QUEUE_BYTES ({settings.queue_bytes})")
+        faults.append(f"MAX_BODY_BYTES={types.shown_size(settings.max_body_bytes)}: {most}")
     if settings.jobs_max_body_bytes > settings.queue_bytes and settings.redis_url:
-        faults.append(
-            f"JOBS_MAX_BODY_BYTES={settings.jobs_max_body_bytes}: must be at most QUEUE_BYTES ({settings.queue_bytes})"
-        )
+        faults.append(f"JOBS_MAX_BODY_BYTES={types.shown_size(settings.jobs_max_body_bytes)}: {most}")
     if settings.ai_require_token and not (settings.sidecar_token or settings.tokens_file):
         faults.append("SIDECAR_TOKEN: required with AI_REQUIRE_TOKEN=true")
     return faults
@@ -273,37 +301,3 @@ def _proxies(sources: list[Mapping[str, str]]) -> dict[str, str]:
         if text:
             found[scheme] = text
     return found
-
-
-def _read_env_file(named: str | None, faults: list[str]) -> dict[str, str]:
-    path = named or ENV_FILE
-    try:
-        with open(path, encoding=_ENCODING) as file:
-            lines = file.read(_LONGEST_FILE).splitlines()
-    except FileNotFoundError:
-        if named:
-            faults.append(f"--env-file={plain(named, 200)}: no such file")
-        return {}
-    except (OSError, ValueError) as exc:
-        faults.append(f"the env file {plain(path, 200)}: cannot be read ({_reason(exc)})")
-        return {}
-    found = {}
-    for number, line in enumerate(lines, 1):
-        text = line.strip().removeprefix("export ").strip()
-        if not text or text.startswith("#"):
-            continue
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip().isidentifier():
-            faults.append(f"the env file {plain(path, 200)}: line {number} is not NAME=value")
-            continue
-        found[name.strip()] = _unquote(value.strip())
-    return found
-
-
-def _unquote(value: str) -> str:
-    quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'"
-    return value[1:-1] if quoted else value
-
-
-def _reason(exc: Exception) -> str:
-    return (exc.strerror if isinstance(exc, OSError) else None) or "not UTF-8 text"

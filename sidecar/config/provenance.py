@@ -1,14 +1,16 @@
 """Value and source of each setting, for people: secrets as "set", addresses without possible credentials."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
 
-from sidecar.config import types
-from sidecar.config.load import ENV_FILE, layers
-from sidecar.config.settings import SETTINGS, Setting
+from sidecar.config import addresses, types
+from sidecar.config.env_file import ENV_FILE
+from sidecar.config.load import layers
+from sidecar.config.setting import Setting
+from sidecar.config.settings import SETTINGS
 from sidecar.core.errors import plain
 
 DEFAULT: Final = "default"
@@ -61,16 +63,10 @@ def _origin(setting: Setting, named: Mapping[str, Mapping[str, str]]) -> Origin:
     )
     if setting.name == "REQUEST_TIMEOUT" and caller:
         return Origin(setting.name, f"less than {plain(caller, 20)}", "OPENAI_SIDECAR_HTTP_TIMEOUT")
-    return Origin(setting.name, _default(setting.default), DEFAULT)
+    return Origin(setting.name, setting.shown_default or "not set", DEFAULT)
 
 
 def _shown(setting: Setting, text: str) -> str:
     if setting.secret or setting.kind is types.json_object:
         return "set"
-    return shown_url(text) if setting.kind is types.url else plain(text, 100)
-
-
-def _default(value: Any) -> str:
-    if value in ("", {}):
-        return "not set"
-    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+    return shown_url(text) if setting.kind is addresses.base_url else plain(text, 100)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from sidecar.config import types
+from sidecar.config import addresses, types
 from sidecar.config.toml_file import Mistakes, read_document, short_name, text, whole
 from sidecar.core.errors import plain
 from sidecar.core.ports import TRAFFIC, Traffic
@@ -164,7 +164,7 @@ def _is_json(value: object) -> bool:
 
 _FIELDS: Final[Mapping[str, Callable[[object], Any]]] = {
     "name": text(short_name),
-    "base_url": text(types.url),
+    "base_url": text(addresses.base_url),
     "model": text(_model),
     "api_key_file": _key,
     "concurrency": whole(1, 10_000),

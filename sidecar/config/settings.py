@@ -9,35 +9,15 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from sidecar.config import types
+from sidecar.config import addresses, types
 from sidecar.config.providers import ProviderSettings
+from sidecar.config.setting import Setting
 from sidecar.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from sidecar.config.tokens import TokensFile
 
 _MIB: Final = 1024**2
-
-
-class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting, as administrators see it."""
-
-    name: str
-    """The variable. Its lower-case form is the field of `Settings`, and with hyphens the flag, unless `flag` is set."""
-    kind: types.Kind
-    default: Any
-    help: str
-    flag: str = ""
-    secret: bool = False
-    """True for a value that is never shown, and that may come from the file that NAME_FILE names."""
-
-    @property
-    def field(self) -> str:
-        return self.name.lower()
-
-    @property
-    def option(self) -> str:
-        return self.flag or "--" + self.field.replace("_", "-")
 
 
 def _s(name: str, kind: types.Kind, default: Any, meaning: str, **more: Any) -> Setting:
@@ -50,7 +30,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     _s("OPENAI_API_KEY", types.secret, "", "the provider's key; required", flag="--api-key", secret=True),
     _s(
         "OPENAI_BASE_URL",
-        types.url,
+        addresses.base_url,
         "https://ai.kivoyo.com/api",
         "the provider; texts go to this host",
         flag="--base-url",
@@ -136,7 +116,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     _s("HTML_SAFE", types.boolean, False, "put a space after each < in an answer"),
     _s(
         "REDIS_URL",
-        types.redis,
+        addresses.redis,
         "",
         "the Redis or Valkey that holds jobs, or embedded for a private one; turns on jobs and offload",
         secret=True,

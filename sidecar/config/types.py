@@ -6,7 +6,6 @@ Each kind raises `ValueError` with the values that it allows, worded to follow "
 import re
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
@@ -14,18 +13,18 @@ Kind = Callable[[str], Any]
 
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
-_UNITS: Final = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
-_SIZE: Final = re.compile(r"([0-9]{1,18})\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
+_UNITS: Final = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+_SIZE: Final = re.compile(r"([0-9]{1,18})\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _TOKEN: Final = re.compile(r"[!-~]+")
-# The client takes any other option for an argument of its own, and some of those break what it reads.
-_REDIS_OPTIONS: Final = {"db": "[0-9]{1,9}"}
-_REDIS_TLS_OPTIONS: Final = _REDIS_OPTIONS | {
-    "ssl_cert_reqs": "none|optional|required",
-    "ssl_check_hostname": "no|false|0",
-    "ssl_ca_certs": "/.+",
-    "ssl_certfile": "/.+",
-    "ssl_keyfile": "/.+",
-}
+_ASSIGNED: Final = r"(export\s+)?[A-Z][A-Z0-9]*(_[A-Z0-9]+)+\s*=(?!=|$)"
+
+
+def bare(text: str) -> None:
+    """Raise `ValueError` for a text that was written for another reader: in quotes, or with a comment behind it."""
+    if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'`":
+        raise ValueError("written without the quotes around it")
+    if " #" in text or "\t#" in text:
+        raise ValueError("alone in its line; a comment needs a line of its own")
 
 
 def boolean(text: str) -> bool:
@@ -34,6 +33,7 @@ def boolean(text: str) -> bool:
         return True
     if lower in _FALSE:
         return False
+    bare(text)
     raise ValueError("true or false")
 
 
@@ -41,6 +41,7 @@ def integer(low: int, high: int) -> Kind:
     def parse(text: str) -> int:
         if re.fullmatch(r"\+?[0-9]{1,18}", text) and low <= (value := int(text)) <= high:
             return value
+        bare(text)
         raise ValueError(f"a whole number from {low} to {high}")
 
     return parse
@@ -50,7 +51,8 @@ def seconds(low: float, high: float) -> Kind:
     def parse(text: str) -> float:
         if re.fullmatch(r"\+?[0-9]{1,12}(\.[0-9]{1,6})?", text) and low <= (value := float(text)) <= high:
             return value
-        raise ValueError(f"seconds, from {low:g} to {high:g}")
+        bare(text)
+        raise ValueError(f"seconds, a plain number from {low:g} to {high:.15g}")
 
     return parse
 
@@ -62,15 +64,25 @@ def size(low: int, high: int) -> Kind:
         match = _SIZE.fullmatch(text)
         if match and low <= (value := int(match[1]) * _UNITS[match[2].lower()]) <= high:
             return value
-        raise ValueError(f"bytes, from {low} to {high}; units such as 64MiB are understood")
+        bare(text)
+        raise ValueError(f"a size from {shown_size(low)} to {shown_size(high)}, such as 64MiB, or a number of bytes")
 
     return parse
+
+
+def shown_size(count: int) -> str:
+    """Return bytes as people write them, in the largest unit that divides the count."""
+    for unit, word in ((1024**4, "TiB"), (1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB")):
+        if count and count % unit == 0:
+            return f"{count // unit}{word}"
+    return str(count)
 
 
 def choice(*allowed: str) -> Kind:
     def parse(text: str) -> str:
         if (lower := text.lower()) in allowed:
             return lower
+        bare(text)
         raise ValueError(" or ".join(allowed))
 
     return parse
@@ -78,6 +90,7 @@ def choice(*allowed: str) -> Kind:
 
 def name(text: str) -> str:
     """Parse a model's name: one line of printable text."""
+    bare(text)
     if len(text) <= 200 and text.isprintable():
         return text
     raise ValueError("one line of at most 200 printable characters")
@@ -87,6 +100,7 @@ def host(text: str) -> str:
     """Parse an address to listen on."""
     if text == "localhost":
         return text
+    bare(text)
     import ipaddress  # noqa: PLC0415 - late: the one-shot process listens nowhere
 
     try:
@@ -103,48 +117,6 @@ def hosts(text: str) -> str:
     raise ValueError("host names without a port, separated by commas, such as moodle.example.org")
 
 
-def url(text: str) -> str:
-    """Parse an http or https address."""
-    wanted = "an http:// or https:// address"
-    if not _TOKEN.fullmatch(text):
-        raise ValueError(wanted)
-    try:
-        parts = urlsplit(text)
-        _ = parts.port
-    except ValueError:
-        raise ValueError(wanted) from None
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.fragment:
-        raise ValueError(wanted)
-    return text
-
-
-def redis(text: str) -> str:
-    """Parse the address of a Redis, or `embedded` for a private one."""
-    wanted = (
-        "redis://, rediss:// or unix:// with an address, such as redis://:password@127.0.0.1:6379/0, or embedded; "
-        "its only options are db and, with rediss://, ssl_cert_reqs, ssl_check_hostname=no, ssl_ca_certs, "
-        "ssl_certfile and ssl_keyfile"
-    )
-    if text.lower() == "embedded":
-        return "embedded"
-    if not _TOKEN.fullmatch(text):
-        raise ValueError(wanted)
-    try:
-        parts = urlsplit(text)
-        options = parse_qsl(parts.query)
-        _ = parts.port
-    except ValueError:
-        raise ValueError(wanted) from None
-    known = _REDIS_TLS_OPTIONS if parts.scheme == "rediss" else _REDIS_OPTIONS
-    if not all(name in known and re.fullmatch(known[name], value) for name, value in options):
-        raise ValueError(wanted)
-    named = parts.path if parts.scheme == "unix" else parts.hostname
-    database = "" if parts.scheme == "unix" else parts.path.strip("/")
-    if parts.scheme not in {"redis", "rediss", "unix"} or not named or (database and not database.isdecimal()):
-        raise ValueError(wanted)
-    return text
-
-
 def prefix(text: str) -> str:
     """Parse the prefix of Redis keys; characters of hash tags and patterns would change the keys' meaning."""
     if re.fullmatch(r"[A-Za-z0-9._:-]{1,100}", text):
@@ -153,7 +125,8 @@ def prefix(text: str) -> str:
 
 
 def path(text: str) -> str:
-    """Parse the absolute path of a folder."""
+    """Parse the absolute path of a file or folder."""
+    bare(text)
     if text.startswith("/") and text.isprintable() and len(text) <= 4096:
         return text.rstrip("/") or "/"
     raise ValueError("a whole path, beginning with /")
@@ -161,13 +134,20 @@ def path(text: str) -> str:
 
 def header(text: str) -> str:
     """Parse one word for an HTTP header: printable ASCII without spaces."""
+    bare(text)
     if _TOKEN.fullmatch(text) and len(text) <= 4096:
         return text
     raise ValueError("printable ASCII without spaces")
 
 
-secret: Final[Kind] = header
-"""The kind of a key or token, which an HTTP header carries."""
+def secret(text: str) -> str:
+    """Parse a key or token, which an HTTP header carries."""
+    bare(text)
+    if "=" in text and re.match(_ASSIGNED, text):
+        raise ValueError("the key or token alone, without NAME= before it")
+    if text[:7].lower() == "bearer ":
+        raise ValueError("the key or token alone, without the word Bearer before it")
+    return header(text)
 
 
 def json_object(text: str) -> dict[str, Any]:

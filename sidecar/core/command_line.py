@@ -16,6 +16,14 @@ BAD_CONFIGURATION: Final = 2
 class Parser(argparse.ArgumentParser):
     """Reports a mistake in one line, without the usage before it."""
 
+    def __init__(self, **more: Any) -> None:
+        self._flags: list[str] = []
+        super().__init__(**more)
+
+    def add_argument(self, *names: Any, **more: Any) -> argparse.Action:
+        self._flags += [name for name in names if name.startswith("--")]
+        return super().add_argument(*names, **more)
+
     def error(self, message: str) -> NoReturn:
         self.exit(BAD_CONFIGURATION, f"{self.prog}: {message}; see --help\n")
 
@@ -26,6 +34,13 @@ class Parser(argparse.ArgumentParser):
         """
         known, rest = self.parse_known_args(words)
         if rest:
-            flags = [plain(word.partition("=")[0], 50) for word in rest if word.startswith("--") or len(word) == 2]
+            flags = [self._unknown(word.partition("=")[0]) for word in rest if word.startswith("--") or len(word) == 2]
             self.error(f"there is no {', '.join(flags) or 'such command, and no flag that takes such a word'}")
         return vars(known)
+
+    def _unknown(self, flag: str) -> str:
+        """Return an unknown flag as it may be shown, with the nearest that there is."""
+        from sidecar.core.nearest import nearest  # noqa: PLC0415 - late: only a mistake needs it
+
+        meant = nearest(flag, self._flags, far=True) if len(flag) > 2 else ""
+        return plain(flag, 50) + (f" (did you mean {meant}?)" if meant else "")

@@ -1,5 +1,6 @@
 """Port for the progress of a long run. The commands decide how progress looks."""
 
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 
@@ -12,4 +13,12 @@ class ProgressPort(Protocol):
 
     def say(self, text: str) -> None:
         """Show one line at once."""
+        ...
+
+    def conclude(self, text: str, *, failed: bool) -> None:
+        """Show the last line, in which a failure stands out."""
+        ...
+
+    def aside(self, wire: int) -> AbstractContextManager[None]:
+        """Keep off the screen during the block, which writes replies to `wire`, if `wire` is a terminal."""
         ...

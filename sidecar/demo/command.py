@@ -7,8 +7,9 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any, Final, get_args, get_type_hints
+from typing import Final, get_args, get_type_hints
 
+from sidecar.core.command_line import Parser
 from sidecar.demo.options import HEADER, MEANINGS, BadOptionError, Options, changed
 from sidecar.demo.server import serve
 
@@ -23,7 +24,7 @@ GET /demo/stats counts what happened; POST /demo/reset starts anew.
 def main(argv: list[str]) -> int:
     """Serve until SIGTERM or SIGINT; return 0, or 2 for flags that make no sense or an address in use."""
     try:
-        flags = vars(_parser().parse_args(argv))
+        flags = _parser().read(argv)
     except SystemExit as exc:  # argparse has written its line, or the help
         return int(exc.code or 0)
     host, port = flags.pop("host"), flags.pop("port")
@@ -52,15 +53,8 @@ async def _serve_until_stopped(options: Options, host: str, port: int) -> None:
         await stop.wait()
 
 
-class _OneLineParser(argparse.ArgumentParser):
-    """Parser that reports an error in one line, without the usage before it."""
-
-    def error(self, message: str) -> Any:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _OneLineParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="openai-moodle-sidecar demo-upstream",
         description="A provider to rehearse with: OpenAI's shapes, canned answers, and troubles on demand.",
         epilog=_EPILOG,

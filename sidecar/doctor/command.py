@@ -5,13 +5,14 @@ import asyncio
 import logging
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 from sidecar.config.provenance import origins, value_of
 from sidecar.config.settings import SETTINGS, Settings
 from sidecar.core import events
 from sidecar.core.command_line import Parser
-from sidecar.doctor import configuration, machine, plugin, provider
+from sidecar.doctor import configuration, interpreter, machine, plugin, provider
 from sidecar.doctor.findings import Finding, Report, report
 
 _PROGRAM: Final = "openai-moodle-sidecar doctor"
@@ -46,7 +47,9 @@ async def examine(
     php_user: str = "",
 ) -> Report:
     """Run every check, in the order in which an administrator would repair things."""
-    findings = list(configuration.env_file(env_file))
+    findings = [*configuration.env_file(env_file), *configuration.variables(flags, env_file)]
+    if (python := interpreter.check(Path(sys.executable))) is not None:
+        findings.append(python)
     settings, more = configuration.loaded(flags, env_file)
     findings += more
     if settings is not None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from sidecar.config.load import ENV_FILE, load, with_tokens
+from sidecar.config.env_file import ENV_FILE
+from sidecar.config.load import ignored_variables, load, with_tokens
 from sidecar.config.provenance import value_of
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError
@@ -61,6 +62,12 @@ def env_file(path: str | None) -> Iterator[Finding]:
     else:
         as_root = "; as root, though, and root may read everything (--php-user)" if os.geteuid() == 0 else ""
         yield Finding("env file", "ok", f"{file} can be read{as_root}")
+
+
+def variables(flags: Flags, path: str | None) -> Iterator[Finding]:
+    """Check the environment for names that nothing reads, such as those of other tools."""
+    for ignored in ignored_variables(flags, path):
+        yield Finding("variables", "warning", f"{ignored.name} is ignored", ignored.advice)
 
 
 def _readable(file: Path) -> str:

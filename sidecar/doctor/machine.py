@@ -11,6 +11,7 @@ from sidecar.core.errors import ConfigError
 from sidecar.doctor.findings import Finding
 from sidecar.doctor.http_check import NOT_LISTENING, Response, fetch
 from sidecar.http.server.listener import BACKLOG, listen
+from sidecar.http.server.port_holder import port_holder
 
 SERVICE: Final = "openai-moodle-sidecar"
 _SPARE: Final = 100
@@ -28,12 +29,12 @@ async def port(settings: Settings) -> Finding:
     response = await fetch(f"http://{where}/health")
     if isinstance(response, Response):
         if response.json.get("service") != SERVICE:
-            return Finding("port", "failed", f"something else answers on {where}", _find_listener(settings.port))
+            return Finding("port", "failed", f"something else answers on {where}", _find_listener(settings))
         if response.status == 200:
             return Finding("port", "ok", f"the sidecar answers on {where}")
         return Finding("port", "warning", f"the sidecar on {where} is draining", remedies.RESTART)
     if response != NOT_LISTENING:
-        return Finding("port", "failed", f"{where}: {response}", _find_listener(settings.port))
+        return Finding("port", "failed", f"{where}: {response}", _find_listener(settings))
     return _free(settings, where)
 
 
@@ -46,8 +47,10 @@ def _free(settings: Settings, where: str) -> Finding:
     return Finding("port", "note", f"{where} is free: no sidecar runs there", how)
 
 
-def _find_listener(number: int) -> str:
-    return f"ss -ltnp | grep {number} shows who listens; stop it, or set another PORT"
+def _find_listener(settings: Settings) -> str:
+    if holder := port_holder(settings.host, settings.port):
+        return f"{holder} listens there: stop it, or set another PORT"
+    return f"ss -ltnp | grep {settings.port} (as root) shows who listens; stop it, or set another PORT"
 
 
 def limits(settings: Settings) -> Iterator[Finding]:

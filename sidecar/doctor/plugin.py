@@ -5,14 +5,16 @@ import os
 import pwd
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from sidecar import __version__
-from sidecar.config import types
+from sidecar.config import addresses
 from sidecar.config.provenance import shown_url
 from sidecar.core import remedies
+from sidecar.doctor import interpreter
 from sidecar.doctor.findings import Finding, State
 from sidecar.doctor.http_check import Response, fetch
 
@@ -29,7 +31,7 @@ async def address(url: str, source: str) -> Finding:
     """Check that the server at `url` understands the plugin, by an invalid request that costs nothing."""
     shown = f"{shown_url(url)} ({source or 'the default of the plugin'})"
     try:
-        types.url(url)
+        addresses.url(url)
     except ValueError as exc:
         return Finding(_URL, "failed", f"{shown}: must be {exc}", _MATCH)
     response = await fetch(url, body=b"{}")
@@ -82,8 +84,9 @@ async def command(path: str, *, named: bool, user: str) -> AsyncIterator[Finding
         return
     ended = await _run(path, identity, "--version")
     if ended.code != 0:
-        how = "chmod 755 it and every folder above, and see that its Python is there"
-        yield Finding("plugin's command", "failed", f"{path} does not run{_cause(ended)}", how)
+        found = interpreter.obstacle(Path(path), _user(identity))
+        what = f"{path} does not run" + (f": {found[0]}" if found else _cause(ended))
+        yield Finding("plugin's command", "failed", what, found[1] if found else f"see why: env -i {path} --version")
         return
     if ended.out.split() != ["openai-moodle-sidecar", __version__]:
         what = f"{path} is {ended.out.strip() or 'another program'}, and this is {__version__}"
@@ -96,6 +99,10 @@ async def command(path: str, *, named: bool, user: str) -> AsyncIterator[Finding
         return
     how = f"its settings belong into the env file, readable by PHP's user: echo '{{}}' | env -i {path}"
     yield Finding("plugin's command", "failed", f"{path} gives no reply with an empty environment{_cause(ended)}", how)
+
+
+def _user(identity: dict[str, Any]) -> interpreter.User:
+    return interpreter.User(identity["user"], identity["extra_groups"]) if identity else interpreter.me()
 
 
 def _identity(user: str) -> dict[str, Any]:

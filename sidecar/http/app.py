@@ -27,7 +27,7 @@ def application(routes: Routes, service: Service, hosts: Hosts | None = None) ->
         route = routes.find(request.path)
         try:
             _check(request, hosts)
-            response = await _handler(route, request)(request)
+            response = await _handler(routes, route, request)(request)
         except SidecarError as exc:
             service.log.refused(
                 exc, route=route.name, request_id=request.request_id, token=request.token, span=request.span
@@ -57,9 +57,10 @@ def _check(request: Arrival, hosts: Hosts | None) -> None:
         hosts.check(request)
 
 
-def _handler(route: Route, request: web.BaseRequest) -> Handler:
+def _handler(routes: Routes, route: Route, request: web.BaseRequest) -> Handler:
     if not route.methods:
-        raise NotFound
+        meant = routes.meant(request.path)
+        raise NotFound(f"There is nothing at this address; {meant} is probably meant." if meant else None)
     handler = route.methods.get(request.method)
     if handler is None:
         raise WrongMethod(tuple(route.methods))

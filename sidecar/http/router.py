@@ -30,6 +30,8 @@ class Route(NamedTuple):
     """Builds the response to an error, in the shape that the route's callers expect."""
 
 
+_LONGEST: Final = 1000
+"""Characters of a path that are compared with the addresses there are."""
 NOT_FOUND: Final = Route("http", {})
 
 
@@ -55,6 +57,14 @@ class Routes:
             return path, route
         found = ((shape, self._routes[shape]) for pattern, shape in self._patterns if pattern.fullmatch(path))
         return next(found, ("", NOT_FOUND))
+
+    def meant(self, path: str) -> str:
+        """Return the address that a slip in a base URL made of `path`: a slash at the end, `/v1` twice or missing."""
+        plain = re.sub("/{2,}", "/", path[:_LONGEST]).rstrip("/")
+        while "/v1/v1/" in plain:
+            plain = plain.replace("/v1/v1/", "/v1/")
+        found = (one for one in (plain, f"/v1{plain}", plain.removeprefix("/v1")) if one in self._routes)
+        return next((one for one in found if self._routes[one].methods and "{" not in one), "")
 
 
 def _pattern(path: str) -> re.Pattern[str]:

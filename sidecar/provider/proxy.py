@@ -41,7 +41,8 @@ def proxy_for(endpoint: Endpoint, proxies: Mapping[str, str]) -> Proxy | None:
     Raises `ConfigError` for any but an `http://` address: SOCKS and TLS to a proxy are unsupported.
     """
     scheme = "https" if endpoint.secure else "http"
-    text = proxies.get(scheme) or proxies.get("all")
+    source = scheme if proxies.get(scheme) else "all"
+    text = proxies.get(source)
     if not text or _bypassed(endpoint, proxies.get("no", "")):
         return None
     try:
@@ -50,7 +51,7 @@ def proxy_for(endpoint: Endpoint, proxies: Mapping[str, str]) -> Proxy | None:
     except ValueError:
         host, port = None, 0
     if not host or parts.scheme != "http":
-        raise ConfigError([f"{scheme}_proxy: must be an http:// address, such as http://proxy.example:3128"])
+        raise ConfigError([f"{source}_proxy: must be an http:// address, such as http://proxy.example:3128"])
     authorization = ""
     if parts.username is not None:
         import base64  # noqa: PLC0415 - as below

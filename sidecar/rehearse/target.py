@@ -4,7 +4,7 @@ import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
-from sidecar.config import types
+from sidecar.config import addresses
 from sidecar.core.errors import ConfigError, plain
 
 _LOCAL_OF_ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing listens here
@@ -24,7 +24,7 @@ def checked(url: str, *, token: str, knowing: bool) -> str:
 
     """
     try:
-        parts = urlsplit(types.url(url))
+        parts = urlsplit(addresses.url(url))
     except ValueError as exc:
         raise ConfigError([f"--url={_shown(url)}: must be {exc}"]) from None
     if "@" in parts.netloc or parts.query:

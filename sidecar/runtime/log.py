@@ -49,7 +49,8 @@ def _content(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
 
 
 def _quoted(value: object) -> str:
-    text = str(value)
+    """Return a value as text: anything but text as in JSON, so that both formats say true, null and the like."""
+    text = value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=str).decode()
     return f'"{text}"' if " " in text or not text else text
 
 

@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from sidecar.core import events
 
@@ -61,3 +61,12 @@ def reload_requested(*reload: Callable[[], None]) -> Iterator[None]:
         # From here on the process is about to end anyway: a late signal must not end it before its drain does.
         loop.remove_signal_handler(signal.SIGHUP)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+async def done_or_stopped(work: "asyncio.Future[Any] | None", stop: asyncio.Event) -> None:
+    """Wait until `work` is done, well or badly, or `stop` is set."""
+    if work is None:
+        return
+    stopping = asyncio.create_task(stop.wait(), name="stop before the work is done")
+    await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()

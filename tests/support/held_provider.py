@@ -1,6 +1,7 @@
 """A provider that tests control, and a recorder of a command's progress. No I/O lives here."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 
 from sidecar.core.ports import Call, Completion, Usage
@@ -64,6 +65,12 @@ class ProgressRecorder:
         self.steps = 0
         self.spoke = asyncio.Event()
         """Set once a text was recorded."""
+
+    def aside(self, wire: int) -> contextlib.nullcontext[None]:
+        return contextlib.nullcontext()
+
+    def conclude(self, text: str, *, failed: bool) -> None:
+        self.say(text)
 
     def step(self, count: int = 1) -> None:
         self.steps += count

@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.support.paths import ROOT
 
-TOOLS = ["sh", "cat", "cp", "cut", "dirname", "find", "ln", "mkdir", "mv", "readlink", "rm", "sha256sum", "sort"]
+TOOLS = ["sh", "cat", "cp", "cut", "dirname", "find", "ln", "mkdir", "mv", "readlink", "rm", "sha256sum", "sort", "tee"]
 PYTHON = """#!/bin/sh
 case "$*" in
 -V) echo "Python {version}" ;;
@@ -25,7 +25,7 @@ case "$*" in
 "-m pip install "*)
     echo "$*" >>"{notes}"
     [ ! -p "{gate}" ] || cat "{gate}"
-    [ ! -e "{broken}" ] || {{ echo "no route to the index" >&2; exit 1; }}
+    [ ! -e "{broken}" ] || {{ cat "{broken}" >&2; exit 1; }}
     case "$*" in *--no-deps*) cp "{command}" "${{0%/*}}/openai-moodle-sidecar" ;; esac
     ;;
 *) exec "{real}" "$@" ;;

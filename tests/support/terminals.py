@@ -31,3 +31,14 @@ def shown(ours: int) -> bytes:
         if not piece:
             return text
         text += piece
+
+
+def rows(text: bytes) -> list[str]:
+    """Return the lines that stand on a wide screen at the end: a carriage return goes back and writes over."""
+    lines = []
+    for piece in text.decode().replace("\x1b[K", "").replace("\r\n", "\n").split("\n"):
+        row = ""
+        for over in piece.split("\r"):
+            row = over + row[len(over) :]
+        lines.append(row.rstrip())
+    return lines

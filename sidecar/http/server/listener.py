@@ -7,6 +7,7 @@ import socket
 from typing import Final
 
 from sidecar.core.errors import ConfigError
+from sidecar.http.server.port_holder import port_holder
 
 BACKLOG: Final = 4096
 """Connections the kernel holds until they are accepted; its own limit is net.core.somaxconn."""
@@ -42,9 +43,13 @@ def listen(host: str, port: int) -> socket.socket:
 def _fault(exc: OSError, host: str, port: int) -> str:
     match exc.errno:
         case errno.EADDRINUSE:
-            return f"PORT={port}: something listens on {host}:{port} already; stop it, or set another PORT (--port)"
+            holder = port_holder(host, port) or "something"
+            return f"PORT={port}: {holder} listens on {host}:{port} already; stop it, or set another PORT (--port)"
         case errno.EACCES:
-            return f"PORT={port}: this user may not listen on {host}:{port}; ports under 1024 need a privilege"
+            return (
+                f"PORT={port}: this user may not listen on {host}:{port}; take a port from 1024 on, such as 8081, or "
+                "let systemd open this one (deploy/openai-moodle-sidecar.socket)"
+            )
         case errno.EADDRNOTAVAIL:
             return f"HOST={host}: this machine has no such address"
         case _:

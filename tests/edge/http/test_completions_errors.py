@@ -186,6 +186,8 @@ async def test_a_mistyped_address_is_refused_in_shape(path: str) -> None:
         answer = await sidecar.fetch(chat_request(path=path))
     check(answer)
     assert answer.status == 404
+    named = "/v1/chat/completions is probably meant" in answer.json["error"]["message"]
+    assert named == path.endswith("completions")
 
 
 async def test_a_fault_of_ours_is_refused_in_shape() -> None:

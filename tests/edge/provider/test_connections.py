@@ -260,3 +260,5 @@ async def test_a_proxy_that_is_not_spoken_stops_the_start(adapter: Adapter, prox
     """Better a line at the start than texts that go another way than meant."""
     with pytest.raises(ConfigError, match="http_proxy"):
         adapter(settings_of("http://provider.invalid", http_proxy=proxy))
+    with pytest.raises(ConfigError, match=r"^all_proxy"):
+        adapter(settings_of("http://provider.invalid", all_proxy=proxy))

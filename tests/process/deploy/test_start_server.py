@@ -38,6 +38,12 @@ def test_flags_and_the_exit_code_pass_through(ready: Site) -> None:
     assert ready.start("--fail").returncode == 2
 
 
+def test_a_first_word_without_a_dash_is_a_command(ready: Site) -> None:
+    """`./start-server.sh doctor --port=8081` is the doctor; only serving is told to serve HTTP."""
+    assert told(ready.start("doctor", "--port=8081"))["args"] == ["doctor", "--port=8081"]
+    assert told(ready.start("--port=8081", "doctor"))["args"] == ["--http-mode", "--port=8081", "doctor"]
+
+
 def test_signals_reach_the_program(ready: Site) -> None:
     """The program has the process that was started: no shell is left in between."""
     with ready.popen("--wait") as process:

@@ -81,7 +81,7 @@ def test_a_failed_install_says_so_and_leaves_the_last_good_one(ready: Site) -> N
     """The one-shot processes of a running site keep their command; the next start tries again."""
     in_use = (ready.tree / ".venv").readlink()
     ready.append("requirements.lock", "# changed\n")
-    ready.broken.touch()
+    ready.broken.write_text("no route to the index\n")
 
     result = ready.start()
 
@@ -95,6 +95,37 @@ def test_a_failed_install_says_so_and_leaves_the_last_good_one(ready: Site) -> N
     ready.broken.unlink()
     assert told(ready.start())
     assert len(ready.installs()) == 2
+
+
+def test_an_install_that_fails_says_what_to_do(site: Site) -> None:
+    """In its last line, below pip's own words: the network, a certificate or the disk."""
+    site.python()
+    for said, advice in (
+        ("WARNING: Retrying: Failed to establish a new connection: [Errno 111]", "PIP_INDEX_URL"),
+        ("WARNING: Retrying: NameResolutionError(Failed to resolve)", "HTTPS_PROXY"),
+        ("SSLError(1, '[SSL: CERTIFICATE_VERIFY_FAILED]", "PIP_CERT"),
+        ("ERROR: Could not install packages: [Errno 28] No space left on device", "the disk is full"),
+        ("ERROR: something new", "the lines above say why"),
+    ):
+        site.broken.write_text(f"{said}\n")
+        lines = site.start().stderr.splitlines()
+        assert said in lines
+        assert lines[-1].startswith("The install did not finish: ")
+        assert advice in lines[-1]
+        assert lines[-1].endswith("Then start again.")
+
+
+def test_a_folder_that_cannot_be_written_is_told(site: Site) -> None:
+    """A file stands in for a read-only file system, which a test cannot mount. Installed once, nothing is written."""
+    site.python()
+    (site.tree / ".venvs").write_text("")
+
+    result = site.start()
+
+    assert result.returncode == 1
+    assert f"Nothing can be written to {site.tree}/.venvs" in result.stderr
+    assert "user who owns this folder" in result.stderr
+    assert result.stdout == ""
 
 
 def test_a_killed_install_is_done_again(site: Site) -> None:

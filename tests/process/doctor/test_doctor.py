@@ -1,5 +1,6 @@
 """Promises of `openai-moodle-sidecar doctor`: the real command, in front of a provider in each of its moods."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -174,7 +175,7 @@ async def test_the_port_is_free_ours_or_anothers(demo: Demo) -> None:
     other = demo.url.rpartition(":")[2]
     taken = await report(*at(demo), f"--port={other}")
     assert (taken.state("port"), taken.code) == ("failed", 1)
-    assert "ss -ltnp" in taken.finding("port")["do"]
+    assert f"(process {os.getpid()}) listens there" in taken.finding("port")["do"]
 
 
 async def test_an_env_file_that_all_may_read_is_a_warning(demo: Demo, tmp_path: Path) -> None:
@@ -193,3 +194,19 @@ async def test_a_wrong_call_is_one_line(words: list[str]) -> None:
     said = await doctor(*words)
     assert (said.code, said.text, len(said.err.splitlines())) == (2, "", 1)
     assert "--call" in (await doctor("--help")).text
+
+
+async def test_misspelled_names_are_named(demo: Demo, tmp_path: Path) -> None:
+    """In the environment a warning, in the env file a failure, each with the right name."""
+    around = {"OPENAI_API_BASE": "http://canary.invalid", "LOGNAME": "root", "TZ": "UTC"}
+    said = await report(*at(demo), **around)
+    assert "variables" not in {finding["check"] for finding in said.json["findings"]}
+    said = await report(f"--api-key={KEY}", "--port=x", **around)
+    assert said.state("variables") == "warning"
+    assert "write OPENAI_BASE_URL" in said.finding("variables")["do"]
+    file = tmp_path / "env"
+    file.write_text("SIDECAR_TOKENS=canary\n")
+    wrong = await report(*at(demo, f"--env-file={file}"))
+    assert (
+        "line 1: SIDECAR_TOKENS is no setting of the sidecar; write SIDECAR_TOKEN" in wrong.finding("settings")["what"]
+    )

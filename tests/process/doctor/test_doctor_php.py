@@ -78,3 +78,4 @@ async def test_phps_user_may_see_less(demo: Demo, tmp_path: Path) -> None:
     said = await report(*at(demo), f"--php-command={path}", "--php-user=nobody")
     first = next(finding for finding in said.json["findings"] if finding["check"] == "plugin's command")
     assert ("does not run" if os.geteuid() == 0 else "only root") in first["what"]
+    assert ("this user may not" if os.geteuid() == 0 else "") in first["what"]

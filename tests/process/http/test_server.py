@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from sidecar.demo.provider import Demo
 from sidecar.http.server.protocol import HALF_CLOSE_SECONDS
 from tests.support.http_sidecar import Caller, head, post
 from tests.support.paths import ROOT
-from tests.support.server_process import PATIENCE, Served, served
+from tests.support.server_process import PATIENCE, Served, finished, served
 
 
 async def test_it_says_where_it_listens_and_where_texts_go(server: Served, demo: Demo) -> None:
@@ -168,7 +169,7 @@ def test_help_names_every_flag_with_its_variable() -> None:
     from sidecar.config.settings import SETTINGS
 
     done = subprocess.run(
-        [sys.executable, "-m", "sidecar", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "sidecar", "--help-all"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     text = " ".join(done.stdout.split())
     for setting in SETTINGS:
@@ -234,3 +235,25 @@ def test_it_runs_as_a_module_and_as_a_command() -> None:
             ).stdout
             == module.stdout
         )
+
+
+async def test_a_misspelled_variable_is_warned_of_at_the_start() -> None:
+    """By its name and the right one; in a one-shot process, whose stderr PHP copies, not a word."""
+    around = {"OPENAI_API_BASE": "http://canary.invalid"}
+    async with served("--demo", **around) as server:
+        warned = await server.event("variable_ignored", variable="OPENAI_API_BASE")
+        assert "write OPENAI_BASE_URL" in warned["note"]
+        assert b"canary" not in server.raw
+    command = [sys.executable, "-m", "sidecar", "--stdio", "--demo"]
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=around, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+    code, _, logged = await finished(process, b"{}\n")
+    assert (code, "variable" in logged) == (0, False)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads what a process has loaded in /proc")
+async def test_the_first_answer_after_listening_waits_for_no_import(demo: Demo) -> None:
+    """The line comes once the SDK is loaded, whose import takes a second."""
+    async with served(f"--base-url={demo.url}/v1", "--api-key=k", "--provider-client=openai") as server:
+        maps = await asyncio.to_thread(Path(f"/proc/{server.process.pid}/maps").read_text)
+        assert "/pydantic_core/" in maps
+        assert (await server.chat("A first one."))["success"]

@@ -190,3 +190,19 @@ def test_systemd_gives_room_for_a_burst() -> None:
     """A burst is one connection a caller and one to the provider."""
     assert int(the(r"^LimitNOFILE=(\d+)$", UNIT)) >= 65536
     assert int(the(r"^ +nofile: (\d+)$", COMPOSE)) >= 65536
+
+
+def test_nothing_takes_the_whole_machine() -> None:
+    """Each service has a bound of memory above what its settings add up to; Valkey's leaves room for a rewrite."""
+
+    def mib(text: str) -> int:
+        number, unit = re.fullmatch(r"(\d+)([mg])b?", text.lower()).groups()  # type: ignore[union-attr]
+        return int(number) * (1024 if unit == "g" else 1)
+
+    needed = 70 + (BY_FIELD["queue_bytes"].default + BY_FIELD["cache_bytes"].default) // 1024**2
+    for unit in (UNIT, WORKER):
+        assert mib(the(r"^MemoryMax=(.*)$", unit)) > 2 * needed
+        assert the(r"^OOMPolicy=(.*)$", unit) == "continue"
+    assert mib(the(r"^  mem_limit: (\S+)", COMPOSE)) > 2 * needed
+    valkey = service("valkey")
+    assert mib(the(r"^    mem_limit: (\S+)", valkey)) >= 2 * mib(the(r"--maxmemory (\S+)", valkey))

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from sidecar.config.settings import SETTINGS, Setting
+from sidecar.config.setting import Setting
+from sidecar.config.settings import SETTINGS
 from sidecar.jobs.store import TEXT_SECONDS
 from sidecar.jobs.worker.worker import ALIVE_SECONDS
 from tests.support.paths import ROOT

@@ -2,7 +2,8 @@
 
 import re
 
-from sidecar.config.settings import SETTINGS, Setting
+from sidecar.config.setting import Setting
+from sidecar.config.settings import SETTINGS
 from tests.support.paths import ROOT
 
 

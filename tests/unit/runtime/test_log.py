@@ -37,6 +37,13 @@ def test_a_line_for_people_is_one_line(log: io.StringIO) -> None:
     assert 'text="two lines and a space" empty=""' in log.getvalue()
 
 
+def test_values_look_the_same_in_both_formats(log: io.StringIO) -> None:
+    """Whoever greps for `true` or `null` finds them; nothing shows that the program is written in Python."""
+    telemetry.configure(log, level="info", as_json=False)
+    events.info("odd", yes=True, none=None, names=["a b", "c"], lanes={"day": 8}, seconds=1.5, kind={1}, text="True")
+    assert 'yes=true none=null names="["a b","c"]" lanes={"day":8} seconds=1.5 kind=[1] text=True' in log.getvalue()
+
+
 def test_a_librarys_arguments_and_exceptions_words_are_muted(log: io.StringIO) -> None:
     """They may be a user's."""
     logging.getLogger("lib").error("It failed for %s", "canary", exc_info=ValueError("canary"))
