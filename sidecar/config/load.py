@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from sidecar.config import types
+from sidecar.config.contradictions import contradictions
 from sidecar.config.env_file import ENCODING, LONGEST_FILE, read_env_file, reason
 from sidecar.config.providers import ProviderSettings, read_providers
 from sidecar.config.setting import Setting
@@ -55,7 +56,7 @@ def load(
         settings = msgspec.structs.replace(settings, providers=providers_of(settings, faults))
     needed = need_key and not settings.providers_file and settings.azure_auth != "entra"
     found_key = "openai_api_key" in texts or any(fault.startswith("OPENAI_API_KEY") for fault in faults)
-    faults += _contradictions(settings, need_key=needed and not found_key)
+    faults += contradictions(settings, need_key=needed and not found_key)
     if faults:
         raise ConfigError(faults)
     return settings
@@ -272,24 +273,6 @@ def _state_dir(sources: list[Mapping[str, str]]) -> str:
         return given
     base = _first("XDG_STATE_HOME", sources) or os.path.join(_first("HOME", sources) or "/", ".local/state")
     return os.path.join(base, "openai-moodle-sidecar")
-
-
-def _contradictions(settings: Settings, *, need_key: bool) -> list[str]:
-    faults = []
-    if need_key:
-        faults.append("OPENAI_API_KEY: required; set it, or OPENAI_API_KEY_FILE, or --api-key, or try --demo")
-    if settings.send_user and not settings.user_secret:
-        faults.append("USER_SECRET: required with SEND_USER=true; any long random text of this site's own")
-    most = f"must be at most QUEUE_BYTES ({types.shown_size(settings.queue_bytes)})"
-    if settings.usage_users and not settings.user_secret:
-        faults.append("USER_SECRET: required with USAGE_USERS=true; any long random text of this site's own")
-    if settings.max_body_bytes > settings.queue_bytes:
-        faults.append(f"MAX_BODY_BYTES={types.shown_size(settings.max_body_bytes)}: {most}")
-    if settings.jobs_max_body_bytes > settings.queue_bytes and settings.redis_url:
-        faults.append(f"JOBS_MAX_BODY_BYTES={types.shown_size(settings.jobs_max_body_bytes)}: {most}")
-    if settings.ai_require_token and not (settings.sidecar_token or settings.tokens_file):
-        faults.append("SIDECAR_TOKEN: required with AI_REQUIRE_TOKEN=true")
-    return faults
 
 
 def _proxies(sources: list[Mapping[str, str]]) -> dict[str, str]:

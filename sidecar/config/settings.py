@@ -295,8 +295,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Raise `ConfigError` if other machines could use a server with these settings without a token."""
         named = self.tokens is not None and self.tokens.tokens
         if not (self.loopback or self.sidecar_token or named or self.allow_unauthenticated):
-            fault = (
-                f"HOST={self.host}: other machines reach it, so set SIDECAR_TOKEN (or ALLOW_UNAUTHENTICATED=true "
-                "where a firewall or a private container network guards it)"
-            )
-            raise ConfigError([fault])
+            remedy = "ALLOW_UNAUTHENTICATED=true where a firewall or a private container network guards it"
+            raise ConfigError([f"HOST={self.host}: other machines reach it, so set SIDECAR_TOKEN (or {remedy})"])
