@@ -7,6 +7,8 @@ import signal
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from sidecar.core.errors import UpstreamUnreachable
 from tests.support.canaries import TOKEN, arguments_of
 from tests.support.held_provider import HeldUpstream
@@ -57,6 +59,18 @@ async def test_a_class_with_a_demo_provider_of_its_own(tmp_path: Path) -> None:
     assert "40 pupils within 1 s: 100 % answered" in picture.read_text("utf-8")
     assert ET.parse(picture).getroot().tag.endswith("svg")
     assert "The moon" not in done.out.decode() + done.said + picture.read_text("utf-8")
+
+
+@pytest.mark.parametrize("route", ["ai", "v1"])
+async def test_a_rehearsal_leaves_the_sites_own_numbers_alone(tmp_path: Path, route: str) -> None:
+    """Its clicks meet the site's limits, and neither stand in its usage nor use up its tokens of the day."""
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text(f'[site]\ntokens_per_day = 100000\n[[token]]\nname = "a"\nhash = "sha256:{"0" * 64}"\n')
+    names = {"USAGE_FILE": "usage.db", "STATE_DIR": "state", "TOKENS_FILE": "tokens.toml", "TMPDIR": ""}
+    env = {name: str(tmp_path / file) for name, file in names.items()}
+    done = await rehearse("--demo", "--users=3", "--within=0", f"--route={route}", "--json", TRACING="true", **env)
+    assert (done.code, done.json["answered"]) == (0, 3), done.said
+    assert [path.name for path in tmp_path.iterdir()] == ["tokens.toml"]
 
 
 async def test_ctrl_c_gives_the_result_so_far_and_ends_what_was_started() -> None:
