@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 FAULT: Final = 1
 """The exit code if some requests or jobs failed."""
-INTERRUPTED: Final = 130
-"""The exit code that shells give a process which SIGINT ended."""
 
 
 class Progress:
@@ -95,5 +93,3 @@ def run_on_file(path: str, longest: int, progress: Progress, work: Callable[[Sou
         progress.say(f"{path}: {exc.strerror or exc}")
         wrong = isinstance(exc, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError)
         return BAD_CONFIGURATION if wrong else FAULT
-    except KeyboardInterrupt:
-        return INTERRUPTED

@@ -71,7 +71,7 @@ def reading(path: str) -> Iterator[sqlite3.Connection]:
 
 def _check_kind(path: str) -> None:
     """Raise `OSError` for what is no regular file: to open a pipe, for one, would wait for its other end."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    if not stat.S_ISREG(Path(path).stat().st_mode):
         raise OSError(errno.EINVAL, "this is no regular file")
 
 

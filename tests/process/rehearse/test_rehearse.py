@@ -42,6 +42,10 @@ KEYS = {
 """Keys of `--json`, which docs/rehearsal.md explains."""
 
 
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 async def test_a_class_with_a_demo_provider_of_its_own(tmp_path: Path) -> None:
     """40 pupils in a second at 4 slots: all are answered, half of the calls are saved, and the numbers agree."""
     picture = tmp_path / "class.svg"
@@ -64,13 +68,13 @@ async def test_a_class_with_a_demo_provider_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("route", ["ai", "v1"])
 async def test_a_rehearsal_leaves_the_sites_own_numbers_alone(tmp_path: Path, route: str) -> None:
     """Its clicks meet the site's limits, and neither stand in its usage nor use up its tokens of the day."""
-    tokens = tmp_path / "tokens.toml"
-    tokens.write_text(f'[site]\ntokens_per_day = 100000\n[[token]]\nname = "a"\nhash = "sha256:{"0" * 64}"\n')
+    token = f'[[token]]\nname = "a"\nhash = "sha256:{"0" * 64}"'
+    (tmp_path / "tokens.toml").write_text(f"[site]\ntokens_per_day = 100000\n{token}\n")
     names = {"USAGE_FILE": "usage.db", "STATE_DIR": "state", "TOKENS_FILE": "tokens.toml", "TMPDIR": ""}
     env = {name: str(tmp_path / file) for name, file in names.items()}
     done = await rehearse("--demo", "--users=3", "--within=0", f"--route={route}", "--json", TRACING="true", **env)
     assert (done.code, done.json["answered"]) == (0, 3), done.said
-    assert [path.name for path in tmp_path.iterdir()] == ["tokens.toml"]
+    assert names_in(tmp_path) == ["tokens.toml"]
 
 
 async def test_ctrl_c_gives_the_result_so_far_and_ends_what_was_started() -> None:
@@ -93,6 +97,16 @@ async def test_ctrl_c_gives_the_result_so_far_and_ends_what_was_started() -> Non
     assert 1 <= found["clicks"] < 300
     assert len(children) == 2
     assert not any(map(alive, children))
+
+
+async def test_ctrl_c_before_the_start_is_no_fault(tmp_path: Path) -> None:
+    """As at any other time: the exit code of an interrupt, and no traceback."""
+    os.mkfifo(pipe := tmp_path / "env")
+    process = await start(f"--env-file={pipe}", "--demo")
+    with await asyncio.to_thread(open, pipe, "wb"):  # the command has opened the pipe, and reads it
+        process.send_signal(signal.SIGINT)
+        code, out, said = await finished(process)
+    assert (code, out, said) == (130, b"", "")
 
 
 async def test_a_killed_rehearsal_leaves_no_process() -> None:
