@@ -109,9 +109,9 @@ async def test_ctrl_c_before_the_start_is_no_fault(tmp_path: Path) -> None:
     assert (code, out, said) == (130, b"", "")
 
 
-async def test_a_killed_rehearsal_leaves_no_process() -> None:
+async def test_a_killed_rehearsal_leaves_no_process(tmp_path: Path) -> None:
     """Not even kill -9 leaves a sidecar or a demo provider behind."""
-    process = await start("--users=300", "--within=300", "--demo")
+    process = await start("--users=300", "--within=300", "--demo", TMPDIR=str(tmp_path))
     async with asyncio.timeout(PATIENCE):
         while len(children := children_of(process.pid)) < 2:  # noqa: ASYNC110 - it is another's doing
             await asyncio.sleep(0.01)
