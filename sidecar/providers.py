@@ -53,6 +53,8 @@ class Providers:
         self._clients: dict[Connection, Client] = {}
         self._clients = self._connected(self._found)
         self._lanes: list[_Lane] = []
+        self._busy: dict[Provider, ProviderSettings] = {}
+        """Providers of all files so far that had calls in flight at the last reload."""
         self._closing: dict[asyncio.Task[None], Client] = {}
         self.keys = keys_of(settings)
         """Keys under the models of the providers in force."""
@@ -121,7 +123,8 @@ class Providers:
                 events.warning("providers_kept", fault=fault)
             return
         leaving = {key: client for key, client in self._clients.items() if key not in clients}
-        before = [made for lane in self._lanes for made in lane.made]
+        self._busy |= {provider: one for lane in self._lanes for one, provider in lane.made}
+        self._busy = {provider: one for provider, one in self._busy.items() if provider.running}
         self._found, self._clients = found, clients
         self.keys.rename(models_of(found))
         for lane in self._lanes:
@@ -130,7 +133,7 @@ class Providers:
         for client in clients.values():
             client.warm()
         for key, client in leaving.items():
-            last = [provider for one, provider in before if _connection(one) == key]
+            last = [provider for provider, one in self._busy.items() if _connection(one) == key]
             task = asyncio.create_task(_close(client, last), name="close provider")
             self._closing[task] = client
             task.add_done_callback(self._closing.pop)

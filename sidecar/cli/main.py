@@ -19,6 +19,9 @@ from sidecar.stdio.descriptors import bound_stderr, fill_missing, has_piped_data
 FAULT: Final = 1
 """The exit code for an internal fault that left lines without a reply."""
 
+INTERRUPTED: Final = 130
+"""The exit code that shells give a process which SIGINT ended."""
+
 _IGNORED: Final = "HTTP_MODE in the env file does not count where standard input is piped; a server takes --http-mode"
 
 COMMANDS: Final = {
@@ -41,7 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words and words[0] in COMMANDS:
         from importlib import import_module
 
-        code: int = import_module(COMMANDS[words[0]]).main(words[1:])
+        try:
+            code: int = import_module(COMMANDS[words[0]]).main(words[1:])
+        except KeyboardInterrupt:  # before or after the time in which Ctrl-C has a meaning of its own
+            code = INTERRUPTED
         return code
     fill_missing()
     if words and not words[0].startswith("-"):

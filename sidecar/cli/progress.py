@@ -22,8 +22,6 @@ FAULT: Final = 1
 """The exit code if some requests or jobs failed."""
 _MOST_HELD: Final = 1000
 """Lines held back while replies are written to a terminal that stands still."""
-INTERRUPTED: Final = 130
-"""The exit code that shells give a process which SIGINT ended."""
 
 
 class Progress:
@@ -130,5 +128,3 @@ def run_on_file(path: str, longest: int, progress: Progress, work: Callable[[Sou
         progress.say(f"{path}: {exc.strerror or exc}")
         wrong = isinstance(exc, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError)
         return BAD_CONFIGURATION if wrong else FAULT
-    except KeyboardInterrupt:
-        return INTERRUPTED

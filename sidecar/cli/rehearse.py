@@ -7,7 +7,7 @@ import sys
 from typing import Final
 
 from sidecar.cli.flags import report_faults
-from sidecar.cli.progress import FAULT, INTERRUPTED, Progress
+from sidecar.cli.progress import FAULT, Progress
 from sidecar.cli.rehearse_flags import COMMAND, Order, read
 from sidecar.cli.rehearse_progress import LiveLine
 from sidecar.core import events
@@ -68,8 +68,6 @@ def _found(order: Order, progress: Progress) -> tuple[Report, Log] | int:
         run(work, fast_loop=True)
     except (NotServingError, NotStartedError) as exc:
         trouble = f"{order.url}: {exc}" if order.url else str(exc)
-    except KeyboardInterrupt:  # before or after the time in which Ctrl-C means the end of the class
-        return INTERRUPTED
     finally:
         line.close()
     if trouble:

@@ -47,7 +47,7 @@ class CallEnd(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     provider: str
     """The provider's name; blank without PROVIDERS_FILE."""
     code: str
-    """`ok`, `timeout`, `cancelled`, or the failure's code."""
+    """`ok`, `timeout`, `cancelled`, `internal` for a fault of ours, or the failure's code."""
     scope: str = ""
     """The failure's scope: `provider`, `capacity`, `request` or `account`; blank for any other end."""
     retry: bool = False

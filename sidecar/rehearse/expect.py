@@ -103,7 +103,9 @@ _UNITS: Final = {"%": "a share such as 99%, or a count", "s": "seconds", "": "a 
 
 
 def _fault(text: str, place: int, reason: str) -> ConfigError:
-    return ConfigError([f"--expect: term {place}, {plain(text, 60) or 'which is blank'}: {reason}"])
+    # Not `plain`, which takes the operators away: no page shows this.
+    shown = "".join(character if character.isprintable() else " " for character in text[:60])
+    return ConfigError([f"--expect: term {place}, {shown or 'which is blank'}: {reason}"])
 
 
 def verdicts(expectations: list[Expectation], result: Result) -> list[Verdict]:

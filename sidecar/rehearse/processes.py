@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import msgspec
@@ -27,34 +29,41 @@ class NotStartedError(Exception):
     """A process that did not start; the message is one line for a person."""
 
 
-class Addresses(msgspec.Struct, frozen=True):
-    """Base addresses of both."""
+class Own(msgspec.Struct, frozen=True):
+    """Base addresses of both, and the sidecar's token."""
 
     sidecar: str
     demo: str
+    token: str
 
 
 @contextlib.asynccontextmanager
-async def own_processes(settings: Settings, demo_flags: Sequence[str]) -> AsyncIterator[Addresses]:
+async def own_processes(settings: Settings, demo_flags: Sequence[str]) -> AsyncIterator[Own]:
     """Run a demo provider with `demo_flags`, and a sidecar with `settings` that calls this provider.
 
     Raises:
         NotStartedError: one of them ended, or was not ready in time.
 
     """
-    env = environment_for_child(demo_settings(settings, "http://127.0.0.1"))
-    async with _running("demo provider", ["demo-upstream", "--port=0", *demo_flags], env, _demo_address) as demo:
-        env = environment_for_child(demo_settings(settings, f"{demo}/v1"))
-        words = ["--env-file=/dev/null", "--http-mode"]
-        async with _running("sidecar", words, env, _sidecar_address) as sidecar:
-            yield Addresses(sidecar, demo)
+    token = secrets.token_urlsafe()
+    with TemporaryDirectory(prefix="rehearsal-") as folder:
+        settings = demo_settings(settings, token=token, state_dir=folder)
+        env = environment_for_child(settings)
+        async with _running("demo provider", ["demo-upstream", "--port=0", *demo_flags], env, _demo_address) as demo:
+            env = environment_for_child(msgspec.structs.replace(settings, openai_base_url=f"{demo}/v1"))
+            words = ["--env-file=/dev/null", "--http-mode"]
+            async with _running("sidecar", words, env, _sidecar_address) as sidecar:
+                yield Own(sidecar, demo, token)
 
 
-def demo_settings(settings: Settings, base_url: str) -> Settings:
-    """Return the settings of the rehearsal's sidecar: the site's, less all that reaches outside this machine."""
+def demo_settings(settings: Settings, *, token: str, state_dir: str) -> Settings:
+    """Return the settings of the rehearsal's sidecar: the site's, less all that its requests must not reach.
+
+    That is whatever lies outside this machine, and the site's own counters: its usage, and its tokens of the day.
+    """
     return msgspec.structs.replace(
         settings,
-        openai_base_url=base_url,
+        openai_base_url="http://127.0.0.1",
         openai_model="demo",
         openai_api_key="demo",
         openai_api_key_file="",
@@ -65,8 +74,11 @@ def demo_settings(settings: Settings, base_url: str) -> Settings:
         providers_file="",
         providers=(),
         redis_url="",
-        sidecar_token="",
+        sidecar_token=token,
         ai_require_token=False,
+        usage_file="",
+        state_dir=state_dir,
+        tracing=False,
         http_mode=True,
         host="127.0.0.1",
         port=0,

@@ -57,7 +57,7 @@ async def rehearse(order: Rehearsal, watch: Watch, stop: asyncio.Event) -> tuple
         if not base:
             own = await stack.enter_async_context(own_processes(settings, order.demo_flags))
             demo = await stack.enter_async_context(Caller(own.demo, token="", patience=1, route="ai"))
-            base, token = own.sidecar, ""
+            base, token = own.sidecar, own.token
         caller = Caller(base, token=token, patience=plan.patience, route=plan.route)
         await stack.enter_async_context(caller)
         await _check(caller)

@@ -1,28 +1,31 @@
 """Numbers of the rehearsed sidecar (`GET /status`) and of its demo provider, before and after the class."""
 
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
+from msgspec import Meta
 
+Count = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 _Numbers = TypeVar("_Numbers", bound=msgspec.Struct)
 
 
 class _Slots(msgspec.Struct, frozen=True):
-    found: int = 0
-    ceiling: int = 0
+    found: Count = 0
+    ceiling: Count = 0
 
 
 class _Limit(msgspec.Struct, frozen=True):
-    refused: int = 0
+    refused: Count = 0
 
 
 class _Places(msgspec.Struct, frozen=True):
-    most: int = 0
+    most: Count = 0
 
 
 class _Flights(msgspec.Struct, frozen=True):
-    joined: int = 0
-    hits: int = 0
+    joined: Count = 0
+    hits: Count = 0
 
 
 class ServerNumbers(msgspec.Struct, frozen=True):
@@ -32,8 +35,8 @@ class ServerNumbers(msgspec.Struct, frozen=True):
     places: _Places
     flights: _Flights
     limit: _Limit = _Limit()
-    call_seconds: float = 0.0
-    answers: dict[str, int] = {}
+    call_seconds: Seconds = 0.0
+    answers: dict[str, Count] = {}
 
     @property
     def shared(self) -> int:
@@ -44,8 +47,8 @@ class ServerNumbers(msgspec.Struct, frozen=True):
 class DemoNumbers(msgspec.Struct, frozen=True):
     """Part of the demo provider's counters that a rehearsal needs."""
 
-    answered: int = 0
-    refused: int = 0
+    answered: Count = 0
+    refused: Count = 0
 
 
 class ProviderCalls(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 from sidecar.core import events
@@ -16,9 +17,9 @@ _IGNORED: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM
 
 @contextmanager
 def stop_requested(*, service: bool = False) -> Iterator[asyncio.Event]:
-    """Give an event that the first signal sets; the handlers are removed at the end of the block.
+    """Give an event that the first signal sets; after the block the signals of the stop end the process.
 
-    A `service` goes on at signals that mean nothing to it. Handlers, and not SIG_IGN, which children would inherit.
+    A `service` goes on at signals that mean nothing to it, after the block too, while it writes the last numbers.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -30,24 +31,27 @@ def stop_requested(*, service: bool = False) -> Iterator[asyncio.Event]:
         events.info("stopping", signal=number.name)
         stop.set()
 
-    def on_other(number: signal.Signals) -> None:
-        events.info("signal_ignored", signal=number.name)
-
-    ignored = _IGNORED if service else ()
     for number in _STOP:
         loop.add_signal_handler(number, on_signal, number)
-    for number in ignored:
-        loop.add_signal_handler(number, on_other, number)
+    if service:
+        _ignore(*_IGNORED)
     try:
         yield stop
     finally:
-        for number in (*_STOP, *ignored):
+        for number in _STOP:
             loop.remove_signal_handler(number)
+
+
+def _ignore(*numbers: signal.Signals) -> None:
+    """Ignore signals until the loop is closed. Handlers, and not SIG_IGN, which children would inherit."""
+    loop = asyncio.get_running_loop()
+    for number in numbers:
+        loop.add_signal_handler(number, partial(events.info, "signal_ignored", signal=number.name))
 
 
 @contextmanager
 def reload_requested(*reload: Callable[[], None]) -> Iterator[None]:
-    """Call each function on every SIGHUP; the handler is removed at the end of the block."""
+    """Call each function on every SIGHUP; after the block the signal is ignored: the process is about to end."""
     loop = asyncio.get_running_loop()
 
     def on_signal() -> None:
@@ -58,9 +62,7 @@ def reload_requested(*reload: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        # From here on the process is about to end anyway: a late signal must not end it before its drain does.
-        loop.remove_signal_handler(signal.SIGHUP)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        _ignore(signal.SIGHUP)
 
 
 async def done_or_stopped(work: "asyncio.Future[Any] | None", stop: asyncio.Event) -> None:

@@ -31,7 +31,7 @@ class Systemd:
         self._shown = ""
         self._unsent: tuple[str, ...] = ()
         """Lines for which the socket had no room."""
-        self._warned = self._ready = self._stopping = False
+        self._warned = self._failed = self._ready = self._stopping = False
         kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
         self._socket = socket.socket(socket.AF_UNIX, kind) if address else None
 
@@ -75,16 +75,21 @@ class Systemd:
         """Send signs of life and changes of the status until cancelled."""
         every = min(STATUS_SECONDS, self._watchdog / 2) if self._watchdog else STATUS_SECONDS
         while True:
-            try:
-                self._send(*self._changed(), *(("WATCHDOG=1",) if self._watchdog else ()))
-            except Exception as exc:  # noqa: BLE001 - the task's outermost: the watchdog is for the loop, not for a status
-                events.fault("internal", exc)
+            self._send(*self._changed(), *(("WATCHDOG=1",) if self._watchdog else ()))
             await asyncio.sleep(every)
 
     def _changed(self) -> tuple[str, ...]:
+        """Return the line of a status that differs from the one before, nothing where the status fails."""
         state = "stopping" if self._stopping else "serving" if self._ready else "starting"
-        before, self._shown = self._shown, f"{state}: {self._status()}"
-        return () if self._shown == before else (f"STATUS={self._shown}",)
+        try:
+            shown = f"{state}: {self._status()}"
+        except Exception as exc:  # noqa: BLE001 - a line for people costs no sign of life, no readiness and no drain
+            if not self._failed:
+                events.fault("internal", exc)
+            self._failed = True
+            return ()
+        before, self._shown = self._shown, shown
+        return () if shown == before else (f"STATUS={shown}",)
 
     def _send(self, *lines: str) -> None:
         lines = (*self._unsent, *lines)

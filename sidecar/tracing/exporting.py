@@ -35,7 +35,8 @@ class ReportedExporter(SpanExporter):
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
-        self._lost = 0
+        self.lost = 0
+        """Spans lost since the collector last took some."""
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         try:
@@ -43,12 +44,12 @@ class ReportedExporter(SpanExporter):
         except Exception as exc:  # noqa: BLE001 - the thread's outermost: the SDK would log a traceback
             result, reason = SpanExportResult.FAILURE, type(exc).__name__
         if result is not SpanExportResult.SUCCESS:
-            if not self._lost:
+            if not self.lost:
                 events.warning("spans_lost", reason=reason)
-            self._lost += len(spans)
-        elif self._lost:
-            events.info("spans_taken", lost=self._lost)
-            self._lost = 0
+            self.lost += len(spans)
+        elif self.lost:
+            events.info("spans_taken", lost=self.lost)
+            self.lost = 0
         return result
 
     def shutdown(self) -> None:
@@ -67,7 +68,8 @@ async def exporting() -> AsyncIterator[OtelTracer | None]:
     try:
         # Not the exit handler's: that one waits for a collector for half a minute.
         provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
-        provider.add_span_processor(BatchSpanProcessor(ReportedExporter(OTLPSpanExporter())))
+        exporter = ReportedExporter(OTLPSpanExporter())
+        provider.add_span_processor(BatchSpanProcessor(exporter))
     except (ValueError, RuntimeError, ImportError) as exc:
         raise ConfigError([f"TRACING: OpenTelemetry refuses its variables (OTEL_*): {plain(str(exc), 200)}"]) from exc
     tracer = provider.get_tracer("sidecar", __version__)
@@ -76,14 +78,19 @@ async def exporting() -> AsyncIterator[OtelTracer | None]:
     try:
         yield OtelTracer(tracer) if recording else None
     finally:
-        await _flush(provider)
+        if not await _flush(provider) and not exporter.lost:
+            events.warning("spans_lost", reason="not sent before the end")
 
 
-async def _flush(provider: TracerProvider) -> None:
+async def _flush(provider: TracerProvider) -> bool:
+    """Send the last spans; return whether that came to its end in time."""
     # A daemon thread: the process does not wait for its end.
-    with contextlib.suppress(TimeoutError, RuntimeError):
+    try:
         async with asyncio.timeout(FLUSH_SECONDS):
             await in_daemon_thread(provider.shutdown, "send the last spans", ())
+    except (TimeoutError, RuntimeError):
+        return False
+    return True
 
 
 def _resource() -> Resource:

@@ -4,8 +4,10 @@ Each use opens the file anew, so that a file that was moved, deleted or full com
 """
 
 import contextlib
+import errno
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +45,7 @@ def add(path: str, batch: Batch, *, since: int, busy: float = BUSY_SECONDS, most
     """
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    _check_kind(path)
     with _connected(path, "rw", busy) as db:
         _prepare(db)
         db.execute(f"PRAGMA max_page_count = {most_pages}")
@@ -57,12 +60,19 @@ def add(path: str, batch: Batch, *, since: int, busy: float = BUSY_SECONDS, most
 @contextmanager
 def reading(path: str) -> Iterator[sqlite3.Connection]:
     """Open the file without a way to change its rows. Raises one of `ERRORS`."""
+    _check_kind(path)
     os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))  # SQLite's own error says less than the system's
     # Without a writer there is no WAL; where its files cannot be made either, the file is all there is.
     alone = not Path(f"{path}-wal").exists() and not os.access(Path(path).parent, os.W_OK)
     with _connected(path, "ro", BUSY_SECONDS, "&immutable=1" if alone else "") as db:
         _check(db)
         yield db
+
+
+def _check_kind(path: str) -> None:
+    """Raise `OSError` for what is no regular file: to open a pipe, for one, would wait for its other end."""
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        raise OSError(errno.EINVAL, "this is no regular file")
 
 
 @contextmanager

@@ -12,7 +12,14 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
-from sidecar.core.errors import ContextExceeded, DeadlineExceeded, ModelUnknown, RateLimited, UpstreamFailure
+from sidecar.core.errors import (
+    ContextExceeded,
+    DeadlineExceeded,
+    InternalError,
+    ModelUnknown,
+    RateLimited,
+    UpstreamFailure,
+)
 from sidecar.core.observations import Observers
 from sidecar.core.ports import TRAFFIC, Call, Completion, Traffic
 from sidecar.engine.deadline import Point
@@ -215,6 +222,9 @@ class Calls:
                     if (overdue := self.clock() - min(deadline.at, started + longest)) >= 0:
                         code = DeadlineExceeded.code
                         provider.limit.timed_out(grant, overdue=overdue)
+                    raise
+                except Exception:
+                    code = InternalError.code
                     raise
                 else:
                     code = "ok"

@@ -81,17 +81,20 @@ async def test_a_loop_that_stands_still_gives_no_sign_of_life(tmp_path: Path) ->
         await manager.line("WATCHDOG=1", manager.lines.count("WATCHDOG=1") + 1)
 
 
-async def test_a_status_that_fails_stops_no_sign_of_life(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A fault of ours in a line for people must not restart the service."""
+async def test_a_status_that_fails_costs_its_line_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A fault of ours in a line for people takes neither a sign of life nor readiness nor the drain with it."""
 
     def fail() -> str:
-        if len(caplog.records) < 2:
-            raise ZeroDivisionError
-        return "again"
+        raise ZeroDivisionError
 
-    async with service_manager(tmp_path) as manager, notifying(manager.address, WATCHDOG, fail):
-        await manager.line("WATCHDOG=1", 2)
-    assert manager.statuses == ["starting: again"]
+    async with service_manager(tmp_path) as manager, notifying(manager.address, WATCHDOG, fail) as systemd:
+        await manager.line("WATCHDOG=1", 3)
+        systemd.ready_after(None)
+        systemd.stopping()
+        await manager.line("STOPPING=1")
+    assert "READY=1" in manager.lines
+    assert manager.statuses == []
+    assert [record.msg for record in caplog.records] == ["internal"]
 
 
 async def test_what_a_busy_manager_had_no_room_for_comes_with_the_next_message(tmp_path: Path) -> None:

@@ -108,8 +108,10 @@ async def test_a_collector_that_is_not_there_costs_a_line(
     assert "canary" not in caplog.text + str([getattr(record, "fields", "") for record in caplog.records])
 
 
-async def test_a_collector_that_never_answers_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the loop while spans end, nor the process at its end, for longer than its bound."""
+async def test_a_collector_that_never_answers_holds_nobody_up(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the loop while spans end, nor the process at its end, for longer than its bound; the log says so."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "60")
     came, over = asyncio.Event(), asyncio.Event()
 
@@ -129,6 +131,7 @@ async def test_a_collector_that_never_answers_holds_nobody_up(monkeypatch: pytes
             assert time.monotonic() - began < 5.0
             began = time.monotonic()
         assert FLUSH_SECONDS - 0.5 < time.monotonic() - began < FLUSH_SECONDS + 5.0
+        assert caplog.messages.count("spans_lost") == 1
         over.set()
 
 

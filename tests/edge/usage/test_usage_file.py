@@ -140,3 +140,14 @@ def test_a_file_that_is_not_ours_is_left_alone(tmp_path: Path, make: Callable[[P
     with pytest.raises(Unreadable, match=reason):
         report([str(path)], ["day"])
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    """A pipe would hold the command up until somebody opens its other end."""
+    path = tmp_path / "usage.db"
+    make(path)
+    with pytest.raises(ERRORS, match="no regular file"):
+        add(str(path), row(), since=NOW)
+    with pytest.raises(Unreadable, match="no regular file"):
+        report([str(path)], [])

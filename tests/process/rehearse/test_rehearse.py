@@ -7,6 +7,8 @@ import signal
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from sidecar.core.errors import UpstreamUnreachable
 from tests.support.canaries import TOKEN, arguments_of
 from tests.support.held_provider import HeldUpstream
@@ -40,6 +42,10 @@ KEYS = {
 """Keys of `--json`, which docs/rehearsal.md explains."""
 
 
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 async def test_a_class_with_a_demo_provider_of_its_own(tmp_path: Path) -> None:
     """40 pupils in a second at 4 slots: all are answered, half of the calls are saved, and the numbers agree."""
     picture = tmp_path / "class.svg"
@@ -57,6 +63,18 @@ async def test_a_class_with_a_demo_provider_of_its_own(tmp_path: Path) -> None:
     assert "40 pupils within 1 s: 100 % answered" in picture.read_text("utf-8")
     assert ET.parse(picture).getroot().tag.endswith("svg")
     assert "The moon" not in done.out.decode() + done.said + picture.read_text("utf-8")
+
+
+@pytest.mark.parametrize("route", ["ai", "v1"])
+async def test_a_rehearsal_leaves_the_sites_own_numbers_alone(tmp_path: Path, route: str) -> None:
+    """Its clicks meet the site's limits, and neither stand in its usage nor use up its tokens of the day."""
+    token = f'[[token]]\nname = "a"\nhash = "sha256:{"0" * 64}"'
+    (tmp_path / "tokens.toml").write_text(f"[site]\ntokens_per_day = 100000\n{token}\n")
+    names = {"USAGE_FILE": "usage.db", "STATE_DIR": "state", "TOKENS_FILE": "tokens.toml", "TMPDIR": ""}
+    env = {name: str(tmp_path / file) for name, file in names.items()}
+    done = await rehearse("--demo", "--users=3", "--within=0", f"--route={route}", "--json", TRACING="true", **env)
+    assert (done.code, done.json["answered"]) == (0, 3), done.said
+    assert names_in(tmp_path) == ["tokens.toml"]
 
 
 async def test_ctrl_c_gives_the_result_so_far_and_ends_what_was_started() -> None:
@@ -81,9 +99,19 @@ async def test_ctrl_c_gives_the_result_so_far_and_ends_what_was_started() -> Non
     assert not any(map(alive, children))
 
 
-async def test_a_killed_rehearsal_leaves_no_process() -> None:
+async def test_ctrl_c_before_the_start_is_no_fault(tmp_path: Path) -> None:
+    """As at any other time: the exit code of an interrupt, and no traceback."""
+    os.mkfifo(pipe := tmp_path / "env")
+    process = await start(f"--env-file={pipe}", "--demo")
+    with await asyncio.to_thread(open, pipe, "wb"):  # the command has opened the pipe, and reads it
+        process.send_signal(signal.SIGINT)
+        code, out, said = await finished(process)
+    assert (code, out, said) == (130, b"", "")
+
+
+async def test_a_killed_rehearsal_leaves_no_process(tmp_path: Path) -> None:
     """Not even kill -9 leaves a sidecar or a demo provider behind."""
-    process = await start("--users=300", "--within=300", "--demo")
+    process = await start("--users=300", "--within=300", "--demo", TMPDIR=str(tmp_path))
     async with asyncio.timeout(PATIENCE):
         while len(children := children_of(process.pid)) < 2:  # noqa: ASYNC110 - it is another's doing
             await asyncio.sleep(0.01)

@@ -5,9 +5,11 @@ import csv
 import io
 import json
 import signal
+import sqlite3
 import sys
 import tempfile
 from asyncio.subprocess import PIPE
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -86,6 +88,24 @@ async def test_numbers_outlive_a_stop_and_a_kill(tmp_path: Path) -> None:
     users = {user: sums[0] for (user,), sums in report([str(path)], ["user"]).rows}
     assert sorted(users.values()) == [1, 1, 2]
     assert sorted(map(len, users)) == [0, 64, 64]
+
+
+async def test_the_last_numbers_are_written_whatever_signals_come(tmp_path: Path) -> None:
+    """Log rotation in the moment of a restart, while a backup holds the file, loses no number."""
+    path = tmp_path / "usage.db"
+    add(str(path), {}, since=0)
+    with closing(sqlite3.connect(path, isolation_level=None)) as backup:
+        async with served("--demo", USAGE_FILE=str(path)) as server:
+            await chats(server, "anna")
+            backup.execute("BEGIN IMMEDIATE")
+            server.process.terminate()
+            await server.event("stopped")
+            for number in (signal.SIGHUP, signal.SIGUSR1):
+                server.process.send_signal(number)
+                await server.event("signal_ignored", signal=number.name)
+            backup.execute("ROLLBACK")
+            assert await server.ended() == 0
+    assert requests_in(path) == 1
 
 
 async def test_a_full_disk_costs_one_line_and_no_answer(tmp_path: Path) -> None:

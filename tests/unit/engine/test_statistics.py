@@ -105,3 +105,14 @@ async def test_an_early_refusal_has_a_cause(error: Overloaded, calls: int, shed:
     )
     service.log.ended(context, Trace(calls=calls), "chat", error)
     assert dict(service.log.statistics.shed) == ({shed: 1} if shed else {})
+
+
+async def test_a_fault_of_ours_is_no_call_that_was_given_up() -> None:
+    """Operators must not look for callers who left."""
+    service = service_over(upstream := HeldUpstream())
+    upstream.failure = ZeroDivisionError()
+    now = asyncio.get_running_loop().time()
+    call = Call(messages=[], max_tokens=1)
+    request = CompletionRequest(call=call, action="chat", deadline=now + 9, request_id="r", route="openai", arrived=now)
+    await service.completions.answer(request, lambda completion: completion.text.encode())
+    assert service.log.statistics.calls == {Outcome("", "internal", ""): 1}

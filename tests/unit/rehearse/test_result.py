@@ -1,5 +1,6 @@
 """Promises of the result: every click counted once, percentiles that are waits, and what the class cost."""
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,7 +8,7 @@ from sidecar.rehearse.plan import Plan
 from sidecar.rehearse.replies import Click, Reply
 from sidecar.rehearse.result import percentile, result_of
 from sidecar.rehearse.server_numbers import ProviderCalls, provider_calls, read_demo, read_server
-from tests.support.rehearsals import clicks_of, log_of, result_with, server_with
+from tests.support.rehearsals import SERVER, clicks_of, log_of, result_with, server_with
 
 CODES = ["ok", "overloaded", "timeout", "gave_up", "upstream_error", "unfinished"]
 CLICKS = st.builds(
@@ -78,6 +79,9 @@ def test_calls_are_estimated_from_the_status_otherwise() -> None:
 
 
 def test_a_status_of_a_stranger_is_none() -> None:
-    """Refused, not JSON, or in another shape."""
+    """Refused, not JSON, in another shape, or with numbers of which no sentence can be made."""
     for found in (None, (401, b"{}"), (200, b"<html>"), (200, b"[]"), (200, b'{"slots": 3}')):
         assert read_server(found) is None, found
+    assert read_server((200, msgspec.json.encode(SERVER))) is not None
+    for wrong in ({"call_seconds": 1e308}, {"call_seconds": -5}, {"slots": {"found": -1}}, {"answers": {"ok": -1}}):
+        assert read_server((200, msgspec.json.encode(SERVER | wrong))) is None, wrong

@@ -90,8 +90,9 @@ async def test_a_reload_keeps_what_was_learned_of_those_that_stay(tmp_path: Path
 
 
 @in_virtual_time
-async def test_a_client_is_closed_after_its_last_call(tmp_path: Path) -> None:
-    """Never under a call, and not before the process ends only."""
+@pytest.mark.parametrize("between", [(), (f"{EU}\nconcurrency = 3",)], ids=["one reload", "two reloads"])
+async def test_a_client_is_closed_after_its_last_call(tmp_path: Path, between: tuple[str, ...]) -> None:
+    """Never under a call, whatever reloads came since the call began, and not before the process ends only."""
     made = Made(tmp_path, EU)
     clock = asyncio.get_running_loop().time
     calls = Calls(made.providers.pool(clock=clock), clock=clock)
@@ -100,8 +101,9 @@ async def test_a_client_is_closed_after_its_last_call(tmp_path: Path) -> None:
         for _ in range(3)
     ]
     await asyncio.sleep(0.5)
-    made.write(US)
-    made.providers.reload()
+    for table in (*between, US):
+        made.write(table)
+        made.providers.reload()
     await calls.complete(CALL, Ticket("ben"), trace := Trace(), deadline=Deadline(clock() + 9.0))
     await asyncio.gather(*old)
     eu, us = made.clients
