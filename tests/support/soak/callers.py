@@ -201,7 +201,9 @@ async def operator(site: Site) -> str:
         if (reply := await site.address.get(path, site.bearer)).status not in {200, 503}:
             raise LostError(f"{path} has status {reply.status}")
     scraped = await site.address.get("/metrics?exemplars=true", "Accept: application/openmetrics-text")
-    return "ok" if scraped.body.endswith(b"# EOF\n") else "no metrics"
+    if not scraped.body.endswith(b"# EOF\n"):
+        raise LostError(f"/metrics has status {scraped.status}")
+    return "ok"
 
 
 async def page(site: Site) -> str:
