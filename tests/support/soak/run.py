@@ -27,8 +27,7 @@ CALLERS_AT_ONCE: Final = 300
 SETTLE_SECONDS: Final = 60.0
 """Longest time until the last connections to providers are closed: each is idle for 30 s first."""
 PHASES: Final[tuple[dict[str, Any], ...]] = (
-    {},
-    {},
+    *[{}] * 8,
     {"status": 503, "fail": 0.5},
     {"status": 503},
     {"stall": 0.2},
