@@ -16,7 +16,7 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: test test-all test-long debug lint dev run bench try-llama openapi lock clean help
+.PHONY: test test-all test-long debug lint dev run bench soak try-llama openapi lock clean help
 
 test: lint ## lint, then the tests, in an environment of its own
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
@@ -44,12 +44,15 @@ dev: ## .venv-dev, for tests; installs only when something changed
 run: ## .venv, for serving; start-server.sh does the same
 	@sh scripts/venv.sh run
 
-bench: run ## every benchmark, against what is shipped; BASE=7404111 beside an older build where one measures it
+bench: run ## every benchmark but the soak, against what is shipped; BASE=7404111 beside an older build where one measures it
 	@for script in benchmarks/bench_*.py; do \
-		[ -e "$$script" ] || continue; \
+		[ "$$script" != benchmarks/bench_soak.py ] || continue; \
 		echo "== $$script"; \
 		.venv/bin/python "$$script" $(ARGS) || exit 1; \
 	done
+
+soak: run ## an hour of mixed load with faults: memory, descriptors, tasks and metrics stay flat; ARGS=10 for ten minutes
+	.venv/bin/python benchmarks/bench_soak.py $(ARGS)
 
 try-llama: run ## a real model server (llama.cpp, a small model) behind the sidecar: two minutes, 340 MB to install
 	.venv/bin/python benchmarks/try_llama.py $(ARGS)

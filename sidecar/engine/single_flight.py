@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Generic
 
 from sidecar.core.errors import ShuttingDown, UpstreamFailure
+from sidecar.core.tasks import silence
 from sidecar.core.tracing import Span
 from sidecar.engine.answer_cache import AnswerCache, Key, Result
 from sidecar.engine.deadline import Latest, Point
@@ -83,6 +84,7 @@ class SingleFlight:
     def _start(self, key: Key[Result], work: Work[Result], span: Span | None) -> _Flight[Result]:
         deadline = Latest()
         task = asyncio.create_task(self._fly(key, work, deadline), name="flight")
+        silence(task)
         flight = self._flights[key] = _Flight(task, deadline, span)
         return flight
 
@@ -108,15 +110,10 @@ class SingleFlight:
             elif not flight.task.done():
                 del self._flights[key]
                 self._ending.add(flight.task)
-                flight.task.add_done_callback(self._ended)
+                flight.task.add_done_callback(self._ending.discard)
                 flight.task.cancel()
         if flight.task.cancelled():
             raise ShuttingDown
         if isinstance(failure := flight.task.exception(), UpstreamFailure):
             raise failure.again()
         return flight.task.result()
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._ending.discard(task)
-        if not task.cancelled():
-            task.exception()  # retrieved, since all waiters have left: asyncio would complain of it

@@ -65,6 +65,12 @@ def arguments_of(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
+def processes_below(pid: int) -> bytes:
+    """Return what the process list shows of a process and of all below it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return arguments_of(pid) + b"".join(processes_below(int(child)) for child in children)
+
+
 async def operators_pages(server: Served) -> bytes:
     """Return what operators are shown: the status, and the metrics in both formats, with request ids."""
     raws = (head(path="/status", method="GET"), scrape(), scrape(path="/metrics?exemplars=true", openmetrics=True))

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 from sidecar.core import events
 from sidecar.core.quotas import Away, Refusal, Scope
+from sidecar.core.tasks import silence
 from sidecar.engine.quotas.ports import Count, Store
 
 LIMIT_SECONDS: Final = 0.05
@@ -146,6 +147,7 @@ class Shared:
         Where this process itself was too busy to look for that long, the answer may have been there: it looks again.
         """
         task = asyncio.create_task(work, name="quotas store")
+        silence(task)
         try:
             for _ in range(_BUSY_TURNS):
                 until = self._clock() + seconds

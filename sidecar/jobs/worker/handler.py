@@ -23,6 +23,7 @@ from sidecar.core.errors import (
 )
 from sidecar.core.observations import RequestEnd
 from sidecar.core.ports import Traffic
+from sidecar.core.tasks import silence
 from sidecar.core.trace_context import Passing, trace_context
 from sidecar.core.tracing import RouteSpan, Tracer
 from sidecar.engine.finality import is_final
@@ -148,6 +149,7 @@ class JobHandler:
             run.request, run, trace, deadline=deadline, background=self._background, traffic=self._traffic
         )
         task, wait = asyncio.create_task(answer, name="job"), RENEW_SECONDS
+        silence(task)
         try:
             while not (await asyncio.wait((task,), timeout=wait))[0]:
                 try:

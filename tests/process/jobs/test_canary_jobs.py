@@ -9,7 +9,8 @@ from pathlib import Path
 
 from sidecar.demo.options import Options
 from sidecar.demo.server import serve
-from tests.support.canaries import operators_pages
+from tests.support.canaries import operators_pages, processes_below
+from tests.support.embedded_jobs import family, of_process
 from tests.support.http_sidecar import Caller, head, post
 from tests.support.metrics_page import free_port, scrape
 from tests.support.paths import ROOT
@@ -36,13 +37,6 @@ def request(trouble: str) -> dict[str, str]:
 
 def asking(value: object, path: str = "/jobs") -> bytes:
     return post(json.dumps(value).encode(), BEARER, path=path)
-
-
-def arguments_below(pid: int) -> bytes:
-    """The arguments of a process and of all below it."""
-    own = Path(f"/proc/{pid}/cmdline").read_bytes()
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return own + b"".join(arguments_below(int(child)) for child in children)
 
 
 def clean(said: bytes) -> None:
@@ -95,12 +89,17 @@ async def test_server_worker_and_valkey_keep_every_secret() -> None:
                     assert refused.status >= 400
                     said += refused.body
                 said += await operators_pages(server) + await worker_pages(server)
-                said += arguments_below(server.process.pid)
+                said += processes_below(server.process.pid)
+                said += of_process(family(folder)["valkey"], "environ")
+                worker = of_process(family(folder)["worker"], "environ")
                 server.process.terminate()
                 assert await server.ended() == 0
         written = [Path(folder, name).read_bytes() for name in ("valkey.log", "usage.db")]  # noqa: ASYNC240 - pages
         assert b"summarize" in written[1] or b"chat" in written[1]
         clean(server.raw + said + b"".join(written))
+        # The worker needs the key, in the one place that only its own user and root can read.
+        assert KEY.encode() in worker
+        assert USER.encode() not in worker
         assert {line["code"] for line in server.log if line["event"] == "job"} >= {"ok", "upstream_error"}
 
 

@@ -149,7 +149,28 @@ async def test_a_failure_nobody_waits_for_is_silent() -> None:
     await settle()
     task.cancel()
     await settle()
+    del task  # its traceback holds the flight
     gc.collect()
+    assert complaints == []
+
+
+async def test_a_failure_in_the_moment_its_last_waiter_leaves_is_silent() -> None:
+    """As where a deadline passes while all calls are refused: the work has failed, and its waiter is cancelled."""
+    flights, work = flights_of(), Work()
+    work.error = UpstreamError()
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    task = asyncio.create_task(flights.share(KEY, work, deadline=FAR))
+    await settle()
+    work.gate.set()
+    await asyncio.sleep(0)
+    assert KEY not in flights
+    task.cancel()
+    await asyncio.wait((task,))
+    assert task.cancelled()
+    del task, work  # their tracebacks hold the flight
+    gc.collect()
+    await settle()
     assert complaints == []
 
 

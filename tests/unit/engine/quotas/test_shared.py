@@ -1,6 +1,7 @@
 """Counters in a store that several sidecars share, in virtual time: away or slow, it refuses nobody."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Mapping, Sequence
 
@@ -112,6 +113,26 @@ def test_a_slow_store_holds_no_request_for_long() -> None:
         assert loop.time() - start == pytest.approx(LIMIT_SECONDS)
 
     virtual_time.run(scene())
+
+
+def test_a_store_that_fails_when_it_is_given_up_is_no_complaint() -> None:
+    """As a client whose connection breaks at that moment; asyncio would log a failure that nobody looked at."""
+    complaints: list[dict[str, object]] = []
+
+    class Breaking(Book):
+        async def _answer(self) -> None:
+            try:
+                await asyncio.sleep(5.0)
+            except asyncio.CancelledError:
+                raise Away("Redis broke the connection.") from None
+
+    async def scene() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        async with quotas_over(Breaking()).held("", "7"):
+            gc.collect()
+
+    virtual_time.run(scene())
+    assert complaints == []
 
 
 def test_a_slow_end_holds_no_reply_for_long() -> None:
