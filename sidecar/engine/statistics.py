@@ -91,7 +91,7 @@ class Statistics:
     def __init__(self) -> None:
         self.requests: Counter[Requests] = Counter()
         self.duration: defaultdict[str, Histogram] = defaultdict(Histogram)
-        """Seconds from arrival to the end of requests, refused ones excluded, by route."""
+        """Seconds from arrival to the end of requests, by route; those that their route refused are excluded."""
         self.wait: defaultdict[str, Histogram] = defaultdict(Histogram)
         """Seconds in which requests with a provider call waited for slots, by route."""
         self.shed: Counter[str] = Counter()
@@ -115,6 +115,7 @@ class Statistics:
             self.refusals[Refusal(end.route, end.token, end.shed or end.code, bool(end.shed))] += 1
         if end.shed:
             self.shed[end.shed] += 1
+        if end.shed or not end.action:  # a storm of refusals within a millisecond must not look like quick answers
             return
         self.duration[end.route].observe(end.seconds, end.request_id)
         if end.calls:
