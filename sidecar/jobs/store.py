@@ -106,7 +106,7 @@ class JobStore:
         times = (_ms(TEXT_SECONDS), _ms(RECORD_SECONDS), self._keep_ms)
         entries: list[Any] = [self.names.prefix, self._room, *times, lane]
         for name, request in zip(ids, requests, strict=True):
-            entries += (name, request.action, submitter(request.user_id) or NOBODY, payload)
+            entries += (name, request.action, submitter(request.user_id, request.token), payload)
         return entries
 
     async def look(self, ids: Sequence[str], *, limit: float = 5.0) -> list[Job | None]:
@@ -118,14 +118,16 @@ class JobStore:
             found = await pipe.execute()
         return [_job(name, fields) for name, fields in zip(ids, found, strict=True)]
 
-    async def cancel(self, job_id: str, *, user: str = "", limit: float = 5.0) -> Job | None:
+    async def cancel(self, job_id: str, *, user: str = "", token: str = "", limit: float = 5.0) -> Job | None:
         """Remove one submitter, cancel the job with the last one, and return the job, None for an unknown id.
 
         `user` names the submitter as the request's `user_id` did. Without `user` an anonymous submitter is removed
-        first, then any other. Cancelling deletes text and result; a job in progress stops at its next part.
+        first, then any other; with the name of a `token`, one of that token. Cancelling deletes text and result; a job
+        in progress stops at its next part.
         """
+        words = [submitter(user, token), self._keep_ms, int(not user), _own(token)]
         async with bounded(limit):
-            await self._cancel(self.names.queues, [self.names.prefix, job_id, submitter(user), self._keep_ms])
+            await self._cancel(self.names.queues, [self.names.prefix, job_id, *words])
         [job] = await self.look([job_id], limit=limit)
         return job
 
@@ -181,9 +183,14 @@ def _state(text: bytes) -> JobState:
     return state
 
 
-def submitter(user: str) -> str:
-    """Return a user's name among a job's submitters, distinct from `NOBODY`; blank for an anonymous user."""
-    return f"u{user}" if user else ""
+def submitter(user: str, token: str = "") -> str:
+    """Return a user's name among a job's submitters; of the same user at two tokens there are two."""
+    return _own(token) + (f"u{user}" if user else NOBODY)
+
+
+def _own(token: str) -> str:
+    """Return the beginning of all submitters with a named token."""
+    return f"t{token}:" if token else ""
 
 
 def _ms(seconds: float) -> int:

@@ -1,13 +1,17 @@
 -- Remove one submitter of a job; the last one cancels the job.
--- ARGV: prefix, id, submitter or blank, keep_ms.
-local P, id, user, keep_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+-- ARGV: prefix, id, submitter, keep_ms, '1' if any submitter of the caller's may go in its place, and how those begin.
+local P, id, submitter, keep_ms, any, own = unpack(ARGV)
 local job, by = P..'job:'..id, P..'by:'..id
 local r = redis.call('HMGET', job, 'status', 'gen')
 if not r[1] then return 0 end
-if user ~= '' then
-  redis.call('SREM', by, user)
-elseif redis.call('SREM', by, '-') == 0 then
-  redis.call('SPOP', by)
+if redis.call('SREM', by, submitter) == 0 and any == '1' then
+  if own == '' then redis.call('SPOP', by) end
+  for _, name in ipairs(own ~= '' and redis.call('SMEMBERS', by) or {}) do
+    if string.sub(name, 1, #own) == own then
+      redis.call('SREM', by, name)
+      break
+    end
+  end
 end
 if redis.call('SCARD', by) > 0 or r[1] == 'cancelled' then return 1 end
 local name = id..'.'..r[2]
