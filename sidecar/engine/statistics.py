@@ -115,9 +115,9 @@ class Statistics:
             self.refusals[Refusal(end.route, end.token, end.shed or end.code, bool(end.shed))] += 1
         if end.shed:
             self.shed[end.shed] += 1
-        if end.shed or not end.action:  # a storm of refusals within a millisecond must not look like quick answers
             return
-        self.duration[end.route].observe(end.seconds, end.request_id)
+        if end.action:  # a storm of its route's refusals, a millisecond each, must not look like quick answers
+            self.duration[end.route].observe(end.seconds, end.request_id)
         if end.calls:
             self.wait[end.route].observe(end.queued, end.request_id)
         if end.shared and end.code == "ok":
