@@ -28,7 +28,12 @@ def application(routes: Routes, service: Service) -> Answer:
             response = await _handler(route, request)(request)
         except SidecarError as exc:
             service.log.refused(
-                exc, route=route.name, request_id=request.request_id, token=request.token, span=request.span
+                exc,
+                route=route.name,
+                request_id=request.request_id,
+                token=request.token,
+                user=request.user,
+                span=request.span,
             )
             response = route.refuse(exc)
         except ConnectionError:

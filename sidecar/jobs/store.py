@@ -106,7 +106,7 @@ class JobStore:
         times = (_ms(TEXT_SECONDS), _ms(RECORD_SECONDS), self._keep_ms)
         entries: list[Any] = [self.names.prefix, self._room, *times, lane]
         for name, request in zip(ids, requests, strict=True):
-            entries += (name, request.action, submitter(request.user_id, request.token), payload)
+            entries += (name, request.action, submitter(request.user_id, request.token or ""), payload)
         return entries
 
     async def look(self, ids: Sequence[str], *, limit: float = 5.0) -> list[Job | None]:
@@ -125,7 +125,7 @@ class JobStore:
         first, then any other; with the name of a `token`, one of that token. Cancelling deletes text and result; a job
         in progress stops at its next part.
         """
-        words = [submitter(user, token), self._keep_ms, int(not user), _own(token)]
+        words: list[Any] = [submitter(user, token), self._keep_ms, int(not user), _own(token)]
         async with bounded(limit):
             await self._cancel(self.names.queues, [self.names.prefix, job_id, *words])
         [job] = await self.look([job_id], limit=limit)
