@@ -25,7 +25,7 @@ async def follow(url: str, stack: AsyncExitStack) -> None:
     host, _, port = url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=2**22)
     stack.callback(writer.close)
-    writer.write(b"GET /dashboard/events HTTP/1.1\r\nHost: x\r\n\r\n")
+    writer.write(b"GET /dashboard/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     await reader.readuntil(b"event: now")
 
     async def read() -> None:

@@ -41,7 +41,7 @@ async def first_event(url: str, body: bytes) -> float:
     started = time.perf_counter()
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
-        head = f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        head = f"POST {ROUTE} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nConnection: close\r\n"
         writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         await reader.readuntil(b"data: ")
         seconds = time.perf_counter() - started

@@ -34,10 +34,10 @@ async def main():
 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
     runner.run(main())
 """
-HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+HEALTH = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 BODY = json.dumps({"action": "chat", "content": "Hello"}).encode()
-CHAT = b"POST /ai HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: "
-CHAT += b"%d\r\n\r\n%s" % (len(BODY), BODY)
+CHAT = b"POST /ai HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nConnection: close\r\n"
+CHAT += b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 
 
 def free_port() -> int:

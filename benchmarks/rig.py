@@ -162,7 +162,7 @@ async def call(
     """Send one POST on a new connection, as PHP does."""
     host, _, port = url.removeprefix("http://").partition(":")
     sent = time.perf_counter() - start
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nConnection: close\r\n"
     if token:
         head += f"Authorization: Bearer {token}\r\n"
     raw = b""

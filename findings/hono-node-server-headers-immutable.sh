@@ -59,7 +59,7 @@ JS
         node try.mjs "@hono/node-server $version" "$dir/$version"
     done
 } | tee seen
-[ "$(grep -c 'x-seen: yes' seen)" = 3 ] && grep -q '1.19.19: TypeError: immutable' seen || {
+if [ "$(grep -c 'x-seen: yes' seen)" != 3 ] || ! grep -q '1.19.19: TypeError: immutable' seen; then
     echo "changed: the copy's headers" >&2
     exit 1
-}
+fi

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import stat
 import tempfile
 from pathlib import Path
 from typing import BinaryIO, Final, Self
@@ -22,6 +21,8 @@ from sidecar.batch.index import ID_BYTES, Index
 
 _HEADER: Final = b'{"journal":"openai-moodle-sidecar batch","version":1}\n'
 _LONGEST: Final = 2**30
+PRIVATE: Final = 0o600
+"""Permissions of new files: answers are about users' texts."""
 
 
 class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -76,8 +77,6 @@ class Journal:
             file = _locked(path)
             # Only after locking: the previous holder of the lock may have written this file.
             before = earlier.open("rb") if earlier.exists() else None
-            if before is not None:
-                os.fchmod(file.fileno(), stat.S_IMODE(os.fstat(before.fileno()).st_mode))
         except OSError as exc:
             raise failed(path, exc) from exc
         journal = cls(file, before)
@@ -182,6 +181,7 @@ class Journal:
         try:
             os.fdatasync(self._file.fileno())
         except OSError as exc:
+            self._dirty = True
             raise failed("the journal", exc) from exc
 
     def close(self) -> None:
@@ -226,7 +226,7 @@ def sync_folder(path: Path) -> None:
 
 def _locked(path: Path) -> BinaryIO:
     while True:
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "rb+")
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE), "rb+")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             named = path.stat()
@@ -238,6 +238,9 @@ def _locked(path: Path) -> BinaryIO:
         locked = os.fstat(file.fileno())
         # Between opening and locking, the previous holder may have finished and removed the file.
         if named is not None and (named.st_dev, named.st_ino) == (locked.st_dev, locked.st_ino):
+            # An earlier version made journals that others may read. A journal of another user stays as it is.
+            with contextlib.suppress(PermissionError):
+                os.fchmod(file.fileno(), PRIVATE)
             return file
         file.close()
 

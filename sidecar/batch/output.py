@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from sidecar.batch.journal import Journal, Record, failed, is_reply, numbered, sync_folder
+from sidecar.batch.journal import PRIVATE, Journal, Record, failed, is_reply, numbered, sync_folder
 from sidecar.batch.ordered_output import outcome, wrong
 from sidecar.batch.runner import STOPPED, Halted, id_of
 from sidecar.core.errors import ConfigError, SidecarError, plain
@@ -78,8 +78,9 @@ async def write(target: Path, journal: Journal, source: Source, keys: Keys, stop
 
 
 def _created(new: Path, target: Path) -> BinaryIO:
-    """Create the file at `new`, with the permissions of the file that it will replace."""
-    file = new.open("wb")
+    """Create the file at `new`, for its owner alone, or with the permissions of the file that it will replace."""
+    file = os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE), "wb")
+    os.fchmod(file.fileno(), PRIVATE)
     with contextlib.suppress(FileNotFoundError):
         os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
     return file

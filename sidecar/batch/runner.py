@@ -30,6 +30,7 @@ from sidecar.core.errors import (
 )
 from sidecar.core.progress import ProgressPort
 from sidecar.engine.admission import Place
+from sidecar.engine.finality import is_final
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.service import Service
@@ -139,9 +140,10 @@ class Runner:
                     task.cancel()
         except BaseExceptionGroup as group:
             failure = _first(group)
+        # After a failure too: what was paid for survives a power cut.
+        await asyncio.to_thread(self._journal.sync)
         if failure is not None:
             raise failure
-        self._journal.sync()
         if not self._complete or self._unanswered:
             raise Halted(STOPPED)
 
@@ -223,12 +225,12 @@ class Runner:
             return None if trace.failed else 0.0
         if not isinstance(error, UpstreamFailure) or tries >= MOST_TRIES:
             return None
-        if error.scope == "request":
+        # What concerns every line is no line's reply: `_watch` ends the batch.
+        every = self._refusal is not None and (isinstance(error, UpstreamAuth) or error.scope == "account")
+        if is_final(error) and not every:
             return None
         if self._refusal is not None:
             return 0.0  # the next try waits until the provider is back
-        if not (error.retryable or error.scope == "capacity" or isinstance(error, UpstreamUnreachable)):
-            return None
         pause = max(error.retry_after or 0.0, _BACKOFF * 2.0 ** max(0, tries - 1) * (0.5 + random.random() / 2))  # noqa: S311
         return pause if pause <= self._settings.job_timeout else None
 
@@ -260,7 +262,15 @@ class Runner:
     async def _sync(self) -> None:
         while True:
             await asyncio.sleep(_SYNC_SECONDS)
-            await asyncio.to_thread(self._journal.sync)
+            syncing = asyncio.create_task(asyncio.to_thread(self._journal.sync), name="batch-journal")
+            try:
+                await asyncio.shield(syncing)
+            except asyncio.CancelledError:
+                # The journal is closed next, and its thread is not to be left alone with the descriptor.
+                await asyncio.wait((syncing,))
+                if not syncing.cancelled() and (failure := syncing.exception()) is not None:
+                    raise failure from None
+                raise
 
     async def _halt(self, stop: asyncio.Event) -> None:
         await stop.wait()

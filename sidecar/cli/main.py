@@ -5,12 +5,12 @@ Imports stay late and few, since a process started for one click loads this file
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn
 
 from sidecar import __version__
 from sidecar.cli.flags import PROGRAM, add_settings, parser, report_faults
-from sidecar.config.load import load, with_tokens
+from sidecar.config.load import load, stated, with_tokens
 from sidecar.config.settings import Settings
 from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError
@@ -18,6 +18,8 @@ from sidecar.stdio.descriptors import bound_stderr, fill_missing, has_piped_data
 
 FAULT: Final = 1
 """The exit code for an internal fault that left lines without a reply."""
+
+_IGNORED: Final = "HTTP_MODE in the env file does not count where standard input is piped; a server takes --http-mode"
 
 COMMANDS: Final = {
     "batch": "sidecar.cli.batch",
@@ -49,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     fallbacks = {"REDIS_URL": "embedded"} if flags.pop("jobs") else {}
     try:
         settings = load(flags, env_file, need_key=not demo, fallbacks=fallbacks)
-        if _wants_stdio(settings, forced=stdio, http_flag=flags["http_mode"]):
-            _stdio(settings, demo=demo)
+        if _wants_stdio(settings, flags, forced=stdio):
+            _stdio(settings, demo=demo, unforced=not stdio)
         if unbound is not None:
             unbound()
         settings = with_tokens(settings)
@@ -76,12 +78,13 @@ def _parser() -> Parser:
     return made
 
 
-def _wants_stdio(settings: Settings, *, forced: bool, http_flag: str | None) -> bool:
-    if forced and http_flag is not None and settings.http_mode:
+def _wants_stdio(settings: Settings, flags: Mapping[str, str | None], *, forced: bool) -> bool:
+    if forced and flags["http_mode"] is not None and settings.http_mode:
         raise ConfigError(["--stdio and --http-mode: only one of them"])
-    if forced or settings.http_mode:
-        return forced
-    return has_piped_data()
+    if forced:
+        return True
+    # PHP's process reads the server's env file too: as a server it would never end, and PHP waits for its end.
+    return has_piped_data() and not (settings.http_mode and stated("http_mode", flags))
 
 
 def _http(settings: Settings, *, demo: bool) -> int:
@@ -93,7 +96,7 @@ def _http(settings: Settings, *, demo: bool) -> int:
     return run(lambda: run_http(settings, demo=demo), fast_loop=True)
 
 
-def _stdio(settings: Settings, *, demo: bool) -> NoReturn:
+def _stdio(settings: Settings, *, demo: bool, unforced: bool) -> NoReturn:
     from sidecar.stdio.process import stdio_process
 
     def work(sink: int, waited: float) -> int:
@@ -104,6 +107,8 @@ def _stdio(settings: Settings, *, demo: bool) -> NoReturn:
         # CONTRACT: warnings and errors only, since PHP copies stderr to its error log.
         level = "error" if settings.log_level == "error" else "warning"
         log.configure(sys.stderr, level=level, as_json=settings.log_format == "json")
+        if settings.http_mode and unforced:
+            events.warning("http_mode_ignored", note=_IGNORED)
         try:
             return run(lambda: run_stdio(settings, source=0, sink=sink, waited=waited, demo=demo), fast_loop=False)
         except ConfigError as exc:  # an invalid proxy or CA file fails only when it is used

@@ -117,6 +117,16 @@ def take_service_manager(environ: MutableMapping[str, str] | None = None) -> tup
     return address, seconds if pid in {"", str(os.getpid())} else 0.0
 
 
+def stated(name: str, flags: Mapping[str, str | None], environ: Mapping[str, str] | None = None) -> bool:
+    """Return whether the setting `name` comes from a flag or a variable, and so from the process's own start.
+
+    The env file is shared by every process of the machine.
+    """
+    setting = BY_FIELD[name]
+    texts = (flags.get(name), (os.environ if environ is None else environ).get(setting.name))
+    return any(text and text.strip() for text in texts)
+
+
 def environment_for_child(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return an environment in which a child process finds `settings` in force without an env file.
 

@@ -97,6 +97,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "",
         "the TOML file of named tokens, and of limits of the site, of tokens and of users",
     ),
+    _s("ALLOWED_HOSTS", types.hosts, "", "names in Host served on loopback beside addresses and localhost, by commas"),
     _s("AI_REQUIRE_TOKEN", types.boolean, False, "ask for the token on /ai even on loopback"),
     _s("ALLOW_UNAUTHENTICATED", types.boolean, False, "listen beyond loopback without a token"),
     _s(
@@ -149,6 +150,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "openai-moodle-sidecar under XDG_STATE_HOME or ~/.local/state",
     ),
     _s("JOB_QUEUE_SIZE", _count, 10_000, "the most jobs waiting or at work"),
+    _s(
+        "JOB_QUEUE_BYTES", types.size(1024, 2**40), 512 * _MIB, "the most bytes of the texts of jobs waiting or at work"
+    ),
     _s("JOBS_MAX_BODY_BYTES", types.size(1024, 2**32), 64 * _MIB, "the largest body of a list of jobs"),
     _s("JOB_RESULT_TTL", types.seconds(1, 31_536_000), 259_200.0, "seconds a job's result is kept"),
     _s("JOB_TIMEOUT", types.seconds(1, 3600), 900.0, "seconds a job, or a line of a batch, may take once started"),
@@ -202,6 +206,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     shutdown_grace: float
     sidecar_token: str
     tokens_file: str
+    allowed_hosts: str
     ai_require_token: bool
     allow_unauthenticated: bool
     stdio_max_processes: int
@@ -221,6 +226,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redis_prefix: str
     state_dir: str
     job_queue_size: int
+    job_queue_bytes: int
     jobs_max_body_bytes: int
     job_result_ttl: float
     job_timeout: float

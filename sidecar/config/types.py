@@ -95,6 +95,14 @@ def host(text: str) -> str:
         raise ValueError("an IP address, such as 127.0.0.1 or 0.0.0.0, or localhost") from None
 
 
+def hosts(text: str) -> str:
+    """Parse host names, separated by commas, into lower case without white space."""
+    names = [name.strip().lower().removesuffix(".") for name in text.split(",")]
+    if len(text) <= 4096 and all(re.fullmatch(r"[a-z0-9_]([a-z0-9._-]{0,252})", name) for name in names):
+        return ",".join(names)
+    raise ValueError("host names without a port, separated by commas, such as moodle.example.org")
+
+
 def url(text: str) -> str:
     """Parse an http or https address."""
     wanted = "an http:// or https:// address"

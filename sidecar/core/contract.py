@@ -5,6 +5,7 @@ Source: CONTRACT, "POST /ai". HTTP statuses and streams belong to `sidecar/http`
 
 import codecs
 import re
+from sys import getsizeof
 from typing import Final, Literal
 
 import msgspec
@@ -15,6 +16,9 @@ Action = Literal["chat", "summarize", "analyze"]
 ACTIONS: Final[tuple[Action, ...]] = ("chat", "summarize", "analyze")
 LONGEST_USER: Final = 255
 """Characters of a user_id. Bounded because the id stays in memory as long as its user's cached answers."""
+
+_HEADER: Final = 80
+"""Bytes of a string object beside its characters."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,13 +38,21 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     trace: str | msgspec.UnsetType = msgspec.UNSET
     """The `traceparent` of a request that becomes a job, unset for none; no field of a caller's JSON."""
 
+    @property
+    def held(self) -> int:
+        """Bytes of memory that the texts hold: after one emoji each character of its text takes four."""
+        return sum(max(0, getsizeof(text) - _HEADER) for text in (self.content, self.context))
+
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One reply; exactly one of `data` and `error` is set."""
+    """One reply; exactly one of `data` and `error` is set.
+
+    Those two have no default, so that both are always encoded: callers read either one without testing for its key.
+    """
 
     success: bool
-    data: str | None = None
-    error: str | None = None
+    data: str | None
+    error: str | None
     code: str | None = None
     job_id: str | None = None
     """The job that continues the request, if there is one."""
@@ -131,13 +143,13 @@ def _user(value: object) -> str:
 def answered(text: str, *, html_safe: bool = False) -> Reply:
     """Return the reply that carries an answer; `html_safe` puts a space after each `<` (CONTRACT, HTML_SAFE)."""
     text = sendable(text)
-    return Reply(success=True, data=text.replace("<", "< ") if html_safe else text)
+    return Reply(success=True, data=text.replace("<", "< ") if html_safe else text, error=None)
 
 
 def failed(error: SidecarError) -> Reply:
     """Return the reply that carries a failure."""
     job_id = error.job_id if isinstance(error, JobGoesOn) else None
-    return Reply(success=False, error=str(error), code=error.code, job_id=job_id)
+    return Reply(success=False, data=None, error=str(error), code=error.code, job_id=job_id)
 
 
 def sendable(text: str) -> str:

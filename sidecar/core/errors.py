@@ -101,6 +101,16 @@ class BadHTTP(SidecarError):
     sentence = "The request is not valid HTTP."
 
 
+class WrongVersion(SidecarError):
+    code = "http_version"
+    sentence = "The request must be HTTP/1.1 or HTTP/1.0."
+
+
+class WrongHost(SidecarError):
+    code = "wrong_host"
+    sentence = "This host name is not served here; the administrator allows names with ALLOWED_HOSTS."
+
+
 class SlowRequest(SidecarError):
     code = "request_timeout"
     sentence = "The request did not arrive in time."

@@ -8,6 +8,7 @@ from sidecar.config.settings import Settings
 from sidecar.core import remedies
 from sidecar.core.errors import ConfigError, JobsUnavailable
 from sidecar.doctor.findings import Finding
+from sidecar.jobs import health
 from sidecar.jobs.embedded.state_dir import check_folder, taken_by_another, valkey_program
 from sidecar.jobs.keys import Names
 from sidecar.jobs.redis import SOCKET, Redis, bounded, connect, redis_address
@@ -15,8 +16,8 @@ from sidecar.jobs.redis import SOCKET, Redis, bounded, connect, redis_address
 _SECONDS: Final = 5.0
 _OLDEST: Final = (6, 2)
 _CLOCKS_APART: Final = 2.0
-"""Seconds; heartbeats and expiries are compared across machines."""
-_ROOM: Final = 0.9
+"""Seconds. Jobs, leases and heartbeats go by the clock of Redis alone; people compare logs."""
+_NEARLY: Final = 0.8
 """Share of maxmemory from which on the use of memory is a warning."""
 
 
@@ -41,7 +42,8 @@ async def _redis_findings(redis: Redis, settings: Settings) -> list[Finding]:
             before = time.time()
             seconds, micros = await redis.time()
             after = time.time()
-            alive = int(await redis.zcount(Names(settings.redis_prefix).workers, int(after * 1000), "+inf"))
+            alive = int(await redis.zcount(Names(settings.redis_prefix).workers, int(seconds) * 1000, "+inf"))
+            written = (await health.look(redis, settings.redis_prefix, limit=_SECONDS)).refusal
     except JobsUnavailable as exc:
         why = str(exc).removeprefix("Jobs are not available: ")
         if settings.redis_url == "embedded" and not taken_by_another(settings):
@@ -53,6 +55,7 @@ async def _redis_findings(redis: Redis, settings: Settings) -> list[Finding]:
     return [
         Finding("redis", "ok", f"{product} {version} answers at {where}"),
         _version(str(info.get("redis_version") or "")),
+        *([Finding("redis writes", "failed", written, "no job is taken or ended until then")] if written else []),
         _memory(info),
         await _persistence(redis, info),
         _clock(float(seconds) + float(micros) / 1e6, before, after),
@@ -73,12 +76,16 @@ def _version(version: str) -> Finding:
 def _memory(info: dict[str, Any]) -> Finding:
     policy = str(info.get("maxmemory_policy", ""))
     most, used = int(info.get("maxmemory", 0)), int(info.get("used_memory", 0))
-    if policy != "noeviction":
+    if policy != health.SAFE:
         what = f"maxmemory-policy is {policy or 'not told'}: when it is full, it may throw jobs away without a word"
         how = "maxmemory-policy noeviction; a cache's Redis, such as Moodle's, cannot be shared with jobs"
         return Finding("redis memory", "warning", what, how)
-    if most and used > most * _ROOM:
-        what = f"{used // 2**20} of {most // 2**20} MiB are used; when it is full, no job is taken"
+    if most and used >= most * health.SHARE:
+        what = f"Redis is full: {used // 2**20} of {most // 2**20} MiB are used, and no new job is taken"
+        how = "raise maxmemory, shorten JOB_RESULT_TTL, or give jobs a Redis of their own; jobs that wait are not lost"
+        return Finding("redis memory", "failed", what, how)
+    if most and used >= most * _NEARLY:
+        what = f"{used // 2**20} of {most // 2**20} MiB are used; from {health.SHARE:.0%} on no new job is taken"
         return Finding("redis memory", "warning", what, "raise maxmemory, or shorten JOB_RESULT_TTL")
     return Finding(
         "redis memory", "ok", "nothing is evicted (noeviction)" + ("" if most else ", and there is no limit")
@@ -106,7 +113,9 @@ async def _persistence(redis: Redis, info: dict[str, Any]) -> Finding:
 def _clock(theirs: float, before: float, after: float) -> Finding:
     apart = max(before - theirs, theirs - after, 0.0)
     if apart > _CLOCKS_APART:
-        what = f"its clock and this machine's are {apart:.0f} s apart, so that workers look dead and jobs late"
+        what = (
+            f"its clock and this machine's are {apart:.0f} s apart, so that times in its file and in logs do not agree"
+        )
         return Finding("redis clock", "warning", what, "set the clocks by NTP (timedatectl set-ntp true)")
     return Finding("redis clock", "ok", "its clock and this machine's agree")
 

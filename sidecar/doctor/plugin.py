@@ -51,6 +51,9 @@ def _verdict(response: Response) -> tuple[State, str, str]:
     if code == "unauthorized":
         how = "put the token into the plugin's URL (http://moodle:TOKEN@…), or unset AI_REQUIRE_TOKEN on loopback"
         return "failed", "the token is asked for, and the plugin sends none", how
+    if code == "wrong_host":
+        how = "add the name in that URL to ALLOWED_HOSTS of the server, or call 127.0.0.1"
+        return "failed", "the sidecar does not serve that host name (421), so PHP starts a process for each click", how
     if code == "shutting_down":
         return "warning", "the sidecar is draining", remedies.RESTART
     return "failed", f"what answers is not the sidecar's /ai ({response.status})", _MATCH

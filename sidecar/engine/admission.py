@@ -15,12 +15,14 @@ from sidecar.core.errors import Overloaded, ShuttingDown
 class Place:
     """The place of one request; leaving the `with` block gives the place and its bytes back."""
 
-    __slots__ = ("_admission", "aside", "held", "pending", "size")
+    __slots__ = ("_admission", "aside", "bulk", "held", "pending", "size")
 
-    def __init__(self, admission: "Admission", size: int, pending: int) -> None:
+    def __init__(self, admission: "Admission", size: int, *, pending: bool, bulk: bool) -> None:
         self._admission = admission
         self.pending = pending
-        """Bytes of a body that is still to arrive."""
+        """True while the body is still to arrive."""
+        self.bulk = bulk
+        """True if nobody waits for the answers."""
         self.aside = False
         """True if only the bytes are held, and the place is another request's."""
         self.size = size
@@ -34,8 +36,7 @@ class Place:
 
     def arrived(self) -> None:
         """Count the body as arrived."""
-        self._admission.pending -= self.pending
-        self.pending = 0
+        self._admission.arrived(self)
 
     def step_aside(self) -> None:
         """Let another request have the place, but hold the bytes: the text is still in memory."""
@@ -59,6 +60,8 @@ class Admission:
         self.held_bytes = 0
         self.pending = 0
         """Bytes reserved for bodies still to arrive: at most a half, so that slow senders leave room for others."""
+        self.bulk = 0
+        """Bytes reserved for lists of jobs, whole or not: at most a half, since interactive requests need the rest."""
         self.draining = False
         self._waiting: deque[tuple[int, asyncio.Future[Place]]] = deque()
         self._empty: asyncio.Event | None = None
@@ -67,18 +70,30 @@ class Admission:
         state = "draining" if self.draining else "open"
         return f"<Admission {state}, {self.held}/{self.places} places, {self.held_bytes}/{self.size} bytes>"
 
-    def admit(self, size: int = 0, *, pending: bool = False, even_draining: bool = False) -> Place:
+    def admit(self, size: int = 0, *, pending: bool = False, bulk: bool = False, even_draining: bool = False) -> Place:
         """Take a place with `size` bytes, `pending` until `Place.arrived`; raises `ShuttingDown` or `Overloaded`.
 
-        `even_draining` is for requests that only read a state.
+        Pending bodies hold at most half of the bytes, `bulk` ones too, both at most three quarters. `even_draining` is
+        for requests that only read a state.
         """
         if self.draining and not even_draining:
             raise ShuttingDown
         if self._waiting or not self._fits(size):
             raise Overloaded(cause="places" if self.held >= self.places else "bytes")
-        if pending and self.pending and self.pending + size > self.size // 2:
+        self._check_shares(size, pending=pending, bulk=bulk)
+        return self._take(size, pending=pending, bulk=bulk)
+
+    def _check_shares(self, size: int, *, pending: bool, bulk: bool, own: int = 0) -> None:
+        """Raise `Overloaded` for a body of `size` bytes, `own` of them reserved before, beyond what its kind may hold.
+
+        One body alone may be of any size. Bodies within a place's even share are free: the places bound them.
+        """
+        if not (pending or bulk) or size <= self.size // self.places:
+            return
+        kind = (self.bulk if bulk else self.pending) - own
+        both = self.bulk + self.pending - own
+        if (kind and kind + size > self.size // 2) or (both and both + size > self.size * 3 // 4):
             raise Overloaded(cause="bytes")
-        return self._take(size, pending=size if pending else 0)
 
     async def wait(self, size: int = 0) -> Place:
         """Wait for a place with `size` bytes, first come first served (backpressure)."""
@@ -111,20 +126,35 @@ class Admission:
     def _fits(self, size: int) -> bool:
         return self.held < self.places and self.held_bytes + size <= self.size
 
-    def _take(self, size: int, *, pending: int = 0) -> Place:
+    def _take(self, size: int, *, pending: bool = False, bulk: bool = False) -> Place:
         self.held += 1
-        self.held_bytes += size
-        self.pending += pending
-        return Place(self, size, pending)
+        place = Place(self, 0, pending=pending, bulk=bulk)
+        self._grow(place, size)
+        return place
+
+    def _grow(self, place: Place, by: int) -> None:
+        place.size += by
+        self.held_bytes += by
+        if place.bulk:
+            self.bulk += by
+        elif place.pending:
+            self.pending += by
 
     def resize(self, place: Place, size: int) -> None:
         """See `Place.resize`."""
-        if size > place.size and self.held_bytes - place.size + size > self.size:
-            raise Overloaded(cause="bytes")
-        self.held_bytes += size - place.size
-        shrunk, place.size = size < place.size, size
-        if shrunk:
+        if (by := size - place.size) > 0:
+            if self.held_bytes + by > self.size:
+                raise Overloaded(cause="bytes")
+            self._check_shares(size, pending=place.pending, bulk=place.bulk, own=place.size)
+        self._grow(place, by)
+        if by < 0:
             self._wake()
+
+    def arrived(self, place: Place) -> None:
+        """See `Place.arrived`."""
+        if place.pending:
+            place.pending = False
+            self.pending -= 0 if place.bulk else place.size
 
     def release(self, place: Place) -> None:
         """Give a place and its bytes back, once; leaving the place's `with` block does it too."""
@@ -133,8 +163,7 @@ class Admission:
         place.arrived()
         self.step_aside(place)
         place.held = False
-        self.held_bytes -= place.size
-        place.size = 0
+        self._grow(place, -place.size)
         self._wake()
 
     def step_aside(self, place: Place) -> None:

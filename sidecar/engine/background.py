@@ -7,6 +7,7 @@ so that work whose process ended goes on where it stood. No Redis and no file is
 from typing import Final, Protocol
 
 from sidecar.core.contract import Request
+from sidecar.core.off_loop import off_loop
 from sidecar.core.ports import Call, Prompt, Purpose, Traffic
 from sidecar.engine.actions import ACTIONS, Limits
 from sidecar.engine.completer import SplitterPort, messages_of, text_of
@@ -122,7 +123,7 @@ class _JobCompleter:
         return parts
 
     async def complete(self, prompt: Prompt) -> str:
-        key = None if prompt.purpose in _LAST else self._keys.of_work(prompt)
+        key = None if prompt.purpose in _LAST else await off_loop(len(prompt.user), self._keys.of_work, prompt)
         text = None if key is None else await self._parts.find(key)
         if text is None:
             work = self._calling.work(prompt)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sidecar.core.errors import DeadlineExceeded, EmptyResponse
+from sidecar.core.off_loop import off_loop
 from sidecar.core.ports import Call, Completion, Prompt
 from sidecar.engine.answer_cache import Key
 from sidecar.engine.deadline import Deadline, Point
@@ -37,7 +38,7 @@ class Completer:
     async def complete(self, prompt: Prompt) -> str:
         # A chat whose context was summarized keeps the turn that the summary waited for.
         resumed = prompt.purpose == "chat" and self._ticket.started
-        key = self._kernel.keys.of_prompt(prompt)
+        key = await off_loop(len(prompt.user), self._kernel.keys.of_prompt, prompt)
         if prompt.within >= 1:
             return await self._call(prompt, key, self._deadline, resumed=resumed)
         now = self._kernel.calls.clock()

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from sidecar.core import events
 from sidecar.core.errors import DeadlineExceeded, EmptyResponse, InternalError, SidecarError
+from sidecar.core.off_loop import off_loop
 from sidecar.core.ports import Completion
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.drain import Drain
@@ -19,12 +20,15 @@ from sidecar.engine.kernel import Kernel
 from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.streams import streamed
 from sidecar.engine.limiter.trace import Trace
+from sidecar.engine.movement import Movement
 from sidecar.engine.request import CompletionRequest
 from sidecar.engine.request_log import RequestLog, traced
 from sidecar.engine.sharing import share
 
 SILENT_SECONDS: Final = 30.0
 """After its first event a stream ends when nothing came, or nothing was taken, for so long (CONTRACT)."""
+UNREAD_SECONDS: Final = 5.0
+"""After so long without a reader a stream ends if calls wait for its slot: some megabytes wait for its caller then."""
 STREAM_SECONDS: Final = 600.0
 """After its first event a stream ends after so long in all: it holds a slot."""
 
@@ -48,12 +52,14 @@ class Completions:
         drain: Drain,
         log: RequestLog,
         silent_seconds: float = SILENT_SECONDS,
+        unread_seconds: float = UNREAD_SECONDS,
         stream_seconds: float = STREAM_SECONDS,
     ) -> None:
         self._kernel = kernel
         self._drain = drain
         self._log = log
         self._silent_seconds = silent_seconds
+        self._unread_seconds = unread_seconds
         self._stream_seconds = stream_seconds
 
     async def answer(
@@ -105,18 +111,20 @@ class Completions:
 
         async def work(deadline: Point) -> bytes:
             ticket = Ticket(request.user, background=request.background, traffic=request.traffic)
-            return shape(await calls.complete(request.call, ticket, trace, deadline=deadline))
+            done = await calls.complete(request.call, ticket, trace, deadline=deadline)
+            return await off_loop(len(done.text), shape, done)
 
         async with self._drain.within(request.deadline):
             if request.shared:
-                key = self._kernel.keys.of_call(request.call)
+                size = request.place.size if request.place is not None else 0
+                key = await off_loop(size, self._kernel.keys.of_call, request.call)
                 return await share(self._kernel, key, work, request, trace, needed=1)
             check_in_time(calls, request, 1)
             return await work(Deadline(request.deadline))
 
     async def _pump(self, request: CompletionRequest, send: Send, trace: Trace) -> None:
         calls, drain = self._kernel.calls, self._drain
-        ticket = Ticket(request.user, background=request.background, traffic=request.traffic)
+        ticket = Ticket(request.user, background=request.background, traffic=request.traffic, stream=True)
         coming = streamed(calls, request.call, ticket, trace, deadline=Deadline(request.deadline))
         async with contextlib.aclosing(coming):
             async with drain.within(request.deadline):
@@ -124,28 +132,21 @@ class Completions:
                 data = await anext(coming, None)
             if data is None:
                 raise EmptyResponse(status=200)
-            async with drain.within(calls.clock() + self._stream_seconds), self._moving() as moved:
+            async with drain.within(calls.clock() + self._stream_seconds), self._moving() as movement:
                 while data is not None:
+                    movement.sends()
                     await send(data)
-                    moved()
+                    movement.moved()
                     data = await anext(coming, None)
-                    moved()
+                    movement.moved()
 
     @contextlib.asynccontextmanager
-    async def _moving(self) -> AsyncIterator[Callable[[], None]]:
-        """End the block with `DeadlineExceeded` once the function it gives was left uncalled for `silent_seconds`."""
-        now = asyncio.get_running_loop().time
-        last = now()
-
-        def moved() -> None:
-            nonlocal last
-            # A timer for every event would cost more than the event.
-            if (at := now()) - last > self._silent_seconds / 16:
-                last = at
-                timeout.reschedule(at + self._silent_seconds)
-
+    async def _moving(self) -> AsyncIterator[Movement]:
+        """End the block with `DeadlineExceeded` once the stream stands still for too long."""
         try:
             async with asyncio.timeout(self._silent_seconds) as timeout:
-                yield moved
+                gate = self._kernel.calls.gate
+                with Movement(timeout, gate, silent=self._silent_seconds, unread=self._unread_seconds) as movement:
+                    yield movement
         except TimeoutError as exc:
             raise DeadlineExceeded(_SILENT) from exc

@@ -11,6 +11,7 @@ import msgspec
 from sidecar.core import events
 from sidecar.core.contract import Reply, answered, failed
 from sidecar.core.errors import DeadlineExceeded, InternalError, JobGoesOn, SidecarError
+from sidecar.core.off_loop import off_loop
 from sidecar.engine.actions import ACTIONS, Limits
 from sidecar.engine.actions.rounds import rounds
 from sidecar.engine.answer_cache import Key
@@ -84,7 +85,7 @@ class Engine:
         """Return the answer's text, shared where the request has a key."""
         needed = rounds(request.request, self._limits)
         act = partial(self._act, request, trace)
-        key = self._kernel.keys.of_request(request.request)
+        key = await off_loop(len(request.request.content), self._kernel.keys.of_request, request.request)
         if key is None:
             check_in_time(self._kernel.calls, request, needed)
             return await act(Deadline(request.deadline))

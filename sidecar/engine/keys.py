@@ -9,6 +9,7 @@ import msgspec
 
 from sidecar.core.contract import Action, Request
 from sidecar.core.ports import Call, Prompt, Purpose
+from sidecar.core.raw_json import RawMessages
 from sidecar.engine.actions import Limits
 from sidecar.engine.actions.prompts import PROMPT_VERSION
 from sidecar.engine.answer_cache import Key
@@ -51,13 +52,33 @@ class Keys:
         return self._hash("job", request.action, request.content, request.context, user)
 
     def of_call(self, call: Call) -> Key[bytes]:
-        """Return the key of a raw completion's body: of everything in the call but its user."""
+        """Return the key of a raw completion's body: of everything in the call but its user.
+
+        Small bodies are equal if their values are. What stays raw in a large one is compared byte by byte: other
+        spaces, another order of names inside, or another spelling of a character make another key.
+        """
         import json  # noqa: PLC0415 - as below
 
+        raw: list[msgspec.Raw] = []
+
+        def name(value: object) -> str:
+            part = value.raw if isinstance(value, RawMessages) else value
+            if not isinstance(part, msgspec.Raw):
+                raise TypeError(type(value))
+            raw.append(part)
+            return f"raw {len(raw)}"
+
         fields = (call.model, call.messages, call.max_tokens, call.extra)
-        return Key(self._hash("completion", json.dumps(fields, sort_keys=True)))
+        text = json.dumps(fields, sort_keys=True, default=name)
+        return Key(self._hash("completion", text, *map(_digest, raw)))
 
     def _hash(self, *parts: str) -> bytes:
         from hashlib import sha256  # noqa: PLC0415 - late: a chat in a one-shot process needs none
 
         return sha256(_encoder.encode((self._base, parts))).digest()
+
+
+def _digest(raw: msgspec.Raw) -> str:
+    from hashlib import sha256  # noqa: PLC0415 - as above
+
+    return sha256(memoryview(raw)).hexdigest()

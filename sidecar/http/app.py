@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from sidecar.core import events
-from sidecar.core.errors import InternalError, NotFound, SidecarError
+from sidecar.core.errors import InternalError, NotFound, SidecarError, WrongVersion
 from sidecar.engine.request_log import traced
 from sidecar.engine.service import Service
+from sidecar.http.hosts import Hosts
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import REQUEST_ID, WrongMethod
 from sidecar.http.router import Handler, Route, Routes
@@ -18,13 +19,14 @@ from sidecar.http.router import Handler, Route, Routes
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-def application(routes: Routes, service: Service) -> Answer:
-    """Return the handler of every request, which finds the route by its path."""
+def application(routes: Routes, service: Service, hosts: Hosts | None = None) -> Answer:
+    """Return the handler of every request, which finds the route by its path; `hosts` checks Host, None does not."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         assert isinstance(request, Arrival)  # noqa: S101 - Connections makes no other
         route = routes.find(request.path)
         try:
+            _check(request, hosts)
             response = await _handler(route, request)(request)
         except SidecarError as exc:
             service.log.refused(
@@ -45,11 +47,19 @@ def application(routes: Routes, service: Service) -> Answer:
             response = route.refuse(InternalError())
         response.headers[REQUEST_ID] = request.request_id
         body = request.content
-        if service.admission.draining or not body.is_eof() or body.exception() is not None:
+        whole = request.served_version and body.is_eof() and body.exception() is None
+        if service.admission.draining or not whole:
             response.force_close()
         return response
 
     return answer
+
+
+def _check(request: Arrival, hosts: Hosts | None) -> None:
+    if not request.served_version:
+        raise WrongVersion
+    if hosts is not None:
+        hosts.check(request)
 
 
 def _handler(route: Route, request: web.BaseRequest) -> Handler:

@@ -47,18 +47,26 @@ class Guard:
         The deployed communicator's curl sends Basic for a URL with a user and a password in it; Azure's clients send
         `api-key`. A named token's name and class are then the request's.
         """
-        credential = _credential(request.headers.get(hdrs.AUTHORIZATION, ""))
-        key = request.headers.get(API_KEY, "").strip().encode("utf-8", "surrogateescape")
-        # Both are compared with every token in every case, so that the time reveals nothing of any.
-        digests = _digest(credential), _digest(key)
-        own = hmac.compare_digest(digests[0], self._expected) | hmac.compare_digest(digests[1], self._expected)
-        found = self._find(digests)
+        own, found = self._look(request)
         if found is not None:
             request.token, request.background = found.name, found.background
             if self._way not in found.routes:
                 raise Unauthorized(_NOT_HERE)
         elif not own and self._required and self.armed:
             raise Unauthorized
+
+    def knows(self, request: Arrival) -> bool:
+        """Return whether `request` has the sidecar's own token or a named one, whatever the route."""
+        own, found = self._look(request)
+        return own or found is not None
+
+    def _look(self, request: Arrival) -> tuple[bool, NamedToken | None]:
+        credential = _credential(request.headers.get(hdrs.AUTHORIZATION, ""))
+        key = request.headers.get(API_KEY, "").strip().encode("utf-8", "surrogateescape")
+        # Both are compared with every token in every case, so that the time reveals nothing of any.
+        digests = _digest(credential), _digest(key)
+        own = hmac.compare_digest(digests[0], self._expected) | hmac.compare_digest(digests[1], self._expected)
+        return own, self._find(digests)
 
     def _find(self, digests: tuple[bytes, bytes]) -> NamedToken | None:
         (bearer, key), found = digests, None

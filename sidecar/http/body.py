@@ -1,16 +1,20 @@
 """Reading of a body: declared as JSON, within bytes that are reserved first, by a deadline.
 
-The schemas parse it.
+The same guards for every route that reads one. The schemas parse it.
 """
 
 import asyncio
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from io import BytesIO
+from typing import Final, Generic, TypeVar
 
 from aiohttp import StreamReader, hdrs, web
 
 from sidecar.core.errors import BadHTTP, DeadlineExceeded, SlowRequest, TooLarge, UnsupportedMediaType
 from sidecar.engine.admission import Place
 from sidecar.engine.drain import Drain
+from sidecar.engine.service import Service
 from sidecar.http.request import Arrival
 
 SILENCE_SECONDS: Final = 10.0
@@ -19,6 +23,51 @@ STEP: Final = 64 * 1024
 """Bytes reserved at a time for a body of undeclared length."""
 
 _UTF8: Final = frozenset({"", "utf-8", "utf8"})
+
+Parsed = TypeVar("Parsed")
+
+
+class Received(Generic[Parsed]):
+    """A request whose body is there and parsed."""
+
+    __slots__ = ("deadline", "parsed", "place")
+
+    def __init__(self, parsed: Parsed, place: Place, deadline: float) -> None:
+        self.parsed = parsed
+        self.place = place
+        """The place that the request holds, with the bytes of the body, or more where it takes more once parsed."""
+        self.deadline = deadline
+        """Point on the monotonic clock by which the caller must have the answer."""
+
+
+@asynccontextmanager
+async def received(
+    request: Arrival,
+    service: Service,
+    parse: Callable[[bytes], Awaitable[tuple[Parsed, int]]],
+    *,
+    limit: int,
+    timeout: float,  # noqa: ASYNC109 - seconds from the request's arrival, not from now
+    bulk: bool = False,
+    even_draining: bool = False,
+) -> AsyncIterator[Received[Parsed]]:
+    """Hold a place for the request, and yield what `parse` makes of its body of at most `limit` bytes.
+
+    `parse` returns its result and the bytes of memory that it takes, which the place then has too. `bulk` and
+    `even_draining` are those of `Admission.admit`. Raises what that, `check_type`, `read_body` and `parse` raise, and
+    `DeadlineExceeded` for a request that was late itself: the engine's estimate of the wait would call that overloaded.
+    """
+    check_type(request)
+    pending = not request.content.is_eof()
+    size = _to_reserve(request, limit)
+    with service.admission.admit(size, pending=pending, bulk=bulk, even_draining=even_draining) as place:
+        deadline = request.deadline(timeout)
+        # No name is bound to the raw body, so that its memory is free while the engine works.
+        parsed, held = await parse(await read_body(request, service.drain, place, limit=limit, deadline=deadline))
+        place.resize(max(held, place.size))
+        if service.clock() >= deadline:
+            raise DeadlineExceeded
+        yield Received(parsed, place, deadline)
 
 
 def check_type(request: web.BaseRequest) -> None:
@@ -43,7 +92,7 @@ def _charset(parameters: str) -> str:
     return ""
 
 
-def to_reserve(request: web.BaseRequest, limit: int) -> int:
+def _to_reserve(request: web.BaseRequest, limit: int) -> int:
     """Return the bytes to reserve before the body is read; raise `TooLarge` for a declared length over `limit`."""
     try:
         declared = request.content_length
@@ -90,12 +139,14 @@ async def _receive(content: StreamReader, place: Place, limit: int) -> bytes:
     _hold(place, len(part), limit)
     if content.at_eof():
         return part
-    # One growing buffer: in a list, a body in parts of two bytes would cost twenty times its size.
-    body = bytearray(part)
-    while part := await _next(content):
-        _hold(place, len(body) + len(part), limit)
-        body += part
-    return bytes(body)
+    # One growing buffer, which becomes the body without a copy. In a list, a body in parts of two bytes would cost
+    # twenty times its size.
+    body, size = BytesIO(), 0
+    while part:
+        size += body.write(part)
+        part = await _next(content)
+        _hold(place, size + len(part), limit)
+    return body.getvalue()
 
 
 async def _next(content: StreamReader) -> bytes:

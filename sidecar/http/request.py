@@ -5,12 +5,16 @@ import secrets
 import time
 from typing import Any, Final
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion, HttpVersion10, HttpVersion11, hdrs, web
+from aiohttp.http import RawRequestMessage
 
 from sidecar.core.trace_context import TRACEPARENT, TRACESTATE, Passing, TraceContext, trace_context
 from sidecar.core.tracing import Span
 from sidecar.http.responses.envelope import REQUEST_ID
 
+_VERSIONS: Final = frozenset({HttpVersion10, HttpVersion11})
+_NO_REQUEST: Final = "UNKNOWN"
+"""The library's method in the place of a request that cannot be parsed."""
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SECONDS: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
@@ -27,8 +31,10 @@ class Arrival(web.BaseRequest):
     background: bool = False
     """Class of the users of that token."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, message: RawRequestMessage, *args: Any, **kwargs: Any) -> None:
+        super().__init__(message, *args, **kwargs)
+        self.served_version = message.version in _VERSIONS and message.method != _NO_REQUEST
+        """True for a request of HTTP/1.1 or HTTP/1.0."""
         proposed = self.headers.get(REQUEST_ID, "")
         self.request_id = proposed if _SANE_ID.fullmatch(proposed) else secrets.token_hex(8)
         """The id that the caller sent, if it is a sane one, else a random one."""
@@ -39,6 +45,11 @@ class Arrival(web.BaseRequest):
 
     def _trace(self) -> TraceContext | None:
         return trace_context(self.headers.getall(TRACEPARENT), self.headers.getall(TRACESTATE, []))
+
+    @property
+    def version(self) -> HttpVersion:
+        """Version of the status line: the caller's, or HTTP/1.1 where that is not served."""
+        return super().version if self.served_version else HttpVersion11
 
     @property
     def age(self) -> float:

@@ -177,13 +177,15 @@ class Collecting:
         return Collected(job_id=job.job_id, status=job.status, success=False, error=error, code=code)
 
     async def _check_workers(self) -> None:
-        """Say once that no worker is alive, where that is so."""
+        """Say once that no worker is alive, or why Redis takes nothing, where that is so."""
         if self._away or self._workers_checked:
             return
         self._workers_checked = True
         with contextlib.suppress(JobsUnavailable):
             if not await self._store.workers():
                 self._progress.say("No worker is alive; the jobs wait until one is started.")
+            if trouble := (await self._store.health.look()).trouble:
+                self._progress.say(trouble)
 
     def _gone(self, error: JobsUnavailable) -> None:
         if self._last or not (self._seen or time.monotonic() < self._never):

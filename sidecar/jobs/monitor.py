@@ -4,7 +4,6 @@ The readers decide what a look means: the offload, and /status.
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,14 +14,13 @@ import msgspec
 from sidecar.core import events
 from sidecar.core.errors import JobsUnavailable
 from sidecar.core.jobs import Lane
-from sidecar.jobs.store import JobStore
+from sidecar.jobs.health import Health, HealthLog
+from sidecar.jobs.store import Counts, JobStore
 
 LOOK_SECONDS: Final = 1.0
 """Seconds between two looks, and the most that one look may take."""
 START_SECONDS: Final = 3.0
 """Seconds in which a Valkey that was just started may stay silent before the log calls Redis away."""
-SAFE: Final = "noeviction"
-"""Policy of a full Redis that loses no job (CONTRACT: nothing is lost)."""
 
 
 class JobsStatus(msgspec.Struct, frozen=True):
@@ -31,10 +29,15 @@ class JobsStatus(msgspec.Struct, frozen=True):
     redis: str
     """`up` or `down`."""
     reason: str
+    """Cause why no new job is taken; blank where jobs are taken."""
     workers: int
     """Number of workers alive."""
     held: dict[Lane, int]
     """Jobs queued or in progress, by lane."""
+    held_bytes: int = 0
+    """Bytes of their texts."""
+    warnings: list[str] = []
+    """Settings of Redis that can lose jobs some day, a sentence each."""
 
 
 class Monitor:
@@ -49,8 +52,9 @@ class Monitor:
         self._workers_logged: bool | None = None
         """True if the log's last line about workers says that there are some."""
         self._error = "It was not looked at yet."
-        self._workers = 0
-        self._held: dict[Lane, int] = {}
+        self._seen = Counts(0, {}, 0)
+        self._health = Health()
+        self._health_log = HealthLog()
 
     @property
     def _starting(self) -> bool:
@@ -59,49 +63,60 @@ class Monitor:
     @property
     def alive(self) -> bool:
         """Return True if Redis answers and a worker is alive."""
-        return bool(self._up and self._workers)
+        return bool(self._up and self._seen.workers)
+
+    @property
+    def takes_jobs(self) -> bool:
+        """Return True if a new job would be taken and run."""
+        return self.alive and not self._health.trouble
 
     def status(self) -> JobsStatus:
         """Return the status for operators; while Redis is down the numbers are the last ones seen."""
-        return JobsStatus("up" if self._up else "down", self._error, self._workers, self._held)
+        reason, warnings = self._error or self._health.trouble, list(self._health.risks.values())
+        seen = self._seen
+        return JobsStatus(
+            "up" if self._up else "down",
+            reason,
+            seen.workers,
+            seen.held,
+            held_bytes=seen.size,
+            warnings=warnings,
+        )
 
     async def look(self) -> None:
         """Look at Redis now, and log what changed."""
         try:
-            workers, held = await self._store.counts(limit=self._limit)
+            seen = await self._store.counts(limit=self._limit)
+            health = await self._store.health.look(limit=self._limit)
         except JobsUnavailable as exc:
             self.lost(str(exc))
             return
-        self._error, self._workers, self._held = "", workers, held
+        if health.refusal and not seen.workers:
+            # A heartbeat that cannot be written is no death.
+            seen = msgspec.structs.replace(seen, workers=self._seen.workers)
+        self._error, self._seen, self._health = "", seen, health
         if not self._up:
             if self._up is False:
                 events.info("redis_back")
             self._up = True
-            await check_policy(self._store)
-        if self._workers_logged is not bool(workers) and (workers or not self._starting):
-            self._workers_logged = bool(workers)
-            if workers:
-                events.info("workers_alive", workers=workers)
+        self._health_log.seen(health)
+        if self._workers_logged is not bool(seen.workers) and (seen.workers or not self._starting):
+            self._workers_logged = bool(seen.workers)
+            if seen.workers:
+                events.info("workers_alive", workers=seen.workers)
             else:
                 events.warning("workers_gone", note="jobs wait until a worker is started")
 
     def lost(self, error: str) -> None:
         """Note that Redis failed with `error`, and log the change."""
         self._error = error
+        self._health_log.lost()
         if self._up is None and self._starting:
             return
         if self._up is not False:
             events.warning("redis_away", reason=error)
-        self._up, self._workers_logged, self._workers = False, None, 0
-
-
-async def check_policy(store: JobStore) -> None:
-    """Warn where a full Redis would lose jobs. Called after each connection: a restart may have changed the policy."""
-    with contextlib.suppress(JobsUnavailable):
-        policy = await store.policy(limit=LOOK_SECONDS)
-        if policy and policy != SAFE:
-            note = f"a full Redis would throw jobs away; set maxmemory-policy {SAFE}"
-            events.warning("redis_policy", policy=policy, note=note)
+        self._up, self._workers_logged = False, None
+        self._seen = msgspec.structs.replace(self._seen, workers=0)
 
 
 @asynccontextmanager

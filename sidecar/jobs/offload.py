@@ -62,10 +62,10 @@ class Offload:
         """Point on the clock at which Redis and a worker were last seen."""
 
     def takes(self, request: Request) -> bool:
-        """Return True if `request` is a long summary and a worker is alive."""
+        """Return True if `request` is a long summary, and a worker would take it."""
         if request.action != "summarize" or len(request.content) <= self._threshold:
             return False
-        return self._monitor.alive and self._clock() >= self._shy_until
+        return self._monitor.takes_jobs and self._clock() >= self._shy_until
 
     async def text(self, request: Request, begun: Callable[[str], None]) -> str | None:
         """Return the job's answer, None where Redis, the workers or the job are gone; raise the error of a failed job.

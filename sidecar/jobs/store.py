@@ -14,11 +14,13 @@ import msgspec
 from arq.jobs import serialize_job
 
 from sidecar.config.settings import Settings
+from sidecar.core import events
 from sidecar.core.contract import Request
-from sidecar.core.errors import JobsUnavailable, Overloaded
+from sidecar.core.errors import InternalError, JobsUnavailable, Overloaded
 from sidecar.core.jobs import LANES, Job, JobState, Lane
 from sidecar.engine.keys import Keys
 from sidecar.jobs import scripts
+from sidecar.jobs.health import HealthCheck
 from sidecar.jobs.keys import Names
 from sidecar.jobs.redis import Redis, bounded, connect
 
@@ -39,6 +41,14 @@ NOBODY: Final = "-"
 _encode: Final = msgspec.json.Encoder().encode
 
 
+class Counts(msgspec.Struct, frozen=True):
+    """Workers alive, jobs queued or in progress by lane, and the bytes of their texts."""
+
+    workers: int
+    held: dict[Lane, int]
+    size: int
+
+
 class JobStore:
     """Jobs of one Redis. Every verb raises `JobsUnavailable`, with the cause, where Redis fails."""
 
@@ -47,11 +57,14 @@ class JobStore:
         self.names.adopt_arq()
         self.redis = redis or connect(settings)
         self._keys = keys
-        self._room = settings.job_queue_size
+        self._room = (settings.job_queue_size, settings.job_queue_bytes)
         self._keep_ms = _ms(settings.job_result_ttl)
+        self._unreadable_logged = False
         self._known = self.redis.register_script(scripts.KNOWN)
         self._enqueue = self.redis.register_script(scripts.ENQUEUE)
         self._cancel = self.redis.register_script(scripts.CANCEL)
+        self._alive = self.redis.register_script(scripts.ALIVE)
+        self.health = HealthCheck(self.redis, settings.redis_prefix)
 
     def id_of(self, request: Request) -> str:
         """Return the job's id: a hash of all that determines the answer; random for a chat without user_id."""
@@ -73,8 +86,7 @@ class JobStore:
                 if isinstance(reply, list):
                     states: list[JobState] = [_state(state) for state in reply]
                     return [Job(job_id=name, status=state) for name, state in zip(ids, states, strict=True)]
-                if reply == b"full":
-                    raise _full()
+                _raise_if_full(reply)
                 # A job ended between KNOWN and ENQUEUE, and its text was deleted with the end.
         raise JobsUnavailable("Jobs are not available: Redis does not keep what it is given.")
 
@@ -85,13 +97,19 @@ class JobStore:
         return await asyncio.to_thread(lambda: [self.id_of(request) for request in requests])
 
     async def _send(self, ids: Sequence[str], requests: Sequence[Request]) -> None:
-        known = await self._known(self.names.queues, [self.names.prefix, self._room, *ids])
-        if known == b"full":
-            raise _full()
+        sizes = [_size(request) for request in requests]
+        words = [word for pair in zip(ids, sizes, strict=True) for word in pair]
+        known = await self._known(self.names.queues, [self.names.prefix, *self._room, *words])
+        _raise_if_full(known)
+        new = {
+            name: (request, size)
+            for name, request, size, there in zip(ids, requests, sizes, known, strict=True)
+            if not there
+        }
+        if new:
+            await self.health.reserve(len(new), sum(size for _, size in new.values()))
         pipe, size = self.redis.pipeline(transaction=False), 0
-        for name, request, there in zip(ids, requests, known, strict=True):
-            if there:
-                continue
+        for name, (request, _) in new.items():
             text = _encode(request)
             pipe.set(self.names.text(name), text, px=_ms(_SENT_SECONDS), nx=True)
             size += len(text)
@@ -101,12 +119,12 @@ class JobStore:
         await pipe.execute()
 
     def _entries(self, ids: Sequence[str], requests: Sequence[Request], lane: Lane) -> list[Any]:
-        now = time.time_ns() // 1_000_000
-        payload = serialize_job(TASK, (), {}, None, now, serializer=_encode)
+        # arq reads the time for its own log only.
+        payload = serialize_job(TASK, (), {}, None, time.time_ns() // 1_000_000, serializer=_encode)
         times = (_ms(TEXT_SECONDS), _ms(RECORD_SECONDS), self._keep_ms)
-        entries: list[Any] = [self.names.prefix, self._room, *times, lane]
+        entries: list[Any] = [self.names.prefix, *self._room, *times, lane]
         for name, request in zip(ids, requests, strict=True):
-            entries += (name, request.action, submitter(request.user_id, request.token or ""), payload)
+            entries += (name, request.action, submitter(request.user_id, request.token or ""), payload, _size(request))
         return entries
 
     async def look(self, ids: Sequence[str], *, limit: float = 5.0) -> list[Job | None]:
@@ -116,14 +134,18 @@ class JobStore:
             for name in ids:
                 pipe.hmget(self.names.job(name), _FIELDS)
             found = await pipe.execute()
-        return [_job(name, fields) for name, fields in zip(ids, found, strict=True)]
+        jobs = [_job(name, fields) for name, fields in zip(ids, found, strict=True)]
+        if not self._unreadable_logged and any(job is not None and job.error == _UNREADABLE for job in jobs):
+            self._unreadable_logged = True
+            events.warning("job_unreadable", note=_UNREADABLE)
+        return jobs
 
     async def cancel(self, job_id: str, *, user: str = "", token: str = "", limit: float = 5.0) -> Job | None:
         """Remove one submitter, cancel the job with the last one, and return the job, None for an unknown id.
 
-        `user` names the submitter as the request's `user_id` did. Without `user` an anonymous submitter is removed
-        first, then any other; with the name of a `token`, one of that token. Cancelling deletes text and result; a job
-        in progress stops at its next part.
+        `user` names the submitter as the request's `user_id` did. Without `user` the anonymous submitter is
+        removed, or the only one there is; with the name of a `token` only submitters of that token are. Cancelling
+        deletes text and result; a job in progress stops at its next part.
         """
         words: list[Any] = [submitter(user, token), self._keep_ms, int(not user), _own(token)]
         async with bounded(limit):
@@ -133,52 +155,62 @@ class JobStore:
 
     async def workers(self, *, limit: float = 1.0) -> int:
         """Return the number of workers alive."""
-        async with bounded(limit):
-            return int(await self.redis.zcount(self.names.workers, time.time_ns() // 1_000_000, "+inf"))
+        return (await self.counts(limit=limit)).workers
 
-    async def counts(self, *, limit: float = 1.0) -> tuple[int, dict[Lane, int]]:
-        """Return the number of workers alive, and of jobs queued or in progress by lane."""
+    async def counts(self, *, limit: float = 1.0) -> Counts:
+        """Return the workers alive by Redis' own clock, and what the queue holds."""
         async with bounded(limit):
-            pipe = self.redis.pipeline(transaction=False)
-            pipe.zcount(self.names.workers, time.time_ns() // 1_000_000, "+inf")
-            for queue in self.names.queues:
-                pipe.zcard(queue)
-            workers, *held = await pipe.execute()
-        return int(workers), dict(zip(LANES, map(int, held), strict=True))
-
-    async def policy(self, *, limit: float = 1.0) -> str:
-        """Return Redis' maxmemory-policy: all but `noeviction` lose jobs. Blank where the server hides the policy."""
-        async with bounded(limit):
-            return str((await self.redis.info("memory")).get("maxmemory_policy", ""))
+            members, size, *held = await self._alive(self.names.queues, [self.names.prefix])
+        return Counts(len(members), dict(zip(LANES, map(int, held), strict=True)), int(size))
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self.redis.aclose(close_connection_pool=True)
 
 
-def _full() -> Overloaded:
-    return Overloaded("The queue of jobs is full. Please try again later.", retry_after=60, cause="jobs")
+def _size(request: Request) -> int:
+    """Return the bytes that a text counts for in the queue; the same for each submitter of a job."""
+    return sum(
+        len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+        for text in (request.content, request.context)
+    )
 
 
+def _raise_if_full(reply: Any) -> None:
+    sentence = {b"full": _FULL, b"bytes": _FULL_OF_BYTES}.get(reply) if isinstance(reply, bytes) else None
+    if sentence is not None:
+        raise Overloaded(sentence, retry_after=60, cause="jobs")
+
+
+_FULL: Final = "The queue of jobs is full. Please try again later."
+_FULL_OF_BYTES: Final = "The queue of jobs is full: its texts have JOB_QUEUE_BYTES. Please try again later."
 _FIELDS: Final = ["status", "data", "error", "code", "done", "total"]
+_UNREADABLE: Final = (
+    "Another version of the sidecar stored this job, and this one cannot read it. Send the request again."
+)
 
 
 def _job(job_id: str, fields: Sequence[bytes | None]) -> Job | None:
     status, data, error, code, done, total = fields
     if status is None:
         return None
-    return Job(
-        job_id=job_id,
-        status=_state(status),
-        data=(data or b"").decode(),
-        error=(error or b"").decode(),
-        code=(code or b"").decode(),
-        parts_done=int(done or 0),
-        parts_total=int(total or 0),
-    )
+    try:
+        return Job(
+            job_id=job_id,
+            status=_state(status),
+            data=(data or b"").decode(),
+            error=(error or b"").decode(),
+            code=(code or b"").decode(),
+            parts_done=int(done or 0),
+            parts_total=int(total or 0),
+        )
+    except ValueError:
+        # Failed: this version's workers would never end such a job, and the same request begins it anew.
+        return Job(job_id=job_id, status="failed", error=_UNREADABLE, code=InternalError.code)
 
 
 def _state(text: bytes) -> JobState:
+    """Return the state that `text` names; raise `ValueError` for a state that this version does not know."""
     state: JobState = msgspec.convert(text.decode(), JobState)
     return state
 

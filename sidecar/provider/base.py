@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from sidecar import __version__
 from sidecar.config.settings import Settings
 from sidecar.core.errors import DeadlineExceeded, EmptyResponse, UpstreamAuth, UpstreamError, UpstreamFailure
+from sidecar.core.off_loop import off_loop
 from sidecar.core.ports import Call, Completion, Usage
 from sidecar.provider import codec
 from sidecar.provider.answers.reader import read
@@ -110,7 +111,7 @@ class HttpUpstream(ABC):
         return self._settings.secrets + self._credentials.secrets
 
     @abstractmethod
-    async def _post(self, body: bytes, accept: str, trace: Mapping[str, str]) -> Reply:
+    async def _post(self, body: codec.Body, accept: str, trace: Mapping[str, str]) -> Reply:
         """Post `body` to the endpoint with the headers of its trace; the answer's body is still to come.
 
         Raises `UpstreamFailure`.
@@ -133,7 +134,7 @@ class HttpUpstream(ABC):
         except TimeoutError as exc:
             raise DeadlineExceeded from exc
         try:
-            return read(answer, call, self._secrets)
+            return await off_loop(len(answer.body), read, answer, call, self._secrets)
         except UpstreamAuth as exc:
             raise self._credentials.refused(exc.status) from exc
 
@@ -167,7 +168,8 @@ class HttpUpstream(ABC):
         lessons: list[Lesson] = []
         trace = call.trace if self._settings.pass_traceparent else {}
         while True:
-            reply = await self._post(codec.encode(fields), _EVENTS if stream else _JSON, trace)
+            body = codec.body_of(fields)
+            reply = await self._post(body, _EVENTS if stream else _JSON, trace)
             if reply.status == 200:
                 self._dialect.learn(fields, lessons, reply.status)
                 return reply
@@ -175,7 +177,8 @@ class HttpUpstream(ABC):
             lesson = self._dialect.lesson(fields, answer, lessons)
             if lesson is None:
                 self._dialect.learn(fields, lessons, reply.status)
-                failure = refusal(answer, call, self._secrets)
+                # What the refusal quotes is searched for in all texts of the call.
+                failure = await off_loop(len(body), refusal, answer, call, self._secrets)
                 raise self._credentials.refused(failure.status) if isinstance(failure, UpstreamAuth) else failure
             fields = lesson.mend(fields)
             lessons.append(lesson)

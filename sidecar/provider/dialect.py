@@ -13,6 +13,7 @@ import msgspec
 from sidecar.core import events
 from sidecar.core.errors import plain
 from sidecar.core.ports import Call
+from sidecar.core.raw_json import TooMuch, opened
 from sidecar.provider.http_answer import Answer
 
 Fields = dict[str, Any]
@@ -25,6 +26,8 @@ _MODELS_REMEMBERED: Final = 1000
 _REFUSED_AS: Final = (400, 422)
 _TEMPLATE_FAILED: Final = 500
 """Status of model servers whose chat template refuses a role."""
+_OPENED: Final = 8 * 2**20
+"""Bytes of memory that one raw content may take once it is decoded to be mended."""
 _BODY: Final = 8192
 """Bytes of a refusal that are searched for a lesson."""
 
@@ -147,20 +150,28 @@ def _renamed(old: str, new: str) -> Lesson:
 
 
 def _no_system(fields: Fields, _status: int, body: str) -> bool:
-    has = any(message.get("role") == "system" for message in fields["messages"])
-    return has and bool(_NO_SYSTEM.search(body))
+    return bool(_NO_SYSTEM.search(body)) and _without_system(fields) is not fields
 
 
 def _without_system(fields: Fields) -> Fields:
-    """Return the fields with the system's words before the user's first text."""
-    messages = [dict(message) for message in fields["messages"]]
-    texts = [message["content"] for message in messages if message.get("role") == "system"]
+    """Return the fields with the system's words before the user's first text, or as they are where there are none.
+
+    Raw messages stay raw but for these two; where those take too much memory, the fields stay as they are.
+    """
+    try:
+        messages = [dict(message) for message in fields["messages"]]
+        system = [message for message in messages if message.get("role") == "system"]
+        texts = [opened(message.get("content"), _OPENED) for message in system]
+        rest = [message for message in messages if message.get("role") != "system"]
+        first = next((message for message in rest if message.get("role") == "user"), None)
+        content = opened(first.get("content"), _OPENED) if first is not None else None
+    except TooMuch:
+        return fields
+    if not system:
+        return fields
     words = "\n\n".join(text for text in texts if isinstance(text, str) and text)
-    rest = [message for message in messages if message.get("role") != "system"]
-    first = next((message for message in rest if message.get("role") == "user"), None)
     if first is None:
         return {**fields, "messages": [{"role": "user", "content": words}, *rest] if words else rest}
-    content = first.get("content")
     if isinstance(content, list):
         first["content"] = [{"type": "text", "text": words}, *content]
     elif words:

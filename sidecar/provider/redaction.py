@@ -4,17 +4,21 @@ A provider's error may quote the key or the prompt; an error's sentence reaches 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any, Final
 
 from sidecar.core.errors import plain
 from sidecar.core.ports import Call
+from sidecar.core.raw_json import TooMuch, opened
 
 _LIMIT: Final = 120
 _SHARED: Final = 24
 """Length of a run of characters that a quote may not share with a user's text."""
 _SHORTEST: Final = 4
 """Length from which a user's shorter text may not occur whole in a quote."""
+_OPENED: Final = 16 * 2**20
+"""Bytes of memory that one raw text may take once it is decoded to be compared."""
 _SECRET_PIECE: Final = 8
 """Length of a run of characters that a quote may not share with a secret."""
 _LIKE_A_KEY: Final = re.compile(
@@ -51,11 +55,18 @@ def copies(words: str, call: Call) -> bool:
 def _repeats(words: str, call: Call, *, shortest: int = _SHORTEST) -> bool:
     """Return whether the words share such a run, or hold a text of at least `shortest` characters whole."""
     words = " ".join(words.split()).casefold()
+    try:
+        return _any_repeats(words, chain(_contents(call), _texts(call.extra)), shortest)
+    except TooMuch:
+        return True  # unknown, so nothing is quoted
+
+
+def _any_repeats(words: str, texts: Iterable[str], shortest: int) -> bool:
     half = _SHARED // 2
     # A shared run covers one of these pieces whole wherever it starts: a few searches in a long text, not hundreds.
     pieces = [words[start : start + half] for start in range(0, len(words) - half + 1, half)]
     runs = range(len(words) - _SHARED + 1)
-    for text in (*_contents(call), *_texts(call.extra)):
+    for text in texts:
         flat = " ".join(text.split()).casefold()
         if len(flat) < _SHARED:
             if len(flat) >= shortest and flat in words:
@@ -68,7 +79,7 @@ def _repeats(words: str, call: Call, *, shortest: int = _SHORTEST) -> bool:
 def _contents(call: Call) -> Iterator[str]:
     """Yield the texts of the messages, without roles and types, which any error may name."""
     for message in call.messages:
-        content = message.get("content")
+        content = opened(message.get("content"), _OPENED)
         for part in content if isinstance(content, list | tuple) else (content,):
             text = part.get("text") if isinstance(part, dict) else part
             if isinstance(text, str):
@@ -76,6 +87,7 @@ def _contents(call: Call) -> Iterator[str]:
 
 
 def _texts(value: Any) -> Iterator[str]:
+    value = opened(value, _OPENED)
     if isinstance(value, str):
         if len(value) >= _SHARED:
             yield value

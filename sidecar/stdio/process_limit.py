@@ -10,8 +10,10 @@ Imports stay light, so that a waiting process is small.
 """
 
 import errno
+import os
 import select
 import socket
+import struct
 import time
 from typing import Final
 
@@ -21,6 +23,8 @@ _WATCHED: Final = 64
 """Places that the first in line watches at once, each at the cost of a descriptor."""
 _LOOK_AGAIN: Final = 1.0
 """Seconds after which the first in line tries all places again, watched or not."""
+_CREDENTIALS: Final = struct.Struct("3i")
+"""Process, user and group, as SO_PEERCRED gives them (unix(7))."""
 _PAUSE: Final = 0.02
 """Seconds before the next try when the line is full, or when another process has bound its name but not listened."""
 
@@ -84,8 +88,45 @@ def _first_in_line(address: bytes, until: float) -> socket.socket | None:
             except ConnectionResetError:
                 continue  # the first in line was killed: a new line forms
             else:
-                if received:
-                    return socket.socket(fileno=received[0])
+                if (own := _line_socket(received, address)) is not None:
+                    return own
+                time.sleep(max(0.0, min(until - time.monotonic(), _PAUSE)))
+
+
+def _line_socket(received: list[int], address: bytes) -> socket.socket | None:
+    """Return the line's socket, or None, with `received` closed, if that is not what another process passed on.
+
+    Any process can listen under the name and pass on any descriptor. Even the line's socket is refused from another
+    user, who could make it block at any time; then the line forms again.
+    """
+    if not received:
+        return None
+    for surplus in received[1:]:
+        os.close(surplus)
+    try:
+        line = socket.socket(fileno=received[0])
+    except OSError:
+        os.close(received[0])
+        return None
+    try:
+        if line.getsockname() == address and _listens(line) and _owner(line) in {0, os.geteuid()}:
+            line.setblocking(False)
+            return line
+    except OSError:
+        pass
+    line.close()
+    return None
+
+
+def _listens(sock: socket.socket) -> bool:
+    return sock.type == socket.SOCK_STREAM and bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+
+def _owner(line: socket.socket) -> int:
+    """Return the id of the user whose process made the socket listen."""
+    credentials = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    user: int = _CREDENTIALS.unpack(credentials)[1]
+    return user
 
 
 def _hand_on(line: socket.socket) -> None:

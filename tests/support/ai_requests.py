@@ -25,5 +25,6 @@ def check_envelope(answer: Answer) -> None:
     assert "aiohttp" not in answer.headers["server"]
     assert answer.headers["x-request-id"]
     if not answer.json["success"]:
-        assert set(answer.json) == {"success", "error", "code"}
+        assert set(answer.json) == {"success", "data", "error", "code"}
+        assert answer.json["data"] is None
         assert 0 < len(answer.json["error"]) <= 300

@@ -12,7 +12,7 @@ from tests.support.paths import ROOT
 from tests.support.said_requests import Said
 
 FILE = ROOT / "sidecar/http/openapi/openapi.json"
-ANYWHERE = frozenset({400, 404, 405, 408, 431, 500})
+ANYWHERE = frozenset({400, 404, 405, 408, 421, 431, 500, 505})
 """Statuses of what is not described: another address, another method, no HTTP."""
 _OPENAI = re.compile(r"//?(v1|chat|openai)(/.*)?|/models(/.*)?", re.DOTALL)
 

@@ -10,7 +10,7 @@ from sidecar.engine.actions import Limits
 from sidecar.engine.admission import Admission
 from sidecar.engine.answer_cache import AnswerCache
 from sidecar.engine.background import Background
-from sidecar.engine.completions import STREAM_SECONDS, Completions
+from sidecar.engine.completions import STREAM_SECONDS, UNREAD_SECONDS, Completions
 from sidecar.engine.context_size import ContextSizes
 from sidecar.engine.drain import Drain
 from sidecar.engine.engine import Engine, Outcome
@@ -57,13 +57,20 @@ def service_over(upstream: Upstream, *, concurrency: int = 4, html_safe: bool = 
     )
 
 
-def with_streams(service: Service, *, silent_seconds: float, stream_seconds: float = STREAM_SECONDS) -> Service:
+def with_streams(
+    service: Service,
+    *,
+    silent_seconds: float,
+    unread_seconds: float = UNREAD_SECONDS,
+    stream_seconds: float = STREAM_SECONDS,
+) -> Service:
     """The same service with other bounds for its streams."""
     completions = Completions(
         service.kernel,
         drain=service.drain,
         log=service.log,
         silent_seconds=silent_seconds,
+        unread_seconds=unread_seconds,
         stream_seconds=stream_seconds,
     )
     return msgspec.structs.replace(service, completions=completions)

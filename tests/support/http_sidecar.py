@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple, Self
@@ -115,6 +116,11 @@ class Caller:
     async def connect(cls, host: str, port: int, *, described: bool = True) -> Self:
         return cls(*await asyncio.open_connection(host, port), described=described)
 
+    @classmethod
+    async def over(cls, sock: socket.socket) -> Self:
+        """Call over a socket that is connected already."""
+        return cls(*await asyncio.open_connection(sock=sock))
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -169,7 +175,7 @@ def post(body: bytes = CHAT, *headers: str, path: str = "/ai", kind: str = "appl
 
 def head(*headers: str, path: str = "/ai", method: str = "POST") -> bytes:
     """Return a request line and headers, complete."""
-    return "\r\n".join((f"{method} {path} HTTP/1.1", "Host: sidecar", *headers, "", "")).encode()
+    return "\r\n".join((f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", *headers, "", "")).encode()
 
 
 def chunks(*parts: bytes) -> bytes:

@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 from sidecar.core.jobs import LANES
 from tests.support.job_model import JobModel
 from tests.support.job_records import LEASE, OPEN, RECORD, SENT, Entry, Record
-from tests.support.job_redis import ROOM, JobRedis
+from tests.support.job_redis import ROOM, ROOM_BYTES, JobRedis
 
 ENDED: Final = ("complete", "failed", "cancelled")
 _FORWARD: Final = {
@@ -28,7 +28,7 @@ class JobInvariants(RuleBasedStateMachine):
     def __init__(self, redis: JobRedis) -> None:
         super().__init__()
         self.redis = redis
-        self.model = JobModel(ROOM, redis.keep)
+        self.model = JobModel(ROOM, ROOM_BYTES, redis.keep)
         redis.run(redis.redis.flushall())
         self.now = 0
         """Seconds."""

@@ -4,8 +4,8 @@ Time is counted in seconds that `age` lets pass; nothing else moves the clock. `
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
+from tests.support.job_holdings import JobHoldings
 from tests.support.job_records import (
     CRASHED,
     CRASHES,
@@ -16,35 +16,13 @@ from tests.support.job_records import (
     TEXT,
     TIMEOUT,
     Entry,
-    Keyspace,
     Lasting,
     Record,
 )
 
 
-@dataclass
-class JobModel:
-    """Jobs, and what arq holds of them. `room` is the queues' bound, `keep` the seconds of a result."""
-
-    room: int
-    keep: int
-    queues: dict[str, dict[str, float]] = field(default_factory=lambda: {"day": {}, "night": {}})
-    """Scores by arq's name of a job, by lane."""
-    jobs: dict[str, Lasting] = field(default_factory=dict)
-    submitters: dict[str, Lasting] = field(default_factory=dict)
-    texts: dict[str, Lasting] = field(default_factory=dict)
-    leases: dict[str, Lasting] = field(default_factory=dict)
-    parts: dict[str, Lasting] = field(default_factory=dict)
-    holds: dict[str, Lasting] = field(default_factory=dict)
-    payloads: dict[str, Lasting] = field(default_factory=dict)
-
-    def age(self, seconds: int) -> None:
-        """Let time pass: what has none left is gone."""
-        for kept in (self.jobs, self.submitters, self.texts, self.leases, self.parts, self.holds, self.payloads):
-            for key, value in list(kept.items()):
-                value.left -= seconds
-                if value.left <= 0:
-                    del kept[key]
+class JobModel(JobHoldings):
+    """What each verb of the scripts does to what Redis holds."""
 
     def record(self, job_id: str) -> Record | None:
         found = self.jobs.get(job_id)
@@ -67,13 +45,24 @@ class JobModel:
 
     # --- submitters
 
-    def full(self, ids: Iterable[str]) -> bool:
-        new = {job_id for job_id in ids if not self.joins(job_id)}
-        return bool(new) and sum(map(len, self.queues.values())) + len(new) > self.room
+    def full(self, entries: Iterable[Entry]) -> str:
+        """Why the queue takes no such list; blank where it does."""
+        new = {entry.id: entry.size for entry in entries if not self.joins(entry.id)}
+        if new and sum(map(len, self.queues.values())) + len(new) > self.room:
+            return "full"
+        if new and sum((self.sizes | new).values()) > self.room_bytes:
+            return "bytes"
+        return ""
+
+    def forget_sizes(self) -> None:
+        """Texts that are gone count no more."""
+        self.sizes = {job_id: size for job_id, size in self.sizes.items() if job_id in self.texts}
 
     def send(self, entries: Sequence[Entry]) -> bool:
         """Send the texts of the jobs that nobody would join; False where the queue is full."""
-        if self.full(entry.id for entry in entries):
+        if self.full(entries) == "bytes":
+            self.forget_sizes()
+        if self.full(entries):
             return False
         for entry in entries:
             if not self.joins(entry.id) and entry.id not in self.texts:
@@ -88,6 +77,8 @@ class JobModel:
                 return "missing"
             if sum(map(len, self.queues.values())) + place + 1 > self.room:
                 return "full"
+        if why := self.full(entries):
+            return why
         return [self._enter(entry, lane) for entry in entries]
 
     def _enter(self, entry: Entry, lane: str) -> str:
@@ -97,11 +88,14 @@ class JobModel:
             self.jobs[job_id] = Lasting(Record("", lane), RECORD)
             self.submitters.pop(job_id, None)
             self.texts[job_id].left = TEXT
+            self.sizes[job_id], self.sizes_left = entry.size, RECORD
         elif not fresh:
             self._join(job_id, lane)
         job = self.jobs[job_id]
         by = self.submitters.setdefault(job_id, Lasting(set(), 0))
         by.value.add(entry.submitter)
+        if entry.submitter == "-":
+            job.value.left = 0
         by.left = job.left
         status: str = job.value.status
         return status
@@ -127,13 +121,19 @@ class JobModel:
         self.payloads[name] = Lasting("", RECORD)
         self.queues[record.lane][name] = score
 
-    def cancel(self, job_id: str, submitter: str, popped: str = "") -> None:
-        """Take one submitter away; without a name the anonymous one goes, else `popped`."""
+    def cancel(self, job_id: str, submitter: str) -> None:
+        """Take one submitter away; without a name the anonymous one goes, or the only one that ever was."""
         record = self.record(job_id)
         if record is None:
             return
         by: set[str] = self.submitters[job_id].value if job_id in self.submitters else set()
-        by.discard(submitter or ("-" if "-" in by else popped))
+        if submitter:
+            by.discard(submitter)
+        elif "-" in by:
+            by.discard("-")
+            record.left = 1
+        elif not record.left and len(by) == 1:
+            by.clear()
         if by or record.status == "cancelled":
             return
         self.submitters.pop(job_id, None)
@@ -141,6 +141,7 @@ class JobModel:
         for queue in self.queues.values():
             queue.pop(name, None)
         self.texts.pop(job_id, None)
+        self.sizes.pop(job_id, None)
         self.payloads.pop(name, None)
         record.status, record.data, record.error, record.code = "cancelled", "", "", ""
         self.jobs[job_id].left = self.keep
@@ -177,6 +178,7 @@ class JobModel:
         record.status, record.data, record.error, record.code = status, data, error, code
         job.left = self.keep
         self.texts.pop(job_id, None)
+        self.sizes.pop(job_id, None)
         if job_id in self.submitters:
             self.submitters[job_id].left = self.keep
 
@@ -254,21 +256,3 @@ class JobModel:
     def lose(self, name: str) -> None:
         for queue in self.queues.values():
             queue.pop(name, None)
-
-    # --- what Redis holds
-
-    def keyspace(self) -> Keyspace:
-        """Every key without the prefix, with its value and the seconds it has left."""
-        kinds = {
-            "job": self.jobs,
-            "by": self.submitters,
-            "text": self.texts,
-            "lease": self.leases,
-            "part": self.parts,
-            "arq:in-progress": self.holds,
-            "arq:job": self.payloads,
-        }
-        keys: Keyspace = {
-            f"{kind}:{name}": (kept.value, kept.left) for kind, held in kinds.items() for name, kept in held.items()
-        }
-        return keys | {f"arq:queue:{lane}": (queue, None) for lane, queue in self.queues.items() if queue}

@@ -40,12 +40,15 @@ class Record:
     total: int = 0
     tries: int = 0
     crashes: int = 0
+    left: int = 0
+    """1 where the anonymous submitter has left."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One request of a list: the job's id, the submitter, the text."""
+    """One request of a list: the job's id, the submitter, the text and its bytes."""
 
     id: str
     submitter: str
     text: str
+    size: int

@@ -21,6 +21,8 @@ from tests.support.job_records import LEASE, Keyspace, Record
 STEP: Final = 5
 """Seconds: every lifetime and every pause is a multiple, so that real time, which is less, decides nothing."""
 ROOM: Final = 2
+ROOM_BYTES: Final = 1024
+"""The least that JOB_QUEUE_BYTES takes."""
 _AGE: Final = """
 for _, key in ipairs(redis.call('KEYS', '*')) do
   local left = redis.call('PTTL', key)
@@ -103,7 +105,7 @@ class JobRedis:
         for key, name in zip(keys, names, strict=True):
             pipe.pttl(key)
             match kind_of(name):
-                case "job":
+                case "job" | "sizes":
                     pipe.hgetall(key)
                 case "by":
                     pipe.smembers(key)
@@ -115,6 +117,7 @@ class JobRedis:
         return {
             name: (value_of(name, value), None if left < 0 else whole_steps(left / 1000))
             for name, left, value in zip(names, found[::2], found[1::2], strict=True)
+            if name != "clock"
         }
 
 
@@ -125,7 +128,7 @@ def whole_steps(seconds: float) -> int:
 
 def kind_of(name: str) -> str:
     """What a key is of, by its name without the prefix."""
-    return name.rpartition(":")[0]
+    return name.rpartition(":")[0] or name
 
 
 def value_of(name: str, value: Any) -> Any:
@@ -133,13 +136,13 @@ def value_of(name: str, value: Any) -> Any:
     match kind_of(name):
         case "job":
             text: dict[str, Any] = {key.decode(): field.decode() for key, field in dict(value).items()}
-            for key in {"done", "total", "tries", "crashes"} & text.keys():
+            for key in {"done", "total", "tries", "crashes", "left"} & text.keys():
                 text[key] = int(text[key])
             return Record(**text)
         case "by":
             return {member.decode() for member in value}
-        case "arq:queue":
-            return {member.decode(): score for member, score in value}
+        case "arq:queue" | "sizes":
+            return {member.decode(): float(number) for member, number in dict(value).items()}
         case "text":
             return decode(value)["content"]
         case "arq:in-progress" | "arq:job":
@@ -149,7 +152,9 @@ def value_of(name: str, value: Any) -> Any:
 
 def machine_settings(url: str, keep: int) -> Settings:
     """Settings of few places in the queue, where results last `keep` seconds."""
-    return settings_of(REDIS_URL=url, JOB_QUEUE_SIZE=str(ROOM), JOB_RESULT_TTL=str(keep))
+    return settings_of(
+        REDIS_URL=url, JOB_QUEUE_SIZE=str(ROOM), JOB_QUEUE_BYTES=str(ROOM_BYTES), JOB_RESULT_TTL=str(keep)
+    )
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from sidecar.core.jobs import Lane
 from tests.support.job_invariants import JobInvariants
 from tests.support.job_records import Entry
 
-TEXTS: Final = [f"Text {number}." for number in range(3)]
+TEXTS: Final = ["Text 0.", f"Text 1. {'ä' * 200}", f"Text 2. {'ö' * 400}"]
+"""The second and the third together are more than the queue has bytes for."""
 USERS: Final = ["", "7", "8"]
 
 lanes = st.sampled_from(["day", "night"])
@@ -86,7 +87,7 @@ class JobSubmitters(JobInvariants):
         job = self.redis.run(self.redis.store.cancel(job_id, user=user))
         gone = before - self.submitters(job_id)
         assert len(gone) <= 1
-        self.model.cancel(job_id, f"u{user}" if user else "", "".join(gone))
+        self.model.cancel(job_id, f"u{user}" if user else "")
         record = self.model.record(job_id)
         assert (job and job.status) == (record and record.status)
         if job is not None and job.status == "cancelled":
@@ -102,15 +103,19 @@ class JobSubmitters(JobInvariants):
             if job is not None and record is not None:
                 seen = (job.status, job.data, job.error, job.code, job.parts_done, job.parts_total)
                 assert seen == (record.status, record.data, record.error, record.code, record.done, record.total)
-        _, held = self.redis.run(self.redis.store.counts())
-        assert held == {lane: len(queue) for lane, queue in self.model.queues.items()}
+        counts = self.redis.run(self.redis.store.counts())
+        assert counts.held == {lane: len(queue) for lane, queue in self.model.queues.items()}
+        assert counts.size == sum(self.model.sizes.values())
 
     def _id(self, text: int) -> str:
         return self.redis.store.id_of(_request(text, ""))
 
     def _entries(self, requests: list[Request]) -> list[Entry]:
         store = self.redis.store
-        return [Entry(store.id_of(one), f"u{one.user_id}" if one.user_id else "-", one.content) for one in requests]
+        return [
+            Entry(store.id_of(one), f"u{one.user_id}" if one.user_id else "-", one.content, len(one.content.encode()))
+            for one in requests
+        ]
 
     @staticmethod
     def _ids(entries: list[Entry]) -> list[str]:

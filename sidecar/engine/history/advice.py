@@ -124,6 +124,8 @@ def _jobs(facts: Facts) -> Iterator[Advice]:
         return
     if jobs.redis != "up":
         yield Advice("redis", "failed", f"Redis is away: {jobs.reason.rstrip('.')}", remedies.REDIS)
+    elif jobs.reason:
+        yield Advice("redis", "failed", f"no new job is taken: {jobs.reason.rstrip('.')}", remedies.REDIS)
     elif not jobs.workers:
         what = f"no worker is alive: jobs are taken and wait ({sum(jobs.held.values())} so far)"
         yield Advice("workers", "warning", what, remedies.OWN_WORKER if facts.embedded else remedies.WORKER)

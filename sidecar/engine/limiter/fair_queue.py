@@ -17,17 +17,29 @@ Item = TypeVar("Item")
 
 BACKGROUND_SHARE: Final = 16
 """Grants of which background gets one while interactive calls wait."""
+STREAMS_SHARE: Final = 0.75
+"""Share of the slots that streams may hold while other calls wait: a stream holds its slot until its caller is done."""
+USER_STREAMS_SHARE: Final = 0.5
+"""Share of the slots that streams of one user may hold while others wait."""
 
 
 class Ticket:
     """One request at the gate. The request's calls (one, or the parts of a long text) take its user's turns."""
 
-    __slots__ = ("background", "patient", "running", "started", "traffic", "user")
+    __slots__ = ("background", "patient", "running", "started", "stream", "traffic", "user")
 
     def __init__(
-        self, user: str, *, background: bool = False, patient: bool = False, traffic: Traffic = "interactive"
+        self,
+        user: str,
+        *,
+        background: bool = False,
+        patient: bool = False,
+        traffic: Traffic = "interactive",
+        stream: bool = False,
     ) -> None:
         self.user = user
+        self.stream = stream
+        """Flag: the call holds its slot for as long as its caller reads."""
         self.traffic: Traffic = traffic
         """Class of the request's texts, which says what providers may have them."""
         self.background = background
@@ -37,6 +49,31 @@ class Ticket:
         """Flag: a call of the request was granted already."""
         self.running = 0
         """Calls of the request that hold a slot now."""
+
+
+class Streams:
+    """Counts of the streams that hold a slot."""
+
+    def __init__(self) -> None:
+        self._running = 0
+        self._by_user: Counter[str] = Counter()
+
+    def began(self, ticket: Ticket) -> None:
+        """Count a call that is a stream."""
+        self._running += 1
+        self._by_user[ticket.user] += 1
+
+    def ended(self, ticket: Ticket) -> None:
+        """Count a stream no more."""
+        self._running -= 1
+        self._by_user[ticket.user] -= 1
+        if not self._by_user[ticket.user]:
+            del self._by_user[ticket.user]
+
+    def over_share(self, ticket: Ticket, slots: int) -> bool:
+        """Return whether one stream more would be over a share of the slots; one stream never is."""
+        streams, own = self._running + 1, self._by_user[ticket.user] + 1
+        return (streams > 1 and streams > slots * STREAMS_SHARE) or (own > 1 and own > slots * USER_STREAMS_SHARE)
 
 
 class _User(Generic[Item]):
@@ -54,7 +91,8 @@ class _User(Generic[Item]):
 class _Lane(Generic[Item]):
     """One class of callers: a ring of users, each with its waiting requests."""
 
-    def __init__(self, classes: Counter[Traffic]) -> None:
+    def __init__(self, classes: Counter[Traffic], streams: Streams) -> None:
+        self._streams = streams
         self.users: OrderedDict[str, _User[Item]] = OrderedDict()
         self.size = 0
         self._classes = classes
@@ -93,14 +131,17 @@ class _Lane(Generic[Item]):
                 return True
         return False
 
-    def pop(self, share: int | None, fits: Callable[[Item], bool] | None) -> Item | None:
-        """Return the next call, passing over requests that already hold `share` slots (None: passing over none).
+    def pop(self, slots: int | None, fits: Callable[[Item], bool] | None) -> Item | None:
+        """Return the next call, passing over what already holds its share of `slots` (None: passing over nothing).
 
         Requests whose first call does not fit are passed over too.
         """
+        share = None if slots is None else max(1, slots // 4)
         for user in self.users.values():
             for queue in user.tickets():
                 for ticket, calls in queue.items():
+                    if slots is not None and ticket.stream and self._streams.over_share(ticket, slots):
+                        continue
                     if (share is None or ticket.running < share) and (fits is None or fits(next(iter(calls.values())))):
                         return self._take(user, ticket, queue, share)
         return None
@@ -115,6 +156,8 @@ class _Lane(Generic[Item]):
         calls = queue[ticket]
         _, item = calls.popitem(last=False)
         ticket.running += 1
+        if ticket.stream:
+            self._streams.began(ticket)
         self._removed(ticket, user, queue)
         if not ticket.started:
             ticket.started = True
@@ -164,8 +207,9 @@ class FairQueue(Generic[Item]):
     def __init__(self) -> None:
         self.classes: Counter[Traffic] = Counter()
         """Waiting calls by class."""
-        self._interactive: _Lane[Item] = _Lane(self.classes)
-        self._background: _Lane[Item] = _Lane(self.classes)
+        self._streams = Streams()
+        self._interactive: _Lane[Item] = _Lane(self.classes, self._streams)
+        self._background: _Lane[Item] = _Lane(self.classes, self._streams)
         self._since_background = 0
         self._keys = 0
 
@@ -190,17 +234,22 @@ class FairQueue(Generic[Item]):
     def pop(self, slots: int, fits: Callable[[Item], bool] | None = None) -> Item | None:
         """Return the next call that fits and count it as running; None where there is none.
 
-        While others wait, one request holds at most a quarter of `slots`.
+        While others wait, one request holds at most a quarter of `slots`, streams three, those of one user two.
         """
         if not self:
             return None
         first, second = self._order()
-        share = max(1, slots // 4)
-        for lane, limit in ((first, share), (second, share), (first, None), (second, None)):
-            if lane.size and (item := lane.pop(limit, fits)) is not None:
+        for lane, bound in ((first, slots), (second, slots), (first, None), (second, None)):
+            if lane.size and (item := lane.pop(bound, fits)) is not None:
                 self._since_background = 0 if lane is self._background else self._since_background + 1
                 return item
         return None
+
+    def ended(self, ticket: Ticket) -> None:
+        """Count a call of the request that has given its slot back."""
+        ticket.running -= 1
+        if ticket.stream:
+            self._streams.ended(ticket)
 
     def rank(self, user: str, *, background: bool = False) -> int:
         """Count the waiting calls that go before a new one of `user`, if turns go on as now."""

@@ -123,7 +123,7 @@ class Gate:
 
     def _leave(self, ticket: Ticket, granted: Granted) -> None:
         provider, grant = granted
-        ticket.running -= 1
+        self._queue.ended(ticket)
         self.running -= 1
         provider.left()
         provider.limit.ended(grant)
@@ -170,7 +170,7 @@ class Gate:
     def _send(self, waiter: _Waiter, provider: Provider, now: float) -> None:
         """Give a call its slot, unless the call's deadline has passed."""
         if waiter.deadline.at <= now:
-            waiter.ticket.running -= 1
+            self._queue.ended(waiter.ticket)
             waiter.future.set_result(DeadlineExceeded())
             return
         waiter.future.set_result((provider, provider.limit.grant(provider.running)))

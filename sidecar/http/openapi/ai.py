@@ -29,4 +29,5 @@ class Answer(Shape):
     success: Literal[True]
     data: str
     """The text that the provider generated. With HTML_SAFE=true a space follows each `<`."""
-    error: None = None
+    error: None
+    """Always null; the key is there because deployed callers read it."""

@@ -19,7 +19,8 @@ class Failure(Shape):
     """A request that got no answer."""
 
     success: Literal[False]
-    data: None = None
+    data: None
+    """Always null; the key is there because deployed callers read it."""
     error: Sentence
     """One sentence that a person can act on, safe inside HTML, of at most 300 characters."""
     code: Code
@@ -32,6 +33,8 @@ class WrongEntry(Shape):
     """A list that was refused because one entry is wrong."""
 
     success: Literal[False]
+    data: None
+    """Always null."""
     error: Sentence
     """A sentence about the fault of the entry."""
     code: Code

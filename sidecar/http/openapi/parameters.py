@@ -53,7 +53,8 @@ JOB: Final = _parameter(
 SUBMITTER: Final = _parameter(
     "query",
     "user_id",
-    "The user for whom the job is cancelled. A joined job ends with its last submitter.",
+    "The user for whom the job is cancelled; without one, the anonymous submitter or the only one. "
+    "A joined job ends with its last submitter; the same request again changes nothing.",
     {"type": "string", "maxLength": 255},
 )
 MODEL: Final = _parameter("path", "id", "The model's name.", {"type": "string", "minLength": 1})

@@ -13,7 +13,7 @@ from sidecar.http.openapi.errors import MODEL_NOT_FOUND, Failure, OpenAIFailure,
 from sidecar.http.responses.openai_errors import NoModel, shape
 from sidecar.http.responses.statuses import STATUSES
 
-TRANSPORT: Final = ("bad_request", "request_timeout", "internal")
+TRANSPORT: Final = ("bad_request", "http_version", "wrong_host", "request_timeout", "internal")
 """Codes of HTTP itself and of faults: they can come at every address."""
 TOKEN: Final = ("unauthorized",)
 BODY: Final = ("invalid_json", "invalid_request", "unsupported_media_type", "too_large", "overloaded", "shutting_down")
@@ -34,12 +34,14 @@ _MEANINGS: Final[Mapping[int, str]] = {
     408: "The request did not arrive in time.",
     413: "The body is too large.",
     415: "The body is not declared as JSON in UTF-8, or is compressed.",
+    421: "The sidecar listens on loopback, and Host is no address, not localhost and not in ALLOWED_HOSTS.",
     429: "Too much at once, here or at the provider; or a limit that the site set.",
     431: "The address or the headers are too long.",
     500: "A fault of the sidecar; the administrator finds the request's id in the log.",
     502: "The provider refused, failed, was not reached or said nothing.",
     503: "No place, no Redis, or the server is about to end.",
     504: "The deadline passed.",
+    505: "The version of HTTP is neither 1.0 nor 1.1.",
 }
 
 

@@ -121,11 +121,15 @@ class JobsState(Shape):
 
     redis: Literal["up", "down"]
     reason: str
-    """Cause of the outage; blank while Redis is up."""
+    """Cause why no new job is taken: Redis is down, full or refuses writes; blank while jobs are taken."""
+    warnings: list[str]
+    """Settings of Redis that can lose jobs some day: its eviction policy, a missing append-only file."""
     workers: Count
     """Workers alive."""
     held: dict[Literal["day", "night"], Count]
     """Jobs waiting or at work, by lane: `day` are long summaries whose callers wait, `night` all others."""
+    held_bytes: Count
+    """Bytes of their texts."""
 
 
 class Status(Shape):

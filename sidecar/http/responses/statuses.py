@@ -32,6 +32,8 @@ STATUSES: Final[Mapping[str, Status]] = {
     "jobs_unavailable": Status(503, 503),
     # The HTTP layer's own, which STRICT_STATUS does not change.
     "bad_request": Status(400, 400),
+    "http_version": Status(505, 505),
+    "wrong_host": Status(421, 421),
     "not_found": Status(404, 404),
     "method_not_allowed": Status(405, 405),
     "request_timeout": Status(408, 408),

@@ -11,12 +11,13 @@ import msgspec
 from aiohttp import web
 
 from sidecar.config.settings import Settings
-from sidecar.core.errors import DeadlineExceeded, InternalError, SidecarError
+from sidecar.core.errors import InternalError, SidecarError
+from sidecar.core.off_loop import off_loop
 from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.request import CompletionRequest
 from sidecar.engine.service import Service
 from sidecar.http.auth import Guard
-from sidecar.http.body import check_type, read_body, to_reserve
+from sidecar.http.body import received
 from sidecar.http.limits import charge, held, look
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import PROVIDER, json_response
@@ -25,7 +26,7 @@ from sidecar.http.responses.openai import encode
 from sidecar.http.responses.openai_errors import NoModel, refuse
 from sidecar.http.router import Handler, Route
 from sidecar.http.schemas.completion_policy import PLAIN, Policy, policy_of
-from sidecar.http.schemas.completions import parse
+from sidecar.http.schemas.completions import CompletionBody, checked, fields_in
 
 NAME: Final = "openai"
 _DEPLOYMENTS: Final = "/openai/deployments/"
@@ -77,21 +78,11 @@ class _Chat:
         if self._guard is not None:
             self._guard.check(request)
         look(self._service, request)
-        check_type(request)
         settings, service = self._settings, self._service
-        limit = settings.max_body_bytes
-        with service.admission.admit(to_reserve(request, limit)) as place:
-            deadline = request.deadline(settings.request_timeout)
-            # No name is bound to the raw body, so that its memory is free while the engine works.
-            parsed = parse(
-                await read_body(request, service.drain, place, limit=limit, deadline=deadline),
-                max_tokens=settings.completion_max_tokens,
-                passthrough=settings.model_passthrough,
-                deployment=_deployment(request.path),
-            )
-            if service.clock() >= deadline:
-                # The request itself was late; the engine's estimate of the wait would call that overloaded.
-                raise DeadlineExceeded
+        limit, seconds = settings.max_body_bytes, settings.request_timeout
+        parsing = partial(self._parsed, request.path)
+        async with received(request, service, parsing, limit=limit, timeout=seconds) as body:
+            parsed = body.parsed
             policy = policy_of(request.query.get("action", "")) if request.query_string else PLAIN
             user = service.kernel.pseudonym(parsed.user)
             completing = CompletionRequest(
@@ -102,12 +93,12 @@ class _Chat:
                 background=policy.background or request.background,
                 token=request.token,
                 charge=charge(service, request, parsed.user),
-                deadline=deadline,
+                deadline=body.deadline,
                 request_id=request.request_id,
                 route=NAME,
                 origin=request.origin,
                 arrived=request.arrived,
-                place=place,
+                place=body.place,
                 fresh=request.fresh,
                 span=request.span,
             )
@@ -115,6 +106,17 @@ class _Chat:
                 if parsed.stream:
                     return await self._stream(completing, request)
                 return await self._whole(completing, policy)
+
+    async def _parsed(self, path: str, body: bytes) -> tuple[CompletionBody, int]:
+        check = partial(
+            checked,
+            max_tokens=self._settings.completion_max_tokens,
+            passthrough=self._settings.model_passthrough,
+            deployment=_deployment(path),
+        )
+        size = len(body)
+        parsed = await off_loop(size, check, await off_loop(size, fields_in, body))
+        return parsed, parsed.held
 
     async def _whole(self, completing: CompletionRequest, policy: Policy) -> web.Response:
         shape = partial(

@@ -14,14 +14,14 @@ from aiohttp import hdrs, web
 from sidecar.config.settings import Settings
 from sidecar.core import events
 from sidecar.core.contract import LONGEST_USER, Request
-from sidecar.core.errors import DeadlineExceeded, InvalidRequest, JobsUnavailable, NotFound, Overloaded, SidecarError
+from sidecar.core.errors import DeadlineExceeded, InvalidRequest, JobsUnavailable, NotFound, SidecarError
 from sidecar.core.jobs import Job
+from sidecar.core.off_loop import off_loop
 from sidecar.core.tracing import Span
-from sidecar.engine.admission import Place
 from sidecar.engine.request_log import traced
 from sidecar.engine.service import Service
 from sidecar.http.auth import Guard
-from sidecar.http.body import check_type, read_body, to_reserve
+from sidecar.http.body import received
 from sidecar.http.limits import count_jobs, look
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import json_response
@@ -84,29 +84,19 @@ class _Handlers:
         self._service = service
         self._settings = settings
         self._jobs = jobs
-        self._places: set[Place] = set()
-        """Places of the lists that are being enqueued."""
 
     async def enqueue(self, request: Arrival) -> web.Response:
         """POST /jobs."""
         jobs, limit = self._store(), self._settings.jobs_max_body_bytes
         look(self._service, request, hold=False)
-        check_type(request)
-        size = to_reserve(request, limit)
-        self._leave_room(size)
-        with self._service.admission.admit(size) as place:
-            self._places.add(place)
-            try:
-                # No name is bound to the raw body, so that its memory is free while the jobs are sent.
-                parsed = await requests_in(await self._read(request, place, limit))
-                listed = isinstance(parsed, list)
-                requests = named(parsed if isinstance(parsed, list) else [parsed], request.token)
-                await count_jobs(self._service, request, requests)
-                requests = _traced(requests, request.span)
-                # After a timeout the jobs may be enqueued all the same; the same request again joins them.
-                entered = await jobs.enqueue(requests, limit=self._left(request, _ENQUEUE_SECONDS))
-            finally:
-                self._places.discard(place)
+        seconds = self._settings.request_timeout
+        async with received(request, self._service, _parsed_requests, limit=limit, timeout=seconds, bulk=True) as body:
+            listed = isinstance(body.parsed, list)
+            requests = named(body.parsed if isinstance(body.parsed, list) else [body.parsed], request.token)
+            await count_jobs(self._service, request, requests)
+            requests = _traced(requests, request.span)
+            # After a timeout the jobs may be enqueued all the same; the same request again joins them.
+            entered = await jobs.enqueue(requests, limit=self._left(request, _ENQUEUE_SECONDS))
         events.info("enqueued", request_id=request.request_id, jobs=len(entered), **traced(request.span))
         states = [{"job_id": job.job_id, "status": job.status} for job in entered]
         if listed:
@@ -117,11 +107,10 @@ class _Handlers:
 
     async def states(self, request: Arrival) -> web.Response:
         """POST /jobs/status."""
-        jobs = self._store()
-        check_type(request)
-        size = to_reserve(request, STATUS_BODY_BYTES)
-        with self._service.admission.admit(size, even_draining=True) as place:
-            ids = ids_in(await self._read(request, place, STATUS_BODY_BYTES))
+        jobs, service, seconds = self._store(), self._service, self._settings.request_timeout
+        limit = STATUS_BODY_BYTES
+        async with received(request, service, _parsed_ids, limit=limit, timeout=seconds, even_draining=True) as body:
+            ids = body.parsed
             known = {name for name in ids if _ID.fullmatch(name)}
             found = await jobs.look(list(known), limit=self._left(request, _LOOK_SECONDS)) if known else []
         seen = {job.job_id: self._shown(job) for job in found if job is not None}
@@ -146,15 +135,6 @@ class _Handlers:
         if self._jobs is None:
             raise JobsUnavailable
         return self._jobs
-
-    def _leave_room(self, size: int) -> None:
-        """Raise `Overloaded` if lists would take more than half of the bytes: interactive requests need the rest."""
-        if self._places and sum(place.size for place in self._places) + size > self._service.admission.size // 2:
-            raise Overloaded(cause="bytes")
-
-    async def _read(self, request: Arrival, place: Place, limit: int) -> bytes:
-        deadline = request.deadline(self._settings.request_timeout)
-        return await read_body(request, self._service.drain, place, limit=limit, deadline=deadline)
 
     def _left(self, request: Arrival, most: float) -> float:
         """Return the seconds that the store may take; raise `DeadlineExceeded` if none are left."""
@@ -187,6 +167,15 @@ def _traced(requests: list[Request], span: Span | None) -> list[Request]:
 _UNKNOWN: Final = "This job is not known: it never was, or it has expired. The same request makes a new one."
 
 
+async def _parsed_requests(body: bytes) -> tuple[Request | list[Request], int]:
+    found = await off_loop(len(body), requests_in, body)
+    return found, sum(request.held for request in found) if isinstance(found, list) else found.held
+
+
+async def _parsed_ids(body: bytes) -> tuple[list[str], int]:
+    return ids_in(body), len(body)
+
+
 def _job_id(request: Arrival) -> str:
     name = request.path.removeprefix("/jobs/")
     if not _ID.fullmatch(name):
@@ -203,5 +192,5 @@ def _refuse(error: SidecarError) -> web.Response:
     if not isinstance(error, WrongEntry):
         return envelope(error)
     code = error.fault.code
-    reply = {"success": False, "error": str(error), "code": code, "index": error.index}
+    reply = {"success": False, "data": None, "error": str(error), "code": code, "index": error.index}
     return json_response(msgspec.json.encode(reply), status_of(code, strict=True))

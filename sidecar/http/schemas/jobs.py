@@ -1,6 +1,5 @@
 """Bodies of the jobs' routes: one request, a list of requests, or ids."""
 
-import asyncio
 import codecs
 import re
 from typing import Any, Final
@@ -11,8 +10,6 @@ from sidecar.core.contract import Request, parse_request
 from sidecar.core.errors import InvalidJSON, InvalidRequest, SidecarError
 from sidecar.core.jobs import MOST_AT_ONCE
 
-THREAD_BYTES: Final = 512 * 1024
-"""Bodies from this size on are parsed in a thread: 20 MB would block the event loop for 30 ms."""
 _ID: Final = re.compile(r"[!-~]{1,128}")
 
 # A structure of so many fields refuses one entry more at its first byte; a list would first be built whole, and
@@ -44,28 +41,22 @@ class WrongEntry(InvalidRequest):
         super().__init__(f"{of}[{index}]: {self.fault}")
 
 
-async def requests_in(body: bytes) -> Request | list[Request]:
+def requests_in(body: bytes) -> Request | list[Request]:
     """Return the request in `body`, or those of its list, at least one.
 
     Raises `InvalidJSON`, `InvalidRequest`, `UnknownAction` or `WrongEntry`.
     """
-    if len(body) < THREAD_BYTES:
-        return _requests_in(body)
-    return await asyncio.to_thread(_requests_in, body)
-
-
-def named(requests: list[Request], token: str) -> list[Request]:
-    """Return the requests with the name of the token that they came with."""
-    return [msgspec.structs.replace(request, token=token) for request in requests] if token else requests
-
-
-def _requests_in(body: bytes) -> Request | list[Request]:
     entries = _entries(body.removeprefix(codecs.BOM_UTF8))
     if entries is None:
         return parse_request(body)
     if not entries:
         raise InvalidRequest("The field jobs is empty.")
     return [_entry(index, bytes(entry)) for index, entry in enumerate(entries)]
+
+
+def named(requests: list[Request], token: str) -> list[Request]:
+    """Return the requests with the name of the token that they came with."""
+    return [msgspec.structs.replace(request, token=token) for request in requests] if token else requests
 
 
 def _entries(body: bytes) -> list[msgspec.Raw] | None:

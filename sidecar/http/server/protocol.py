@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from aiohttp import StreamReader, web
-from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
@@ -20,6 +19,7 @@ from sidecar.core.errors import BadHTTP, InternalError, SidecarError, SlowReques
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import REQUEST_ID
 from sidecar.http.router import Refuse
+from sidecar.http.server.unparsable import LINE_SEEN, path_of, refusal_of, too_long
 
 HEADER_SECONDS: Final = 10.0
 """The time a connection has to send complete headers (CONTRACT, "POST /ai")."""
@@ -30,8 +30,6 @@ LINGER_SECONDS: Final = 10.0
 HALF_CLOSE_SECONDS: Final = 0.2
 """Time from the last byte of a request in which the end of the caller's sending side is a half-close: the caller wants
 the answer. A later end is a caller who left. TCP tells the two apart only by an answer that is sent."""
-LINE_SEEN: Final = 128
-"""First bytes of a request that are searched for its path if the request cannot be parsed."""
 READ_BUFFER: Final = 64 * 1024
 """Bytes; twice as much of a body waits in memory before the sender is paused."""
 
@@ -49,6 +47,7 @@ class Protocol(RequestHandler):
         "_discarding",
         "_first_request",
         "_half_close_seconds",
+        "_half_closed",
         "_header_seconds",
         "_header_timer",
         "_last",
@@ -96,6 +95,8 @@ class Protocol(RequestHandler):
         """The body of the last request whose headers were complete."""
         self._discarding = False
         """True if further bytes are discarded unread."""
+        self._half_closed = False
+        """True once the caller has ended its sending side."""
         self._lingering: asyncio.Future[None] | None = None
         self._first_request: asyncio.Future[None] | None = None
 
@@ -137,10 +138,11 @@ class Protocol(RequestHandler):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Return True, not the library's None, to answer complete requests first; then the connection closes."""
+        self._half_closed = True
         current = self._current_request
         if current is not None and current.writer.output_size:
             return False  # who half-closes does so before the first byte of the answer
-        answers = not self._idle and self._last_body.is_eof() and not self._discarding
+        answers = not self._idle and self._last_body.is_eof() and self._lingering is None
         if not answers or self._loop.time() - self._received_at >= self._half_close_seconds:
             return False
         self._last = True
@@ -238,7 +240,7 @@ class Protocol(RequestHandler):
         """
         self._discarding = True
         transport = self.transport
-        if transport is None or self._close:
+        if transport is None or self._close or self._half_closed:
             return
         if transport.can_write_eof():
             transport.write_eof()
@@ -278,10 +280,10 @@ class Protocol(RequestHandler):
             if exc is not None:
                 events.fault("internal", exc, request_id=request_id)
         else:
-            error = exc if isinstance(exc, SidecarError) else _refusal(exc)
+            error = exc if isinstance(exc, SidecarError) else refusal_of(exc, self._line)
             events.info("refused", request_id=request_id, door="http", code=error.code)
-        response = self._refusal(_path(self._line) if request.method == "UNKNOWN" else request.path)(error)
-        if _too_long(exc):
+        response = self._refusal(path_of(self._line) if request.method == "UNKNOWN" else request.path)(error)
+        if too_long(exc):
             response.set_status(431)
         response.headers[REQUEST_ID] = request_id
         response.force_close()
@@ -292,17 +294,3 @@ class Protocol(RequestHandler):
         exc = info.get("exc_info")
         if isinstance(exc, BaseException):
             events.fault("internal", exc)
-
-
-def _path(line: bytes) -> str:
-    """Return the path in the first bytes of a request."""
-    parts = line.partition(b"\r\n")[0].split(b" ", 2)
-    return parts[1].partition(b"?")[0].decode("latin-1") if len(parts) > 1 else ""
-
-
-def _too_long(exc: BaseException | None) -> bool:
-    return isinstance(exc, LineTooLong) or "Too many headers" in str(exc)
-
-
-def _refusal(exc: BaseException | None) -> BadHTTP:
-    return BadHTTP("The request's address or headers are too long.") if _too_long(exc) else BadHTTP()

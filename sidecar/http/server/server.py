@@ -17,6 +17,7 @@ from sidecar.engine.service import Service
 from sidecar.http.app import application
 from sidecar.http.auth import Guard, Named
 from sidecar.http.dashboard.feed import Feed
+from sidecar.http.hosts import Hosts
 from sidecar.http.router import Routes
 from sidecar.http.routes.ai import ai_route
 from sidecar.http.routes.completions import openai_routes
@@ -197,7 +198,7 @@ async def serve(
         served = routes or routes_of(
             service, settings, guard, jobs=jobs, jobs_status=jobs_status, metrics=metrics, feed=feed
         )
-        answer = application(served, service)
+        answer = application(served, service, _hosts(settings, service.quotas, sock))
         connections = Connections(
             answer if tracer is None else traced(answer, served, tracer),
             refusal=lambda path: served.find(path).refuse,
@@ -234,6 +235,14 @@ async def serve(
             yield listening
         finally:
             await listening.close()
+
+
+def _hosts(settings: Settings, named: Named | None, sock: socket.socket) -> Hosts | None:
+    # Beyond loopback names are the network's own, such as a compose service's; a unix socket is out of a browser's
+    # reach.
+    if sock.family not in {socket.AF_INET, socket.AF_INET6} or not local_only(sock):
+        return None
+    return Hosts(settings.allowed_hosts, Guard(settings.sidecar_token, named))
 
 
 def _guard(settings: Settings, named: Named | None, *, local: bool) -> Guard | None:

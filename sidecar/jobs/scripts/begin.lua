@@ -12,6 +12,7 @@ local text = redis.call('GET', P..'text:'..id)
 local crashed = r[1] == 'in_progress' and not holder and redis.call('HINCRBY', job, 'crashes', 1) or 0
 if not text or crashed > tonumber(crashes) then
   redis.call('DEL', P..'text:'..id)
+  leaves(id)
   redis.call('PEXPIRE', job, keep_ms)
   redis.call('PEXPIRE', P..'by:'..id, keep_ms)
   if not text then

@@ -11,6 +11,7 @@ if status ~= 'complete' and holder and holder ~= owner then return 'lost' end
 redis.call('HSET', job, 'status', status, 'data', data, 'error', error, 'code', code)
 if done ~= '0' then redis.call('HSET', job, 'done', done, 'total', total) end
 redis.call('DEL', P..'text:'..id)
+leaves(id)
 redis.call('PEXPIRE', job, keep_ms)
 redis.call('PEXPIRE', P..'by:'..id, keep_ms)
 return 'ended'

@@ -12,12 +12,13 @@ from typing import Any, Final
 
 from arq.connections import ArqRedis
 from arq.worker import Worker, func
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from sidecar.core import events
 from sidecar.jobs.keys import hold_prefix
 from sidecar.jobs.redis_errors import explain
 from sidecar.jobs.store import RECORD_SECONDS, TASK
+from sidecar.jobs.worker.clock import adopt_clock
 from sidecar.jobs.worker.lease import LEASE_SECONDS
 
 POLL_SECONDS: Final = 0.5
@@ -31,6 +32,8 @@ _MARGIN_SECONDS: Final = 1.0
 _ENDLESS: Final = 10**9
 """Tries that arq allows: arq counts starts, the handler counts failures."""
 HEALTH_SECONDS: Final = 5.0
+# uvloop raises RuntimeError for a connection that was reset between two writes.
+_FAILURES: Final = (RedisError, OSError, TimeoutError, RuntimeError)
 
 Work = Callable[[dict[Any, Any]], Awaitable[None]]
 
@@ -57,6 +60,7 @@ class Consumer(Worker):
     def __init__(self, redis: ArqRedis, work: Work, *, queue: str, at_once: int) -> None:
         # arq's log quotes what arq finds in Redis; the handler logs each job.
         logging.getLogger("arq").setLevel(logging.CRITICAL)
+        adopt_clock()
         super().__init__(
             **options(work, queue=queue, at_once=at_once),
             redis_pool=redis,
@@ -79,8 +83,7 @@ class Consumer(Worker):
             try:
                 async with asyncio.timeout(_LOOK_SECONDS):
                     await self._poll_iteration()
-            # uvloop raises RuntimeError for a connection that was reset between two writes.
-            except (RedisError, OSError, TimeoutError, RuntimeError) as exc:
+            except _FAILURES as exc:
                 pause = _AGAIN_SECONDS
                 self._lost(exc)
                 await self._count_anew()
@@ -112,6 +115,11 @@ class Consumer(Worker):
         self._at_work.add(task)
         try:
             await super().run_job(job_id, score)
+        # Nobody awaits this task. The job stays in the queue, and is free again when arq's hold ends.
+        except _FAILURES as exc:
+            self._lost(exc)
+        except Exception as exc:  # noqa: BLE001 - the run's outermost
+            events.fault("internal", exc, job=job_id)
         finally:
             self._at_work.discard(task)
 
@@ -132,8 +140,14 @@ class Consumer(Worker):
         super()._release_sem_dec_counter_on_complete()
         self._freed.set()
 
+    async def record_health(self) -> None:
+        """Write arq's own sign of life, where Redis has room for it."""
+        with contextlib.suppress(OutOfMemoryError):
+            await super().record_health()
+
     def _lost(self, exc: BaseException) -> None:
-        if not self._away:
+        # The heartbeat logs a full Redis, which is there.
+        if not self._away and not isinstance(exc, OutOfMemoryError):
             self._away = True
             events.warning("redis_away", queue=self.queue_name, reason=explain(exc))
 

@@ -20,13 +20,12 @@ from sidecar.core.errors import (
     JobsUnavailable,
     ShuttingDown,
     SidecarError,
-    UpstreamAuth,
-    UpstreamFailure,
 )
 from sidecar.core.observations import RequestEnd
 from sidecar.core.ports import Traffic
 from sidecar.core.trace_context import Passing, trace_context
 from sidecar.core.tracing import RouteSpan, Tracer
+from sidecar.engine.finality import is_final
 from sidecar.engine.limiter.trace import Charge, Trace
 from sidecar.engine.request_log import traced
 from sidecar.engine.service import Service
@@ -42,8 +41,6 @@ _AGAIN_SECONDS: Final = 0.5
 """Seconds between two tries to renew a lease while Redis is away."""
 _PUT_BACK_SECONDS: Final = 2.0
 """Seconds that a stop waits for Redis to put a job back."""
-_NOT_FINAL: Final = frozenset({408, 409, 425, 429})
-"""Statuses of the 400s after which another try may succeed."""
 
 
 class JobHandler:
@@ -171,7 +168,7 @@ class JobHandler:
             down = self.service.kernel.calls.pool.limits[self._traffic].breaker.opened_by is not None
             counted = tried and not down
             tries = run.tries + counted
-            if _final(error) or tries >= MOST_TRIES:
+            if is_final(error) or tries >= MOST_TRIES:
                 await run.fail(error)
                 return None
             base = self._backoff[min(tries, len(self._backoff)) - 1] if counted else DOWN_SECONDS
@@ -219,14 +216,3 @@ class JobHandler:
             **({} if pause is None else {"again_in": round(pause, 1)}),
             **traced(trace.span),
         )
-
-
-def _final(error: SidecarError) -> bool:
-    """Return whether another try would fail like this one."""
-    if isinstance(error, UpstreamAuth):
-        return True
-    if isinstance(error, UpstreamFailure) and error.scope != "provider":
-        return error.scope != "capacity"
-    if isinstance(error, UpstreamFailure) and error.status is not None:
-        return 400 <= error.status < 500 and error.status not in _NOT_FINAL
-    return error.code in {"invalid_request", "too_large"}

@@ -5,20 +5,21 @@ import contextlib
 import os
 import secrets
 import socket
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 from sidecar.config.settings import Settings
 from sidecar.core import events
 from sidecar.core.errors import JobsUnavailable
 from sidecar.core.jobs import Lane
+from sidecar.jobs import scripts
+from sidecar.jobs.health import HealthLog
 from sidecar.jobs.keys import Names
-from sidecar.jobs.monitor import check_policy
 from sidecar.jobs.redis import bounded, connect
-from sidecar.jobs.store import JobStore
+from sidecar.jobs.store import RECORD_SECONDS, JobStore
 from sidecar.jobs.worker.arq_consumer import Consumer
+from sidecar.jobs.worker.clock import CLOCK
 from sidecar.jobs.worker.handler import JobHandler
 
 SIGN_SECONDS: Final = 2.0
@@ -36,7 +37,7 @@ class Working:
         self._consumers = consumers
         self._consuming = consuming
         self.redis_up = False
-        """True if Redis took the last heartbeat."""
+        """True if Redis answered at the last heartbeat."""
 
     async def drain(self, grace: float) -> None:
         """Take no more jobs; jobs in progress have `grace` seconds to end and are put back then."""
@@ -77,22 +78,22 @@ def _faulted(task: asyncio.Task[None]) -> None:
 
 
 async def _sign(store: JobStore, member: str, work: Working) -> None:
+    sign, log = store.redis.register_script(scripts.SIGN), HealthLog()
+    words: list[Any] = [store.names.prefix, member, int(ALIVE_SECONDS * 1000)]
     while True:
         try:
-            async with bounded(SIGN_SECONDS):
-                now = time.time_ns() // 1_000_000
-                pipe = store.redis.pipeline(transaction=False)
-                pipe.zadd(store.names.workers, {member: now + int(ALIVE_SECONDS * 1000)})
-                pipe.zremrangebyscore(store.names.workers, "-inf", now)
-                await pipe.execute()
+            with contextlib.suppress(JobsUnavailable):
+                async with bounded(SIGN_SECONDS):
+                    own = CLOCK.ms() if CLOCK.known else 0
+                    CLOCK.set(int(await sign((), [*words, own, int(RECORD_SECONDS * 1000)])))
+            log.seen(await store.health.look(limit=SIGN_SECONDS))
         except JobsUnavailable:
+            log.lost()
             work.redis_up = False
         except Exception as exc:  # noqa: BLE001 - the task's outermost: the worker is alive, whatever fails here
             events.fault("internal", exc)
         else:
-            if not work.redis_up:
-                work.redis_up = True
-                await check_policy(store)
+            work.redis_up = True
         await asyncio.sleep(SIGN_SECONDS)
 
 
@@ -101,7 +102,7 @@ async def alive_here(settings: Settings) -> bool:
     redis, names = connect(settings), Names(settings.redis_prefix)
     try:
         async with bounded(ALIVE_SECONDS / 2):
-            members: list[bytes] = await redis.zrangebyscore(names.workers, time.time_ns() // 1_000_000, "+inf")
+            members: list[bytes] = (await redis.register_script(scripts.ALIVE)((), [names.prefix]))[0]
     finally:
         await redis.aclose(close_connection_pool=True)
     return any(member.decode().startswith(f"{socket.gethostname()}:") for member in members)

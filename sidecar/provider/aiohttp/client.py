@@ -7,6 +7,7 @@ from yarl import URL
 from sidecar.config.settings import Settings
 from sidecar.provider.aiohttp.session import Session
 from sidecar.provider.base import HttpUpstream, Reply
+from sidecar.provider.codec import Body
 from sidecar.provider.proxy import proxy_for, tls_context
 
 
@@ -22,6 +23,6 @@ class AiohttpUpstream(HttpUpstream):
     async def aclose(self) -> None:
         await self._session.aclose()
 
-    async def _post(self, body: bytes, accept: str, trace: Mapping[str, str]) -> Reply:
+    async def _post(self, body: Body, accept: str, trace: Mapping[str, str]) -> Reply:
         headers = {**self._headers, **await self._credentials.headers(), "Accept": accept, **trace}
         return await self._session.post(self._url, body, headers)

@@ -12,9 +12,12 @@ import aiohttp
 from yarl import URL
 
 from sidecar.core.errors import UpstreamFailure
+from sidecar.provider.aiohttp.large_body import written
+from sidecar.provider.codec import Body
 from sidecar.provider.connection_errors import CONNECT_SECONDS, cut, no_answer, not_connected, not_http, proxy_refused
 from sidecar.provider.endpoint import Endpoint
 from sidecar.provider.proxy import Proxy
+from sidecar.provider.stalls import STALLED_SECONDS, Stalls
 
 _IDLE_SECONDS: Final = 30.0
 _HEADER_BYTES: Final = 32 * 2**10
@@ -24,8 +27,17 @@ _HEADER_BYTES: Final = 32 * 2**10
 class Session:
     """Posts to the provider on kept connections. One attempt a call; no retries, redirects or cookies."""
 
-    def __init__(self, where: Endpoint, proxy: Proxy | None, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        where: Endpoint,
+        proxy: Proxy | None,
+        tls: ssl.SSLContext | None,
+        *,
+        connect_seconds: float = CONNECT_SECONDS,
+    ) -> None:
         self._host = where.authority
+        self._connect_seconds = connect_seconds
+        self._stalls = Stalls()
         self._proxy = proxy
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
@@ -41,23 +53,31 @@ class Session:
             else:
                 self._own_headers = credentials
 
-    async def post(self, url: URL, body: bytes, headers: Mapping[str, str]) -> "SessionReply":
+    async def post(self, url: URL, body: Body, headers: Mapping[str, str]) -> "SessionReply":
         """Return the reply to `body`, whose own body is still to come. Raises `UpstreamFailure`."""
         if self._session is None:  # a session belongs to the running loop
             self._session = self._open()
-        sent = _Sent()
-        try:
-            response = await self._session.post(
-                url,
-                data=body,
-                headers={**headers, **self._own_headers},
-                allow_redirects=False,
-                trace_request_ctx=sent,
-                **self._through,
-            )
-        except (aiohttp.ClientError, OSError) as exc:
-            raise self._failed(exc, sent) from exc
-        return SessionReply(response)
+        while True:
+            sent, stalled = _Sent(self._stalls), self._stalls.seconds
+            try:
+                response = await self._session.post(
+                    url,
+                    data=written(body),
+                    headers={**headers, **self._own_headers},
+                    allow_redirects=False,
+                    trace_request_ctx=sent,
+                    **self._through,
+                )
+            except aiohttp.ConnectionTimeoutError as exc:
+                # Nothing was sent, and the caller's deadline ends the attempts.
+                if self._stalls.seconds - stalled < STALLED_SECONDS:
+                    raise self._failed(exc, sent) from exc
+            except (aiohttp.ClientError, OSError) as exc:
+                raise self._failed(exc, sent) from exc
+            else:
+                return SessionReply(response)
+            finally:
+                sent.connected()
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -66,12 +86,14 @@ class Session:
 
     def _open(self) -> aiohttp.ClientSession:
         trace = aiohttp.TraceConfig()
+        trace.on_connection_create_start.append(_note_connecting)
+        trace.on_connection_create_end.append(_note_connected)
         trace.on_connection_reuseconn.append(_note_reuse)
         trace.on_request_headers_sent.append(_note_sent)
         return aiohttp.ClientSession(
             # No limit here: the gate alone decides how many calls are in flight.
             connector=aiohttp.TCPConnector(limit=0, ssl=self._tls or True, keepalive_timeout=_IDLE_SECONDS),
-            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_seconds),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -123,10 +145,33 @@ class SessionReply:
 class _Sent:
     """Progress of one request on its connection: whether the connection was reused, and when the head was sent."""
 
-    def __init__(self) -> None:
+    __slots__ = ("_connecting", "_stalls", "at", "reused")
+
+    def __init__(self, stalls: Stalls) -> None:
         self.reused = False
         self.at: float | None = None
         """Point on the monotonic clock; None before."""
+        self._connecting = False
+        self._stalls = stalls
+
+    def connects(self) -> None:
+        """Watch the loop from now on."""
+        self._connecting = True
+        self._stalls.begin()
+
+    def connected(self) -> None:
+        """Stop to watch the loop, if it is watched."""
+        if self._connecting:
+            self._connecting = False
+            self._stalls.end()
+
+
+async def _note_connecting(_session: object, context: Any, _params: object) -> None:
+    context.trace_request_ctx.connects()
+
+
+async def _note_connected(_session: object, context: Any, _params: object) -> None:
+    context.trace_request_ctx.connected()
 
 
 async def _note_reuse(_session: object, context: Any, _params: object) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sidecar.config.settings import Settings
 from sidecar.provider.base import HttpUpstream, Reply
+from sidecar.provider.codec import Body
 from sidecar.provider.proxy import proxy_for, tls_context
 
 
@@ -39,10 +40,10 @@ class SdkUpstream(HttpUpstream):
         if self._client is not None:
             await self._client.aclose()
 
-    async def _post(self, body: bytes, accept: str, trace: Mapping[str, str]) -> Reply:
+    async def _post(self, body: Body, accept: str, trace: Mapping[str, str]) -> Reply:
         if self._client is None:
             await asyncio.shield(self.warm())  # the loading goes on for others after a caller left
-        reply: Reply = await self._client.post(body, accept, trace)
+        reply: Reply = await self._client.post(bytes(body), accept, trace)
         return reply
 
     async def _load(self) -> None:

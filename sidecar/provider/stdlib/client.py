@@ -11,6 +11,7 @@ from typing import Final
 
 from sidecar.config.settings import Settings
 from sidecar.provider.base import HttpUpstream, Reply
+from sidecar.provider.codec import Body
 from sidecar.provider.connection_errors import cut, no_answer, not_http
 from sidecar.provider.proxy import proxy_for, tls_context
 from sidecar.provider.stdlib.connect import dial
@@ -43,13 +44,13 @@ class LightUpstream(HttpUpstream):
             self._idle.pop().abort()
         await asyncio.sleep(0)  # an aborted transport closes its socket in the loop's next round
 
-    async def _post(self, body: bytes, accept: str, trace: Mapping[str, str]) -> Reply:
+    async def _post(self, body: Body, accept: str, trace: Mapping[str, str]) -> Reply:
         own = {**self._headers, **await self._credentials.headers(), "Accept": accept, **trace}
         headers = [("Host", self._endpoint.authority), *own.items(), ("Content-Length", str(len(body)))]
         connection = self._take() or await dial(self._endpoint, self._proxy, self._tls)
         sent = time.monotonic()
         try:
-            status, said = await connection.request("POST", self._target, headers, body)
+            status, said = await connection.request("POST", self._target, headers, bytes(body))
         except (OSError, EOFError) as exc:
             connection.abort()
             if connection.begun:

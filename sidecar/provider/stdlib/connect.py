@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 from aiohappyeyeballs import AddrInfoType, start_connection
 
+from sidecar.core.errors import UpstreamUnreachable
 from sidecar.provider.connection_errors import CONNECT_SECONDS, not_connected, proxy_refused
 from sidecar.provider.endpoint import Endpoint
 from sidecar.provider.proxy import Proxy
+from sidecar.provider.stalls import STALLED_SECONDS, Stalls
 from sidecar.provider.stdlib.http1 import MAX_HEAD_BYTES, Connection, ProtocolError, open_tunnel
 
 if TYPE_CHECKING:
@@ -25,16 +27,33 @@ _HEAD_START: Final = 0.25
 """Seconds an address has before the next one is tried beside it (RFC 8305, 5)."""
 
 
-async def dial(endpoint: Endpoint, proxy: Proxy | None, tls: "ssl.SSLContext | None") -> Connection:
-    """A connection on which requests for `endpoint` can be sent, within `CONNECT_SECONDS`.
+async def dial(
+    endpoint: Endpoint, proxy: Proxy | None, tls: "ssl.SSLContext | None", *, connect_seconds: float = CONNECT_SECONDS
+) -> Connection:
+    """A connection on which requests for `endpoint` can be sent, within `connect_seconds` of a loop that runs.
 
     Raises `UpstreamUnreachable`.
     """
+    stalls, stalled = Stalls(), 0.0
+    with stalls.watched():
+        while True:
+            try:
+                return await _dial(endpoint, proxy, tls, connect_seconds)
+            except UpstreamUnreachable as exc:
+                # The caller's deadline ends the attempts.
+                if not isinstance(exc.__cause__, TimeoutError) or stalls.seconds - stalled < STALLED_SECONDS:
+                    raise
+            stalled = stalls.seconds
+
+
+async def _dial(
+    endpoint: Endpoint, proxy: Proxy | None, tls: "ssl.SSLContext | None", connect_seconds: float
+) -> Connection:
     host, port = (proxy.host, proxy.port) if proxy else (endpoint.host, endpoint.port)
     whom = proxy.name if proxy else endpoint.authority
     through = proxy is not None
     try:
-        async with asyncio.timeout(CONNECT_SECONDS):
+        async with asyncio.timeout(connect_seconds):
             sock = await start_connection(await _addresses(host, port), happy_eyeballs_delay=_HEAD_START)
             try:
                 if proxy and tls:

@@ -142,6 +142,26 @@ async def test_a_file_that_is_no_journal_is_not_touched(folder: Folder) -> None:
     assert folder.part.read_text() == "my notes\n"
 
 
+async def test_replies_and_journals_are_for_their_owner_alone(folder: Folder) -> None:
+    """Whatever the umask lets others read, and whatever a journal of an earlier version let them read."""
+    folder.questions("a", "b")
+    for mode in (0o600, 0o644):
+        stop, provider, before = asyncio.Event(), Provider(held=True), os.umask(0o000)
+        try:
+            if mode != 0o600:
+                folder.part.touch()
+                folder.part.chmod(mode)
+            running = asyncio.create_task(folder.batch(provider, stop=stop, SHUTDOWN_GRACE="0"))
+            await provider.reached(2)
+            assert folder.part.stat().st_mode & 0o777 == 0o600
+            provider.gate.set()
+            assert await running == 0
+            assert folder.target.stat().st_mode & 0o777 == 0o600
+            folder.target.unlink()
+        finally:
+            os.umask(before)
+
+
 async def test_an_output_keeps_its_rights(folder: Folder) -> None:
     """Replacing it does not open it to others."""
     folder.questions("a")

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from sidecar.batch import runner as running_module
-from sidecar.core.errors import UpstreamAuth, UpstreamError, UpstreamUnreachable
+from sidecar.core.errors import EmptyResponse, UpstreamAuth, UpstreamError, UpstreamFailure, UpstreamUnreachable
 from tests.support.batch_folder import PATIENCE, Folder, Provider, answers, data
 from tests.support.scripted_calls import refusal
 
@@ -58,6 +58,26 @@ async def test_a_refused_key_ends_it(folder: Folder) -> None:
     provider = Provider()
     assert await folder.batch(provider) == 0
     assert sorted(provider.asked) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("failure", "calls"),
+    [
+        (EmptyResponse(status=200), 1),
+        (UpstreamError(status=404), 1),
+        (UpstreamError(status=500), 3),
+    ],
+    ids=["empty", "model unknown", "failed"],
+)
+async def test_what_is_final_is_what_is_final_for_a_job(
+    folder: Folder, failure: UpstreamFailure, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that is paid for and empty is not paid again; a failure of the provider has three tries."""
+    monkeypatch.setattr(running_module, "_BACKOFF", 0.01)
+    folder.questions("a")
+    provider = Provider(lambda _: failure)
+    assert await folder.batch(provider) == 1
+    assert (len(provider.calls), folder.replies[0]["code"]) == (calls, failure.code)
 
 
 async def test_a_limit_of_the_provider_is_respected(folder: Folder) -> None:

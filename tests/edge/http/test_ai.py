@@ -22,7 +22,7 @@ async def test_an_answer_is_200_with_data() -> None:
     async with running() as sidecar:
         answer = await sidecar.fetch(post())
     check_envelope(answer)
-    assert (answer.status, answer.json) == (200, {"success": True, "data": "An answer."})
+    assert (answer.status, answer.json) == (200, {"success": True, "data": "An answer.", "error": None})
     assert "retry-after" not in answer.headers
 
 

@@ -72,7 +72,7 @@ async def test_curl_with_nine_megabytes_reads_its_413(options: tuple[str, ...]) 
         assert await curl(sidecar, sized(9_000_000), *options) == (
             0,
             "413",
-            {"success": False, "error": "The request is larger than 4194304 bytes.", "code": "too_large"},
+            {"success": False, "data": None, "error": "The request is larger than 4194304 bytes.", "code": "too_large"},
         )
 
 

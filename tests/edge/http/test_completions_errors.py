@@ -22,6 +22,8 @@ STATUSES = {
     "invalid_request": 400,
     "unknown_action": 400,
     "bad_request": 400,
+    "http_version": 505,
+    "wrong_host": 421,
     "unauthorized": 401,
     "not_found": 404,
     "model_not_found": 404,

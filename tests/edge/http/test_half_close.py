@@ -45,6 +45,25 @@ async def test_a_half_closed_caller_hears_the_providers_answer(path: str, body: 
     assert json.loads(body)
 
 
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET /health HTTP/2.0\r\nHost: 127.0.0.1\r\n\r\n", 505),
+        (b"GET /health HTTP/9.9\r\nHost: 127.0.0.1\r\n\r\n", 505),
+        (head("Long: " + "x" * 20_000), 431),
+        (head("Content-Type: application/json", "Transfer-Encoding: chunked") + b"x\r\n", 400),
+    ],
+    ids=range(5),
+)
+async def test_a_half_closed_caller_hears_a_refusal_too(request_: bytes, status: int) -> None:
+    """What cannot be parsed is told so, and the connection ends at once: no further bytes can come."""
+    async with running() as sidecar:  # its linger time is longer than a test's patience
+        heard = await rest_after_eof(sidecar, request_)
+    assert heard.startswith(b"HTTP/1.1 %d " % status)
+    assert heard.count(b"Connection: close") == 1
+
+
 async def test_requests_in_a_row_are_all_answered() -> None:
     """Pipelined requests before the end count too."""
     async with running() as sidecar:

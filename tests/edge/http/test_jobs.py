@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 from sidecar.core.errors import UpstreamError
 from sidecar.http.routes.jobs import STATUS_BODY_BYTES
@@ -151,6 +152,28 @@ async def test_a_thousand_ids_are_one_request() -> None:
         told = await routes.states(*ids[::-1])
         assert [job["job_id"] for job in told["jobs"]] == ids[::-1]
         assert {job["status"] for job in told["jobs"]} == {"queued"}
+
+
+async def test_a_record_of_another_version_is_one_entry_and_no_500() -> None:
+    """A newer version was rolled back: what it left is told per entry, with what to do."""
+    async with desk() as routes:
+        ids = [job["job_id"] for job in (await routes.post({"jobs": [text(n) for n in range(3)]})).json["jobs"]]
+        redis: Any = routes.store.redis
+        await redis.hset(routes.store.names.job(ids[1]), "status", "paused")
+        told = (await routes.states(*ids))["jobs"]
+        assert [job["status"] for job in told] == ["queued", "failed", "queued"]
+        assert "Send the request again" in told[1]["error"]
+        assert (await routes.say("GET", f"/jobs/{ids[1]}")).json["code"] == "internal"
+        assert (await routes.post(text(1))).json["status"] == "queued"
+
+
+async def test_the_same_delete_again_takes_nobody_elses_job() -> None:
+    """Without a name too: a retry of the caller's, or of a proxy between."""
+    async with desk() as routes:
+        job_id = (await routes.post({"jobs": [text(1), text(1, user_id="8")]})).json["jobs"][0]["job_id"]
+        for _ in range(3):
+            assert (await routes.say("DELETE", f"/jobs/{job_id}")).json["status"] == "queued"
+        assert (await routes.say("DELETE", f"/jobs/{job_id}?user_id=8")).json["status"] == "cancelled"
 
 
 async def test_the_last_submitter_cancels() -> None:

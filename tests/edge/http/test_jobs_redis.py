@@ -67,18 +67,21 @@ async def test_draining_takes_no_jobs_and_still_tells_of_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "wrong", "right", "words"),
-    [("maxmemory", "1", "0", "is full"), ("requirepass", "another", "", "password")],
+    ("setting", "wrong", "right", "words", "code"),
+    [
+        ("maxmemory", "1", "0", "Redis is full", "overloaded"),
+        ("requirepass", "another", "", "password", "jobs_unavailable"),
+    ],
     ids=["full", "wrong password"],
 )
-async def test_a_redis_in_trouble_is_said_so(setting: str, wrong: str, right: str, words: str) -> None:
+async def test_a_redis_in_trouble_is_said_so(setting: str, wrong: str, right: str, words: str, code: str) -> None:
     """The reply names the trouble, /ai does not notice, and the same server goes on once it is mended."""
     async with desk() as routes, routes.server.client() as admin:
         await admin.config_set(setting, wrong)
         if setting == "requirepass":
             # Who is in stays in: so that the next word is on a new connection.
             await routes.store.redis.connection_pool.disconnect()
-        assert words in refused(await routes.post(text()), 503, "jobs_unavailable")
+        assert words in refused(await routes.post(text()), 503, code)
         assert (await routes.sidecar.fetch(post(json.dumps(text()).encode()))).json["success"]
         await admin.config_set(setting, right)
         assert (await routes.post(text())).status == 202

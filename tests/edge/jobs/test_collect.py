@@ -5,10 +5,11 @@ import json
 from typing import Any
 
 from sidecar.jobs.collect import WINDOW, Collecting
+from sidecar.jobs.health import FULL
 from sidecar.jobs.store import JobStore
 from sidecar.runtime.line_source import Line
 from tests.support.held_provider import ProgressRecorder
-from tests.support.valkey import valkey
+from tests.support.valkey import Valkey, valkey
 from tests.support.workers import jobs_of, lecture
 
 
@@ -94,4 +95,20 @@ async def test_that_nobody_works_is_said_once() -> None:
         stop.set()
         await running
     assert listener.texts == ["No worker is alive; the jobs wait until one is started."]
+
+
+async def test_that_redis_is_full_is_said_once(server: Valkey, store: JobStore) -> None:
+    """Jobs that wait do not start then, and whoever waits for them hears why."""
+    redis: Any = store.redis
+    [job] = await store.enqueue([lecture(1)])
+    await redis.zadd(store.names.workers, {"someone": 2**52})
+    async with server.client() as admin:
+        await admin.config_set("maxmemory", 1)
+    listener, stop = Listener(), asyncio.Event()
+    asked = Line(1, json.dumps({"job_id": job.job_id}).encode())
+    running = asyncio.create_task(collecting(store, listener, stop=stop).write(iter([asked]), listener.write))
+    await asyncio.wait_for(listener.spoke.wait(), 60)
+    stop.set()
+    await running
+    assert listener.texts == [FULL]
     assert listener.replies == []

@@ -65,6 +65,7 @@ async def test_a_token_cancels_its_own_share_of_a_job(server: Valkey, tmp_path: 
             (job_id,) = {answer.json["job_id"] for answer in entered}
             assert [await cancel("gone"), await cancel("gone", "?user_id=7")] == ["queued", "queued"]
             assert [await cancel("physics"), await cancel("physics", "?user_id=7")] == ["queued", "queued"]
+            assert await cancel("gone") == "queued", "not the only one either"
             assert await cancel("chemistry", f"?user_id={user}") == "cancelled"
         operators = await site.ask("/jobs", token="physics")
         assert operators.json["job_id"] == job_id

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from sidecar.jobs import scripts
 from sidecar.jobs.monitor import Monitor
 from sidecar.jobs.store import JobStore
 from tests.support.http_sidecar import head, post, running
-from tests.support.valkey import valkey
+from tests.support.valkey import Valkey, valkey
 from tests.support.workers import jobs_of, lecture
 
 
@@ -69,6 +70,34 @@ async def test_a_redis_that_throws_away_is_warned_of_once_a_connection(caplog: p
         for _ in range(3):
             await monitor.look()
         assert told(caplog) == ["redis_away", "redis_policy", "workers_gone"]
+
+
+async def test_a_redis_whose_crash_loses_jobs_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Without an append-only file: once a connection in the log, and in /status for as long as that is so."""
+    caplog.set_level(logging.WARNING, "sidecar")
+    async with valkey("--appendonly", "no") as server, jobs_of(REDIS_URL=server.url) as store, server.client() as admin:
+        monitor = Monitor(store)
+        for _ in range(3):
+            await monitor.look()
+        assert told(caplog) == ["redis_persistence", "workers_gone"]
+        await admin.config_set("maxmemory-policy", "allkeys-lru")
+        await monitor.look()
+        policy, persistence = monitor.status().warnings
+        assert ("noeviction" in policy, "appendonly yes" in persistence) == (True, True)
+        await admin.config_set("appendonly", "yes")
+        await admin.config_set("maxmemory-policy", "noeviction")
+        await monitor.look()
+        assert monitor.status().warnings == []
+
+
+async def test_a_worker_whose_clock_is_wrong_is_alive(server: Valkey) -> None:
+    """Signs of life are compared by the clock of Redis alone."""
+    async with jobs_of(REDIS_URL=server.url) as store:
+        sign = store.redis.register_script(scripts.SIGN)
+        await sign((), [store.names.prefix, "behind", 10_000, 1, 60_000])
+        assert (await store.counts()).workers == 1
+        await sign((), [store.names.prefix, "ahead", 10_000, 2**43, 60_000])
+        assert (await store.counts()).workers == 2
 
 
 async def test_a_redis_that_is_away_from_the_start_is_said_once(caplog: pytest.LogCaptureFixture) -> None:

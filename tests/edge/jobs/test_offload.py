@@ -14,7 +14,7 @@ async def test_a_long_summary_is_made_by_a_worker() -> None:
     async with house() as home:
         await home.work()
         answer = await home.ask(long())
-        assert (answer.status, answer.json) == (200, {"success": True, "data": "Made there."})
+        assert (answer.status, answer.json) == (200, {"success": True, "data": "Made there.", "error": None})
         assert not home.here.calls
         assert (await home.ask("Short.")).json["data"] == "Made here."
         for action in ("chat", "analyze"):
@@ -66,7 +66,7 @@ async def test_at_the_deadline_the_job_goes_on_and_is_there_for_the_next_try() -
         assert second.json["job_id"] == job_id
         home.there.gate.set()
         assert (await home.ended(job_id)).data == "Made there."
-        assert (await home.ask(long())).json == {"success": True, "data": "Made there."}
+        assert (await home.ask(long())).json == {"success": True, "data": "Made there.", "error": None}
         assert (len(home.there.calls), len(home.here.calls)) == (1, 0)
 
 

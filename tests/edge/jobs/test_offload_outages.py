@@ -87,7 +87,7 @@ async def test_the_server_as_it_is_wired_starts_without_redis_and_finds_it_later
             service = service_of(settings, upstream, jobs.offload)
             async with serve(service, settings, jobs=jobs.store, jobs_status=jobs.status) as listening:
                 sidecar = Sidecar(listening, service, upstream)
-                get = b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n"
+                get = b"GET /status HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
                 body = json.dumps({"action": "summarize", "content": long()}).encode()
                 assert (await sidecar.fetch(post(body))).json["success"]
                 assert (await sidecar.fetch(get)).json["jobs"]["redis"] == "down"
@@ -96,7 +96,14 @@ async def test_the_server_as_it_is_wired_starts_without_redis_and_finds_it_later
                 status = jobs.status
                 await until(lambda: status().redis == "up")
                 told = (await sidecar.fetch(get)).json["jobs"]
-                assert told == {"redis": "up", "reason": "", "workers": 0, "held": {"day": 0, "night": 0}}
+                assert told == {
+                    "redis": "up",
+                    "reason": "",
+                    "warnings": [],
+                    "workers": 0,
+                    "held": {"day": 0, "night": 0},
+                    "held_bytes": 0,
+                }
                 assert (await sidecar.fetch(post(body, path="/jobs"))).status == 202
 
 

@@ -68,11 +68,6 @@ async def spoilt(server: Valkey, break_it: Change, mend: Change, words: str) -> 
         await works(store)
 
 
-async def test_a_full_one(server: Valkey) -> None:
-    """`maxmemory` is reached and nothing may be evicted."""
-    await spoilt(server, lambda c: c.config_set("maxmemory", 1), lambda c: c.config_set("maxmemory", 0), "is full")
-
-
 async def test_a_replica(server: Valkey) -> None:
     """Nothing can be written where a primary writes."""
     await spoilt(

@@ -1,6 +1,7 @@
 """Promises of the jobs in Redis, with a real Valkey: joined or begun, all or nothing, cancelled by the last one."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -125,6 +126,55 @@ async def test_the_last_submitter_cancels(store: JobStore) -> None:
     assert gone.status == "cancelled"
     assert await queued(store) == []
     assert not await store.redis.exists(store.names.text(job.job_id))
+
+
+@pytest.mark.parametrize("user", ["", "7"], ids=["anonymous", "named"])
+async def test_the_same_cancellation_again_takes_nobody_elses_job(store: JobStore, user: str) -> None:
+    """A caller whose DELETE is repeated, by a retry say, leaves the others' submissions alone."""
+    mine, other = (Request(action="summarize", content="Same.", user_id=name) for name in (user, "8"))
+    [job] = await store.enqueue([mine])
+    await store.enqueue([other])
+    for _ in range(3):
+        assert (await store.cancel(job.job_id, user=user)) == job
+    # A submission anew may be taken back anew.
+    await store.enqueue([mine])
+    assert (await store.cancel(job.job_id, user=user)) == job
+    gone = await store.cancel(job.job_id, user="8")
+    assert gone is not None
+    assert gone.status == "cancelled"
+
+
+async def test_an_id_alone_takes_none_of_several_named_submitters_away(store: JobStore) -> None:
+    """Which of them is meant cannot be known; of a single one it can."""
+    [job] = await store.enqueue([Request(action="summarize", content="Same.", user_id="7")])
+    await store.enqueue([Request(action="summarize", content="Same.", user_id="8")])
+    for _ in range(3):
+        assert await store.cancel(job.job_id) == job
+    await store.cancel(job.job_id, user="7")
+    gone = await store.cancel(job.job_id)
+    assert gone is not None
+    assert gone.status == "cancelled"
+
+
+@pytest.mark.parametrize(("field", "value"), [("status", "paused"), ("done", "many"), ("data", b"\xff")])
+async def test_a_record_of_another_version_spoils_no_other(
+    store: JobStore, field: str, value: str | bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a newer version left behind is failed with what to do, said once; the others are read."""
+    caplog.set_level(logging.WARNING, "sidecar")
+    redis: Any = store.redis
+    jobs = await store.enqueue([lecture(number) for number in range(3)])
+    await redis.hset(store.names.job(jobs[1].job_id), field, value)
+    for _ in range(2):
+        before, odd, after = await store.look([job.job_id for job in jobs])
+        assert (before, after) == (jobs[0], jobs[2])
+        assert odd is not None
+        assert (odd.status, odd.code) == ("failed", "internal")
+        assert "Send the request again" in odd.error
+    assert [record.msg for record in caplog.records] == ["job_unreadable"]
+    if field == "status":
+        assert (await store.enqueue([lecture(1)]))[0].status == "queued"
+        assert (await one(store, jobs[1].job_id)).status == "queued"
 
 
 async def test_cancelling_takes_the_result_along(store: JobStore) -> None:

@@ -89,7 +89,12 @@ async def test_arq_and_redis_see_no_text_but_under_our_keys(store: JobStore) -> 
         await becomes(store, job_id)
     # The worker's last words are in: nothing is left but the record, its submitters and health.
     left = {key.decode().removeprefix(store.names.prefix) async for key in store.redis.scan_iter("*")}
-    assert left <= {f"job:{job_id}", f"by:{job_id}", *(f"arq:queue:{lane}:health-check" for lane in ("day", "night"))}
+    assert left <= {
+        "clock",
+        f"job:{job_id}",
+        f"by:{job_id}",
+        *(f"arq:queue:{lane}:health-check" for lane in ("day", "night")),
+    }
     for key in left:
         assert b"canary" not in await _dump(store, (store.names.prefix + key).encode())
         assert await store.redis.pttl(store.names.prefix + key) > 0

@@ -25,7 +25,7 @@ from tests.support.workers import ended, lecture, until
 
 async def test_what_fails_for_now_is_tried_again(store: JobStore) -> None:
     """Two failures of the provider, and the third try answers."""
-    upstream = Scripted(UpstreamError(status=500), EmptyResponse())
+    upstream = Scripted(UpstreamError(status=500), UpstreamError(status=502))
     async with at_work(store, upstream):
         job = await becomes(store, await one(store))
     assert (job.status, job.data, len(upstream.calls)) == ("complete", "An answer.", 3)
@@ -48,8 +48,18 @@ async def test_three_tries_are_all(store: JobStore) -> None:
         UpstreamError(status=404),
         RateLimited(status=429, scope="request"),
         UpstreamError(status=200, scope="request"),
+        EmptyResponse(status=200),
+        EmptyResponse(),
     ],
-    ids=["key refused", "quota used up", "model unknown", "over a minute's tokens", "text not allowed"],
+    ids=[
+        "key refused",
+        "quota used up",
+        "model unknown",
+        "over a minute's tokens",
+        "text not allowed",
+        "empty",
+        "no words",
+    ],
 )
 async def test_what_will_never_do_is_not_tried_again(store: JobStore, failure: SidecarError) -> None:
     """Asking again would cost time and change nothing."""

@@ -19,7 +19,7 @@ async def test_a_line_in_is_a_line_out() -> None:
     async with session() as wire:
         wire.send(chat("What is a noun?"))
         wire.finish()
-        assert await wire.receive_all() == [{"success": True, "data": "What is a noun?"}]
+        assert await wire.receive_all() == [{"success": True, "data": "What is a noun?", "error": None}]
         assert await wire.code() == 0
         assert wire.service.admission.held == 0
 
@@ -124,7 +124,7 @@ async def test_what_shells_and_editors_send_is_served(text: bytes) -> None:
     async with session() as wire:
         wire.send(text)
         wire.finish()
-        assert await wire.receive_all() == [{"success": True, "data": "x"}]
+        assert await wire.receive_all() == [{"success": True, "data": "x", "error": None}]
 
 
 async def test_what_php_cannot_read_does_not_come_back() -> None:
@@ -189,7 +189,7 @@ async def test_stopping_finishes_what_was_taken() -> None:
         assert wire.service.admission.draining
         wire.send(chat("too late"))
         wire.upstream.released.set()
-        assert await wire.receive_all() == [{"success": True, "data": "slow one"}]
+        assert await wire.receive_all() == [{"success": True, "data": "slow one", "error": None}]
         assert await wire.code() == 0
 
 

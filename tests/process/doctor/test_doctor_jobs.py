@@ -71,6 +71,12 @@ async def test_what_will_hurt_some_day_is_a_warning_with_its_cure(demo: Demo, se
         said = await report(*at(demo), REDIS_URL=server.url)
         assert "a crash loses the jobs since" in said.finding("redis persistence")["what"]
         assert "raise maxmemory" in said.finding("redis memory")["do"]
+        assert said.finding("redis memory")["what"].startswith("Redis is full")
+        assert (said.state("redis memory"), said.code) == ("failed", 1)
+        await admin.config_set("maxmemory", "0")
+        await admin.replicaof("127.0.0.1", "1")
+        said = await report(*at(demo), REDIS_URL=server.url)
+        assert "read-only replica" in said.finding("redis writes")["what"]
 
 
 async def test_a_redis_that_is_not_there_fails(demo: Demo, server: Valkey) -> None:

@@ -12,7 +12,7 @@ from tests.support.server_process import Served, served
 
 
 async def test_the_plugins_address_is_tried_as_php_would(demo: Demo, tmp_path: Path) -> None:
-    """A dead port, another service, a token that the plugin cannot send, an error status where it wants 200."""
+    """A dead port, another service, a token that the plugin cannot send, an error status where it wants 200, a name."""
     words = (*at(demo), "--sidecar-token=token-canary")
     dead = await report(*words, OPENAI_SIDECAR_HTTP_URL="http://127.0.0.1:1/ai")
     assert "starts a process for each click" in dead.finding("plugin's URL")["what"]
@@ -27,7 +27,10 @@ async def test_the_plugins_address_is_tried_as_php_would(demo: Demo, tmp_path: P
     async with served(*words, "--strict-status") as server:
         strict = await report(*words, f"--php-url={url(server)}")
         assert "STRICT_STATUS" in strict.finding("plugin's URL")["do"]
-    assert [one.code for one in (dead, foreign, guarded, strict)] == [1] * 4
+        # Short for 127.0.0.1, and to the server no address: a name of 127.0.0.1 that every machine has.
+        name = await report(*words, f"--php-url=http://127.1:{server.port}/ai")
+        assert "ALLOWED_HOSTS" in name.finding("plugin's URL")["do"]
+    assert [one.code for one in (dead, foreign, guarded, strict, name)] == [1] * 5
 
 
 def url(server: Served) -> str:

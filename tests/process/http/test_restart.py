@@ -6,67 +6,17 @@ import socket
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import pytest
 
 from sidecar.demo.options import Options
 from sidecar.demo.provider import Demo
 from sidecar.demo.server import serve
-from tests.support.http_sidecar import Caller, post
+from tests.support.http_sidecar import post
 from tests.support.paths import ROOT
 from tests.support.server_process import PATIENCE, Served, served
-
-HEIR = 'export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@" 3<&0 0</dev/null'
-"""A shell that passes its standard input on as systemd passes a socket on."""
-REQUEST = post(b'{"action": "chat", "content": "Why?"}', "Connection: close")
-
-
-class Load:
-    """Callers as PHP is one: a connection for each request, the next once the last was answered."""
-
-    def __init__(self, address: tuple[str, int]) -> None:
-        self.answered = 0
-        self.failed: list[str] = []
-        self._address = address
-        self._told = asyncio.Condition()
-
-    async def call_on(self) -> None:
-        while True:
-            failure = await self._call()
-            async with self._told:
-                if failure:
-                    self.failed.append(failure)
-                self.answered += 1
-                self._told.notify_all()
-
-    async def _call(self) -> str:
-        try:
-            async with await Caller.connect(*self._address) as caller:
-                await caller.send(REQUEST)
-                answer = await caller.receive()
-                return "" if answer.json["success"] and await caller.rest() == b"" else repr(answer)
-        except (OSError, EOFError, TimeoutError) as exc:
-            return repr(exc)
-
-    async def goes_on(self, calls: int) -> None:
-        """Return once so many calls more have ended."""
-        enough = self.answered + calls
-        async with asyncio.timeout(PATIENCE), self._told:
-            await self._told.wait_for(lambda: self.answered >= enough)
-
-
-@asynccontextmanager
-async def load(address: tuple[str, int], callers: int) -> AsyncIterator[Load]:
-    """So many callers at once, at it until the block ends."""
-    load = Load(address)
-    tasks = [asyncio.create_task(load.call_on(), name="caller") for _ in range(callers)]
-    try:
-        yield load
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+from tests.support.steady_load import HEIR, REQUEST, load
 
 
 @pytest.fixture

@@ -114,6 +114,15 @@ async def test_with_nobody_there_the_installed_command_answers(demo: Demo, insta
     assert demo.received[-1].headers["Authorization"] == "Bearer sk-canary-key"
 
 
+async def test_a_server_s_env_file_makes_no_server_of_its_process(demo: Demo, tmp_path: Path) -> None:
+    """HTTP_MODE=true in the file that server and process share: a reply, in time, and no second server."""
+    file = tmp_path / "env"
+    file.write_text(f"OPENAI_API_KEY=k\nOPENAI_BASE_URL={demo.url}/v1\nHTTP_MODE=true\nPORT=0\n")
+    path = command(tmp_path / "openai-moodle-sidecar", f"--env-file={file}")
+    came = await ask(path, CHAT, **NOBODY)
+    assert (came["way"], came["success"]) == ("process", True)
+
+
 async def test_the_flags_it_gives_are_understood(demo: Demo, installed: Path) -> None:
     """Where PHP sees the variables it passes them on as arguments, which beat the file."""
     env = {"OPENAI_MODEL": "it's a model", "MAX_TOKENS": "77", "SUMMARIZE_THRESHOLD": "", "OPENAI_API_KEY": "sk-flag"}

@@ -26,6 +26,18 @@ async def test_no_flags_and_no_environment_are_enough_with_a_file(demo: Demo, tm
     assert (ended.code, ended.stderr, ended.replies[0]["success"]) == (0, b"", True)
 
 
+async def test_a_file_makes_no_server_of_a_process_with_piped_input(demo: Demo, tmp_path: Path) -> None:
+    """HTTP_MODE=true there is the server's; one line in the log says so, and --stdio needs no such line."""
+    file = tmp_path / "env"
+    file.write_text(f"OPENAI_API_KEY=sk-x\nOPENAI_BASE_URL={demo.url}/v1\nHTTP_MODE=true\nPORT=0\n")
+    ended = await run(CHAT, f"--env-file={file}")
+    assert (ended.code, ended.replies[0]["success"]) == (0, True)
+    assert ended.stderr.count(b"\n") == 1
+    assert b"--http-mode" in ended.stderr
+    ended = await run(CHAT, f"--env-file={file}", "--stdio")
+    assert (ended.code, ended.stderr, ended.replies[0]["success"]) == (0, b"", True)
+
+
 async def test_blank_variables_are_unset(demo: Demo) -> None:
     """Compose files pass blanks, trailing spaces and carriage returns."""
     ended = await run(

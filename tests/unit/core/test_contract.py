@@ -151,10 +151,11 @@ def test_surrogates_and_nul_are_mended() -> None:
 
 def test_the_two_shapes() -> None:
     """The replies are exactly those of the contract."""
-    assert json.loads(encode_reply(answered("x"))) == {"success": True, "data": "x"}
-    assert json.loads(encode_reply(answered(""))) == {"success": True, "data": ""}
+    assert json.loads(encode_reply(answered("x"))) == {"success": True, "data": "x", "error": None}
+    assert json.loads(encode_reply(answered(""))) == {"success": True, "data": "", "error": None}
     assert json.loads(encode_reply(failed(UnknownAction()))) == {
         "success": False,
+        "data": None,
         "error": str(UnknownAction()),
         "code": "unknown_action",
     }

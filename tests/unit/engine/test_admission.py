@@ -135,6 +135,45 @@ def test_one_body_may_be_larger_than_the_half() -> None:
     assert admission.pending == 0
 
 
+def test_a_pending_body_is_counted_as_it_grows() -> None:
+    """Of a body in chunks nobody knows the size before it is there; the half holds for it too."""
+    admission = Admission(places=100, size=100)
+    slow, other = admission.admit(2, pending=True), admission.admit(30, pending=True)
+    slow.resize(20)
+    assert admission.pending == 50
+    with pytest.raises(Overloaded):
+        slow.resize(21)
+    slow.arrived()
+    slow.resize(60)
+    assert admission.pending == 30
+    for place in (slow, other):
+        admission.release(place)
+    assert (admission.held_bytes, admission.pending) == (0, 0)
+
+
+def test_small_bodies_are_no_slow_senders() -> None:
+    """Each has its place's even share of the bytes; the places bound them."""
+    admission = Admission(places=10, size=100)
+    with admission.admit(50, pending=True), admission.admit(10, pending=True), pytest.raises(Overloaded):
+        admission.admit(11, pending=True)
+
+
+def test_lists_of_jobs_leave_room_for_people() -> None:
+    """Lists hold half at most, arrived or not; lists and slow senders together three quarters."""
+    admission = Admission(places=100, size=100)
+    with admission.admit(50, pending=True, bulk=True) as place:
+        assert (admission.bulk, admission.pending) == (50, 0)
+        for refused in ({"bulk": True}, {"bulk": True, "pending": True}):
+            with pytest.raises(Overloaded):
+                admission.admit(2, **refused)
+        place.arrived()
+        with admission.admit(25, pending=True), pytest.raises(Overloaded):
+            admission.admit(2, pending=True)
+        with admission.admit(50):
+            pass
+    assert (admission.bulk, admission.held_bytes) == (0, 0)
+
+
 async def test_who_steps_aside_keeps_the_bytes() -> None:
     """A joiner's place is free for others, but its text is in memory still."""
     admission = Admission(places=1, size=100)

@@ -1,61 +1,16 @@
 """The engine's second verb, streamed: the slot held until the end, silence bounded, retries before the first event."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
-from sidecar.core.errors import SidecarError, UpstreamError, UpstreamUnreachable
-from sidecar.core.ports import Call
+from sidecar.core.errors import UpstreamError, UpstreamUnreachable
 from sidecar.engine.limiter.breaker import FAILURES_TO_OPEN
-from sidecar.engine.request import CompletionRequest
-from sidecar.engine.service import Service
-from sidecar.service import service_of
-from tests.support.engines import with_streams
 from tests.support.event_streams import FedProvider
-from tests.support.http_sidecar import PATIENCE, settings_of
+from tests.support.http_sidecar import PATIENCE
 from tests.support.scripted_calls import refusal
+from tests.support.stream_callers import Taker, asked, code, over
 from tests.support.virtual_time import in_virtual_time
-
-
-class Taker:
-    """Who takes a stream's events."""
-
-    def __init__(self) -> None:
-        self.taken: list[bytes] = []
-        self.open = asyncio.Event()
-        self.open.set()
-        self.error: Exception | None = None
-        self._came = asyncio.Condition()
-
-    async def __call__(self, data: bytes) -> None:
-        if self.error is not None:
-            raise self.error
-        async with self._came:
-            self.taken.append(data)
-            self._came.notify_all()
-        await self.open.wait()
-
-    async def has(self, count: int) -> None:
-        async with asyncio.timeout(PATIENCE), self._came:
-            await self._came.wait_for(lambda: len(self.taken) >= count)
-
-
-def over(spring: FedProvider, *, silent: float = PATIENCE, total: float = PATIENCE, **named: str) -> Service:
-    service = service_of(settings_of(**named), spring, clock=asyncio.get_running_loop().time)
-    return with_streams(service, silent_seconds=silent, stream_seconds=total)
-
-
-def asked(*, seconds: float = 25.0, user: str = "anna", **more: Any) -> CompletionRequest:
-    now = asyncio.get_running_loop().time()
-    call = Call(messages=[{"role": "user", "content": "Why?"}], max_tokens=7)
-    return CompletionRequest(
-        call=call, user_id=user, action="t", deadline=now + seconds, arrived=now, request_id="r", route="t", **more
-    )
-
-
-def code(failure: SidecarError | None) -> str:
-    return failure.code if failure is not None else "ok"
 
 
 @in_virtual_time

@@ -11,7 +11,7 @@ from tests.support.workers import lecture
 
 async def begun(redis: JobRedis) -> Run:
     """A run of the one job, begun by a worker."""
-    [job] = await redis.store.enqueue([lecture(1)])
+    [job] = await redis.store.enqueue([lecture(1, 3)])
     gen: bytes = await redis.redis.hget(redis.store.names.job(job.job_id), "gen")
     return await redis.runs.begin(f"{job.job_id}.{gen.decode()}")
 

@@ -16,6 +16,7 @@ from sidecar.engine.limiter.calls import Calls
 from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.trace import Trace
 from sidecar.provider.base import HttpUpstream, Reply
+from sidecar.provider.codec import Body
 from sidecar.providers import Providers
 from tests.support.virtual_time import in_virtual_time
 
@@ -38,7 +39,7 @@ class Slow(HttpUpstream):
         assert not self.closed
         return Completion(text="fine")
 
-    async def _post(self, body: bytes, accept: str, trace: Mapping[str, str]) -> Reply:
+    async def _post(self, body: Body, accept: str, trace: Mapping[str, str]) -> Reply:
         raise NotImplementedError
 
     async def aclose(self) -> None:

@@ -6,7 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from sidecar.engine.limiter.fair_queue import BACKGROUND_SHARE, FairQueue, Ticket
+from sidecar.engine.limiter.fair_queue import (
+    BACKGROUND_SHARE,
+    STREAMS_SHARE,
+    USER_STREAMS_SHARE,
+    FairQueue,
+    Ticket,
+)
 from tests.support.scale import scaled
 
 
@@ -53,6 +59,39 @@ def test_one_request_may_take_all_slots_when_nobody_waits() -> None:
     for number in range(8):
         turns.push(long_text, str(number))
     assert len(drain(turns, slots=8)) == 8
+
+
+def test_streams_leave_a_quarter_of_the_slots_to_calls_that_wait() -> None:
+    """Calls end soon, streams when their callers are done; with nobody else in the queue streams have all slots."""
+    turns: FairQueue[str] = FairQueue()
+    for user in "abcdefgh":
+        turns.push(Ticket(user, stream=True), "stream")
+    assert [turns.pop(8) for _ in range(6)] == ["stream"] * 6
+    turns.push(Ticket("x"), "call")
+    assert [turns.pop(8) for _ in range(4)] == ["call", "stream", "stream", None]
+
+
+def test_streams_of_one_user_leave_half_to_others() -> None:
+    """So one person with many windows does not hold the house."""
+    turns: FairQueue[str] = FairQueue()
+    for _ in range(6):
+        turns.push(Ticket("anna", stream=True), "anna")
+    assert [turns.pop(8) for _ in range(4)] == ["anna"] * 4
+    for user in "bc":
+        turns.push(Ticket(user, stream=True), user)
+    assert drain(turns, slots=8) == ["b", "c", "anna", "anna"]
+
+
+def test_a_stream_that_ended_is_counted_no_more() -> None:
+    """Its share is free at once."""
+    turns: FairQueue[str] = FairQueue()
+    first = Ticket("anna", stream=True)
+    turns.push(first, "first")
+    turns.pop(2)
+    turns.ended(first)
+    turns.push(Ticket("anna", stream=True), "second")
+    turns.push(Ticket("ben"), "call")
+    assert drain(turns, slots=2) == ["second", "call"]
 
 
 def test_later_calls_of_a_started_request_go_before_its_users_new_ones() -> None:
@@ -120,7 +159,11 @@ class Interleavings(RuleBasedStateMachine):
         self.turns: FairQueue[int] = FairQueue()
         self.waiting: dict[int, tuple[Ticket, int]] = {}
         self.running: deque[Ticket] = deque()
-        self.tickets = [Ticket(user, background=background) for user in "abcd" for background in (False, False, True)]
+        self.tickets = [
+            Ticket(user, background=background, stream=stream)
+            for user in "abcd"
+            for background, stream in ((False, False), (False, True), (True, False))
+        ]
         self.next = 0
         self.overtaken: dict[int, int] = {}
 
@@ -149,14 +192,18 @@ class Interleavings(RuleBasedStateMachine):
             return
         ticket, _ = self.waiting.pop(item)
         self.running.append(ticket)
-        others = [other for other, _ in self.waiting.values() if other is not ticket]
+        others = [other for other, _ in self.waiting.values() if other is not ticket and not other.stream]
         if any(other.running < max(1, self.slots // 4) for other in others):
             assert ticket.running <= max(1, self.slots // 4)
+            streams = [each for each in self.running if each.stream]
+            own = [each for each in streams if each.user == ticket.user]
+            assert not ticket.stream or len(streams) <= max(1, self.slots * STREAMS_SHARE)
+            assert not ticket.stream or len(own) <= max(1, self.slots * USER_STREAMS_SHARE)
 
     @precondition(lambda self: self.running)
     @rule()
     def complete(self) -> None:
-        self.running.popleft().running -= 1
+        self.turns.ended(self.running.popleft())
 
     @invariant()
     def nothing_is_lost(self) -> None:

@@ -1,0 +1,42 @@
+"""What every client promises about large bodies: sent as they came, and left once the provider has answered."""
+
+import json
+
+import msgspec
+
+from sidecar.core.ports import Call
+from sidecar.core.raw_json import RawMessages
+from tests.support.scripted_provider import Adapter, canned, completed, every_adapter, failing, opened, refused
+
+pytestmark = every_adapter
+TEXT = "Ünï " * 500_000
+MESSAGES = [{"role": "user", "content": TEXT}]
+
+
+async def test_raw_and_decoded_texts_arrive_whole(adapter: Adapter) -> None:
+    """With their length, on a connection that is kept for the next call."""
+    raw = RawMessages(msgspec.Raw(json.dumps(MESSAGES).encode()), 1)
+    tools = [{"type": "function"}]
+    calls = (
+        Call(messages=raw, max_tokens=7, extra={"tools": msgspec.Raw(json.dumps(tools).encode())}),
+        Call(messages=MESSAGES, max_tokens=7, extra={"tools": tools}),
+    )
+    async with canned() as provider, opened(adapter, provider.url) as upstream:
+        for call in calls:
+            assert (await completed(upstream, call)).text == "Hello."
+        first, second = provider.received
+        assert first.json == second.json == {"model": "m", "messages": MESSAGES, "max_tokens": 7, "tools": tools}
+        assert [len(heard.body) for heard in provider.received] == [
+            int(heard.headers["content-length"]) for heard in provider.received
+        ]
+        assert provider.connections == 1
+
+
+async def test_a_refusal_of_a_large_text_does_not_quote_it(adapter: Adapter) -> None:
+    """However long the text is."""
+    raw = RawMessages(msgspec.Raw(json.dumps(MESSAGES).encode()), 1)
+    answers = refused(f"cannot process {TEXT[:40]}", 500), refused("Worker 7 crashed.", 500)
+    async with canned(*answers) as provider, opened(adapter, provider.url) as upstream:
+        call = Call(messages=raw, max_tokens=7)
+        assert "Ünï" not in str(await failing(upstream, call))
+        assert "Worker 7 crashed." in str(await failing(upstream, call))
