@@ -29,6 +29,9 @@ def read_document(variable: str, path: str, faults: list[str]) -> Document | Non
     try:
         with open(path, "rb") as file:
             raw = file.read(_LONGEST_FILE + 1)
+        if len(raw) > _LONGEST_FILE:  # before the text, which is cut off
+            faults.append(f"{shown}: larger than {_LONGEST_FILE // 1024} KiB")
+            return None
         text = raw.decode("utf-8-sig").replace("\r\n", "\n")
         found = tomllib.loads(text)
     except OSError as exc:
@@ -39,9 +42,6 @@ def read_document(variable: str, path: str, faults: list[str]) -> Document | Non
         return None
     except (ValueError, RecursionError) as exc:  # tomllib's own error is a ValueError and names line and column
         faults.append(f"{shown}: {plain(str(exc), 200) or 'nested too deeply'}")
-        return None
-    if len(raw) > _LONGEST_FILE:
-        faults.append(f"{shown}: larger than {_LONGEST_FILE // 1024} KiB")
         return None
     return Document(shown, text, found)
 

@@ -9,6 +9,11 @@ from sidecar.engine.admission import Place
 from sidecar.engine.limiter.trace import Charge
 
 
+def user_at(token: str, user: str) -> str:
+    """Return the name of a user at the named token, if there is one; blank for a request without a user."""
+    return f"{token}/{user}" if token and user else user
+
+
 class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
     """Facts that every kind of request has."""
 
@@ -43,7 +48,7 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
 
     def of_token(self, user: str) -> str:
         """Return a name of the user that is its token's own: two faculties may both have a user 7."""
-        return f"{self.token}/{user}" if self.token and user else user
+        return user_at(self.token, user)
 
     @property
     def traffic(self) -> Traffic:

@@ -33,16 +33,23 @@ class RequestLog:
         return codes
 
     def refused(
-        self, error: SidecarError, *, route: str, request_id: str, token: str = "", span: Span | None = None
+        self,
+        error: SidecarError,
+        *,
+        route: str,
+        request_id: str,
+        token: str = "",
+        user: str = "",
+        span: Span | None = None,
     ) -> None:
         """Report and log a request refused by its route; a full queue says how long its requests will take.
 
-        `token` is the name of the token that the caller sent.
+        `token` is the name of the token that the caller sent, `user` the user's where it was read.
         """
         if isinstance(error, Overloaded) and error.retry_after is None:
             error.retry_after = self._calls.drain_seconds(self._admission.held)
         shed = _shed(error, calls=0)
-        end = RequestEnd(request_id=request_id, route=route, code=error.code, token=token, shed=shed)
+        end = RequestEnd(request_id=request_id, route=route, code=error.code, token=token, user=user, shed=shed)
         self.report(end, span)
         events.info(
             "refused",

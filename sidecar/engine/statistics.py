@@ -91,7 +91,7 @@ class Statistics:
     def __init__(self) -> None:
         self.requests: Counter[Requests] = Counter()
         self.duration: defaultdict[str, Histogram] = defaultdict(Histogram)
-        """Seconds from arrival to the end of requests, refused ones excluded, by route."""
+        """Seconds from arrival to the end of requests, by route; those that their route refused are excluded."""
         self.wait: defaultdict[str, Histogram] = defaultdict(Histogram)
         """Seconds in which requests with a provider call waited for slots, by route."""
         self.shed: Counter[str] = Counter()
@@ -116,7 +116,8 @@ class Statistics:
         if end.shed:
             self.shed[end.shed] += 1
             return
-        self.duration[end.route].observe(end.seconds, end.request_id)
+        if end.action:  # a storm of its route's refusals, a millisecond each, must not look like quick answers
+            self.duration[end.route].observe(end.seconds, end.request_id)
         if end.calls:
             self.wait[end.route].observe(end.queued, end.request_id)
         if end.shared and end.code == "ok":

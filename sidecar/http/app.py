@@ -30,7 +30,12 @@ def application(routes: Routes, service: Service, hosts: Hosts | None = None) ->
             response = await _handler(routes, route, request)(request)
         except SidecarError as exc:
             service.log.refused(
-                exc, route=route.name, request_id=request.request_id, token=request.token, span=request.span
+                exc,
+                route=route.name,
+                request_id=request.request_id,
+                token=request.token,
+                user=request.user,
+                span=request.span,
             )
             response = route.refuse(exc)
         except ConnectionError:

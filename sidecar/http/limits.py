@@ -5,6 +5,7 @@ from typing import Final
 
 from sidecar.core.contract import Request
 from sidecar.engine.limiter.trace import Charge
+from sidecar.engine.request import user_at
 from sidecar.engine.service import Service
 from sidecar.http.request import Arrival
 
@@ -22,7 +23,10 @@ def look(service: Service, request: Arrival, *, hold: bool = True) -> None:
 
 def held(service: Service, request: Arrival, user: str) -> AbstractAsyncContextManager[None]:
     """Count a request, which is under way while the block lasts; raise `Limited` where a limit is reached."""
-    return _UNLIMITED if service.quotas is None else service.quotas.held(request.token, user)
+    if service.quotas is None:
+        return _UNLIMITED
+    request.user = user_at(request.token, user)
+    return service.quotas.held(request.token, user)
 
 
 def charge(service: Service, request: Arrival, user: str) -> Charge | None:

@@ -26,6 +26,8 @@ class Arrival(web.BaseRequest):
     """Time on the monotonic clock: the connection's accept, or on a reused one the request's first byte."""
     token: str = ""
     """Name of the caller's token, once the guard has found one that has a name."""
+    user: str = ""
+    """Name of the user at that token, once the body is read where users have limits: a refusal is that user's."""
     background: bool = False
     """Class of the users of that token."""
 

@@ -13,12 +13,12 @@ from redis.exceptions import NoScriptError, RedisError
 from sidecar.config.settings import Settings
 from sidecar.core.quotas import FIELDS, Away, Refusal, Scope
 from sidecar.engine.quotas.ports import Count
+from sidecar.engine.quotas.shared import LEASE_SECONDS
 from sidecar.jobs import scripts
 from sidecar.jobs.redis import Redis, connect
 from sidecar.jobs.redis_errors import explain
 
-_LEASE_MS: Final = 60_000
-"""Life of a request under way without a renewal."""
+_LEASE_MS: Final = round(LEASE_SECONDS * 1000)
 _DAY_SECONDS: Final = 2 * 86_400
 """Life of a day's number after its last change."""
 

@@ -124,7 +124,7 @@ class JobStore:
         times = (_ms(TEXT_SECONDS), _ms(RECORD_SECONDS), self._keep_ms)
         entries: list[Any] = [self.names.prefix, *self._room, *times, lane]
         for name, request in zip(ids, requests, strict=True):
-            entries += (name, request.action, submitter(request.user_id) or NOBODY, payload, _size(request))
+            entries += (name, request.action, submitter(request.user_id, request.token or ""), payload, _size(request))
         return entries
 
     async def look(self, ids: Sequence[str], *, limit: float = 5.0) -> list[Job | None]:
@@ -140,14 +140,16 @@ class JobStore:
             events.warning("job_unreadable", note=_UNREADABLE)
         return jobs
 
-    async def cancel(self, job_id: str, *, user: str = "", limit: float = 5.0) -> Job | None:
+    async def cancel(self, job_id: str, *, user: str = "", token: str = "", limit: float = 5.0) -> Job | None:
         """Remove one submitter, cancel the job with the last one, and return the job, None for an unknown id.
 
-        `user` names the submitter as the request's `user_id` did. Without `user` an anonymous submitter is removed
-        first, then any other. Cancelling deletes text and result; a job in progress stops at its next part.
+        `user` names the submitter as the request's `user_id` did. Without `user` the anonymous submitter is
+        removed, or the only one there is; with the name of a `token` only submitters of that token are. Cancelling
+        deletes text and result; a job in progress stops at its next part.
         """
+        words: list[Any] = [submitter(user, token), self._keep_ms, int(not user), _own(token)]
         async with bounded(limit):
-            await self._cancel(self.names.queues, [self.names.prefix, job_id, submitter(user), self._keep_ms])
+            await self._cancel(self.names.queues, [self.names.prefix, job_id, *words])
         [job] = await self.look([job_id], limit=limit)
         return job
 
@@ -213,9 +215,14 @@ def _state(text: bytes) -> JobState:
     return state
 
 
-def submitter(user: str) -> str:
-    """Return a user's name among a job's submitters, distinct from `NOBODY`; blank for an anonymous user."""
-    return f"u{user}" if user else ""
+def submitter(user: str, token: str = "") -> str:
+    """Return a user's name among a job's submitters; of the same user at two tokens there are two."""
+    return _own(token) + (f"u{user}" if user else NOBODY)
+
+
+def _own(token: str) -> str:
+    """Return the beginning of all submitters with a named token."""
+    return f"t{token}:" if token else ""
 
 
 def _ms(seconds: float) -> int:

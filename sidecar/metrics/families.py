@@ -29,7 +29,7 @@ REQUESTS: Final = Family(
 REQUEST_SECONDS: Final = Family(
     "sidecar_request_seconds",
     "histogram",
-    "Seconds from arrival to the end of requests; early refusals are in sidecar_shed_total alone.",
+    "Seconds from arrival to the end of requests; those refused early, or by their route, are left out.",
     ("route",),
 )
 WAIT_SECONDS: Final = Family(

@@ -17,6 +17,7 @@ _TABLE: Final = (
     "(day TEXT NOT NULL, counter TEXT NOT NULL, tokens INTEGER NOT NULL, PRIMARY KEY (day, counter)) WITHOUT ROWID"
 )
 _ADD: Final = "INSERT INTO spent VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET tokens = tokens + excluded.tokens"
+_DROP: Final = "DELETE FROM spent WHERE day < ?"
 _TOTAL: Final = "SELECT tokens FROM spent WHERE day = ? AND counter = ?"
 MOST_LOADED: Final = 20_000
 """Counters that a start remembers, those with the most tokens first."""
@@ -32,19 +33,20 @@ class DayFile:
         self._thread = ThreadPoolExecutor(1, "day file")
 
     async def load(self, day: str) -> Mapping[str, int]:
-        """Return the day's totals, and drop other days."""
+        """Return the day's totals, and drop earlier days."""
 
         def work(file: sqlite3.Connection) -> dict[str, int]:
-            file.execute("DELETE FROM spent WHERE day <> ?", (day,))
-            query = "SELECT counter, tokens FROM spent ORDER BY tokens DESC LIMIT ?"
-            return dict(file.execute(query, (MOST_LOADED,)).fetchall())
+            file.execute(_DROP, (day,))
+            query = "SELECT counter, tokens FROM spent WHERE day = ? ORDER BY tokens DESC LIMIT ?"
+            return dict(file.execute(query, (day, MOST_LOADED)).fetchall())
 
         return await self._run(work)
 
     async def add(self, day: str, spent: Mapping[str, int]) -> Mapping[str, int]:
-        """Add tokens; return the day's totals of these counters."""
+        """Add tokens, and drop earlier days; return the day's totals of these counters."""
 
         def work(file: sqlite3.Connection) -> dict[str, int]:
+            file.execute(_DROP, (day,))  # a server that runs for months has no start that would
             file.executemany(_ADD, ((day, name, tokens) for name, tokens in spent.items()))
             return {name: file.execute(_TOTAL, (day, name)).fetchone()[0] for name in spent}
 

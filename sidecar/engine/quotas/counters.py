@@ -145,6 +145,9 @@ class Counters:
         self.unsaved.clear()
         for counter in (*self._fixed.values(), *self._users.values()):
             counter.spent = 0
+            if counter.refused_for == "tokens_per_day":
+                # The clock of the refusal stands still while a machine sleeps, and the wall's can be set.
+                counter.refused_until = -math.inf
 
     def spend(self, name: str, tokens: int, *, user: bool) -> None:
         """Add to the tokens of the day."""

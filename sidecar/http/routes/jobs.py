@@ -49,8 +49,8 @@ class Jobs(Protocol):
         """Return each job as it is now, None for an unknown id."""
         ...
 
-    async def cancel(self, job_id: str, *, user: str, limit: float) -> Job | None:
-        """Remove one submitter and return the job as it is then, None for an unknown id."""
+    async def cancel(self, job_id: str, *, user: str, token: str, limit: float) -> Job | None:
+        """Remove one submitter, of `token` if it is named, and return the job as it is then, None for an unknown id."""
         ...
 
 
@@ -128,7 +128,8 @@ class _Handlers:
         user = request.query.get("user_id", "").strip()
         if len(user) > LONGEST_USER:
             raise InvalidRequest(f"The field user_id is longer than {LONGEST_USER} characters.")
-        return self._one(await jobs.cancel(name, user=user, limit=self._left(request, _LOOK_SECONDS)))
+        left = self._left(request, _LOOK_SECONDS)
+        return self._one(await jobs.cancel(name, user=user, token=request.token, limit=left))
 
     def _store(self) -> Jobs:
         if self._jobs is None:

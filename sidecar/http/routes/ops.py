@@ -19,7 +19,7 @@ from sidecar.http.responses.envelope import json_response
 from sidecar.http.router import Route
 
 HEALTHY: Final = b'{"status": "healthy", "service": "openai-moodle-sidecar"}'
-_FORWARDED: Final = ("X-Forwarded-For", "X-Real-IP", "Forwarded")
+_FORWARDED: Final = ("X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Forwarded-Host", "X-Forwarded-Proto", "Via")
 """Headers with which a proxy says that it passes on another machine's request."""
 DRAINING: Final = b'{"status": "draining", "service": "openai-moodle-sidecar"}'
 

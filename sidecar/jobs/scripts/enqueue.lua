@@ -52,7 +52,8 @@ for i = 8, #ARGV, 5 do
     end
   end
   redis.call('SADD', by, submitter)
-  if submitter == '-' then redis.call('HDEL', job, 'left') end
+  local own = string.match(submitter, '^(t[^:]+:)%-$') or submitter == '-' and ''
+  if own then redis.call('HDEL', job, 'left'..own) end
   redis.call('PEXPIRE', by, math.max(redis.call('PTTL', job), 1))
   states[#states + 1] = r[1]
 end

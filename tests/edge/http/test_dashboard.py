@@ -81,6 +81,8 @@ async def test_the_pages_head_has_the_length_alone() -> None:
         ("s3cret", False, ("Authorization: Bearer wrong",), 401),
         ("s3cret", False, ("Authorization: Bearer s3cret",), 200),
         ("", True, ("X-Forwarded-For: 10.0.0.1",), 401),
+        ("", True, ("Via: 1.1 proxy",), 401),
+        ("", True, ("X-Forwarded-Proto: https",), 401),
         ("s3cret", True, ("X-Real-IP: 10.0.0.1",), 401),
         ("s3cret", True, ("Forwarded: for=10.0.0.1", "Authorization: Bearer s3cret"), 200),
     ],

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.engine.history.history import History
 from tests.support.http_sidecar import Answer, head, post
 from tests.support.job_routes import desk
 from tests.support.limited_sidecar import CostlyUpstream, LimitedSidecar, limited, token_table
@@ -275,6 +276,16 @@ async def test_the_log_names_limit_and_token(tmp_path: Path, caplog: pytest.LogC
         (None, "unauthorized", None),
     ]
     assert "canary" not in str(found)
+
+
+async def test_the_dashboard_counts_users_over_their_limit(tmp_path: Path) -> None:
+    """A runaway script is one user of many refusals, and the same id at another token is another user."""
+    async with limited(tmp_path, ONE_A_MINUTE, token_table("physics")) as site:
+        history = History(site.sidecar.service)
+        answers = [await site.ask(token=token) for token in ("physics",) * 4 + ("",) * 2]
+        assert [code_of(answer) for answer in answers] == ["", *["limited"] * 3, "", "limited"]
+        history.tick()
+        assert [user.count for user in history.snapshot().users] == [3, 1]
 
 
 async def test_without_the_file_nothing_is_counted(tmp_path: Path) -> None:

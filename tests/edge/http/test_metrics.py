@@ -56,6 +56,15 @@ async def test_the_scraper_chooses_the_format(*, openmetrics: bool) -> None:
         assert page.value("sidecar_requests_total", route="ai", action="chat", code="ok") == 1
 
 
+async def test_request_ids_are_shown_to_a_scraper_that_wants_them() -> None:
+    """Callers choose them, so that no page has them unless its address says so."""
+    async with running() as sidecar:
+        await sidecar.fetch(post(CHAT, "X-Request-ID: canary-7"))
+        for path, shown in (("/metrics", False), ("/metrics?exemplars=1", False), ("/metrics?exemplars=true", True)):
+            answer = await sidecar.fetch(head("Accept: application/openmetrics-text", path=path, method="GET"))
+            assert (b"canary-7" in answer.body) is shown
+
+
 @pytest.mark.parametrize(
     ("token", "header", "code"),
     [

@@ -210,6 +210,25 @@ async def test_no_user_and_no_token_is_in_redis(server: Valkey, tmp_path: Path) 
     assert "canary" not in str(dump)
 
 
+async def test_keys_end_by_themselves_and_stay_short(server: Valkey) -> None:
+    """Those of a user who never comes back: a minute, two days for tokens; a request that ended is not renewed."""
+    store = SharedCounters(settings_of(REDIS_URL=server.url))
+    redis: Any = store.redis
+    names = {one: f"moodle-sidecar:limit:site:{one}" for one in ("minute", "running", f"spent:{DAY}")}
+    await redis.rpush(names["minute"], *range(50))
+    site = Scope(kind="site", name="site", quota=Quota(requests_per_minute=3, at_once=3, tokens_per_day=100))
+    assert await store.exchange({}, [Count([site], DAY, ident, hold=True) for ident in ("one", "two")]) == [None] * 2
+    await store.add(DAY, {"site": 7})
+    await store.exchange({"one": ["site"]}, [])
+    await store.renew({"one": ["site"], "two": ["site"]})
+    assert await redis.zrange(names["running"], 0, -1) == [b"two"]
+    assert await redis.llen(names["minute"]) == 3
+    assert set(await redis.keys("*limit:*")) == {name.encode() for name in names.values()}
+    assert [0 < await redis.ttl(name) <= 60 for name in (names["minute"], names["running"])] == [True] * 2
+    assert 86_400 < await redis.ttl(names[f"spent:{DAY}"]) <= 2 * 86_400
+    await store.aclose()
+
+
 @pytest.mark.parametrize("how", ["killed", "silent"])
 async def test_without_valkey_nobody_is_refused(
     server: Valkey, tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture

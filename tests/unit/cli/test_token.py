@@ -1,13 +1,19 @@
 """The command `token new`: what it prints, what it does to a file, and what it refuses."""
 
+import os
 import re
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from sidecar.cli.main import main
-from sidecar.config.tokens import hash_of, read_tokens
+from sidecar.config.tokens import MOST_TOKENS, hash_of, read_tokens
+from tests.support.paths import ROOT
+
+FULL = "\n".join(f'[[token]]\nname = "t{number}"\nhash = "{hash_of(str(number))}"' for number in range(MOST_TOKENS))
 
 
 def make(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -75,6 +81,37 @@ def test_what_makes_no_sense_changes_nothing(
     assert (code, out, says in err) == (2, "", True)
     assert re.fullmatch(r"(openai-moodle-sidecar token: .*\n)+", err)
     assert file.read_text(encoding="latin-1") == text
+
+
+@pytest.mark.parametrize("text", [FULL, "# long\n" * 9362], ids=["256 tokens", "64 KiB"])
+def test_a_file_that_is_full_stays_as_it_is(capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str) -> None:
+    """One token more, and the sidecar would read none of them at its next start."""
+    file = tmp_path / "tokens.toml"
+    file.write_text(text)
+    code, out, err = make(capsys, "new", "b", "--file", str(file))
+    assert (code, out) == (2, "")
+    assert "must have at most 256 [[token]] tables" in err or "larger than 64 KiB" in err
+    assert f"TOKENS_FILE={file}: " in err
+    assert file.read_text() == text
+    assert [path.name for path in tmp_path.iterdir()] == ["tokens.toml"]
+
+
+def test_what_is_no_file_is_left_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The superuser would replace a device such as /dev/null, and a pipe would be waited for."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert make(capsys, "new", "b", "--file", str(pipe))[:2] == (2, "")
+    assert pipe.is_fifo()
+
+
+def test_a_token_that_cannot_be_shown_is_not_added(tmp_path: Path) -> None:
+    """A full disk behind stdout, or a closed one: the file would have a token that nobody knows."""
+    file = tmp_path / "tokens.toml"
+    command = f'"$@" --file {file}'
+    for shell in (f"{command} >/dev/full", f"{command} >&-", f"{command} >&- 2>&-"):
+        words = ["sh", "-c", shell, "sh", sys.executable, "-m", "sidecar", "token", "new", "b"]
+        subprocess.run(words, cwd=ROOT, check=False, capture_output=True)
+        assert not file.exists(), shell
 
 
 def test_a_folder_that_is_not_there_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

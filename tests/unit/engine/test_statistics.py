@@ -57,6 +57,15 @@ def test_a_shed_request_is_in_no_histogram() -> None:
     assert not statistics.duration
 
 
+def test_a_request_that_its_route_refuses_is_in_no_histogram() -> None:
+    """A script over its limit, or without a token, must not look like a hundred quick answers a second."""
+    statistics = Statistics()
+    for code in ("limited", "unauthorized", "invalid_json"):
+        statistics.request_ended(RequestEnd(request_id="r", route="ai", code=code))
+    assert statistics.requests[Requests("ai", "", "limited")] == 1
+    assert not statistics.duration
+
+
 def test_requests_without_an_answer_are_counted_by_cause_route_and_token() -> None:
     """An early refusal by its cause, any other end by its code; a caller who left wants no answer."""
     statistics = Statistics()

@@ -1,5 +1,6 @@
 """Limits of one process: opened, read again, and its numbers of the day kept over a restart."""
 
+import contextlib
 import logging
 import sqlite3
 import stat
@@ -72,7 +73,7 @@ async def test_without_limits_of_the_day_there_is_no_file(tmp_path: Path) -> Non
 
 
 async def test_a_new_day_begins_with_nothing(tmp_path: Path) -> None:
-    """What is left of other days is deleted at the next start."""
+    """What is left of earlier days is deleted at the next start."""
     settings, path = settings_with(tmp_path), f"{tmp_path}/state/limits.sqlite3"
     await DayFile(path).add("2020-01-01", {"site": 7})
     async with limits_by_token(settings) as limits:
@@ -80,6 +81,17 @@ async def test_a_new_day_begins_with_nothing(tmp_path: Path) -> None:
     file = sqlite3.connect(path)
     assert file.execute("SELECT count(*) FROM spent").fetchone() == (0,)
     file.close()
+
+
+async def test_the_file_holds_one_day(tmp_path: Path) -> None:
+    """Of a server that runs for months too; a clock that is behind at a start takes nothing away."""
+    file = DayFile(f"{tmp_path}/limits.sqlite3")
+    for day in ("2027-01-30", "2027-01-31"):
+        await file.add(day, {f"user:{number}": 7 for number in range(9)})
+    with contextlib.closing(sqlite3.connect(f"{tmp_path}/limits.sqlite3")) as rows:
+        assert rows.execute("SELECT DISTINCT day FROM spent").fetchall() == [("2027-01-31",)]
+    assert await file.load("1970-01-01") == {}
+    assert len(await file.load("2027-01-31")) == 9
 
 
 @pytest.mark.parametrize("how", ["folder", "garbage"])

@@ -5,7 +5,7 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.core.quotas import Quota, Scope
+from sidecar.core.quotas import Quota, Refusal, Scope
 from sidecar.engine.quotas.counters import Counters
 from tests.support.clocks import Clock
 
@@ -178,6 +178,19 @@ def test_the_refusal_of_another_place_is_remembered_until_its_end() -> None:
     assert other.refusal([scope(count=3, requests_per_minute=5)], DAY_LEFT) is None
     other.forget_refusals()
     assert other.refusal([limited], DAY_LEFT) is None
+
+
+def test_a_stores_refusal_of_a_day_ends_with_the_day() -> None:
+    """However early the day ends by the clock on the wall: the machine slept, or its clock was set."""
+    clock = Clock()
+    counters = Counters(clock=clock)
+    counters.turn("2027-01-31")
+    minute, daily = scope("site", requests_per_minute=1), scope("user:7", tokens_per_day=10)
+    counters.refused(Refusal(minute, "requests_per_minute", 30.0))
+    counters.refused(Refusal(daily, "tokens_per_day", DAY_LEFT))
+    counters.turn("2027-02-01")
+    assert counters.refusal([daily], DAY_LEFT) is None
+    assert counters.refusal([minute], DAY_LEFT) is not None
 
 
 def test_unsaved_tokens_are_those_that_a_ledger_wants() -> None:

@@ -218,6 +218,22 @@ def test_a_shared_refusal_is_true_and_asked_for_once(field: str, asked: int) -> 
     virtual_time.run(scene())
 
 
+def test_a_larger_limit_counts_at_once() -> None:
+    """What the store refused under the limits of before is not remembered beyond a SIGHUP."""
+    book = Book()
+
+    async def scene() -> None:
+        quotas = quotas_over(book)
+        book.refusal = Refusal(quotas._scopes("", {"7": 1})[0], "requests_per_minute", 50.0)
+        with pytest.raises(Limited):
+            await quotas.count("", {"7": 1})
+        book.refusal = None
+        quotas.replace(FILE)
+        await quotas.count("", {"7": 1})
+
+    virtual_time.run(scene())
+
+
 def test_the_days_tokens_are_those_of_all_sidecars() -> None:
     """What another one added is known with the next answer of the store."""
     book = Book()
