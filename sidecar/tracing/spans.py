@@ -29,6 +29,7 @@ CALLERS: Final = frozenset(
         "bad_request",
         "not_found",
         "method_not_allowed",
+        "wrong_host",
         "request_timeout",
     }
 )

@@ -78,5 +78,5 @@ async def limited(
     wall.now = MIDNIGHT
     quotas = Quotas(settings.tokens, shared=shared, clock=clock, wall=wall)
     service = service_of(settings, upstream, quotas=quotas)
-    async with serve(service, settings, jobs=jobs, linger_seconds=40.0) as listening:
+    async with serve(service, settings, jobs=jobs, linger_seconds=40.0, half_close_seconds=0.0) as listening:
         yield LimitedSidecar(Sidecar(listening, service, upstream), quotas, clock, wall)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.scale import SCALE, scaled
+from tests.support.scale import scaled
 from tests.support.soak.report import Report, Sample, left_over, slope, trends
 from tests.support.soak.run import soak
 
@@ -11,8 +11,7 @@ CONNECTIONS = 40.0
 STEADY = {"memory MiB": 70.0, "descriptors": 40.0, "tasks": 20.0, "threads": 5.0, "series": 400.0, "objects": 70_000.0}
 
 
-@pytest.mark.long
-@pytest.mark.skipif(not SCALE, reason="takes 15 seconds at least: make test-long")
+@pytest.mark.long(alone=True)
 async def test_mixed_load_with_faults_leaves_nothing_behind() -> None:
     """Every caller has an answer, no metric grows by callers' names; memory and threads are flat at all times.
 

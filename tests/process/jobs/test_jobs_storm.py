@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.job_storm import storm
-from tests.support.scale import SCALE, scaled
+from tests.support.scale import scaled
 
 
 @pytest.mark.long
@@ -14,8 +14,7 @@ async def test_no_job_is_lost_whatever_is_killed_and_however_full_redis_is() -> 
     assert any(sentence.startswith("Redis is full") for sentence in one.refusals)
 
 
-@pytest.mark.long
-@pytest.mark.skipif(not SCALE, reason="the test above has this in small")
+@pytest.mark.long(alone=True)
 async def test_no_job_is_lost_whatever_is_killed() -> None:
     """The same without a full Redis."""
     one = await storm(scaled(40, 500), kills=scaled(6, 60), filled=False)
