@@ -6,8 +6,6 @@ from collections.abc import Generator
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.support.scale import SCALE
-
 ONE_SHOT = ("tests/process/stdio/", "tests/process/moodle/test_php", "tests/process/doctor/test_doctor_php")
 """Tests that start one-shot processes: the machine has sixteen places for all of them, so one runs at a time."""
 SHARED = ("tests/unit/engine/limiter/test_worlds.py",)
@@ -30,7 +28,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Schedulin
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out long tests without a small form, unless a share of the long ones is wanted."""
-    left = [] if SCALE else [item for item in items if any(m.kwargs.get("alone") for m in item.iter_markers("long"))]
+    left = (
+        []
+        if float(os.environ.get("TEST_SCALE", "0"))
+        else [item for item in items if any(m.kwargs.get("alone") for m in item.iter_markers("long"))]
+    )
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]

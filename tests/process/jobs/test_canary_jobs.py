@@ -88,6 +88,7 @@ async def test_server_worker_and_valkey_keep_every_secret() -> None:
                     refused = await server.fetch(raw)
                     assert refused.status >= 400
                     said += refused.body
+                assert (await server.fetch(post(json.dumps(request("")).encode()))).json["success"]
                 said += await operators_pages(server) + await worker_pages(server)
                 said += processes_below(server.process.pid)
                 said += of_process(family(folder)["valkey"], "environ")
