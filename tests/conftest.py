@@ -28,11 +28,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Schedulin
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out long tests without a small form, unless a share of the long ones is wanted."""
-    left = (
-        []
-        if float(os.environ.get("TEST_SCALE", "0"))
-        else [item for item in items if any(m.kwargs.get("alone") for m in item.iter_markers("long"))]
-    )
+    wanted = float(os.environ.get("TEST_SCALE", "0"))
+    left = [item for item in items if not wanted and any(m.kwargs.get("alone") for m in item.iter_markers("long"))]
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]
