@@ -78,8 +78,10 @@ async def exporting() -> AsyncIterator[OtelTracer | None]:
     try:
         yield OtelTracer(tracer) if recording else None
     finally:
-        if not await _flush(provider) and not exporter.lost:
-            events.warning("spans_lost", reason="not sent before the end")
+        if not await _flush(provider):
+            if not exporter.lost:
+                events.warning("spans_lost", reason="not sent before the end")
+            exporter.shutdown()  # its thread stops trying
 
 
 async def _flush(provider: TracerProvider) -> bool:

@@ -40,6 +40,8 @@ BODY_SHARE = 5
 JUDGED = ("/ai", "/jobs", "/jobs/status")
 """Addresses whose fields the sidecar judges itself; those of a completion are the provider's to judge."""
 
+OTHERS_DICE = "ignore:Do not use the `random` module"
+"""The warning if another thread of this process throws dice while a request is made up."""
 ENDLESS = {"/dashboard/events"}
 """Addresses whose replies have no end."""
 
@@ -127,6 +129,7 @@ async def fuzzed(sidecar: Served, fuzz: Fuzz, cases: int, path: str = "") -> Non
 
 
 @pytest.mark.long
+@pytest.mark.filterwarnings(OTHERS_DICE)
 async def test_whatever_is_sent_the_reply_is_as_described() -> None:
     """Status, headers and body; right requests are taken, wrong ones refused, and no fault is met on the way."""
     async with (
@@ -139,6 +142,7 @@ async def test_whatever_is_sent_the_reply_is_as_described() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.filterwarnings(OTHERS_DICE)
 async def test_without_strict_statuses_too() -> None:
     """Most failures of /ai are 200 then, as the deployed plugin wants them."""
     async with served("--demo") as sidecar:
