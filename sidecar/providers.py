@@ -59,6 +59,10 @@ class Providers:
         self.keys = keys_of(settings)
         """Keys under the models of the providers in force."""
 
+    def named(self) -> Sequence[ProviderSettings]:
+        """Return the providers of PROVIDERS_FILE in force; none without the file."""
+        return [one for one in self._found if one.name]
+
     def _connected(self, found: Iterable[ProviderSettings]) -> dict[Connection, Client]:
         """Return a client for each connection: the one that there is, or a new one. Raises `ConfigError`."""
         clients: dict[Connection, Client] = {}
@@ -170,6 +174,7 @@ async def demo_provider(settings: Settings) -> AsyncIterator[Settings]:
 
     async with serve(Options()) as demo:
         events.warning("demo", note="answers come from the demo provider; they are canned and not from a model")
+        tokens = settings.tokens
         key = {"openai_api_key": "demo", "openai_api_key_file": "", "azure_auth": "auto"}
         yield msgspec.structs.replace(
             settings,
@@ -178,6 +183,7 @@ async def demo_provider(settings: Settings) -> AsyncIterator[Settings]:
             proxies={},
             providers_file="",
             providers=(),
+            tokens=tokens.without_providers() if tokens is not None else None,
             **key,
         )
 

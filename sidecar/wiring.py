@@ -45,7 +45,7 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
         providers = await stack.enter_async_context(server_providers(settings))
         warm, keys = providers.warm(), providers.keys
         jobs = await stack.enter_async_context(server_jobs(settings, keys)) if settings.redis_url else NO_JOBS
-        limits = await stack.enter_async_context(limits_by_token(settings))
+        limits = await stack.enter_async_context(limits_by_token(settings, providers.named))
         service = service_of(settings, providers.pool(), jobs.offload, keys=keys, quotas=limits.quotas)
         systemd = await stack.enter_async_context(reporting(settings, [service]))
         with stop_requested(service=True) as stop:
@@ -124,7 +124,7 @@ async def worker_running(settings: Settings, *, demo: bool = False) -> AsyncIter
         providers = await stack.enter_async_context(server_providers(settings))
         store = job_store(settings, providers.keys)
         stack.push_async_callback(store.aclose)
-        limits = await stack.enter_async_context(limits_by_token(settings))
+        limits = await stack.enter_async_context(limits_by_token(settings, providers.named))
         handlers = job_handlers(settings, providers, store, tracer, limits.quotas)
         services = [handler.service for handler, _ in handlers.values()]
         systemd = await stack.enter_async_context(reporting(settings, services))

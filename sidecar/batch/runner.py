@@ -29,6 +29,7 @@ from sidecar.core.errors import (
     UpstreamUnreachable,
 )
 from sidecar.core.progress import ProgressPort
+from sidecar.core.reach import EVERY
 from sidecar.engine.admission import Place
 from sidecar.engine.finality import is_final
 from sidecar.engine.keys import Keys
@@ -237,7 +238,7 @@ class Runner:
     @property
     def _refusal(self) -> UpstreamFailure | None:
         """The failure for which the provider counts as down; None while it is up."""
-        return self._service.kernel.calls.pool.limits["jobs"].breaker.refusal(idle=False)
+        return self._service.kernel.calls.pool.limit_of(EVERY["jobs"]).breaker.refusal(idle=False)
 
     async def _watch(self) -> None:
         """Report that the provider is down, or back; raise `Halted` if waiting is useless or `patience` is over."""
@@ -247,7 +248,10 @@ class Runner:
             refusal = self._refusal
             if isinstance(refusal, UpstreamAuth | ModelUnknown | RateLimited):
                 raise Halted(str(refusal))
-            if refusal is None and self._service.kernel.calls.pool.limits["jobs"].refusing_for >= _REFUSING_SECONDS:
+            if (
+                refusal is None
+                and self._service.kernel.calls.pool.limit_of(EVERY["jobs"]).refusing_for >= _REFUSING_SECONDS
+            ):
                 refusal = UpstreamError(_REFUSING)
             if refusal is None and since is not None:
                 self._progress.say("The AI provider is back.")

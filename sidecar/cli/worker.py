@@ -6,7 +6,7 @@ from typing import Final
 
 from sidecar.cli.flags import PROGRAM, add_settings, parser, report_faults
 from sidecar.cli.service_log import configure_service_log
-from sidecar.config.load import load
+from sidecar.config.load import load, with_tokens
 from sidecar.config.settings import Settings
 from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError, JobsUnavailable
@@ -25,6 +25,7 @@ def main(argv: list[str]) -> int:
         settings.check_redis()
         if check:
             return _check(settings)
+        settings = with_tokens(settings)
         configure_service_log(settings, flags, env_file)
         return run(lambda: run_worker(settings, demo=demo), fast_loop=True)
     except ConfigError as exc:

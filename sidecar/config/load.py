@@ -95,7 +95,7 @@ def with_tokens(settings: Settings) -> Settings:
     from sidecar.config.tokens import read_tokens  # noqa: PLC0415 - late: a one-shot process reads no tokens
 
     faults: list[str] = []
-    tokens = read_tokens(settings.tokens_file, faults)
+    tokens = read_tokens(settings.tokens_file, faults, settings.providers)
     if faults:
         raise ConfigError(faults)
     return msgspec.structs.replace(settings, tokens=tokens)

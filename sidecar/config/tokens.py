@@ -5,15 +5,19 @@ against no list and no search; a slow hash, which passwords need, would add CPU 
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, get_args
 
 import msgspec
 
 from sidecar.config import types
+from sidecar.config.providers import ProviderSettings
 from sidecar.config.toml_file import Mistakes, read_document, short_name, text, whole
 from sidecar.core.errors import plain
+from sidecar.core.nearest import nearest
+from sidecar.core.ports import Traffic
 from sidecar.core.quotas import Quota, Way
+from sidecar.core.reach import Names, Reach, reach_of
 
 MOST_TOKENS: Final = 256
 """Tokens of one file: every request is compared with each of them."""
@@ -32,6 +36,8 @@ class NamedToken(msgspec.Struct, frozen=True, kw_only=True):
     digest: bytes
     """SHA-256 of the token."""
     routes: frozenset[Way] = EVERYDAY
+    providers: Names | None = None
+    """Names of the only providers that may have the texts of the token's callers; None for all of their class."""
     background: bool = False
     """Class of the users: True for those who wait behind interactive callers."""
     quota: Quota = Quota()
@@ -41,6 +47,11 @@ class NamedToken(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"<NamedToken {self.name}>"
+
+    @property
+    def reach(self) -> Reach:
+        """Providers that may have the texts of `/ai` and `/v1`."""
+        return reach_of("background" if self.background else "interactive", self.providers)
 
 
 class TokensFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +65,11 @@ class TokensFile(msgspec.Struct, frozen=True, kw_only=True):
     """Zone in which a day begins and ends."""
     tokens: tuple[NamedToken, ...] = ()
 
+    def without_providers(self) -> "TokensFile":
+        """Return the file for a process whose only provider is the demo."""
+        tokens = tuple(msgspec.structs.replace(token, providers=None) for token in self.tokens)
+        return msgspec.structs.replace(self, tokens=tokens)
+
     @property
     def daily(self) -> bool:
         """Return whether any limit is one of the day."""
@@ -62,11 +78,14 @@ class TokensFile(msgspec.Struct, frozen=True, kw_only=True):
         return any(quota.tokens_per_day for quota in quotas)
 
 
-def read_tokens(path: str, faults: list[str]) -> TokensFile:
-    """Return the content of the file; mistakes go to `faults`, and the content is then blank."""
+def read_tokens(path: str, faults: list[str], providers: Sequence[ProviderSettings] | None = None) -> TokensFile:
+    """Return the content of the file; mistakes go to `faults`, and the content is then blank.
+
+    `providers` are those of PROVIDERS_FILE, which tokens may name; None to leave names unchecked.
+    """
     if (document := read_document("TOKENS_FILE", path, faults)) is None:
         return TokensFile()
-    reader = _Reader(Mistakes(document, TABLE))
+    reader = _Reader(Mistakes(document, TABLE), providers)
     found = reader.file(document.found)
     faults += reader.mistakes.sorted()
     return TokensFile() if reader.mistakes else found
@@ -82,8 +101,9 @@ def hash_of(token: str) -> str:
 class _Reader:
     """Checks of one file's tables."""
 
-    def __init__(self, mistakes: Mistakes) -> None:
+    def __init__(self, mistakes: Mistakes, providers: Sequence[ProviderSettings] | None) -> None:
         self.mistakes = mistakes
+        self._providers = None if providers is None else {one.name: one for one in providers}
 
     def file(self, found: Mapping[str, Any]) -> TokensFile:
         """Return the content; it is of use only without mistakes."""
@@ -116,14 +136,38 @@ class _Reader:
         user = self._quota(index, "user", table["user"]) if "user" in table else None
         if len(self.mistakes) > before:
             return None
-        return NamedToken(
+        token = NamedToken(
             name=values["name"],
             digest=values["hash"],
             routes=values.get("routes", EVERYDAY),
+            providers=values.get("providers"),
             background=values.get("traffic") == "background",
             quota=Quota(**limits),
             user=user,
         )
+        self._check_providers(index, token)
+        return token
+
+    def _check_providers(self, index: int, token: NamedToken) -> None:
+        """Record names that no provider has, and classes of the token's routes that none of its providers has."""
+        if token.providers is None or self._providers is None:
+            return
+        line, known = self.mistakes.lines.of(index, "providers"), self._providers
+        if not known:
+            self.mistakes.add(line, "providers: needs PROVIDERS_FILE, where the providers have names")
+            return
+        unknown = [name for name in token.providers if name not in known]
+        for name in unknown:
+            close = nearest(name, known, far=True)
+            hint = f"did you mean {close}?" if close else f"it has {', '.join(known)}"
+            self.mistakes.add(line, f"providers: PROVIDERS_FILE has no provider {name}; {hint}")
+        if unknown:
+            return
+        for name in _needed(token):
+            if not any(name in known[one].classes for one in token.providers):
+                remedy = ", or leave jobs out of routes" if name == "jobs" else ""
+                what = f"none of these has the class {name} in its classes, which the token's routes need"
+                self.mistakes.add(line, f"providers: {what}; name one that has{remedy}")
 
     def _quota(self, index: int | None, name: str, table: object) -> Quota:
         if not isinstance(table, dict):
@@ -158,6 +202,20 @@ def _routes(value: object) -> frozenset[Way]:
     raise ValueError(f"a list of one or more of {', '.join(WAYS)}")
 
 
+def _names(value: object) -> Names:
+    if isinstance(value, list) and value and all(isinstance(name, str) for name in value):
+        return tuple(sorted({short_name(name) for name in value}))
+    raise ValueError("a list of one or more names of providers")
+
+
+def _needed(token: NamedToken) -> list[Traffic]:
+    """Return the classes of the texts that the token's routes take."""
+    needed: list[Traffic] = []
+    if token.routes & {"ai", "openai"}:
+        needed.append("background" if token.background else "interactive")
+    return [*needed, "jobs"] if "jobs" in token.routes else needed
+
+
 def _zone(value: object) -> str:
     """Parse the name of a time zone that this machine knows."""
     if value == "UTC":
@@ -174,6 +232,7 @@ _FIELDS: Final[Mapping[str, Callable[[object], Any]]] = {
     "name": text(short_name),
     "hash": text(_digest),
     "routes": _routes,
+    "providers": _names,
     "traffic": text(types.choice("interactive", "background")),
 }
 _LIMITS: Final[Mapping[str, Callable[[object], int]]] = {

@@ -11,6 +11,7 @@ from typing import Final, Literal
 import msgspec
 
 from sidecar.core.errors import InvalidJSON, InvalidRequest, JobGoesOn, SidecarError, UnknownAction
+from sidecar.core.reach import Names
 
 Action = Literal["chat", "summarize", "analyze"]
 ACTIONS: Final[tuple[Action, ...]] = ("chat", "summarize", "analyze")
@@ -35,6 +36,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     Unset, since the text of a job without the name is the one that earlier versions write.
     """
+    providers: Names | msgspec.UnsetType = msgspec.UNSET
+    """Names of the only providers that the token allows; unset for all. A job carries them to its worker."""
     trace: str | msgspec.UnsetType = msgspec.UNSET
     """The `traceparent` of a request that becomes a job, unset for none; no field of a caller's JSON."""
 
@@ -92,6 +95,13 @@ def parse_request(body: bytes) -> Request:
         context=_text("context", wire.context),
         user_id=_user(wire.user_id),
     )
+
+
+def of_token(request: Request, token: str, providers: Names | None) -> Request:
+    """Return the request with the name of the token that it came with, and the providers that the token allows."""
+    if not token:
+        return request
+    return msgspec.structs.replace(request, token=token, providers=providers or msgspec.UNSET)
 
 
 def _decode(body: bytes) -> _Wire:

@@ -8,13 +8,14 @@ from typing import Final, Protocol
 
 from sidecar.core.contract import Request
 from sidecar.core.off_loop import off_loop
-from sidecar.core.ports import Call, Prompt, Purpose, Traffic
+from sidecar.core.ports import Call, Prompt, Purpose
+from sidecar.core.reach import EVERY, Reach
 from sidecar.engine.actions import ACTIONS, Limits
 from sidecar.engine.completer import SplitterPort, messages_of, text_of
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.drain import Drain
 from sidecar.engine.kernel import Kernel
-from sidecar.engine.limiter.fair_queue import Ticket
+from sidecar.engine.limiter.ticket import Ticket
 from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.single_flight import Work
 
@@ -54,21 +55,21 @@ class Background:
         *,
         deadline: float,
         background: bool,
-        traffic: Traffic = "jobs",
+        reach: Reach = EVERY["jobs"],
     ) -> str:
         """Return the answer to `request`; raises the `SidecarError` of the call that failed."""
         user = request.user_id or "@jobs"
-        ticket = Ticket(user, background=background, patient=True, traffic=traffic)
+        ticket = Ticket(user, background=background, patient=True, reach=reach)
         calling = _Calling(self._kernel, request.user_id, ticket, trace, longest=self._longest)
         completer = _JobCompleter(self._kernel, self._splitter, calling, parts, Deadline(deadline))
         async with self._drain.within(deadline):
-            await self._provider_back(traffic)
+            await self._provider_back(reach)
             return await ACTIONS[request.action](request, completer, self._limits)
 
-    async def _provider_back(self, traffic: Traffic) -> None:
+    async def _provider_back(self, reach: Reach) -> None:
         """Wait while the provider is plainly down; the first to come when it is to be tried again goes first."""
         calls = self._kernel.calls
-        while calls.refusal(traffic) is not None:
+        while calls.refusal(reach) is not None:
             await calls.sleep(_LOOK_SECONDS)
 
 
@@ -83,9 +84,9 @@ class _Calling:
         self._longest = longest
 
     @property
-    def traffic(self) -> Traffic:
-        """The class of the job's texts."""
-        return self._ticket.traffic
+    def reach(self) -> Reach:
+        """Providers that may have the job's texts."""
+        return self._ticket.reach
 
     def work(self, prompt: Prompt) -> Work[str]:
         """Return the work that completes `prompt` by a deadline."""
@@ -107,7 +108,7 @@ class _JobCompleter:
     ) -> None:
         self._flights = kernel.flights
         self._keys = kernel.keys
-        size = kernel.contexts.of(calling.traffic)
+        size = kernel.contexts.of(calling.reach)
         self.room, self.exceeded = size.room, size.exceeded
         self._splitter = splitter
         self._calling = calling
@@ -123,7 +124,9 @@ class _JobCompleter:
         return parts
 
     async def complete(self, prompt: Prompt) -> str:
-        key = None if prompt.purpose in _LAST else await off_loop(len(prompt.user), self._keys.of_work, prompt)
+        key, names = None, self._calling.reach.names
+        if prompt.purpose not in _LAST:
+            key = await off_loop(len(prompt.user), self._keys.of_work, prompt, names)
         text = None if key is None else await self._parts.find(key)
         if text is None:
             work = self._calling.work(prompt)

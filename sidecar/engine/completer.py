@@ -10,7 +10,7 @@ from sidecar.core.ports import Call, Completion, Prompt
 from sidecar.engine.answer_cache import Key
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.kernel import Kernel
-from sidecar.engine.limiter.fair_queue import Ticket
+from sidecar.engine.limiter.ticket import Ticket
 from sidecar.engine.limiter.trace import Trace
 
 
@@ -32,13 +32,13 @@ class Completer:
         self._ticket = ticket
         self._user = kernel.pseudonym(user_id)
         self.split = splitter.split
-        size = kernel.contexts.of(ticket.traffic)
+        size = kernel.contexts.of(ticket.reach)
         self.room, self.exceeded = size.room, size.exceeded
 
     async def complete(self, prompt: Prompt) -> str:
         # A chat whose context was summarized keeps the turn that the summary waited for.
         resumed = prompt.purpose == "chat" and self._ticket.started
-        key = await off_loop(len(prompt.user), self._kernel.keys.of_prompt, prompt)
+        key = await off_loop(len(prompt.user), self._kernel.keys.of_prompt, prompt, self._ticket.reach.names)
         if prompt.within >= 1:
             return await self._call(prompt, key, self._deadline, resumed=resumed)
         now = self._kernel.calls.clock()

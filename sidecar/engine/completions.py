@@ -17,8 +17,8 @@ from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.drain import Drain
 from sidecar.engine.estimate import check_in_time
 from sidecar.engine.kernel import Kernel
-from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.streams import streamed
+from sidecar.engine.limiter.ticket import Ticket
 from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.movement import Movement
 from sidecar.engine.request import CompletionRequest
@@ -110,21 +110,21 @@ class Completions:
         calls = self._kernel.calls
 
         async def work(deadline: Point) -> bytes:
-            ticket = Ticket(request.user, background=request.background, traffic=request.traffic)
+            ticket = Ticket(request.user, background=request.background, reach=request.reach)
             done = await calls.complete(request.call, ticket, trace, deadline=deadline)
             return await off_loop(len(done.text), shape, done)
 
         async with self._drain.within(request.deadline):
             if request.shared:
                 size = request.place.size if request.place is not None else 0
-                key = await off_loop(size, self._kernel.keys.of_call, request.call)
+                key = await off_loop(size, self._kernel.keys.of_call, request.call, request.names)
                 return await share(self._kernel, key, work, request, trace, needed=1)
             check_in_time(calls, request, 1)
             return await work(Deadline(request.deadline))
 
     async def _pump(self, request: CompletionRequest, send: Send, trace: Trace) -> None:
         calls, drain = self._kernel.calls, self._drain
-        ticket = Ticket(request.user, background=request.background, traffic=request.traffic, stream=True)
+        ticket = Ticket(request.user, background=request.background, reach=request.reach, stream=True)
         coming = streamed(calls, request.call, ticket, trace, deadline=Deadline(request.deadline))
         async with contextlib.aclosing(coming):
             async with drain.within(request.deadline):

@@ -5,26 +5,26 @@ from typing import Final
 
 from sidecar.core import events
 from sidecar.core.errors import ContextExceeded
-from sidecar.core.ports import Traffic
+from sidecar.core.reach import Reach
 
 LEAST: Final = 512
 """Tokens below which a call has no room for its instructions and an answer."""
 
 
 class ContextSizes:
-    """Sizes of the models' contexts in tokens, as far as they were learned. `models` names the models of a class."""
+    """Sizes of the models' contexts in tokens, as far as they were learned. `models` names the models of a reach."""
 
-    def __init__(self, models: Callable[[Traffic], Iterable[str]]) -> None:
+    def __init__(self, models: Callable[[Reach], Iterable[str]]) -> None:
         self._models = models
         self._learned: dict[str, int] = {}
 
-    def of(self, traffic: Traffic) -> "ContextSize":
-        """Return the size that fits each model which may get a text of this class."""
-        return ContextSize(self._learned, lambda: self._models(traffic))
+    def of(self, reach: Reach) -> "ContextSize":
+        """Return the size that fits each model which may get a text of this reach."""
+        return ContextSize(self._learned, lambda: self._models(reach))
 
 
 class ContextSize:
-    """Smallest context of the models of one class."""
+    """Smallest context of the models of one reach."""
 
     def __init__(self, learned: dict[str, int], models: Callable[[], Iterable[str]]) -> None:
         self._learned = learned

@@ -20,7 +20,7 @@ from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.drain import Drain
 from sidecar.engine.estimate import check_in_time
 from sidecar.engine.kernel import Kernel
-from sidecar.engine.limiter.fair_queue import Ticket
+from sidecar.engine.limiter.ticket import Ticket
 from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.offload import Offloaded, OffloadPort
 from sidecar.engine.request import ActionRequest
@@ -95,7 +95,7 @@ class Engine:
 
     async def _act(self, request: ActionRequest, trace: Trace, deadline: Point) -> str:
         """Run the action here."""
-        ticket = Ticket(request.user, background=request.background, patient=request.patient, traffic=request.traffic)
+        ticket = Ticket(request.user, background=request.background, patient=request.patient, reach=request.reach)
         user_id = request.request.user_id
         completer = Completer(self._kernel, self._splitter, ticket, trace, deadline, user_id=user_id)
         return await ACTIONS[request.request.action](request.request, completer, self._limits)

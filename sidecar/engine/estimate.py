@@ -2,25 +2,26 @@
 
 from sidecar.core.errors import DeadlineExceeded, Overloaded, RateLimited
 from sidecar.engine.limiter.calls import Calls
+from sidecar.engine.limiter.waits import expected_wait
 from sidecar.engine.request import RequestContext
 
 
 def check_in_time(calls: Calls, context: RequestContext, needed: int) -> None:
     """Raise where the request's providers are down, or `needed` calls, one after another, would end too late."""
-    traffic = context.traffic
-    if (refusal := calls.refusal(traffic)) is not None:
+    reach = context.reach
+    if (refusal := calls.refusal(reach)) is not None:
         raise refusal.again()
     if context.patient:
         return
     if calls.clock() >= context.deadline:
         raise DeadlineExceeded
     left = context.deadline - calls.clock()
-    limit = calls.pool.limits[traffic]
+    limit = calls.pool.limit_of(reach)
     if (pause := limit.pause) > left:
         raise RateLimited(retry_after=pause)
-    wait = calls.expected_wait(context.user, background=context.background, traffic=traffic)
+    wait = expected_wait(calls.pool, calls.gate, context.user, reach, background=context.background)
     if not calls.idle:
         # With nothing under way the measured time may be an old one, and a try is the way to a new one.
         wait += needed * limit.duration
     if wait > left:
-        raise Overloaded(retry_after=calls.retry_after(wait - left, traffic), cause="late")
+        raise Overloaded(retry_after=calls.retry_after(wait - left, reach), cause="late")

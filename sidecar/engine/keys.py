@@ -1,6 +1,7 @@
 """Keys of what may be shared: a hash of all that determines an answer, and of nothing else.
 
-The user is no part of a key; a chat has none.
+The user is no part of a key; a chat has none. The names of the providers that a token allows are: work under way may
+yet be sent, and a finished answer may come from any provider that its caller was allowed.
 """
 
 from typing import Final
@@ -10,6 +11,7 @@ import msgspec
 from sidecar.core.contract import Action, Request
 from sidecar.core.ports import Call, Prompt, Purpose
 from sidecar.core.raw_json import RawMessages
+from sidecar.core.reach import Names
 from sidecar.engine.actions import Limits
 from sidecar.engine.actions.prompts import PROMPT_VERSION
 from sidecar.engine.answer_cache import Key
@@ -34,24 +36,28 @@ class Keys:
 
     def of_request(self, request: Request) -> Key[str] | None:
         """Return the key of a request's answer; None for a chat, whose answer is its user's own."""
-        return Key(self._hash(request.action, request.content)) if request.action in _REQUESTS else None
+        if request.action not in _REQUESTS:
+            return None
+        return Key(self._hash(request.action, request.content, names=request.providers or None))
 
-    def of_prompt(self, prompt: Prompt) -> Key[str] | None:
+    def of_prompt(self, prompt: Prompt, names: Names | None = None) -> Key[str] | None:
         """Return the key of a call's answer; None where the answer belongs to one request."""
         if prompt.purpose not in _PROMPTS:
             return None
-        return Key(self._hash(prompt.purpose, prompt.system, prompt.user, str(prompt.max_tokens)))
+        return Key(self._hash(prompt.purpose, prompt.system, prompt.user, str(prompt.max_tokens), names=names))
 
-    def of_work(self, prompt: Prompt) -> Key[str]:
+    def of_work(self, prompt: Prompt, names: Names | None = None) -> Key[str]:
         """Return the key of a call's answer inside a job: every job with the same call may have it."""
-        return Key(self._hash("work", prompt.purpose, prompt.system, prompt.user, str(prompt.max_tokens)))
+        return Key(self._hash("work", prompt.purpose, prompt.system, prompt.user, str(prompt.max_tokens), names=names))
 
     def of_job(self, request: Request) -> bytes:
         """Return the hash that a job of this request is known by: a chat is its user's own (CONTRACT, "Jobs")."""
         user = request.user_id if request.action == "chat" else ""
-        return self._hash("job", request.action, request.content, request.context, user)
+        return self._hash(
+            "job", request.action, request.content, request.context, user, names=request.providers or None
+        )
 
-    def of_call(self, call: Call) -> Key[bytes]:
+    def of_call(self, call: Call, names: Names | None = None) -> Key[bytes]:
         """Return the key of a raw completion's body: of everything in the call but its user.
 
         Small bodies are equal if their values are. What stays raw in a large one is compared byte by byte: other
@@ -70,12 +76,14 @@ class Keys:
 
         fields = (call.model, call.messages, call.max_tokens, call.extra)
         text = json.dumps(fields, sort_keys=True, default=name)
-        return Key(self._hash("completion", text, *map(_digest, raw)))
+        return Key(self._hash("completion", text, *map(_digest, raw), names=names))
 
-    def _hash(self, *parts: str) -> bytes:
+    def _hash(self, *parts: str, names: Names | None) -> bytes:
         from hashlib import sha256  # noqa: PLC0415 - late: a chat in a one-shot process needs none
 
-        return sha256(_encoder.encode((self._base, parts))).digest()
+        # Without names the key is the one that earlier versions make.
+        whole = (self._base, parts) if names is None else (self._base, parts, names)
+        return sha256(_encoder.encode(whole)).digest()
 
 
 def _digest(raw: msgspec.Raw) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from sidecar.core.reach import Reach
 from sidecar.engine.service import Service
 
 Check = Literal["ok", "off", "partly", "starting", "draining", "down"]
@@ -15,9 +16,19 @@ def server_check(service: Service) -> Check:
     return "starting" if service.kernel.calls.gate.closed else "ok"
 
 
+def _named(service: Service) -> list[Reach]:
+    """Return the reaches of the tokens that allow some providers only."""
+    tokens = service.quotas.tokens if service.quotas is not None else ()
+    return [token.reach for token in tokens if token.providers is not None and token.routes & {"ai", "openai"}]
+
+
 def provider_check(service: Service) -> Check:
-    """Return `down` if the breaker of every provider is open, `partly` if that of some is."""
-    closed = [one.limit.breaker.opened_by is None for one in service.kernel.calls.pool.providers]
-    if all(closed):
+    """Return `down` if the breaker of every provider is open, `partly` if that of some is.
+
+    `partly` too where a token allows only providers that are not in force: its callers are refused.
+    """
+    pool = service.kernel.calls.pool
+    closed = [one.limit.breaker.opened_by is None for one in pool.providers]
+    if all(closed) and all(pool.serving(reach) for reach in _named(service)):
         return "ok"
     return "partly" if any(closed) else "down"

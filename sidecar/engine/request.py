@@ -4,6 +4,7 @@ import msgspec
 
 from sidecar.core.contract import Request
 from sidecar.core.ports import Call, Traffic
+from sidecar.core.reach import Names, Reach, reach_of
 from sidecar.core.tracing import Span
 from sidecar.engine.admission import Place
 from sidecar.engine.limiter.trace import Charge
@@ -56,6 +57,16 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
         return "background" if self.background else "interactive"
 
     @property
+    def names(self) -> Names | None:
+        """Names of the only providers that the token allows; None for all."""
+        return None
+
+    @property
+    def reach(self) -> Reach:
+        """Providers that may have the request's texts."""
+        return reach_of(self.traffic, self.names)
+
+    @property
     def user(self) -> str:
         """Name in the fair queue."""
         return self.reader or f"@{self.origin}"
@@ -70,6 +81,10 @@ class ActionRequest(RequestContext, frozen=True, kw_only=True):
     def reader(self) -> str:
         return self.of_token(self.request.user_id)
 
+    @property
+    def names(self) -> Names | None:
+        return self.request.providers or None
+
 
 class CompletionRequest(RequestContext, frozen=True, kw_only=True):
     """A request for a raw completion."""
@@ -79,9 +94,15 @@ class CompletionRequest(RequestContext, frozen=True, kw_only=True):
     """The user; blank where the request names none."""
     action: str
     """Name of the action in the log."""
+    providers: Names | None = None
+    """Names of the only providers that the token allows; None for all."""
     shared: bool = False
     """True if an equal request of another user may have the same answer."""
 
     @property
     def reader(self) -> str:
         return self.of_token(self.user_id)
+
+    @property
+    def names(self) -> Names | None:
+        return self.providers

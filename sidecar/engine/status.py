@@ -63,6 +63,17 @@ class ProviderStatus(msgspec.Struct, frozen=True):
     breaker: str
 
 
+class TokenStatus(msgspec.Struct, frozen=True):
+    """A named token that allows some providers only."""
+
+    providers: list[str]
+    """Their names in TOKENS_FILE."""
+    breaker: str
+    """`open` while none of them is up or known."""
+    waiting: int
+    """Provider calls that wait for a slot, of all tokens with these providers."""
+
+
 class Shared(msgspec.Struct, frozen=True):
     """Single flight and the answer cache; `kept` are the answers in the cache."""
 
@@ -90,6 +101,8 @@ class Status(msgspec.Struct, frozen=True):
     flights: Shared
     providers: dict[str, ProviderStatus] | msgspec.UnsetType = msgspec.UNSET
     """The providers by name, with PROVIDERS_FILE."""
+    tokens: dict[str, TokenStatus] | msgspec.UnsetType = msgspec.UNSET
+    """The tokens that allow some providers only, by name; absent without any."""
     jobs: object = msgspec.UNSET
     """The jobs, as the capability that stores them describes them."""
 
@@ -113,6 +126,7 @@ def status_of(service: Service) -> Status:
         answers=dict(sorted(service.log.codes.items())),
         flights=Shared(len(flights), flights.joined, flights.hits, len(flights.cache), flights.cache.held),
         providers=_providers(calls.pool),
+        tokens=_tokens(service),
     )
 
 
@@ -128,6 +142,18 @@ def status_line(services: Sequence[Service]) -> str:
 def _providers(pool: Pool) -> dict[str, ProviderStatus] | msgspec.UnsetType:
     """Return the status of each provider; unset without PROVIDERS_FILE, where the provider has no name."""
     return {one.name: _provider(one) for one in pool.providers if one.name} or msgspec.UNSET
+
+
+def _tokens(service: Service) -> dict[str, TokenStatus] | msgspec.UnsetType:
+    calls, found = service.kernel.calls, {}
+    for token in service.quotas.tokens if service.quotas is not None else ():
+        if token.providers is None:
+            continue
+        reach = token.reach
+        up = calls.pool.serving(reach) and calls.pool.limit_of(reach).breaker.opened_by is None
+        waiting = calls.gate.waiting_of(reach)
+        found[token.name] = TokenStatus(list(token.providers), "closed" if up else "open", waiting)
+    return found or msgspec.UNSET
 
 
 def _provider(provider: Provider) -> ProviderStatus:

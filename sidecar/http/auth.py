@@ -45,11 +45,12 @@ class Guard:
         """Raise `Unauthorized` unless `request` has a token: as Bearer, as the password of Basic, or as `api-key`.
 
         The deployed communicator's curl sends Basic for a URL with a user and a password in it; Azure's clients send
-        `api-key`. A named token's name and class are then the request's.
+        `api-key`. A named token's name, class and providers are then the
+        request's.
         """
         own, found = self._look(request)
         if found is not None:
-            request.token, request.background = found.name, found.background
+            request.token, request.background, request.providers = found.name, found.background, found.providers
             if self._way not in found.routes:
                 raise Unauthorized(_NOT_HERE)
         elif not own and self._required and self.armed:

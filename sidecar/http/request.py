@@ -8,6 +8,7 @@ from typing import Any, Final
 from aiohttp import HttpVersion, HttpVersion10, HttpVersion11, hdrs, web
 from aiohttp.http import RawRequestMessage
 
+from sidecar.core.reach import Names
 from sidecar.core.trace_context import TRACEPARENT, TRACESTATE, Passing, TraceContext, trace_context
 from sidecar.core.tracing import Span
 from sidecar.http.responses.envelope import REQUEST_ID
@@ -28,6 +29,8 @@ class Arrival(web.BaseRequest):
     """Name of the caller's token, once the guard has found one that has a name."""
     user: str = ""
     """Name of the user at that token, once the body is read where users have limits: a refusal is that user's."""
+    providers: Names | None = None
+    """Names of the only providers that the token allows; None for all."""
     background: bool = False
     """Class of the users of that token."""
 

@@ -7,8 +7,8 @@ from sidecar.core.errors import RateLimited, SidecarError
 from sidecar.core.ports import Call, Completion, Usage
 from sidecar.engine.deadline import Deadline
 from sidecar.engine.limiter.calls import Calls
-from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.pool import alone
+from sidecar.engine.limiter.ticket import Ticket
 from sidecar.engine.limiter.trace import Trace
 
 CALL = Call(messages=({"role": "user", "content": "x"},), max_tokens=10)

@@ -7,6 +7,7 @@ from typing import Final
 from sidecar.core.contract import Action, Request
 from sidecar.core.errors import SidecarError
 from sidecar.core.ports import Prompt, Purpose
+from sidecar.core.reach import EVERY
 from sidecar.engine.actions import Limits
 from sidecar.engine.context_size import ContextSizes
 
@@ -48,7 +49,7 @@ class Scripted:
         """Set once `crowd` calls have been under way together."""
         self.prompts: list[Prompt] = []
         self.splits: list[tuple[int, int]] = []
-        self.context = ContextSizes(lambda _: [""]).of("interactive")
+        self.context = ContextSizes(lambda _: [""]).of(EVERY["interactive"])
         self.room = self.context.room
         self.exceeded = self.context.exceeded
         self.running = 0

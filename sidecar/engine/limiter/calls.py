@@ -21,17 +21,18 @@ from sidecar.core.errors import (
     UpstreamFailure,
 )
 from sidecar.core.observations import Observers
-from sidecar.core.ports import TRAFFIC, Call, Completion, Traffic
+from sidecar.core.ports import Call, Completion
+from sidecar.core.reach import EVERY, NoProvider, Reach
 from sidecar.engine.deadline import Point
 from sidecar.engine.limiter.attempt import Attempt
-from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.gate import Gate
 from sidecar.engine.limiter.limit import Limit
 from sidecar.engine.limiter.pool import Pool
 from sidecar.engine.limiter.pooled_limit import PooledLimit
-from sidecar.engine.limiter.provider import Passed, never_worked_on
+from sidecar.engine.limiter.provider import Passed, Provider, never_worked_on
 from sidecar.engine.limiter.rate import Rate
 from sidecar.engine.limiter.retry import Retries
+from sidecar.engine.limiter.ticket import Ticket
 from sidecar.engine.limiter.token_estimate import tokens_of
 from sidecar.engine.limiter.trace import Trace
 
@@ -64,10 +65,10 @@ class Calls:
         """Rate of answered provider calls per second."""
         self.clock = clock
         self.sleep = sleep
-        self._probes: dict[object, Traffic] = {}
+        self._probes: dict[object, Reach] = {}
         self._shed_at = -math.inf
-        self._retry_at = -math.inf
-        """Point on the clock at which the caller refused last may come again."""
+        self._retry_at: dict[tuple[Provider, ...], float] = {}
+        """Point on the clock at which the caller refused last may come again, by the providers of its reach."""
 
     @property
     def limit(self) -> Limit | PooledLimit:
@@ -76,6 +77,8 @@ class Calls:
 
     def _providers_changed(self) -> None:
         """Send waiting calls to the new providers."""
+        self._retry_at.clear()
+        self.gate.refuse_unserved()
         self.review_waiting()
         self.gate.grant()
 
@@ -97,22 +100,17 @@ class Calls:
 
     def retries(self, ticket: Ticket) -> Retries:
         """Return the state of a new call's retries."""
-        return Retries(ticket.traffic, None if self.pool.only is not None else Passed())
+        return Retries(ticket.reach, None if self.pool.only is not None else Passed())
 
-    def probing(self, traffic: Traffic = "interactive") -> bool:
-        """Return whether a probe of open breakers, by a call of this class, is in flight or waits for its slot."""
-        return traffic in self._probes.values()
+    def probing(self, reach: Reach = EVERY["interactive"]) -> bool:
+        """Return whether a probe of these providers' open breakers is in flight or waits for its slot."""
+        return any(self.pool.serving(other) == self.pool.serving(reach) for other in self._probes.values())
 
-    def refusal(self, traffic: Traffic = "interactive") -> UpstreamFailure | None:
-        """Return the error for a new request of this class while its providers are down, or None."""
-        return self.pool.limits[traffic].breaker.refusal(idle=not self.probing(traffic))
-
-    def expected_wait(self, user: str, *, background: bool = False, traffic: Traffic = "interactive") -> float:
-        """Return the estimated seconds until a new call of `user` gets its slot; 0 before anything was measured."""
-        limit, waiting = self.pool.limits[traffic], self.gate.waiting_with(traffic)
-        free = self.pool.running(traffic) < limit.slots and not waiting
-        ahead = 0 if free else min(self.gate.rank(user, background=background), waiting) + 1
-        return max(limit.pause, limit.spaced if limit.found < 1 else 0.0) + ahead * limit.holding / limit.expected
+    def refusal(self, reach: Reach = EVERY["interactive"]) -> UpstreamFailure | None:
+        """Return the error for a new request of this reach where it has no provider, or while all are down."""
+        if not self.pool.serving(reach):
+            return NoProvider()
+        return self.pool.limit_of(reach).breaker.refusal(idle=not self.probing(reach))
 
     def drain_seconds(self, requests: int) -> float:
         """Return the seconds that `requests` take, at the rate of recent answers or, in a young burst, of all slots."""
@@ -120,16 +118,17 @@ class Calls:
         full = limit.expected / limit.holding if limit.holding else 0.0
         return limit.pause + requests / max(1.0, self.answered.per_second(), full)
 
-    def retry_after(self, late: float, traffic: Traffic = "interactive") -> float:
+    def retry_after(self, late: float, reach: Reach = EVERY["interactive"]) -> float:
         """Return the `Retry-After` seconds of a caller whose answer would come `late` seconds after the deadline.
 
         Each refused caller gets a point after that of the caller refused before, as far apart as calls end at the
-        provider: refused callers that come back all at once would be refused again.
+        providers: refused callers that come back all at once would be refused again.
         """
-        limit, now = self.pool.limits[traffic], self.clock()
-        after = min(self._retry_at + limit.holding / limit.expected, now + late + LONGEST_RETRY_AFTER)
-        self._retry_at = max(now + late, after)
-        return self._retry_at - now
+        limit, now, serving = self.pool.limit_of(reach), self.clock(), self.pool.serving(reach)
+        before = self._retry_at.get(serving, -math.inf)
+        after = min(before + limit.holding / limit.expected, now + late + LONGEST_RETRY_AFTER)
+        self._retry_at[serving] = max(now + late, after)
+        return self._retry_at[serving] - now
 
     async def complete(
         self,
@@ -160,10 +159,10 @@ class Calls:
 
     async def wait_for_retry(self, failure: UpstreamFailure, retries: Retries, deadline: Point) -> bool:
         """Pause before the next attempt; return whether that attempt may be made."""
-        limit = self.pool.limits[retries.traffic]
+        limit = self.pool.limit_of(retries.reach)
         if limit.breaker.opened_by is not None:
             return False
-        if retries.passed is not None and self._moves_on(failure, retries.passed, retries.traffic):
+        if retries.passed is not None and self._moves_on(failure, retries.passed, retries.reach):
             return True  # the gate decides when
         pause = retries.pause_after(failure)
         if pause is None:
@@ -177,9 +176,9 @@ class Calls:
             retries.passed.failed.clear()
         return limit.breaker.opened_by is None  # the breaker may have opened during the pause
 
-    def _moves_on(self, failure: UpstreamFailure, passed: Passed, traffic: Traffic) -> bool:
+    def _moves_on(self, failure: UpstreamFailure, passed: Passed, reach: Reach) -> bool:
         """Return whether another provider is up that may have the call, which cost nothing."""
-        serving = self.pool.serving(traffic)
+        serving = self.pool.serving(reach)
         return never_worked_on(failure) and any(not (one.down or one in passed.failed) for one in serving)
 
     @asynccontextmanager
@@ -195,14 +194,17 @@ class Calls:
     ) -> AsyncIterator[Attempt]:
         """Hold a slot for one attempt and report its outcome to the provider's limit.
 
-        Raises `RateLimited` where the pause after the providers' refusals ends after the deadline.
+        Raises `RateLimited` where the pause after the providers' refusals ends after the deadline, `NoProvider` where
+        no provider may have the call.
         """
-        limit, since, passed = self.pool.limits[ticket.traffic], self.clock(), retries.passed
+        if not self.pool.serving(ticket.reach):
+            raise NoProvider
+        limit, since, passed = self.pool.limit_of(ticket.reach), self.clock(), retries.passed
         if (pause := limit.pause) and not ticket.patient and since + pause > deadline.at:
             raise RateLimited(retry_after=pause)
         probe = object()
         if limit.breaker.opened_by is not None:
-            self._probes[probe] = ticket.traffic
+            self._probes[probe] = ticket.reach
         try:
             async with self.gate.slot(ticket, deadline=deadline, resumed=resumed, passed=passed) as (provider, grant):
                 started = self.clock()
@@ -274,22 +276,22 @@ class Calls:
             provider.events.log_changes(now)
         sheds = now - self._shed_at >= SHED_SECONDS
         if pool.only is not None:
-            self._review(pool.only.limit, TRAFFIC, now, sheds=sheds)
+            self._review(pool.only.limit, {*self.gate.reaches, *self._probes.values()}, now, sheds=sheds)
             return
         self.gate.retry_stranded()
-        for limit, classes in pool.views():
-            self._review(limit, classes, now, sheds=sheds)
+        for limit, reaches in pool.views((*self.gate.reaches, *self._probes.values())):
+            self._review(limit, reaches, now, sheds=sheds)
 
-    def _review(self, limit: Limit | PooledLimit, classes: Collection[Traffic], now: float, *, sheds: bool) -> None:
-        """Refuse waiting calls of these classes, which share `limit`, where they have no chance."""
+    def _review(self, limit: Limit | PooledLimit, reaches: Collection[Reach], now: float, *, sheds: bool) -> None:
+        """Refuse waiting calls of these reaches, which share `limit`, where they have no chance."""
         if limit.breaker.opened_by is None:
             if self._probes:
-                self._probes = {probe: traffic for probe, traffic in self._probes.items() if traffic not in classes}
+                self._probes = {probe: reach for probe, reach in self._probes.items() if reach not in reaches}
         elif (refusal := limit.breaker.refusal(idle=False)) is not None:
-            self.gate.refuse_waiting(refusal, classes)
+            self.gate.refuse_waiting(refusal, reaches)
         if pause := limit.pause:
-            self.gate.refuse_due(now + pause, RateLimited(retry_after=pause), classes)
+            self.gate.refuse_due(now + pause, RateLimited(retry_after=pause), reaches)
         if self.gate.waiting and limit.fact and limit.holding and sheds:
             self._shed_at = now
-            retry_after = partial(self.retry_after, traffic=next(iter(classes)))
-            self.gate.shed(limit.holding / limit.expected, limit.duration, retry_after, classes)
+            retry_after = partial(self.retry_after, reach=next(iter(reaches)))
+            self.gate.shed(limit.holding / limit.expected, limit.duration, retry_after, reaches)

@@ -13,12 +13,13 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from sidecar.core.errors import DeadlineExceeded, Overloaded, SidecarError, UpstreamFailure
-from sidecar.core.ports import TRAFFIC, Traffic
+from sidecar.core.reach import NoProvider, Reach
 from sidecar.engine.deadline import Point
-from sidecar.engine.limiter.fair_queue import FairQueue, Ticket
+from sidecar.engine.limiter.fair_queue import FairQueue
 from sidecar.engine.limiter.grant import Grant
 from sidecar.engine.limiter.pool import Pool
 from sidecar.engine.limiter.provider import Passed, Provider
+from sidecar.engine.limiter.ticket import Ticket
 
 Granted = tuple[Provider, Grant]
 """A slot: the provider that the call goes to, and its grant."""
@@ -74,11 +75,28 @@ class Gate:
         """Return the seconds that the oldest waiting call has waited; 0 for an empty queue."""
         return self._clock() - next(iter(self._since.values())) if self._since else 0.0
 
-    def waiting_with(self, traffic: Traffic) -> int:
-        """Count the waiting calls of the classes that share a provider with this one."""
-        if self.pool.only is not None:
-            return len(self._queue)
-        return sum(self._queue.classes[other] for other in self.pool.sharing(traffic))
+    @property
+    def reaches(self) -> Collection[Reach]:
+        """Return the reaches of the waiting calls."""
+        return self._queue.reaches
+
+    def waiting_of(self, reach: Reach) -> int:
+        """Count the waiting calls of this very reach."""
+        return int(self._queue.waiting(lambda other: float(other == reach)))
+
+    def ahead(self, user: str, reach: Reach, *, background: bool, weight: Callable[[Reach], float]) -> float:
+        """Count the waiting calls that go before a new one of `user`, if turns go on as now; see `FairQueue.rank`."""
+        rank = self._queue.rank(user, reach, background=background, weight=weight)
+        return min(rank, self._queue.waiting(weight))
+
+    def has_room(self, reach: Reach) -> bool:
+        """Return whether a new call of this reach would have a slot at once: no waiting call may have that one."""
+        if (only := self.pool.only) is not None:
+            return only.running < only.limit.slots and not self._queue
+        if self.closed or self.running >= self.pool.most:
+            return False
+        now = self._clock()
+        return any(one.running < one.limit.slots and one.send_at() <= now for one in self.pool.serving(reach))
 
     @asynccontextmanager
     async def slot(
@@ -137,41 +155,51 @@ class Gate:
             self._grant_among_several()
             return
         now, limit, most = self._clock(), only.limit, self.pool.most
+        slots = self._slots_of_only
         while self._queue and self.running < most:
             send_at = limit.send_at(only.running)
             if send_at > now:
                 if send_at < self._due:
                     self._wake_at(send_at, now)
                 return
-            waiter = self._queue.pop(limit.slots)
+            waiter = self._queue.pop(slots)
             if waiter is None:
                 return
             self._send(waiter, only, now)
 
     def _grant_among_several(self) -> None:
         """Grant the next call that a provider with room may have, again and again, each at the best such provider."""
-        now, pool, classes = self._clock(), self.pool, self._queue.classes
-        while self._queue and self.running < pool.most:
-            free, due = pool.free(now, (traffic for traffic in TRAFFIC if classes[traffic]))
+        now, pool, queue = self._clock(), self.pool, self._queue
+        while queue and self.running < pool.most:
+            free, due = pool.free(now, queue.reaches)
             if due < self._due:
                 self._wake_at(due, now)
+            if not free:
+                return
             chosen: Provider | None = None
+
+            def slots(reach: Reach) -> int:
+                serving = pool.serving(reach)
+                return pool.limit_of(reach).slots if any(one in serving for one in free) else 0  # noqa: B023 - used below only
 
             def fits(waiter: _Waiter) -> bool:
                 nonlocal chosen
-                chosen = (waiter.passed or _NOTHING_PASSED).choice(free, waiter.ticket.traffic)  # noqa: B023 - used below only
+                chosen = (waiter.passed or _NOTHING_PASSED).choice(free, waiter.ticket.reach)  # noqa: B023 - used below only
                 return chosen is not None
 
-            waiter = self._queue.pop(pool.limit.slots, fits) if free else None
+            waiter = queue.pop(slots, fits)
             if waiter is None or chosen is None:
                 return
             self._send(waiter, chosen, now)
 
+    def _slots_of_only(self, _reach: Reach) -> int:
+        return self.pool.limit.slots
+
     def _send(self, waiter: _Waiter, provider: Provider, now: float) -> None:
-        """Give a call its slot, unless the call's deadline has passed."""
-        if waiter.deadline.at <= now:
+        """Give a call its slot, unless the call's deadline has passed, or it must not go to this provider."""
+        if waiter.deadline.at <= now or not provider.serves(waiter.ticket.reach):
             self._queue.ended(waiter.ticket)
-            waiter.future.set_result(DeadlineExceeded())
+            waiter.future.set_result(DeadlineExceeded() if waiter.deadline.at <= now else NoProvider())
             return
         waiter.future.set_result((provider, provider.limit.grant(provider.running)))
         provider.running += 1
@@ -189,23 +217,29 @@ class Gate:
         if self.on_timer is not None:
             self.on_timer()
 
-    def refuse_waiting(self, error: UpstreamFailure, classes: Collection[Traffic] = TRAFFIC) -> None:
-        """End every wait of a call of these classes with `error`, since none of them can be served."""
-        for waiter in [waiter for waiter in self._since if waiter.ticket.traffic in classes]:
+    def refuse_waiting(self, error: UpstreamFailure, reaches: Collection[Reach] | None = None) -> None:
+        """End every wait of a call of these reaches with `error`, since none of them can be served; None: of all."""
+        for waiter in [waiter for waiter in self._since if reaches is None or waiter.ticket.reach in reaches]:
             if self._queue.remove(waiter.ticket, waiter.key):
                 waiter.future.set_result(error.again())
 
-    def refuse_due(self, point: float, error: UpstreamFailure, classes: Collection[Traffic] = TRAFFIC) -> None:
+    def refuse_due(self, point: float, error: UpstreamFailure, reaches: Collection[Reach] | None = None) -> None:
         """End with `error` the waits whose deadline lies before `point`, the earliest point of a grant."""
         for waiter in [waiter for waiter in self._since if waiter.deadline.at < point]:
             ticket = waiter.ticket
-            if not ticket.patient and ticket.traffic in classes and self._queue.remove(ticket, waiter.key):
+            concerned = reaches is None or ticket.reach in reaches
+            if not ticket.patient and concerned and self._queue.remove(ticket, waiter.key):
                 waiter.future.set_result(error.again())
+
+    def refuse_unserved(self) -> None:
+        """End the waits of calls that no provider may have any more."""
+        if unserved := [reach for reach in self.reaches if not self.pool.serving(reach)]:
+            self.refuse_waiting(NoProvider(), unserved)
 
     def retry_stranded(self) -> None:
         """Let waiting calls try again where they failed if every other provider of theirs is down."""
         for waiter in self._failed:
-            serving, passed = self.pool.serving(waiter.ticket.traffic), waiter.passed
+            serving, passed = self.pool.serving(waiter.ticket.reach), waiter.passed
             if passed is not None and all(provider.down or provider in passed.failed for provider in serving):
                 passed.failed.clear()
 
@@ -214,23 +248,17 @@ class Gate:
         interval: float,
         duration: float,
         retry_after: Callable[[float], float],
-        classes: Collection[Traffic] = TRAFFIC,
+        reaches: Collection[Reach] | None = None,
     ) -> None:
         """End the waits that would last beyond their deadline, where a call is granted every `interval` seconds.
 
         A granted call takes `duration` seconds. `retry_after` maps the seconds by which an answer would be late to the
-        seconds of its `Retry-After`. Calls of other classes than `classes` count for nothing.
+        seconds of its `Retry-After`. Calls of other reaches than `reaches` count for nothing.
         """
         now, due = self._clock(), 0.0
-        for waiter in self._queue.order():
-            if waiter.ticket.traffic not in classes:
-                continue
+        for waiter in self._queue.order(reaches):
             due += interval
             late = now + due + duration - waiter.deadline.at
             if late > 0 and not waiter.ticket.patient and self._queue.remove(waiter.ticket, waiter.key):
                 due -= interval
                 waiter.future.set_result(Overloaded(retry_after=retry_after(late), cause="late"))
-
-    def rank(self, user: str, *, background: bool = False) -> int:
-        """Count the waiting calls that go before a new one of `user`, if turns go on as now."""
-        return self._queue.rank(user, background=background)

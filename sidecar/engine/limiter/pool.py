@@ -1,4 +1,4 @@
-"""The pool: the providers behind one gate, and which of them may take a call of a class now.
+"""The pool: the providers behind one gate, and which of them may take a call of a reach now.
 
 Plain functions, free of await and I/O. Without PROVIDERS_FILE the pool has one provider, and every answer is that
 provider's own.
@@ -6,12 +6,17 @@ provider's own.
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Final
 
-from sidecar.core.ports import TRAFFIC, Traffic, Upstream
+from sidecar.core.ports import Upstream
+from sidecar.core.reach import Reach
 from sidecar.engine.limiter.limit import Limit
 from sidecar.engine.limiter.pooled_limit import PooledLimit
 from sidecar.engine.limiter.provider import Provider
+
+_MOST_REACHES: Final = 1024
+"""Reaches whose providers are remembered: those of TOKENS_FILE are fewer, and jobs may carry those of earlier files."""
 
 
 class Pool:
@@ -30,34 +35,40 @@ class Pool:
         """Take other providers from now on; calls in flight end where they are. Each class needs a provider."""
         self.providers = tuple(sorted(providers, key=lambda provider: provider.priority))
         self.only = self.providers[0] if len(self.providers) == 1 else None
-        self._serving = {name: tuple(one for one in self.providers if name in one.traffic) for name in TRAFFIC}
         self.limit: Limit | PooledLimit = self._view(self.providers)
         """Limit of all providers together."""
-        self.limits: Mapping[Traffic, Limit | PooledLimit] = self._views()
-        """Limit by class; classes with the same providers share one."""
+        self._found: dict[Reach, tuple[tuple[Provider, ...], Limit | PooledLimit]] = {}
         if self.changed is not None:
             self.changed()
 
-    def _views(self) -> Mapping[Traffic, Limit | PooledLimit]:
-        views: dict[tuple[Provider, ...], Limit | PooledLimit] = {self.providers: self.limit}
-        found: dict[Traffic, Limit | PooledLimit] = {}
-        for traffic in TRAFFIC:
-            serving = self.serving(traffic)
-            found[traffic] = views.setdefault(serving, self._view(serving))
+    def _of(self, reach: Reach) -> tuple[tuple[Provider, ...], Limit | PooledLimit]:
+        if (found := self._found.get(reach)) is None:
+            if len(self._found) >= _MOST_REACHES:
+                self._found.clear()
+            serving = tuple(one for one in self.providers if one.serves(reach))
+            limit = self.limit if serving in {(), self.providers} else self._view(serving)
+            found = self._found[reach] = serving, limit
         return found
 
-    def views(self) -> Sequence[tuple[Limit | PooledLimit, Collection[Traffic]]]:
-        """Return each limit with the classes that have it."""
-        views = {id(limit): limit for limit in self.limits.values()}
-        return [(limit, [name for name in TRAFFIC if self.limits[name] is limit]) for limit in views.values()]
+    def limit_of(self, reach: Reach) -> Limit | PooledLimit:
+        """Return the limit of the providers of this reach together; that of all where there are none."""
+        return self._of(reach)[1]
+
+    def views(self, reaches: Iterable[Reach]) -> Sequence[tuple[Limit | PooledLimit, Collection[Reach]]]:
+        """Return a limit for each set of providers that some of these reaches have, with those reaches."""
+        views: dict[tuple[Provider, ...], set[Reach]] = {}
+        for reach in reaches:
+            if serving := self.serving(reach):
+                views.setdefault(serving, set()).add(reach)
+        return [(self.limit_of(next(iter(some))), some) for some in views.values()]
 
     @staticmethod
     def _view(providers: tuple[Provider, ...]) -> Limit | PooledLimit:
         return providers[0].limit if len(providers) == 1 else PooledLimit(providers)
 
-    def serving(self, traffic: Traffic) -> tuple[Provider, ...]:
-        """Return the providers that may have texts of this class, by priority."""
-        return self._serving[traffic]
+    def serving(self, reach: Reach) -> tuple[Provider, ...]:
+        """Return the providers that may have texts of this reach, by priority; none where its names are unknown now."""
+        return self._of(reach)[0]
 
     @property
     def settled(self) -> bool:
@@ -66,30 +77,33 @@ class Pool:
             return self.only.settled
         return all(provider.settled for provider in self.providers)
 
-    def models(self, traffic: Traffic) -> list[str]:
-        """Return the names of the models that answer texts of this class, by priority."""
-        return list(dict.fromkeys(provider.model for provider in self.serving(traffic)))
+    def models(self, reach: Reach) -> list[str]:
+        """Return the names of the models that answer texts of this reach, by priority."""
+        return list(dict.fromkeys(provider.model for provider in self.serving(reach)))
 
-    def running(self, traffic: Traffic) -> int:
-        """Count the calls in flight at the providers of this class."""
-        if self.only is not None:
-            return self.only.running
-        return sum(provider.running for provider in self.serving(traffic))
+    def running(self, reach: Reach) -> int:
+        """Count the calls in flight at the providers of this reach."""
+        return sum(provider.running for provider in self.serving(reach))
 
-    def sharing(self, traffic: Traffic) -> Collection[Traffic]:
-        """Return the classes that have a provider in common with this one."""
-        serving = self.serving(traffic)
-        return {other for other in TRAFFIC for provider in serving if other in provider.traffic}
+    def share(self, reach: Reach, other: Reach) -> float:
+        """Return the part of the capacity of `reach` that `other` may use too, 0 to 1."""
+        own, theirs = self.serving(reach), self.serving(other)
+        if own is theirs or own == theirs:
+            return 1.0
+        whole = sum(provider.limit.expected for provider in own)
+        common = sum(provider.limit.expected for provider in own if provider in theirs)
+        return common / whole if whole else 0.0
 
-    def free(self, now: float, wanted: Iterable[Traffic]) -> tuple[list[Provider], float]:
-        """Return the providers that may send a call of the `wanted` classes now, in the order in which they are tried.
+    def free(self, now: float, wanted: Iterable[Reach]) -> tuple[list[Provider], float]:
+        """Return the providers that may send a call of the `wanted` reaches now, in the order in which they are tried.
 
         The second value is the earliest point on the clock at which another one may.
         """
-        classes, due = set(wanted), math.inf
+        able = {provider for reach in wanted for provider in self.serving(reach)}
         free: list[Provider] = []
+        due = math.inf
         for provider in self.providers:
-            if classes.isdisjoint(provider.traffic):
+            if provider not in able:
                 continue
             if (point := provider.send_at()) <= now:
                 free.append(provider)

@@ -7,6 +7,7 @@ from typing import Final
 
 from sidecar.core.errors import ModelUnknown, UpstreamAuth, UpstreamFailure
 from sidecar.core.ports import TRAFFIC, Traffic, Upstream
+from sidecar.core.reach import Reach
 from sidecar.engine.limiter.limit import Limit
 from sidecar.engine.limiter.limit_events import LimitEvents
 
@@ -45,6 +46,10 @@ class Provider:
 
     def __repr__(self) -> str:
         return f"<Provider {self.name} {self.running}, {self.limit!r}>"
+
+    def serves(self, reach: Reach) -> bool:
+        """Return whether the provider may have texts of this reach."""
+        return reach.traffic in self.traffic and (reach.names is None or self.name in reach.names)
 
     @property
     def down(self) -> bool:
@@ -100,9 +105,9 @@ class Passed:
         elif never_worked_on(failure):
             self.failed.add(provider)
 
-    def choice(self, free: list[Provider], traffic: Traffic) -> Provider | None:
+    def choice(self, free: list[Provider], reach: Reach) -> Provider | None:
         """Return the first of the `free` providers for this call, None where the call passes over all of them."""
-        fitting = [provider for provider in free if traffic in provider.traffic and provider not in self.failed]
+        fitting = [provider for provider in free if provider.serves(reach) and provider not in self.failed]
         return next((provider for provider in fitting if provider not in self.full), fitting[0] if fitting else None)
 
 

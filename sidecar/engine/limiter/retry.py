@@ -7,7 +7,7 @@ with exponential backoff. A call that the provider may have begun to work on, an
 from typing import Final
 
 from sidecar.core.errors import UpstreamFailure
-from sidecar.core.ports import Traffic
+from sidecar.core.reach import Reach
 from sidecar.engine.limiter.provider import Passed
 
 MOST_RETRIES: Final = 8
@@ -17,10 +17,10 @@ MOST_RETRIES: Final = 8
 class Retries:
     """Retries of one call."""
 
-    __slots__ = ("_count", "_once", "attempts", "passed", "traffic")
+    __slots__ = ("_count", "_once", "attempts", "passed", "reach")
 
-    def __init__(self, traffic: Traffic, passed: Passed | None) -> None:
-        self.traffic: Traffic = traffic
+    def __init__(self, reach: Reach, passed: Passed | None) -> None:
+        self.reach = reach
         self.passed = passed
         """The providers that the call passes over; None where there is one provider."""
         self.attempts = 0

@@ -11,8 +11,8 @@ from sidecar.core.errors import UpstreamFailure
 from sidecar.core.ports import Call, Usage
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.limiter.calls import LONGEST_ATTEMPT, Calls
-from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.retry import Retries
+from sidecar.engine.limiter.ticket import Ticket
 from sidecar.engine.limiter.token_estimate import FRAME, tokens_of
 from sidecar.engine.limiter.trace import Trace
 

@@ -103,6 +103,17 @@ class Provider(Shape):
     breaker: Literal["closed", "open"]
 
 
+class Token(Shape):
+    """A named token that allows some providers only."""
+
+    providers: list[str]
+    """Their names in TOKENS_FILE."""
+    breaker: Literal["closed", "open"]
+    """`open` while none of them is up or known."""
+    waiting: Count
+    """Provider calls that wait for a slot, of all tokens with these providers."""
+
+
 class Flights(Shape):
     """Work that several callers have in common."""
 
@@ -157,5 +168,7 @@ class Status(Shape):
     flights: Flights
     providers: dict[str, Provider] | None = None
     """The providers by name, with PROVIDERS_FILE only."""
+    tokens: dict[str, Token] | None = None
+    """The tokens that allow some providers only, by name; absent without any."""
     jobs: JobsState | None = None
     """With REDIS_URL only."""

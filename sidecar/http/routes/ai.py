@@ -2,11 +2,10 @@
 
 from functools import partial
 
-import msgspec
 from aiohttp import web
 
 from sidecar.config.settings import Settings
-from sidecar.core.contract import Request, parse_request
+from sidecar.core.contract import Request, of_token, parse_request
 from sidecar.core.off_loop import off_loop
 from sidecar.engine.request import ActionRequest
 from sidecar.engine.service import Service
@@ -37,7 +36,7 @@ async def _answer(request: Arrival, service: Service, settings: Settings, guard:
     async with received(request, service, _parsed, limit=limit, timeout=seconds) as body:
         parsed = body.parsed
         action = ActionRequest(
-            request=msgspec.structs.replace(parsed, token=request.token) if request.token else parsed,
+            request=of_token(parsed, request.token, request.providers),
             deadline=body.deadline,
             request_id=request.request_id,
             route=NAME,

@@ -13,6 +13,7 @@ from aiohttp import web
 from sidecar.config.settings import Settings
 from sidecar.core.errors import InternalError, SidecarError
 from sidecar.core.off_loop import off_loop
+from sidecar.core.reach import NoProvider, reach_of
 from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.request import CompletionRequest
 from sidecar.engine.service import Service
@@ -92,6 +93,7 @@ class _Chat:
                 shared=policy.shared,
                 background=policy.background or request.background,
                 token=request.token,
+                providers=request.providers,
                 charge=charge(service, request, parsed.user),
                 deadline=body.deadline,
                 request_id=request.request_id,
@@ -121,7 +123,7 @@ class _Chat:
     async def _whole(self, completing: CompletionRequest, policy: Policy) -> web.Response:
         shape = partial(
             encode,
-            model=completing.call.model or self._service.kernel.calls.pool.models(completing.traffic)[0],
+            model=completing.call.model or self._service.kernel.calls.pool.models(completing.reach)[0],
             fallback_id=f"chatcmpl-{completing.request_id}",
             spaced=policy.spaced,
         )
@@ -151,22 +153,25 @@ def _deployment(path: str) -> str:
 async def _models(service: Service, guard: Guard | None, request: Arrival) -> web.Response:
     if guard is not None:
         guard.check(request)
-    listed = [_model_object(name) for name in _names(service)]
+    listed = [_model_object(name) for name in _names(service, request)]
     return json_response(msgspec.json.encode({"object": "list", "data": listed}))
 
 
 async def _model(service: Service, guard: Guard | None, request: Arrival) -> web.Response:
     if guard is not None:
         guard.check(request)
-    name, known = request.path.partition("/models/")[2], _names(service)
+    name, known = request.path.partition("/models/")[2], _names(service, request)
     if name not in known:
         raise NoModel(known[0])
     return json_response(msgspec.json.encode(_model_object(name)))
 
 
-def _names(service: Service) -> list[str]:
-    """Return the models that answer callers; PROVIDERS_FILE may name several."""
-    return service.kernel.calls.pool.models("interactive")
+def _names(service: Service, request: Arrival) -> list[str]:
+    """Return the models that answer the caller; PROVIDERS_FILE may name several. Raises `NoProvider` without any."""
+    reach = reach_of("background" if request.background else "interactive", request.providers)
+    if not (models := service.kernel.calls.pool.models(reach)):
+        raise NoProvider
+    return models
 
 
 def _model_object(name: str) -> dict[str, object]:

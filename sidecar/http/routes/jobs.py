@@ -13,10 +13,11 @@ from aiohttp import hdrs, web
 
 from sidecar.config.settings import Settings
 from sidecar.core import events
-from sidecar.core.contract import LONGEST_USER, Request
+from sidecar.core.contract import LONGEST_USER, Request, of_token
 from sidecar.core.errors import DeadlineExceeded, InvalidRequest, JobsUnavailable, NotFound, SidecarError
 from sidecar.core.jobs import Job
 from sidecar.core.off_loop import off_loop
+from sidecar.core.reach import NoProvider, reach_of
 from sidecar.core.tracing import Span
 from sidecar.engine.request_log import traced
 from sidecar.engine.service import Service
@@ -27,7 +28,7 @@ from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import json_response
 from sidecar.http.responses.statuses import status_of
 from sidecar.http.router import Handler, Route, envelope
-from sidecar.http.schemas.jobs import WrongEntry, ids_in, named, requests_in
+from sidecar.http.schemas.jobs import WrongEntry, ids_in, requests_in
 
 NAME: Final = "jobs"
 STATUS_BODY_BYTES: Final = 256 * 1024
@@ -88,11 +89,14 @@ class _Handlers:
     async def enqueue(self, request: Arrival) -> web.Response:
         """POST /jobs."""
         jobs, limit = self._store(), self._settings.jobs_max_body_bytes
+        if not self._service.kernel.calls.pool.serving(reach_of("jobs", request.providers)):
+            raise NoProvider
         look(self._service, request, hold=False)
         seconds = self._settings.request_timeout
         async with received(request, self._service, _parsed_requests, limit=limit, timeout=seconds, bulk=True) as body:
             listed = isinstance(body.parsed, list)
-            requests = named(body.parsed if isinstance(body.parsed, list) else [body.parsed], request.token)
+            parsed = body.parsed if isinstance(body.parsed, list) else [body.parsed]
+            requests = [of_token(one, request.token, request.providers) for one in parsed]
             await count_jobs(self._service, request, requests)
             requests = _traced(requests, request.span)
             # After a timeout the jobs may be enqueued all the same; the same request again joins them.

@@ -54,11 +54,6 @@ def requests_in(body: bytes) -> Request | list[Request]:
     return [_entry(index, bytes(entry)) for index, entry in enumerate(entries)]
 
 
-def named(requests: list[Request], token: str) -> list[Request]:
-    """Return the requests with the name of the token that they came with."""
-    return [msgspec.structs.replace(request, token=token) for request in requests] if token else requests
-
-
 def _entries(body: bytes) -> list[msgspec.Raw] | None:
     try:
         found = _decoder.decode(body).jobs

@@ -9,6 +9,8 @@ import contextlib
 import random
 import secrets
 import time
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +25,7 @@ from sidecar.core.errors import (
 )
 from sidecar.core.observations import RequestEnd
 from sidecar.core.ports import Traffic
+from sidecar.core.reach import Reach, reach_of
 from sidecar.core.tasks import silence
 from sidecar.core.trace_context import Passing, trace_context
 from sidecar.core.tracing import RouteSpan, Tracer
@@ -38,6 +41,10 @@ BACKOFF: Final = (10.0, 60.0)
 """Seconds before the second and the third try, less up to a half by chance."""
 DOWN_SECONDS: Final = 30.0
 """Seconds that a job waits while its provider is plainly down; that is free of a try."""
+UNSERVED_SECONDS: Final = 90.0
+"""The same for a job whose token names providers that are down or unknown, while others' jobs run."""
+FULL_SECONDS: Final = 4.0
+"""The same while those have no room, or in the lane that callers wait for."""
 _AGAIN_SECONDS: Final = 0.5
 """Seconds between two tries to renew a lease while Redis is away."""
 _PUT_BACK_SECONDS: Final = 2.0
@@ -65,6 +72,8 @@ class JobHandler:
         self._traffic: Traffic = "jobs" if background else "interactive"
         self._backoff = backoff
         self._tracer = tracer
+        self._limited: Counter[Reach] = Counter()
+        """Runs in progress of jobs whose token names providers, by reach."""
         self._here: set[str] = set()
         """Jobs in progress in this process: a restarted Redis may have forgotten their leases."""
 
@@ -97,12 +106,47 @@ class JobHandler:
             run = await retry_until_heard(lambda: self.runs.begin(name, owner))
         except Stopped:
             return None
+        reach = reach_of(self._traffic, run.request.providers or None)
+        if (pause := self._passes_over(reach)) is not None:
+            await retry_until_heard(lambda: run.put_back(failed=False))
+            return pause * (0.5 + random.random() / 2)  # noqa: S311
         span = self._span(run)
         try:
-            return await self._complete(run, Trace(span=span, charge=self._charge(run)))
+            with self._counted(reach):
+                return await self._complete(run, reach, Trace(span=span, charge=self._charge(run)))
         finally:
             if span is not None:
                 span.end()
+
+    def _passes_over(self, reach: Reach) -> float | None:
+        """Return the seconds for which a job goes back to its queue, so that those behind it can run; None to run it.
+
+        Jobs whose providers are full wait at work in half of the places at most, those whose providers are down or
+        unknown in none. Jobs that may go to every provider are held up by nobody, and hold up nobody.
+        """
+        if reach.names is None:
+            return None
+        calls = self.service.kernel.calls
+        if calls.refusal(reach) is not None:
+            return UNSERVED_SECONDS if self._background else FULL_SECONDS
+        if calls.gate.has_room(reach):
+            return None
+        waiting = sum(count for other, count in self._limited.items() if not calls.gate.has_room(other))
+        return FULL_SECONDS if waiting >= max(1, calls.pool.most // 2) else None
+
+    @contextlib.contextmanager
+    def _counted(self, reach: Reach) -> Iterator[None]:
+        """Count a run whose job may go to some providers only."""
+        if reach.names is None:
+            yield
+            return
+        self._limited[reach] += 1
+        try:
+            yield
+        finally:
+            self._limited[reach] -= 1
+            if not self._limited[reach]:
+                del self._limited[reach]
 
     def _span(self, run: Run) -> RouteSpan | None:
         """Begin the span of a run; None for a run that belongs to no trace."""
@@ -112,10 +156,10 @@ class JobHandler:
             return self._tracer.job(job_id=job_id, action=action, submitter=submitter, waited=not self._background)
         return None if submitter is None else Passing(submitter)
 
-    async def _complete(self, run: Run, trace: Trace) -> float | None:
+    async def _complete(self, run: Run, reach: Reach, trace: Trace) -> float | None:
         started, code, pause = time.monotonic(), "ok", None
         try:
-            await run.complete(await self._held(run, trace))
+            await run.complete(await self._held(run, reach, trace))
         except Stopped:
             code = "cancelled"
         except Held as held:
@@ -125,7 +169,7 @@ class JobHandler:
             raise
         except SidecarError as exc:
             code = exc.code
-            pause = await self._failed(run, exc, tried=trace.failed)
+            pause = await self._failed(run, reach, exc, tried=trace.failed)
         except Exception as exc:  # noqa: BLE001 - the job's outermost: a fault of ours ends it and no other
             events.fault("internal", exc, job=run.job_id)
             code = InternalError.code
@@ -138,7 +182,7 @@ class JobHandler:
         quotas = self.service.quotas
         return None if quotas is None else quotas.charge(run.request.token or "", run.request.user_id)
 
-    async def _held(self, run: Run, trace: Trace) -> str:
+    async def _held(self, run: Run, reach: Reach, trace: Trace) -> str:
         """Make the job's answer while its lease is renewed; raise `Stopped` or `Held` where the run has lost the job.
 
         The run goes on while Redis is away: every other worker is locked out too. The first run to reach Redis again
@@ -146,7 +190,7 @@ class JobHandler:
         """
         deadline = time.monotonic() + self._timeout
         answer = self.service.background.text(
-            run.request, run, trace, deadline=deadline, background=self._background, traffic=self._traffic
+            run.request, run, trace, deadline=deadline, background=self._background, reach=reach
         )
         task, wait = asyncio.create_task(answer, name="job"), RENEW_SECONDS
         silence(task)
@@ -163,11 +207,11 @@ class JobHandler:
                 task.cancel()
                 await asyncio.wait((task,))
 
-    async def _failed(self, run: Run, error: SidecarError, *, tried: bool) -> float | None:
+    async def _failed(self, run: Run, reach: Reach, error: SidecarError, *, tried: bool) -> float | None:
         """End the job, or put the job back and return the seconds until its next run."""
         counted, pause = False, 0.0
         if not isinstance(error, ShuttingDown):
-            down = self.service.kernel.calls.pool.limits[self._traffic].breaker.opened_by is not None
+            down = self.service.kernel.calls.pool.limit_of(reach).breaker.opened_by is not None
             counted = tried and not down
             tries = run.tries + counted
             if is_final(error) or tries >= MOST_TRIES:

@@ -8,6 +8,7 @@ import pytest
 from sidecar.core.contract import Request
 from sidecar.core.errors import ContextExceeded
 from sidecar.core.ports import TRAFFIC, Call, Completion
+from sidecar.core.reach import EVERY
 from sidecar.engine.context_size import LEAST, ContextSize, ContextSizes
 from sidecar.engine.limiter.pool import Pool
 from sidecar.engine.limiter.provider import Provider
@@ -38,7 +39,7 @@ class NarrowUpstream(HeldUpstream):
 
 
 def of_one_model() -> ContextSize:
-    return ContextSizes(lambda _: [""]).of("interactive")
+    return ContextSizes(lambda _: [""]).of(EVERY["interactive"])
 
 
 async def test_a_summary_over_the_context_is_answered(caplog: pytest.LogCaptureFixture) -> None:
@@ -71,7 +72,7 @@ async def test_a_model_that_a_class_never_meets_cuts_none_of_its_texts() -> None
     answer = await service.background.text(job, Unstored(), Trace(), deadline=until, background=True)
     assert (answer, small.refused) == ("Short.", 1)
     contexts = service.kernel.contexts
-    assert [contexts.of(traffic).room(16_000) for traffic in TRAFFIC] == [16_000, 4000, 4000]
+    assert [contexts.of(EVERY[traffic]).room(16_000) for traffic in TRAFFIC] == [16_000, 4000, 4000]
     outcome = await service.engine.answer(request_of(text, "summarize"))
     assert (outcome.reply.data, len(large.calls), large.refused) == ("Short.", 1, 0)
 

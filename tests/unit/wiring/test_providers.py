@@ -11,9 +11,10 @@ from sidecar.config.load import load
 from sidecar.config.settings import Settings
 from sidecar.core.contract import Request
 from sidecar.core.ports import Call, Completion
+from sidecar.core.reach import EVERY
 from sidecar.engine.deadline import Deadline
 from sidecar.engine.limiter.calls import Calls
-from sidecar.engine.limiter.fair_queue import Ticket
+from sidecar.engine.limiter.ticket import Ticket
 from sidecar.engine.limiter.trace import Trace
 from sidecar.provider.base import HttpUpstream, Reply
 from sidecar.provider.codec import Body
@@ -83,7 +84,7 @@ async def test_a_reload_keeps_what_was_learned_of_those_that_stay(tmp_path: Path
         asia, kept = pool.providers
         assert (kept, kept.priority, asia.name) == (eu, 9, "asia")
         assert us not in pool.providers
-        assert pool.serving("jobs") == (eu,)
+        assert pool.serving(EVERY["jobs"]) == (eu,)
         assert (asia.limit.ceiling, asia.upstream) == (pool.most, made.clients[2])
     await made.providers.aclose()
     assert all(client.closed for client in made.clients)
@@ -168,5 +169,5 @@ async def test_without_a_file_there_is_one_provider_without_a_name() -> None:
     providers = Providers(settings, Slow)
     server, lane = providers.pool(), providers.pool(most=9)
     assert [pool.only and (pool.only.name, pool.only.limit.ceiling) for pool in (server, lane)] == [("", 5), ("", 9)]
-    assert server.models("interactive") == ["adorsys"]
+    assert server.models(EVERY["interactive"]) == ["adorsys"]
     await providers.aclose()

@@ -8,6 +8,7 @@ import pytest
 from sidecar.core.errors import RateLimited, UpstreamError, UpstreamUnreachable
 from sidecar.engine.limiter.breaker import FAILURES_TO_OPEN
 from sidecar.engine.limiter.limit import FORGOTTEN
+from sidecar.engine.limiter.waits import expected_wait
 from tests.support.scripted_calls import OK, Bench, Script, refusal, settle
 from tests.support.virtual_time import in_virtual_time
 
@@ -162,12 +163,12 @@ async def test_a_caller_who_leaves_teaches_nothing() -> None:
 async def test_the_wait_is_estimated_from_what_was_measured() -> None:
     """Waiting calls times the measured time of a call over the slots; nothing before the first measurement."""
     bench = Bench(Script(OK, seconds=0.5), concurrency=2)
-    assert bench.calls.expected_wait("anna") == 0.0
+    assert expected_wait(bench.calls.pool, bench.calls.gate, "anna") == 0.0
     await bench.complete()
     bench.script.gate = asyncio.Event()
     tasks = bench.start(6)
     await settle()
-    assert bench.calls.expected_wait("anna") == pytest.approx((4 + 1) * 0.5 / 2)
+    assert expected_wait(bench.calls.pool, bench.calls.gate, "anna") == pytest.approx((4 + 1) * 0.5 / 2)
     bench.script.gate.set()
     await asyncio.gather(*tasks)
 
@@ -182,5 +183,7 @@ async def test_a_limit_that_is_no_fact_yet_lengthens_no_wait() -> None:
         await asyncio.sleep(0.01)
     assert not bench.calls.pool.providers[0].limit.fact
     ahead = bench.calls.gate.waiting + 1
-    assert bench.calls.expected_wait("anna") == pytest.approx(ahead * bench.calls.pool.providers[0].limit.holding / 4)
+    assert expected_wait(bench.calls.pool, bench.calls.gate, "anna") == pytest.approx(
+        ahead * bench.calls.pool.providers[0].limit.holding / 4
+    )
     await asyncio.gather(*tasks)

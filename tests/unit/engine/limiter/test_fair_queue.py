@@ -6,19 +6,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from sidecar.engine.limiter.fair_queue import (
-    BACKGROUND_SHARE,
-    STREAMS_SHARE,
-    USER_STREAMS_SHARE,
-    FairQueue,
-    Ticket,
-)
+from sidecar.core.reach import Reach
+from sidecar.engine.limiter.fair_queue import BACKGROUND_SHARE, FairQueue, Slots
+from sidecar.engine.limiter.ticket import STREAMS_SHARE, USER_STREAMS_SHARE, Ticket
 from tests.support.scale import scaled
+
+
+def each(slots: int) -> Slots:
+    """Every reach has so many slots, some of them free."""
+
+    def of(_: Reach) -> int:
+        return slots
+
+    return of
 
 
 def drain(turns: FairQueue[str], *, slots: int = 1000) -> list[str]:
     out = []
-    while (item := turns.pop(slots)) is not None:
+    while (item := turns.pop(each(slots))) is not None:
         out.append(item)
     return out
 
@@ -66,9 +71,9 @@ def test_streams_leave_a_quarter_of_the_slots_to_calls_that_wait() -> None:
     turns: FairQueue[str] = FairQueue()
     for user in "abcdefgh":
         turns.push(Ticket(user, stream=True), "stream")
-    assert [turns.pop(8) for _ in range(6)] == ["stream"] * 6
+    assert [turns.pop(each(8)) for _ in range(6)] == ["stream"] * 6
     turns.push(Ticket("x"), "call")
-    assert [turns.pop(8) for _ in range(4)] == ["call", "stream", "stream", None]
+    assert [turns.pop(each(8)) for _ in range(4)] == ["call", "stream", "stream", None]
 
 
 def test_streams_of_one_user_leave_half_to_others() -> None:
@@ -76,7 +81,7 @@ def test_streams_of_one_user_leave_half_to_others() -> None:
     turns: FairQueue[str] = FairQueue()
     for _ in range(6):
         turns.push(Ticket("anna", stream=True), "anna")
-    assert [turns.pop(8) for _ in range(4)] == ["anna"] * 4
+    assert [turns.pop(each(8)) for _ in range(4)] == ["anna"] * 4
     for user in "bc":
         turns.push(Ticket(user, stream=True), user)
     assert drain(turns, slots=8) == ["b", "c", "anna", "anna"]
@@ -87,7 +92,7 @@ def test_a_stream_that_ended_is_counted_no_more() -> None:
     turns: FairQueue[str] = FairQueue()
     first = Ticket("anna", stream=True)
     turns.push(first, "first")
-    turns.pop(2)
+    turns.pop(each(2))
     turns.ended(first)
     turns.push(Ticket("anna", stream=True), "second")
     turns.push(Ticket("ben"), "call")
@@ -100,7 +105,7 @@ def test_later_calls_of_a_started_request_go_before_its_users_new_ones() -> None
     begun = Ticket("anna")
     turns.push(begun, "first")
     turns.push(Ticket("anna"), "new")
-    assert turns.pop(100) == "first"
+    assert turns.pop(each(100)) == "first"
     turns.push(begun, "second")
     assert drain(turns) == ["second", "new"]
 
@@ -111,7 +116,7 @@ def test_a_resumed_call_keeps_its_turn() -> None:
     begun = Ticket("anna")
     turns.push(begun, "context")
     turns.push(Ticket("ben"), "ben")
-    assert turns.pop(100) == "context"
+    assert turns.pop(each(100)) == "context"
     turns.push(begun, "chat", resumed=True)
     assert drain(turns) == ["chat", "ben"]
 
@@ -186,7 +191,7 @@ class Interleavings(RuleBasedStateMachine):
     @precondition(lambda self: len(self.running) < self.slots)
     @rule()
     def grant(self) -> None:
-        item = self.turns.pop(self.slots)
+        item = self.turns.pop(each(self.slots))
         assert (item is None) == (not self.waiting)
         if item is None:
             return
@@ -228,7 +233,68 @@ def test_unfairness_is_bounded(backlog: int, others: list[int]) -> None:
         for number in range(count):
             turns.push(Ticket(str(user)), (str(user), number))
     order = []
-    while (item := turns.pop(100)) is not None:
+    while (item := turns.pop(each(100))) is not None:
         order.append(item)
     for place, (_, number) in enumerate(order):
         assert place < (number + 1) * (len(others) + 1)
+
+
+reaches = st.sampled_from("abc").map(lambda name: Reach("interactive", (name,)))
+
+
+@given(
+    calls=st.lists(st.tuples(reaches, st.sampled_from("xyz")), max_size=30),
+    rooms=st.lists(st.sets(st.sampled_from("abc")), max_size=40),
+)
+def test_calls_without_room_hold_up_nobody(calls: list[tuple[Reach, str]], rooms: list[set[str]]) -> None:
+    """Whichever reaches have room, the next call is the one that would be next if the others were not there."""
+    turns: FairQueue[int] = FairQueue()
+    waiting: dict[int, tuple[Reach, str]] = {}
+    for number, (reach, user) in enumerate(calls):
+        turns.push(Ticket(f"{reach.names} {user}", reach=reach), number)
+        waiting[number] = reach, user
+    for names in rooms:
+
+        def slots(reach: Reach, names: set[str] = names) -> int:
+            return 100 if reach.names is not None and reach.names[0] in names else 0
+
+        expected = turns.order([reach for reach in turns.reaches if slots(reach)])
+        granted = turns.pop(slots)
+        assert granted == (expected[0] if expected else None)
+        if granted is not None:
+            del waiting[granted]
+    assert len(turns) == len(waiting)
+    assert set(turns.reaches) == {reach for reach, _ in waiting.values()}
+
+
+def test_one_crowd_is_passed_over_in_one_step() -> None:
+    """Ten thousand callers without room cost the next grant no look at any of them."""
+    turns: FairQueue[str] = FairQueue()
+    crowded, free = Reach("interactive", ("crowded",)), Reach("interactive", ("free",))
+    for number in range(10_000):
+        turns.push(Ticket(str(number), reach=crowded), "crowd")
+    turns.push(Ticket("anna", reach=free), "anna")
+    looked: list[str] = []
+
+    def fits(item: str) -> bool:
+        looked.append(item)
+        return True
+
+    assert turns.pop(lambda reach: 4 * (reach == free), fits) == "anna"
+    assert looked == ["anna"]
+
+
+def test_background_calls_of_few_providers_are_not_starved() -> None:
+    """Their provider has room only when background is not due; they are passed over a bounded number of times."""
+    turns: FairQueue[str] = FairQueue()
+    few, both, people = Reach("background", ("eu",)), Reach("background"), Reach("interactive")
+    for number in range(2000):
+        turns.push(Ticket(f"anna {number}", reach=people), "interactive")
+        turns.push(Ticket(f"night {number}", reach=both, background=True), "night")
+    turns.push(Ticket("few", reach=few, background=True), "few")
+    granted: list[str | None] = []
+    while granted[-1:] != ["few"]:
+        due = len(granted) % BACKGROUND_SHARE == BACKGROUND_SHARE - 1
+        granted.append(turns.pop(lambda reach, due=due: 4 if reach != few or not due else 0))  # type: ignore[misc]
+    assert len(granted) <= 2 * BACKGROUND_SHARE + 4
+    assert granted.count("night") <= 3

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from sidecar.core.errors import DeadlineExceeded, Overloaded, RateLimited, UpstreamUnreachable
 from sidecar.engine.deadline import Deadline
-from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.gate import Gate
 from sidecar.engine.limiter.pool import alone
+from sidecar.engine.limiter.ticket import Ticket
 from tests.support.simulated_provider import SimulatedProvider
 from tests.support.virtual_time import run
 from tests.support.worlds import World

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator
 
 import pytest
 from hypothesis import given
@@ -18,60 +17,21 @@ from sidecar.core.errors import (
     UpstreamFailure,
     UpstreamUnreachable,
 )
-from sidecar.core.ports import TRAFFIC, Call, Completion, Traffic, Usage
+from sidecar.core.ports import TRAFFIC, Call, Completion, Traffic
+from sidecar.core.reach import EVERY
 from sidecar.engine.deadline import Deadline
 from sidecar.engine.limiter.calls import Calls
-from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.pool import Pool
 from sidecar.engine.limiter.provider import ALL, Provider
 from sidecar.engine.limiter.streams import streamed
+from sidecar.engine.limiter.ticket import Ticket
 from sidecar.engine.limiter.trace import Trace
+from sidecar.engine.limiter.waits import expected_wait
 from sidecar.provider.connection_errors import not_connected
+from tests.support.counted_provider import AWAY, CALL, FULL, Counted
 from tests.support.virtual_time import in_virtual_time, run
 
-CALL = Call(messages=({"role": "user", "content": "x"},), max_tokens=10)
-FULL = RateLimited(status=429, retryable=True, scope="capacity")
-AWAY = UpstreamUnreachable(retryable=True, unsent=True)
 ENDINGS: tuple[UpstreamFailure | None, ...] = (None, None, None, FULL, AWAY, UpstreamAuth(status=401), UpstreamError())
-
-
-class Counted:
-    """A provider that counts its calls under way; how each one ends is the test's."""
-
-    def __init__(self, *endings: UpstreamFailure | None, seconds: float = 0.5, refusing: float = 0.0) -> None:
-        self.endings = list(endings)
-        """Ends of the calls, in order; the last one for ever."""
-        self.seconds = seconds
-        self.refusing = refusing
-        self.received = 0
-        self.running = 0
-        self.most = 0
-        self.seen: set[str] = set()
-        """The users whose calls came."""
-
-    async def complete(self, call: Call, *, deadline: float) -> Completion:
-        self.received += 1
-        self.seen.add(call.user)
-        self.running += 1
-        self.most = max(self.most, self.running)
-        try:
-            ending = self.endings.pop(0) if len(self.endings) > 1 else self.endings[0]
-            await asyncio.sleep(self.seconds if ending is None else self.refusing)
-            if ending is not None:
-                raise ending.again()
-            return Completion(text="fine")
-        finally:
-            self.running -= 1
-
-    async def stream(self, call: Call, *, deadline: float, usage: Usage | None = None) -> AsyncGenerator[bytes, None]:
-        if (ending := self.endings[0]) is not None and not self.seconds:
-            raise ending.again()
-        yield b"1"
-        if ending is not None:
-            raise ending.again()
-        yield b"2"
-
-    async def aclose(self) -> None: ...
 
 
 def calls_over(*upstreams: Counted, most: float = 1000) -> Calls:
@@ -132,7 +92,7 @@ def test_nothing_is_lost_at_several_providers(
         async def caller(number: int, traffic: Traffic, at: float, left: float, leaves: float | None) -> None:
             await asyncio.sleep(at)
             call = Call(messages=CALL.messages, max_tokens=10, user=traffic)
-            ticket = Ticket(f"user {number % 5}", background=traffic != "interactive", traffic=traffic)
+            ticket = Ticket(f"user {number % 5}", background=traffic != "interactive", reach=EVERY[traffic])
             deadline = calls.clock() + left
             async with asyncio.timeout_at(min(deadline, calls.clock() + (9.0 if leaves is None else leaves))):
                 try:
@@ -147,7 +107,7 @@ def test_nothing_is_lost_at_several_providers(
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(result is None or isinstance(result, SidecarError | TimeoutError) for result in results)
         assert (calls.gate.running, calls.gate.waiting, calls.gate.oldest_wait) == (0, 0, 0.0)
-        assert not any(calls.gate.waiting_with(traffic) for traffic in TRAFFIC)
+        assert not calls.gate.reaches
         for (slots, _, classes, _), upstream, provider in zip(plans, upstreams, providers, strict=True):
             assert (provider.running, upstream.running) == (0, 0)
             assert upstream.most <= slots
@@ -270,9 +230,9 @@ async def test_estimates_count_on_all_slots() -> None:
     waiting = [asyncio.create_task(complete(calls)) for _ in range(40)]
     await asyncio.sleep(0.01)
     assert (calls.gate.running, calls.gate.waiting) == (20, 20)
-    limit = calls.pool.limits["interactive"]
+    limit = calls.pool.limit_of(EVERY["interactive"])
     assert (limit.slots, limit.ceiling, limit.expected) == (20, 20, 20)
     assert limit.duration == pytest.approx(0.5)
-    assert calls.expected_wait("ben") == pytest.approx(0.05, abs=0.03)  # ben's first call is next
+    assert expected_wait(calls.pool, calls.gate, "ben") == pytest.approx(0.05, abs=0.03)  # ben's first call is next
     assert calls.drain_seconds(40) == pytest.approx(1.0, abs=0.1)
     await asyncio.gather(*waiting)

@@ -10,7 +10,7 @@ from sidecar.core.contract import Request
 from sidecar.core.errors import EmptyResponse, ModelUnknown, RateLimited, UpstreamAuth, UpstreamFailure
 from sidecar.core.ports import Call
 from sidecar.engine.deadline import Deadline
-from sidecar.engine.limiter.fair_queue import Ticket
+from sidecar.engine.limiter.ticket import Ticket
 from sidecar.engine.limiter.trace import Trace
 from tests.support.bursts import burst, service_at
 from tests.support.engines import request_of
