@@ -166,8 +166,7 @@ class _Reader:
         for name in _needed(token):
             if not any(name in known[one].classes for one in token.providers):
                 remedy = ", or leave jobs out of routes" if name == "jobs" else ""
-                what = f"none of these has the class {name} in its classes, which the token's routes need"
-                self.mistakes.add(line, f"providers: {what}; name one that has{remedy}")
+                self.mistakes.add(line, f"providers: none of these has the class {name}; name one that has{remedy}")
 
     def _quota(self, index: int | None, name: str, table: object) -> Quota:
         if not isinstance(table, dict):

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
+from sidecar.config.settings import Settings
 from sidecar.core.contract import Request
 from sidecar.core.jobs import Job, Lane
 from sidecar.core.ports import Call, Completion
@@ -19,12 +20,15 @@ CHAT = Request(action="chat", content="Why is the sky blue, says the canary?", u
 
 
 @asynccontextmanager
-async def at_work(store: JobStore, upstream: HeldUpstream, **named: str) -> AsyncIterator[Mapping[Lane, JobHandler]]:
+async def at_work(
+    store: JobStore, upstream: HeldUpstream | Callable[[Settings], HeldUpstream], **named: str
+) -> AsyncIterator[Mapping[Lane, JobHandler]]:
     """Run a worker that waits for hundredths of a second where a real one waits for minutes."""
     settings = settings_of(**named)
+    client = (lambda _: upstream) if isinstance(upstream, HeldUpstream) else upstream
     benches = {
         lane: (JobHandler(b.runs, b.service, timeout=settings.job_timeout, background=True, backoff=(0.01, 0.01)), size)
-        for lane, (b, size) in job_handlers(settings, Providers(settings, lambda _: upstream), store).items()
+        for lane, (b, size) in job_handlers(settings, Providers(settings, client), store).items()
     }
     async with working(store, benches):
         yield {lane: bench for lane, (bench, _) in benches.items()}

@@ -93,7 +93,7 @@ class Model(Shape):
 
 
 class ModelList(Shape):
-    """The models there are: one."""
+    """The models there are: one, or with PROVIDERS_FILE those that the caller's token allows."""
 
     object: Literal["list"]
-    data: Annotated[list[Model], Field(min_length=1, max_length=1)]
+    data: list[Model]

@@ -91,13 +91,14 @@ def _model(name: str) -> Operation:
 def _enqueue() -> Operation:
     models = (jobs.Enqueued, jobs.EnqueuedList)
     taken = _any_of(models, "The job, or the jobs of a list in its order.", examples.ENQUEUED, parameters.LOCATION)
-    codes = (*TOKEN, *LIMITS, *BODY, "unknown_action", *STORE, *TRANSPORT)
+    codes = (*TOKEN, *LIMITS, *BODY, "unknown_action", "upstream_unreachable", *STORE, *TRANSPORT)
     return Operation(
         name="enqueueJobs",
         tag="jobs",
         summary="Enqueue one request, or a list of them",
         description="All or nothing: one wrong entry refuses the list. The same request joins the job that there is"
-        " already. A list's body has at most JOBS_MAX_BODY_BYTES (64 MiB).",
+        " already. A list's body has at most JOBS_MAX_BODY_BYTES (64 MiB). `upstream_unreachable`: no provider"
+        " that the token allows takes jobs.",
         parameters=(*parameters.TIMED, parameters.TRACEPARENT),
         body=(jobs.JobList, ai.ActionRequest),
         body_example=examples.ACTION,

@@ -13,7 +13,7 @@ from aiohttp import web
 from sidecar.config.settings import Settings
 from sidecar.core.errors import InternalError, SidecarError
 from sidecar.core.off_loop import off_loop
-from sidecar.core.reach import NoProvider, reach_of
+from sidecar.core.reach import reach_of
 from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.request import CompletionRequest
 from sidecar.engine.service import Service
@@ -123,7 +123,7 @@ class _Chat:
     async def _whole(self, completing: CompletionRequest, policy: Policy) -> web.Response:
         shape = partial(
             encode,
-            model=completing.call.model or self._service.kernel.calls.pool.models(completing.reach)[0],
+            model=completing.call.model or next(iter(self._service.kernel.calls.pool.models(completing.reach)), ""),
             fallback_id=f"chatcmpl-{completing.request_id}",
             spaced=policy.spaced,
         )
@@ -162,16 +162,14 @@ async def _model(service: Service, guard: Guard | None, request: Arrival) -> web
         guard.check(request)
     name, known = request.path.partition("/models/")[2], _names(service, request)
     if name not in known:
-        raise NoModel(known[0])
+        raise NoModel(next(iter(known), ""))
     return json_response(msgspec.json.encode(_model_object(name)))
 
 
 def _names(service: Service, request: Arrival) -> list[str]:
-    """Return the models that answer the caller; PROVIDERS_FILE may name several. Raises `NoProvider` without any."""
+    """Return the models that answer the caller; PROVIDERS_FILE may name several, and a token some of them."""
     reach = reach_of("background" if request.background else "interactive", request.providers)
-    if not (models := service.kernel.calls.pool.models(reach)):
-        raise NoProvider
-    return models
+    return service.kernel.calls.pool.models(reach)
 
 
 def _model_object(name: str) -> dict[str, object]:

@@ -168,3 +168,70 @@ def test_named_tokens_are_tokens_to_the_settings(tmp_path: Path) -> None:
 def test_the_text_of_a_token_names_it_only() -> None:
     """For logs."""
     assert repr(NamedToken(name="physics", digest=b"x")) == "<NamedToken physics>"
+
+
+PROVIDERS = """
+[[provider]]
+name = "eu-west"
+base_url = "https://eu.example.org/v1"
+model = "m"
+
+[[provider]]
+name = "us"
+base_url = "https://us.example.org/v1"
+model = "m"
+classes = ["interactive"]
+"""
+
+
+NONE = "none of these has the class"
+
+
+def with_providers(folder: Path, tokens: str, providers: str = PROVIDERS) -> list[str]:
+    """Return the faults of a start with both files."""
+    (folder / "providers.toml").write_text(providers)
+    (folder / "tokens.toml").write_text(tokens)
+    environ = {"TOKENS_FILE": f"{folder}/tokens.toml", "OPENAI_API_KEY": "k"}
+    if providers:
+        environ = {"TOKENS_FILE": f"{folder}/tokens.toml", "PROVIDERS_FILE": f"{folder}/providers.toml"}
+    try:
+        with_tokens(load({}, "/dev/null", environ))
+    except ConfigError as exc:
+        return [fault.partition("tokens.toml, ")[2] for fault in exc.faults]
+    return []
+
+
+def table(*lines: str) -> str:
+    return "\n".join(("[[token]]", 'name = "physics"', f'hash = "{HASH}"', *lines))
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        (('providers = ["eu-west"]',), ""),
+        (('providers = ["us", "eu-west", "us"]',), ""),
+        (('providers = ["us"]', 'routes = ["ai", "openai"]'), ""),
+        (('providers = ["us"]', 'routes = ["status"]'), ""),
+        (('providers = ["us"]',), f"{NONE} jobs; name one that has, or leave jobs out of routes"),
+        (('providers = ["us"]', 'routes = ["ai"]', 'traffic = "background"'), f"{NONE} background; name one that has"),
+        (('providers = ["eu_wset"]',), "PROVIDERS_FILE has no provider eu_wset; did you mean eu-west?"),
+        (('providers = ["asia", "us"]',), "PROVIDERS_FILE has no provider asia; it has eu-west, us"),
+    ],
+)
+def test_a_token_names_providers_of_the_other_file(tmp_path: Path, lines: tuple[str, ...], fault: str) -> None:
+    """Those that have the classes of its routes; a name that is unknown is a mistake, told with the nearest one."""
+    expected = [f"line 4: providers: {fault}"] if fault else []
+    assert with_providers(tmp_path, table(*lines)) == expected
+
+
+def test_names_of_providers_need_a_file_that_has_them(tmp_path: Path) -> None:
+    """Without PROVIDERS_FILE no provider has a name, and the only one would get every text."""
+    [fault] = with_providers(tmp_path, table('providers = ["eu"]'), "")
+    assert fault == "line 4: providers: needs PROVIDERS_FILE, where the providers have names"
+
+
+@pytest.mark.parametrize("value", ["[]", '"eu-west"', '["a b"]', "[1]"])
+def test_providers_are_a_list_of_names(tmp_path: Path, value: str) -> None:
+    """An empty list is no way to say "all"."""
+    [fault] = with_providers(tmp_path, table(f"providers = {value}"))
+    assert fault.startswith("line 4: providers=")

@@ -13,8 +13,9 @@ from sidecar.core.errors import ConfigError, Limited
 from sidecar.engine.quotas.quotas import Quotas
 from sidecar.quotas import Limits, limits_by_token
 from sidecar.runtime.day_file import DayFile
+from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import settings_of
-from tests.support.limited_sidecar import token_table
+from tests.support.limited_sidecar import providers_at, providers_file, token_table
 
 DAILY = "[user]\ntokens_per_day = 10\n"
 
@@ -140,3 +141,25 @@ async def test_a_bad_file_stops_a_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="line 2"):
         async with limits_by_token(settings_with(tmp_path, "[user]\nat_once = 0\n")):
             pass
+
+
+async def test_names_are_compared_with_the_providers_in_force(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A provider that PROVIDERS_FILE lost is a mistake of TOKENS_FILE at the next reload: the old tokens stay."""
+    caplog.set_level(logging.INFO, "sidecar")
+    file = providers_file(tmp_path, "eu", "us")
+    settings = settings_with(tmp_path, token_table("physics", 'providers = ["eu"]'), PROVIDERS_FILE=file)
+    providers = providers_at(settings, {name: HeldUpstream() for name in ("eu", "us")})
+    async with limits_by_token(settings, providers.named) as limits:
+        assert limits.quotas is not None
+        settings_with(tmp_path, token_table("physics", 'providers = ["us"]'))
+        providers_file(tmp_path, "us")
+        providers.reload()
+        limits.reload()
+        [token] = limits.quotas.tokens
+        assert token.providers == ("us",)
+        settings_with(tmp_path, token_table("physics", 'providers = ["eu"]'))
+        limits.reload()
+        assert limits.quotas.tokens == (token,)
+    [kept] = [record.__dict__["fields"]["fault"] for record in caplog.records if record.getMessage() == "tokens_kept"]
+    assert kept.endswith("line 4: providers: PROVIDERS_FILE has no provider eu; it has us")
+    await providers.aclose()
