@@ -179,8 +179,7 @@ class Gate:
             chosen: Provider | None = None
 
             def slots(reach: Reach) -> int:
-                serving = pool.serving(reach)
-                return pool.limit_of(reach).slots if any(one in serving for one in free) else 0  # noqa: B023 - used below only
+                return pool.limit_of(reach).slots if pool.may_use(reach, free) else 0  # noqa: B023 - used below only
 
             def fits(waiter: _Waiter) -> bool:
                 nonlocal chosen

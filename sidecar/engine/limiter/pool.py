@@ -7,7 +7,7 @@ provider's own.
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from sidecar.core.ports import Upstream
 from sidecar.core.reach import Reach
@@ -17,6 +17,14 @@ from sidecar.engine.limiter.provider import Provider
 
 _MOST_REACHES: Final = 1024
 """Reaches whose providers are remembered: those of TOKENS_FILE are fewer, and jobs may carry those of earlier files."""
+
+
+class _Served(NamedTuple):
+    """The providers of one reach, by priority and as a set, and their limits as one."""
+
+    providers: tuple[Provider, ...]
+    members: frozenset[Provider]
+    limit: Limit | PooledLimit
 
 
 class Pool:
@@ -37,22 +45,22 @@ class Pool:
         self.only = self.providers[0] if len(self.providers) == 1 else None
         self.limit: Limit | PooledLimit = self._view(self.providers)
         """Limit of all providers together."""
-        self._found: dict[Reach, tuple[tuple[Provider, ...], Limit | PooledLimit]] = {}
+        self._found: dict[Reach, _Served] = {}
         if self.changed is not None:
             self.changed()
 
-    def _of(self, reach: Reach) -> tuple[tuple[Provider, ...], Limit | PooledLimit]:
+    def _of(self, reach: Reach) -> _Served:
         if (found := self._found.get(reach)) is None:
             if len(self._found) >= _MOST_REACHES:
                 self._found.clear()
             serving = tuple(one for one in self.providers if one.serves(reach))
             limit = self.limit if serving in {(), self.providers} else self._view(serving)
-            found = self._found[reach] = serving, limit
+            found = self._found[reach] = _Served(serving, frozenset(serving), limit)
         return found
 
     def limit_of(self, reach: Reach) -> Limit | PooledLimit:
         """Return the limit of the providers of this reach together; that of all where there are none."""
-        return self._of(reach)[1]
+        return self._of(reach).limit
 
     def views(self, reaches: Iterable[Reach]) -> Sequence[tuple[Limit | PooledLimit, Collection[Reach]]]:
         """Return a limit for each set of providers that some of these reaches have, with those reaches."""
@@ -68,7 +76,11 @@ class Pool:
 
     def serving(self, reach: Reach) -> tuple[Provider, ...]:
         """Return the providers that may have texts of this reach, by priority; none where its names are unknown now."""
-        return self._of(reach)[0]
+        return self._of(reach).providers
+
+    def may_use(self, reach: Reach, providers: Iterable[Provider]) -> bool:
+        """Return whether one of these providers may have texts of this reach."""
+        return not self._of(reach).members.isdisjoint(providers)
 
     @property
     def settled(self) -> bool:
@@ -87,19 +99,18 @@ class Pool:
 
     def share(self, reach: Reach, other: Reach) -> float:
         """Return the part of the capacity of `reach` that `other` may use too, 0 to 1."""
-        own, theirs = self.serving(reach), self.serving(other)
-        if own is theirs or own == theirs:
+        own, theirs = self._of(reach).members, self._of(other).members
+        if own <= theirs:
             return 1.0
         whole = sum(provider.limit.expected for provider in own)
-        common = sum(provider.limit.expected for provider in own if provider in theirs)
-        return common / whole if whole else 0.0
+        return sum(provider.limit.expected for provider in own & theirs) / whole
 
     def free(self, now: float, wanted: Iterable[Reach]) -> tuple[list[Provider], float]:
         """Return the providers that may send a call of the `wanted` reaches now, in the order in which they are tried.
 
         The second value is the earliest point on the clock at which another one may.
         """
-        able = {provider for reach in wanted for provider in self.serving(reach)}
+        able = frozenset[Provider]().union(*(self._of(reach).members for reach in wanted))
         free: list[Provider] = []
         due = math.inf
         for provider in self.providers:
