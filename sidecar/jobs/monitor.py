@@ -15,6 +15,7 @@ from sidecar.core import events
 from sidecar.core.errors import JobsUnavailable
 from sidecar.core.jobs import Lane
 from sidecar.jobs.health import Health, HealthLog
+from sidecar.jobs.overview import NOTHING, OVERVIEW_SECONDS, End, Parts, Progress
 from sidecar.jobs.store import Counts, JobStore
 
 LOOK_SECONDS: Final = 1.0
@@ -38,6 +39,16 @@ class JobsStatus(msgspec.Struct, frozen=True):
     """Bytes of their texts."""
     warnings: list[str] = []
     """Settings of Redis that can lose jobs some day, a sentence each."""
+    running: dict[Lane, int] = {}
+    """Jobs in progress, by lane; the others of `held` are queued."""
+    day: dict[Lane, dict[End, int]] = {}
+    """Jobs that ended in the last 24 hours, by lane and state."""
+    ended: dict[Lane, dict[End, int]] = {}
+    """Jobs that ended since these are counted, by lane and state."""
+    parts: dict[Lane, Parts] = {}
+    """Provider calls of the jobs in progress, by lane."""
+    progress: list[Progress] = []
+    """Single jobs in progress; where they are many, those with the most calls."""
 
 
 class Monitor:
@@ -52,7 +63,11 @@ class Monitor:
         self._workers_logged: bool | None = None
         """True if the log's last line about workers says that there are some."""
         self._error = "It was not looked at yet."
-        self._seen = Counts(0, {}, 0)
+        self._seen = Counts(0, {}, {}, 0)
+        self.overview = NOTHING
+        """The last overview."""
+        self._overview_due = 0.0
+        """Point on the monotonic clock of the next one."""
         self._health = Health()
         self._health_log = HealthLog()
 
@@ -81,6 +96,11 @@ class Monitor:
             seen.held,
             held_bytes=seen.size,
             warnings=warnings,
+            running=seen.running,
+            day=self.overview.day,
+            ended=self.overview.ended,
+            parts=self.overview.parts,
+            progress=self.overview.progress,
         )
 
     async def look(self) -> None:
@@ -88,6 +108,9 @@ class Monitor:
         try:
             seen = await self._store.counts(limit=self._limit)
             health = await self._store.health.look(limit=self._limit)
+            if time.monotonic() >= self._overview_due:
+                self.overview = await self._store.overviews.look(limit=self._limit)
+                self._overview_due = time.monotonic() + OVERVIEW_SECONDS
         except JobsUnavailable as exc:
             self.lost(str(exc))
             return

@@ -22,6 +22,7 @@ from sidecar.engine.keys import Keys
 from sidecar.jobs import scripts
 from sidecar.jobs.health import HealthCheck
 from sidecar.jobs.keys import Names
+from sidecar.jobs.overview import Overviews
 from sidecar.jobs.redis import Redis, bounded, connect
 
 TASK: Final = "work"
@@ -42,10 +43,11 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """Workers alive, jobs queued or in progress by lane, and the bytes of their texts."""
+    """Workers alive, jobs queued or in progress by lane, those in progress alone, and the bytes of their texts."""
 
     workers: int
     held: dict[Lane, int]
+    running: dict[Lane, int]
     size: int
 
 
@@ -65,6 +67,7 @@ class JobStore:
         self._cancel = self.redis.register_script(scripts.CANCEL)
         self._alive = self.redis.register_script(scripts.ALIVE)
         self.health = HealthCheck(self.redis, settings.redis_prefix)
+        self.overviews = Overviews(self.redis, settings.redis_prefix)
 
     def id_of(self, request: Request) -> str:
         """Return the job's id: a hash of all that determines the answer; random for a chat without user_id."""
@@ -160,8 +163,10 @@ class JobStore:
     async def counts(self, *, limit: float = 1.0) -> Counts:
         """Return the workers alive by Redis' own clock, and what the queue holds."""
         async with bounded(limit):
-            members, size, *held = await self._alive(self.names.queues, [self.names.prefix])
-        return Counts(len(members), dict(zip(LANES, map(int, held), strict=True)), int(size))
+            members, size, *numbers = await self._alive(self.names.queues, [self.names.prefix, *LANES])
+        held, running = map(int, numbers[::2]), map(int, numbers[1::2])
+        lanes = dict(zip(LANES, held, strict=True)), dict(zip(LANES, running, strict=True))
+        return Counts(len(members), *lanes, int(size))
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -104,6 +104,21 @@ FIRST_TOKEN: Final = Family(
     "sidecar_provider_first_token_seconds", "histogram", "Seconds until a stream's first event.", ("provider",)
 )
 JOBS_HELD: Final = Family("sidecar_jobs_held", "gauge", "Jobs queued or running, over all workers.", ("lane",))
+JOBS: Final = Family(
+    "sidecar_jobs", "gauge", "Jobs by lane and state, queued or in_progress, over all workers.", ("lane", "state")
+)
+JOBS_ENDED: Final = Family(
+    "sidecar_jobs_ended_total",
+    "counter",
+    "Jobs that ended, by lane and state, complete, failed or cancelled, over all workers.",
+    ("lane", "state"),
+)
+JOB_PARTS: Final = Family(
+    "sidecar_job_parts",
+    "gauge",
+    "Provider calls of the jobs in progress, done or open, as far as their number is known.",
+    ("lane", "state"),
+)
 JOBS_RUNNING: Final = Family("sidecar_jobs_running", "gauge", "Jobs that run in this worker.", ("lane",))
 JOBS_LIMIT: Final = Family("sidecar_jobs_running_limit", "gauge", "Jobs that this worker runs at most.", ("lane",))
 WORKERS: Final = Family("sidecar_workers", "gauge", "Workers alive.")
@@ -122,7 +137,7 @@ FAMILIES: Final = (
     *(IN_FLIGHT, LIMIT, CEILING, LIMIT_FACT, SPACING, PAUSE, BREAKER),
     *(CALLS, RETRIES, CALL_SECONDS, FIRST_TOKEN),
     *(FLIGHTS, JOINED, CACHE_HITS, CACHE_ANSWERS, CACHE_BYTES),
-    *(JOBS_HELD, JOBS_RUNNING, JOBS_LIMIT, WORKERS, REDIS_UP),
+    *(JOBS_HELD, JOBS, JOBS_ENDED, JOB_PARTS, JOBS_RUNNING, JOBS_LIMIT, WORKERS, REDIS_UP),
     *(BUILD, CPU, RESIDENT, STARTED, OPEN_FILES, MOST_FILES),
 )
 LANE: Final = "lane"

@@ -4,7 +4,7 @@ import math
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from sidecar import __version__
 from sidecar.core.contract import ACTIONS
@@ -47,6 +47,21 @@ class JobsNumbers(JobsHealth, Protocol):
 
     @property
     def held(self) -> Mapping[Lane, int]: ...
+    @property
+    def running(self) -> Mapping[Lane, int]: ...
+    @property
+    def ended(self) -> Mapping[Lane, Mapping[Any, int]]: ...
+    @property
+    def parts(self) -> Mapping[Lane, "PartsNumbers"]: ...
+
+
+class PartsNumbers(Protocol):
+    """Port: provider calls of jobs in progress."""
+
+    @property
+    def done(self) -> int: ...
+    @property
+    def total(self) -> int: ...
 
 
 class LaneNumbers(NamedTuple):
@@ -132,7 +147,16 @@ def jobs_readings(jobs: JobsNumbers) -> Iterator[Reading]:
     yield Reading(families.REDIS_UP, (), jobs.redis == "up")
     yield Reading(families.WORKERS, (), jobs.workers)
     for lane, held in jobs.held.items():
+        running = jobs.running.get(lane, 0)
         yield Reading(families.JOBS_HELD, (lane,), held)
+        yield Reading(families.JOBS, (lane, "queued"), max(0, held - running))
+        yield Reading(families.JOBS, (lane, "in_progress"), running)
+    for lane, ends in jobs.ended.items():
+        for state, count in ends.items():
+            yield Reading(families.JOBS_ENDED, (lane, state), count)
+    for lane, parts in jobs.parts.items():
+        yield Reading(families.JOB_PARTS, (lane, "done"), parts.done)
+        yield Reading(families.JOB_PARTS, (lane, "open"), max(0, parts.total - parts.done))
 
 
 def lane_readings(lane: Lane, numbers: LaneNumbers) -> Iterator[Reading]:

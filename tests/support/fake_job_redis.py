@@ -1,5 +1,6 @@
 """Fakeredis as the jobs' state machine drives it: read past the commands, which is most of a step's time."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,7 @@ from redis.asyncio import ConnectionPool
 from sidecar.jobs.store import JobStore
 from sidecar.providers import keys_of
 from tests.support.job_records import Keyspace
-from tests.support.job_redis import JobRedis, kind_of, machine_settings, value_of, whole_steps
+from tests.support.job_redis import JobRedis, kind_of, machine_settings, passed_over, shown, value_of, whole_steps
 
 
 class FakeJobRedis(JobRedis):
@@ -36,6 +37,9 @@ class FakeJobRedis(JobRedis):
         """Do what the script for a real server does, past the commands."""
         database = self.server.dbs[0]
         for key, item in list(database.items()):
+            if b":running:" in key:
+                for name, end in list(item.value.items()):
+                    item.value.add(name, end - 1000 * seconds)
             if item.expireat is None:
                 continue
             left = whole_steps(item.expireat - database.time) - seconds
@@ -48,18 +52,18 @@ class FakeJobRedis(JobRedis):
     def read(self) -> Keyspace:
         """Read every key from the fake's own dictionary."""
         database = self.server.dbs[0]
-        found: Keyspace = {}
+        found: list[tuple[str, Any, int | None]] = []
         for key, item in database.items():
             name = key.decode().removeprefix(self.prefix)
             value = item.value
-            if name == "clock":
+            if passed_over(name):
                 continue
-            if kind_of(name) in {"job", "sizes", "arq:queue"}:
+            if kind_of(name) in {"job", "sizes", "arq:queue", "running", "ended"}:
                 # Sorted sets and hashes of the fake: both list pairs.
                 value = list(value.items())
             left = None if item.expireat is None else whole_steps(item.expireat - database.time)
-            found[name] = (value_of(name, value), left)
-        return found
+            found.append((name, value_of(name, value, time.time()), left))
+        return shown(found)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from sidecar.core.jobs import LANES
 from tests.support.job_model import JobModel
-from tests.support.job_records import LEASE, OPEN, RECORD, SENT, Entry, Record
+from tests.support.job_records import LEASE, MONTH, OPEN, RECORD, SENT, Entry, Record
 from tests.support.job_redis import ROOM, ROOM_BYTES, JobRedis
 
 ENDED: Final = ("complete", "failed", "cancelled")
@@ -34,6 +34,8 @@ class JobInvariants(RuleBasedStateMachine):
         """Seconds."""
         self.generations: dict[str, int] = {}
         """The newest generation of each id that was ever enqueued."""
+        self._begun = 0
+        """Jobs that were enqueued, each generation for itself."""
         self._accepted: dict[str, str] = {}
         """The generation of each job that was accepted, and neither cancelled nor lost with the server's file."""
         self._lasts: dict[str, int] = {}
@@ -69,6 +71,7 @@ class JobInvariants(RuleBasedStateMachine):
                 assert int(gen) > self.generations.get(job_id, 0)
                 self.generations[job_id] = int(gen)
                 self.model.named(job_id, gen, score)
+                self._begun += 1
                 self._accepted[job_id] = gen
                 self._lasts[job_id] = self.now + RECORD
                 scores.append(score)
@@ -130,6 +133,27 @@ class JobInvariants(RuleBasedStateMachine):
         assert len(sure) == len(set(sure))
 
     @invariant()
+    def running_are_those_with_a_lease(self) -> None:
+        """The jobs in progress of a lane are those that a living run has, no more and no fewer, for as long as it."""
+        keys, records = self.redis.keys, self.records()
+        for lane in LANES:
+            found: dict[str, int] = keys.get(f"running:{lane}", ({}, None))[0]
+            leases = {f"{job_id}.{one.gen}": keys.get(f"lease:{job_id}", ("", 0))[1] for job_id, one in records.items()}
+            at_work = {
+                name: left
+                for (job_id, one), (name, left) in zip(records.items(), leases.items(), strict=True)
+                if one.lane == lane and one.status == "in_progress" and left
+            }
+            assert found == at_work
+
+    @invariant()
+    def each_end_is_counted_once(self) -> None:
+        """Each job that was seen to end is in the numbers, and none is in them twice, whoever ended it."""
+        if self.now < MONTH:
+            counted: dict[str, float] = self.redis.keys.get("ended", ({}, None))[0]
+            assert len(self._answers) <= sum(counted.values()) <= self._begun
+
+    @invariant()
     def states_only_move_forward(self) -> None:
         """What ended stays ended; only a new generation begins anew, and generations grow."""
         for job_id, record in self.records().items():
@@ -153,7 +177,7 @@ class JobInvariants(RuleBasedStateMachine):
         """Every key has a lifetime; texts end with their job, and submitters not after the record."""
         keys = self.redis.keys
         for name, (_, left) in keys.items():
-            assert name.startswith("arq:queue:") or (left is not None and left <= max(RECORD, self.redis.keep))
+            assert name.startswith("arq:queue:") or (left is not None and left <= max(RECORD, MONTH))
         for job_id, record in self.records().items():
             if record.status in ENDED:
                 # A text that was sent for the next job of this id is short-lived.

@@ -10,6 +10,7 @@ from tests.support.job_records import (
     CRASHED,
     CRASHES,
     LEASE,
+    MONTH,
     OPEN,
     RECORD,
     SENT,
@@ -85,6 +86,8 @@ class JobModel(JobHoldings):
         job_id = entry.id
         fresh = (kept := self.jobs.get(job_id)) is not None and kept.value.gen == ""
         if not fresh and not self.joins(job_id):
+            if kept is not None:
+                self.running[kept.value.lane].pop(f"{job_id}.{kept.value.gen}", None)
             self.jobs[job_id] = Lasting(Record("", lane), RECORD)
             self.submitters.pop(job_id, None)
             self.texts[job_id].left = TEXT
@@ -143,6 +146,8 @@ class JobModel(JobHoldings):
         self.texts.pop(job_id, None)
         self.sizes.pop(job_id, None)
         self.payloads.pop(name, None)
+        if record.status in OPEN:
+            self._ended(record, name, "cancelled")
         record.status, record.data, record.error, record.code = "cancelled", "", "", ""
         self.jobs[job_id].left = self.keep
 
@@ -166,7 +171,16 @@ class JobModel(JobHoldings):
         if (hold := self.holds.get(f"{job_id}.{gen}")) is not None:
             hold.left = LEASE
         record.status = "in_progress"
+        self._runs(record, f"{job_id}.{gen}")
         return "go"
+
+    def _runs(self, record: Record, name: str) -> None:
+        self.running[record.lane][name] = self.running_left[record.lane] = LEASE
+
+    def _ended(self, record: Record, name: str, status: str) -> None:
+        self.running[record.lane].pop(name, None)
+        self.ended[f"{record.lane}:{status}"] += 1
+        self.ended_left = MONTH
 
     def _given_up(self, job_id: str, code: str, error: str) -> str:
         self._over(job_id, "failed", code=code, error=error)
@@ -177,6 +191,7 @@ class JobModel(JobHoldings):
         record: Record = job.value
         record.status, record.data, record.error, record.code = status, data, error, code
         job.left = self.keep
+        self._ended(record, f"{job_id}.{record.gen}", status)
         self.texts.pop(job_id, None)
         self.sizes.pop(job_id, None)
         if job_id in self.submitters:
@@ -191,6 +206,7 @@ class JobModel(JobHoldings):
             return "lost"
         self.leases[job_id] = Lasting(owner, LEASE)
         self.holds[f"{job_id}.{gen}"] = Lasting("", LEASE)
+        self._runs(record, f"{job_id}.{gen}")
         return "held"
 
     def keep_part(self, job_id: str, gen: str, part: tuple[str, str], done: int, total: int) -> str:
@@ -235,6 +251,7 @@ class JobModel(JobHoldings):
         record = self.open_record(job_id, gen)
         if record is not None and record.status == "in_progress":
             record.status = "queued"
+            self.running[record.lane].pop(f"{job_id}.{gen}", None)
             record.tries += failed
 
     # --- arq

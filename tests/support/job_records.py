@@ -9,6 +9,8 @@ SENT: Final = 600
 """Seconds of a text that was sent and not enqueued."""
 TEXT: Final = 24 * 3600
 RECORD: Final = 26 * 3600
+MONTH: Final = 30 * 24 * 3600
+"""Seconds that the numbers of ended jobs last."""
 CRASHES: Final = 20
 Keyspace = dict[str, tuple[Any, int | None]]
 """Every key with its value and the seconds it has left."""

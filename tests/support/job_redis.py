@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
@@ -24,6 +24,9 @@ ROOM: Final = 2
 ROOM_BYTES: Final = 1024
 """The least that JOB_QUEUE_BYTES takes."""
 _AGE: Final = """
+for _, key in ipairs(redis.call('KEYS', '*:running:*')) do
+  for _, name in ipairs(redis.call('ZRANGE', key, 0, -1)) do redis.call('ZINCRBY', key, -ARGV[2], name) end
+end
 for _, key in ipairs(redis.call('KEYS', '*')) do
   local left = redis.call('PTTL', key)
   if left >= 0 then
@@ -105,20 +108,32 @@ class JobRedis:
         for key, name in zip(keys, names, strict=True):
             pipe.pttl(key)
             match kind_of(name):
-                case "job" | "sizes":
+                case "job" | "sizes" | "ended":
                     pipe.hgetall(key)
                 case "by":
                     pipe.smembers(key)
-                case "arq:queue":
+                case "arq:queue" | "running":
                     pipe.zrange(key, 0, -1, withscores=True)
                 case _:
                     pipe.get(key)
-        found = await pipe.execute()
-        return {
-            name: (value_of(name, value), None if left < 0 else whole_steps(left / 1000))
+        pipe.time()
+        *found, (seconds, micros) = await pipe.execute()
+        now = int(seconds) + int(micros) / 1e6
+        return shown(
+            (name, value_of(name, value, now), None if left < 0 else whole_steps(left / 1000))
             for name, left, value in zip(names, found[::2], found[1::2], strict=True)
-            if name != "clock"
-        }
+            if not passed_over(name)
+        )
+
+
+def passed_over(name: str) -> bool:
+    """Whether the model lacks a key: the clock, and numbers by the hour, whose names real time decides."""
+    return name == "clock" or name.startswith("ended:")
+
+
+def shown(found: Iterable[tuple[str, Any, int | None]]) -> Keyspace:
+    """Return the keys as the model has them: without jobs at work whose lease has ended, which count for nothing."""
+    return {name: (value, left) for name, value, left in found if value != {}}
 
 
 def whole_steps(seconds: float) -> int:
@@ -131,8 +146,11 @@ def kind_of(name: str) -> str:
     return name.rpartition(":")[0] or name
 
 
-def value_of(name: str, value: Any) -> Any:
-    """Return what `JobModel.keyspace` has for a value."""
+def value_of(name: str, value: Any, now: float) -> Any:
+    """Return what `JobModel.keyspace` has for a value; `now` is the server's time in seconds."""
+    if kind_of(name) == "running":
+        ends = {member.decode(): whole_steps(float(end) / 1000 - now) for member, end in dict(value).items()}
+        return {member: left for member, left in ends.items() if left > 0}
     match kind_of(name):
         case "job":
             text: dict[str, Any] = {key.decode(): field.decode() for key, field in dict(value).items()}
@@ -141,13 +159,12 @@ def value_of(name: str, value: Any) -> Any:
             return Record(**text)
         case "by":
             return {member.decode() for member in value}
-        case "arq:queue" | "sizes":
+        case "arq:queue" | "sizes" | "ended":
             return {member.decode(): float(number) for member, number in dict(value).items()}
         case "text":
             return decode(value)["content"]
-        case "arq:in-progress" | "arq:job":
-            return ""
-    return value.decode()
+        case kind:
+            return "" if kind in {"arq:in-progress", "arq:job"} else value.decode()
 
 
 def machine_settings(url: str, keep: int) -> Settings:

@@ -14,6 +14,8 @@ from sidecar.engine.status import Status
 
 NOTABLE: Final = 3
 """Failures of one kind within a minute from which on they are worth a line."""
+FAILING: Final = 0.1
+"""Share of failed jobs above which they are worth a line."""
 _PROBED: Final = "look at the provider's own status page; the sidecar probes it and goes on by itself"
 _LONGER: Final = "get a larger quota from the provider, or set a longer OPENAI_SIDECAR_HTTP_TIMEOUT for PHP and sidecar"
 _DOWN: Final[Mapping[str, str]] = {
@@ -31,6 +33,12 @@ class Jobs(msgspec.Struct, frozen=True):
     workers: int
     reason: str = ""
     held: Mapping[str, int] = msgspec.field(default_factory=dict)
+    day: Mapping[str, Mapping[str, int]] = msgspec.field(default_factory=dict)
+    """Jobs that ended in the last 24 hours, by lane and state."""
+
+    def ended(self, *states: str) -> int:
+        """Count the jobs of the last 24 hours that ended so."""
+        return sum(ends.get(state, 0) for ends in self.day.values() for state in states)
 
 
 class Facts(NamedTuple):
@@ -129,6 +137,10 @@ def _jobs(facts: Facts) -> Iterator[Advice]:
     elif not jobs.workers:
         what = f"no worker is alive: jobs are taken and wait ({sum(jobs.held.values())} so far)"
         yield Advice("workers", "warning", what, remedies.OWN_WORKER if facts.embedded else remedies.WORKER)
+    failed, ended = jobs.ended("failed"), jobs.ended("complete", "failed")
+    if failed >= NOTABLE and failed > ended * FAILING:
+        what = f"{failed} of {ended} jobs of the last 24 hours failed"
+        yield Advice("jobs", "warning", what, "look for `job` in the workers' log: its code says why (docs/faults.md)")
 
 
 def _requests(count: int) -> str:

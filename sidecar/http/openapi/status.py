@@ -127,6 +127,33 @@ class Flights(Shape):
     kept_bytes: Count
 
 
+class JobEnds(Shape):
+    """Jobs that ended, by state."""
+
+    complete: Count
+    failed: Count
+    cancelled: Count
+
+
+class JobParts(Shape):
+    """Provider calls of the jobs in progress, as far as their number is known."""
+
+    done: Count
+    total: Count
+
+
+class JobProgress(Shape):
+    """A job in progress."""
+
+    id: str
+    """A hash of the job's id, which changes at every start."""
+    lane: Literal["day", "night"]
+    action: str
+    done: Count
+    """Finished provider calls of `total`; both are 0 until the total is known."""
+    total: Count
+
+
 class JobsState(Shape):
     """The jobs, as they were seen less than a second or two ago."""
 
@@ -141,6 +168,15 @@ class JobsState(Shape):
     """Jobs waiting or at work, by lane: `day` are long summaries whose callers wait, `night` all others."""
     held_bytes: Count
     """Bytes of their texts."""
+    running: dict[Literal["day", "night"], Count]
+    """Those at work, by lane; the others wait."""
+    day: dict[Literal["day", "night"], JobEnds]
+    """Jobs that ended in the last 24 hours, by lane."""
+    ended: dict[Literal["day", "night"], JobEnds]
+    """Jobs that ended since these are counted, by lane."""
+    parts: dict[Literal["day", "night"], JobParts]
+    progress: list[JobProgress]
+    """Single jobs at work; where they are many, those with the most calls."""
 
 
 class Status(Shape):

@@ -2,7 +2,7 @@
 -- ARGV: prefix, id, submitter, keep_ms, '1' if the submitter is anonymous, and how submitters of the caller's token begin.
 local P, id, submitter, keep_ms, anonymous, own = unpack(ARGV)
 local job, by, left = P..'job:'..id, P..'by:'..id, 'left'..own
-local r = redis.call('HMGET', job, 'status', 'gen')
+local r = redis.call('HMGET', job, 'status', 'gen', 'lane')
 if not r[1] then return 0 end
 if redis.call('SREM', by, submitter) == 1 then
   if anonymous == '1' then redis.call('HSET', job, left, 1) end
@@ -15,6 +15,7 @@ local name = id..'.'..r[2]
 for _, queue in ipairs(KEYS) do redis.call('ZREM', queue, name) end
 redis.call('DEL', P..'text:'..id, P..'arq:job:'..name)
 leaves(id)
+if r[1] == 'queued' or r[1] == 'in_progress' then ended(r[3], name, 'cancelled') end
 redis.call('HDEL', job, 'data', 'error', 'code')
 redis.call('HSET', job, 'status', 'cancelled')
 redis.call('PEXPIRE', job, keep_ms)

@@ -23,9 +23,13 @@ for i = 8, #ARGV, 5 do
   local id, action, submitter, payload = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local job, by, r = P..'job:'..id, P..'by:'..id, joined(id)
   if not r then
-    local old = redis.call('HGET', job, 'gen')
-    local gen = ms
-    if old and tonumber(old) >= gen then gen = tonumber(old) + 1 end
+    local before = redis.call('HMGET', job, 'gen', 'lane')
+    local gen, old = ms, before[1]
+    if old then
+      if tonumber(old) >= gen then gen = tonumber(old) + 1 end
+      -- Of a lost job a run may be at work yet.
+      rests(before[2], id..'.'..old)
+    end
     gen = string.format('%.0f', gen)
     redis.call('DEL', job, by)
     redis.call('HSET', job, 'status', 'queued', 'gen', gen, 'lane', lane, 'action', action)

@@ -87,7 +87,7 @@ async def test_arq_and_redis_see_no_text_but_under_our_keys(store: JobStore) -> 
         assert await store.redis.pttl(told[0]) > 0
         upstream.gate.set()
         await becomes(store, job_id)
-    # The worker's last words are in: nothing is left but the record, its submitters and health.
+    # The worker's last words are in: nothing is left but the record, its submitters, numbers and health.
     left = {key.decode().removeprefix(store.names.prefix) async for key in store.redis.scan_iter("*")}
     assert left <= {
         "clock",

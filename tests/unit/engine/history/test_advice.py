@@ -110,6 +110,10 @@ async def test_failures_that_come_again_and_again(cause: str) -> None:
     [
         (Jobs("down", 0, "Jobs are not available: connection refused."), "Redis is away: "),
         (Jobs("up", 1, "Redis is full."), "no new job is taken: Redis is full"),
+        (
+            Jobs("up", 1, day={"day": {"failed": 1}, "night": {"complete": 20, "failed": 2, "cancelled": 90}}),
+            "3 of 23 jobs of the last 24 hours failed",
+        ),
         (Jobs("up", 0, held={"day": 2, "night": 40}), "no worker is alive: jobs are taken and wait (42 so far)"),
         (Jobs("up", 1), ""),
     ],
