@@ -2,10 +2,14 @@
 
 import asyncio
 
+from sidecar.core.errors import UpstreamError
 from sidecar.demo.provider import Demo
 from tests.support.chromium import Tab, axe, chromium, needs_chromium
 from tests.support.faults import listed
 from tests.support.server_process import Served, served
+from tests.support.stored_jobs import run_of
+from tests.support.valkey import valkey
+from tests.support.workers import jobs_of, lecture
 
 TOKEN = "canaryTOKEN4712"
 TEXT = "canaryTEXT4714"
@@ -119,3 +123,26 @@ async def test_a_burst_is_seen_on_the_page_and_the_end_of_the_server_too(demo: D
         async with served(*flags, f"--port={sidecar.port}", SIDECAR_TOKEN=TOKEN):
             await tab.run("document.getElementById('retry').click()")
             await tab.until("document.getElementById('lost').hidden && " + shows("Serving"))
+
+
+@needs_chromium
+async def test_jobs_are_seen_by_lane_and_state_with_their_progress(demo: Demo) -> None:
+    """Queued, in progress, done and failed; the calls of a long text as they are done; no id, no text."""
+    async with valkey() as redis, jobs_of(REDIS_URL=redis.url) as store, chromium() as tab:
+        flags = (f"--base-url={demo.url}/v1", f"--api-key={KEY}", f"--redis-url={redis.url}")
+        async with served(*flags) as sidecar:
+            night = await store.enqueue([lecture(number) for number in range(5)])
+            runs = [await run_of(store, job.job_id) for job in night[:3]]
+            await runs[0].complete(f"Done, says {TEXT}.")
+            await runs[1].fail(UpstreamError())
+            await runs[2].keep(b"key", TEXT, done=3, total=12)
+            await tab.go(f"http://127.0.0.1:{sidecar.port}/dashboard")
+            rows = "[...document.querySelectorAll('#jobs tbody tr')].map((row) => [...row.cells].map((cell) => cell.textContent))"
+            await tab.until(f"({rows}).some((row) => row[3] === '3 of 12')")
+            day, lane, run = await tab.run(rows)
+            assert day == ["day (a caller waits)", "0", "0", "0", "0"]
+            assert lane == ["night", "4", "1", "1", "1"]  # arq, which is not here, would take out what ended
+            assert run[1:] == ["night", "summarize", "3 of 12"]
+            await accessible(tab, WIDE, NARROW)
+            shown = await tab.run("document.documentElement.outerHTML + JSON.stringify([samples, shown])")
+            assert not [secret for secret in (TEXT, *(job.job_id for job in night)) if secret in shown]
