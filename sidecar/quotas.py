@@ -82,4 +82,6 @@ async def limits_by_token(settings: Settings, providers: InForce | None = None) 
 
 
 def _log(file: TokensFile) -> None:
-    events.info("tokens_read", tokens=[token.name for token in file.tokens])
+    allowed = {token.name: token.providers for token in file.tokens if token.providers is not None}
+    shown = {"providers": allowed} if allowed else {}
+    events.info("tokens_read", tokens=[token.name for token in file.tokens], **shown)

@@ -7,6 +7,7 @@ so that work whose process ended goes on where it stood. No Redis and no file is
 from typing import Final, Protocol
 
 from sidecar.core.contract import Request
+from sidecar.core.errors import UpstreamUnreachable
 from sidecar.core.off_loop import off_loop
 from sidecar.core.ports import Call, Prompt, Purpose
 from sidecar.core.reach import EVERY, Reach
@@ -67,9 +68,14 @@ class Background:
             return await ACTIONS[request.action](request, completer, self._limits)
 
     async def _provider_back(self, reach: Reach) -> None:
-        """Wait while the provider is plainly down; the first to come when it is to be tried again goes first."""
+        """Wait while the provider is plainly down; the first to come when it is to be tried again goes first.
+
+        Raises `UpstreamUnreachable` for a text of some providers only: its place at work is others' meanwhile.
+        """
         calls = self._kernel.calls
-        while calls.refusal(reach) is not None:
+        while (refusal := calls.refusal(reach)) is not None:
+            if reach.names is not None:
+                raise UpstreamUnreachable(str(refusal))
             await calls.sleep(_LOOK_SECONDS)
 
 

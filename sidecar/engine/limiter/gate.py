@@ -93,10 +93,7 @@ class Gate:
         """Return whether a new call of this reach would have a slot at once: no waiting call may have that one."""
         if (only := self.pool.only) is not None:
             return only.running < only.limit.slots and not self._queue
-        if self.closed or self.running >= self.pool.most:
-            return False
-        now = self._clock()
-        return any(one.running < one.limit.slots and one.send_at() <= now for one in self.pool.serving(reach))
+        return not self.closed and self.running < self.pool.most and self.pool.has_room(reach, self._clock())
 
     @asynccontextmanager
     async def slot(

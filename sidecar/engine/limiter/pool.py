@@ -93,9 +93,9 @@ class Pool:
         """Return the names of the models that answer texts of this reach, by priority."""
         return list(dict.fromkeys(provider.model for provider in self.serving(reach)))
 
-    def running(self, reach: Reach) -> int:
-        """Count the calls in flight at the providers of this reach."""
-        return sum(provider.running for provider in self.serving(reach))
+    def has_room(self, reach: Reach, now: float) -> bool:
+        """Return whether a provider of this reach that is up has a free slot."""
+        return any(one.running < one.limit.slots and one.send_at() <= now for one in self.serving(reach))
 
     def share(self, reach: Reach, other: Reach) -> float:
         """Return the part of the capacity of `reach` that `other` may use too, 0 to 1."""

@@ -129,9 +129,10 @@ class JobHandler:
         calls = self.service.kernel.calls
         if calls.refusal(reach) is not None:
             return UNSERVED_SECONDS if self._background else FULL_SECONDS
-        if calls.gate.has_room(reach):
+        now = calls.clock()
+        if calls.pool.has_room(reach, now):
             return None
-        waiting = sum(count for other, count in self._limited.items() if not calls.gate.has_room(other))
+        waiting = sum(count for other, count in self._limited.items() if not calls.pool.has_room(other, now))
         return FULL_SECONDS if waiting >= max(1, calls.pool.most // 2) else None
 
     @contextlib.contextmanager

@@ -88,6 +88,23 @@ async def test_answers_are_shared_among_tokens_with_the_same_providers(tmp_path:
         assert sum(len(upstream.calls) for upstream in upstreams.values()) == 3
 
 
+@pytest.mark.parametrize(
+    ("path", "fields", "calls"),
+    [("/v1/chat/completions?action=summarize", {}, 1), ("/ai", {"context": "A long context. " * 200}, 2)],
+    ids=["completion", "context"],
+)
+async def test_parts_of_answers_are_shared_no_further(
+    tmp_path: Path, path: str, fields: dict[str, Any], calls: int
+) -> None:
+    """Bodies of /v1 and summaries of long contexts: the provider of another token's is called for none of them."""
+    upstreams = three()
+    async with limited(tmp_path, token_table("physics", EU), token_table("gone", US), upstreams=upstreams) as site:
+        for token, user in (("gone", "1"), ("physics", "2"), ("physics", "3")):
+            assert (await site.ask(path, token=token, user=user, **fields)).status == 200
+    again = calls - 1
+    assert [len(upstream.calls) for upstream in upstreams.values()] == [calls + again, calls, 0]
+
+
 async def test_a_token_sees_the_models_of_its_providers(tmp_path: Path) -> None:
     """And a model of another provider is none to it."""
     async with limited(tmp_path, token_table("physics", EU), token_table("gone"), upstreams=three()) as site:

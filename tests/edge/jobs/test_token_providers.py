@@ -5,16 +5,22 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sidecar.core.contract import Request, of_token
 from sidecar.core.errors import UpstreamUnreachable
 from sidecar.core.reach import Names
+from sidecar.jobs.monitor import monitoring
+from sidecar.jobs.offload import Offload, looking_on
 from sidecar.jobs.store import JobStore
 from sidecar.jobs.worker import handler
+from sidecar.service import service_of
+from tests.support.engines import request_of
 from tests.support.held_provider import HeldUpstream
+from tests.support.http_sidecar import settings_of
 from tests.support.job_routes import opened
-from tests.support.limited_sidecar import limited, providers_file, token_table
+from tests.support.limited_sidecar import limited, providers_at, providers_file, token_table
 from tests.support.valkey import Valkey
 from tests.support.worker_at_work import at_work
 from tests.support.workers import ended, until
@@ -116,3 +122,24 @@ async def test_a_worker_without_the_jobs_providers_leaves_it_alone(
     assert job.status in {"queued", "in_progress"}
     assert not upstreams["us"].calls
     assert "none" not in str(upstreams["eu"].calls)
+
+
+async def test_an_offloaded_summary_keeps_its_tokens_providers(store: JobStore, tmp_path: Path) -> None:
+    """A long text of /ai that a worker summarizes; the same text of a token with other providers is another job."""
+    here, there = ({name: HeldUpstream(text=f"{where} in {name}.") for name in BOTH} for where in ("Here", "There"))
+    text = "Rivers run to the sea. " * 20
+    async with (
+        at_all(store, tmp_path, there),
+        monitoring(store, every=0.05) as monitor,
+        looking_on(Offload(store, monitor, threshold=100, limit=20.0)) as offload,
+    ):
+        settings = settings_of(PROVIDERS_FILE=providers_file(tmp_path, *BOTH))
+        providers = providers_at(settings, here)
+        service = service_of(settings, providers.pool(), offload, keys=providers.keys)
+        while not monitor.takes_jobs:  # noqa: ASYNC110 - the worker says so to Redis alone
+            await asyncio.sleep(0.01)
+        for user, name in enumerate((*BOTH, *BOTH)):
+            request = request_of(text, "summarize", user=str(user), seconds=60.0)
+            request = msgspec.structs.replace(request, request=of_token(request.request, "physics", (name,)))
+            assert (await service.engine.answer(request)).reply.data == f"There in {name}."
+    assert [len(upstream.calls) for upstream in there.values()] == [1, 1]

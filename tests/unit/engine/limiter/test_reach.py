@@ -39,24 +39,25 @@ async def complete(calls: Calls, reach: Reach, user: str = "anna", *, left: floa
     return calls.clock() - came
 
 
-names = st.none() | st.sets(st.sampled_from("abcd"), min_size=1).map(lambda found: tuple(sorted(found)))
+names = st.none() | st.sets(st.sampled_from("abc"), min_size=1).map(lambda found: tuple(sorted(found)))
 plans = st.lists(
     st.tuples(
         st.integers(1, 4),
         st.integers(1, 3),
-        st.sets(st.sampled_from(TRAFFIC)),
+        st.sets(st.sampled_from(TRAFFIC), min_size=2),
         st.lists(st.sampled_from((None, None, None, FULL, AWAY)), min_size=1, max_size=8),
     ),
-    min_size=1,
+    min_size=2,
     max_size=3,
 )
 callers = st.lists(
-    st.tuples(st.sampled_from(TRAFFIC), names, st.floats(0, 2), st.floats(0.1, 9), st.none() | st.floats(0, 3)),
+    st.tuples(st.sampled_from(TRAFFIC), names, st.floats(0, 1), st.floats(0.1, 9), st.none() | st.floats(0, 3)),
+    min_size=10,
     max_size=40,
 )
 
 
-@given(plans=plans, callers=callers, most=st.integers(1, 8), swap=st.floats(0, 3), left=st.integers(1, 3))
+@given(plans=plans, callers=callers, most=st.integers(1, 4), swap=st.floats(0, 3), left=st.integers(1, 3))
 def test_no_call_leaves_its_reach(
     plans: list[tuple[int, int, set[Traffic], list[UpstreamFailure | None]]],
     callers: list[tuple[Traffic, tuple[str, ...] | None, float, float, float | None]],
@@ -75,7 +76,7 @@ def test_no_call_leaves_its_reach(
         providers = [
             Provider(
                 upstream,
-                name="abcd"[number],
+                name="abc"[number],
                 concurrency=slots,
                 priority=rank,
                 traffic=ALL if number == 0 else frozenset(classes),
@@ -96,7 +97,7 @@ def test_no_call_leaves_its_reach(
                 try:
                     await calls.complete(call, ticket, Trace(), deadline=Deadline(deadline))
                 except NoProvider:
-                    assert not calls.pool.serving(reach) or calls.clock() >= swap
+                    assert not calls.pool.serving(reach)
 
         tasks = [asyncio.create_task(caller(number, *plan[2:])) for number, plan in enumerate(callers)]
         await asyncio.sleep(swap)
