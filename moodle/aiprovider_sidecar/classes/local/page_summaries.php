@@ -84,7 +84,11 @@ class page_summaries {
             return;
         }
         $body = ['job_ids' => array_values(array_unique(array_column($rows, 'jobid')))];
-        $jobs = array_column($this->ask($settings, '/jobs/status', $body), null, 'job_id');
+        $jobs = $this->ask($settings, '/jobs/status', $body);
+        if ($jobs === null) {
+            return;
+        }
+        $jobs = array_column($jobs, null, 'job_id');
         $now = \core\di::get(\core\clock::class)->time();
         $counts = ['complete' => 0, 'failed' => 0, 'waiting' => 0];
         foreach ($rows as $row) {
@@ -116,7 +120,9 @@ class page_summaries {
         $bytes = 0;
         foreach ($left > 0 ? $this->pages_in_need($settings->courses) : [] as [$row, $text]) {
             if ($batch && (count($batch) >= self::JOBS_IN_REQUEST || $bytes + strlen($text) > self::BYTES_IN_REQUEST)) {
-                $this->send($settings, $batch);
+                if (!$this->send($settings, $batch)) {
+                    return;
+                }
                 $batch = [];
                 $bytes = 0;
             }
@@ -136,10 +142,14 @@ class page_summaries {
      *
      * @param settings $settings
      * @param array $batch Pairs of a row and the text of its page.
+     * @return bool False if the sidecar takes no more jobs now.
      */
-    private function send(settings $settings, array $batch): void {
+    private function send(settings $settings, array $batch): bool {
         $jobs = array_map(static fn(array $one): array => ['action' => 'summarize', 'content' => $one[1]], $batch);
         $taken = $this->ask($settings, '/jobs', ['jobs' => $jobs]);
+        if ($taken === null) {
+            return false;
+        }
         foreach ($batch as $n => [$row]) {
             if (is_string($taken[$n]['job_id'] ?? null)) {
                 $row->jobid = $taken[$n]['job_id'];
@@ -147,6 +157,7 @@ class page_summaries {
             }
         }
         ($this->log)('Pages enqueued: ' . count($batch));
+        return true;
     }
 
     /**
@@ -155,15 +166,19 @@ class page_summaries {
      * @param settings $settings
      * @param string $path
      * @param array $body
-     * @return array[]
-     * @throws \moodle_exception If the sidecar refuses.
+     * @return array[]|null Null if the sidecar has no room or restarts: the next run goes on.
+     * @throws \moodle_exception If the sidecar refuses for another reason, or is not reached.
      */
-    private function ask(settings $settings, string $path, array $body): array {
+    private function ask(settings $settings, string $path, array $body): ?array {
         $reply = \core\di::get(client::class)->post($settings, $path, [], $body);
         $jobs = $reply->data['jobs'] ?? null;
         if ($reply->fault !== '' || !in_array($reply->status, [200, 202], true) || !is_array($jobs)) {
             $code = $reply->fault ?: ($reply->data['code'] ?? 'bad_answer');
             $failure = answer::failure(is_string($code) ? $code : 'bad_answer', $reply->status, $reply->requestid);
+            if (in_array($code, ['overloaded', 'shutting_down'], true)) {
+                ($this->log)(get_string('jobsfailed', 'aiprovider_sidecar', $failure['errormessage']));
+                return null;
+            }
             throw new \moodle_exception('jobsfailed', 'aiprovider_sidecar', '', $failure['errormessage']);
         }
         return array_filter($jobs, 'is_array');
