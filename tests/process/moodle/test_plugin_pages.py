@@ -55,7 +55,7 @@ async def test_the_first_click_in_the_morning_costs_no_call() -> None:
         assert server.received[0].json == {
             "jobs": [{"action": "summarize", "content": "Light & sugar\nPlants use light to make sugar.\nÉ 3 < 5"}]
         }
-        assert server.received[1].json == {"job_ids": ["j1"]}
+        assert server.received[1].json == {"job_ids": ["j1"], "format": "text"}
     assert [run["log"] for run in came[:4]] == [
         ["Pages enqueued: 1"],
         ["Summaries: 0 complete, 0 failed, 1 waiting"],

@@ -83,7 +83,8 @@ class page_summaries {
         if (!$rows) {
             return;
         }
-        $body = ['job_ids' => array_values(array_unique(array_column($rows, 'jobid')))];
+        // Plain text, as Moodle's own instruction asks for: its page shows no Markdown.
+        $body = ['job_ids' => array_values(array_unique(array_column($rows, 'jobid'))), 'format' => 'text'];
         $jobs = $this->ask($settings, '/jobs/status', $body);
         if ($jobs === null) {
             return;
