@@ -2,6 +2,7 @@
 
 from sidecar.core.errors import DeadlineExceeded, Overloaded, RateLimited
 from sidecar.engine.limiter.calls import Calls
+from sidecar.engine.limiter.futility import LONG_PAUSE
 from sidecar.engine.request import RequestContext
 
 
@@ -16,7 +17,7 @@ def check_in_time(calls: Calls, context: RequestContext, needed: int) -> None:
         raise DeadlineExceeded
     left = context.deadline - calls.clock()
     limit = calls.pool.limits[traffic]
-    if (pause := limit.pause) > left:
+    if (pause := limit.pause) > left or (pause > LONG_PAUSE and calls.futile(traffic, context.deadline)):
         raise RateLimited(retry_after=pause)
     wait = calls.expected_wait(context.user, background=context.background, traffic=traffic)
     if not calls.idle:

@@ -25,6 +25,7 @@ from sidecar.core.ports import TRAFFIC, Call, Completion, Traffic
 from sidecar.engine.deadline import Point
 from sidecar.engine.limiter.attempt import Attempt
 from sidecar.engine.limiter.fair_queue import Ticket
+from sidecar.engine.limiter.futility import futile
 from sidecar.engine.limiter.gate import Gate
 from sidecar.engine.limiter.limit import Limit
 from sidecar.engine.limiter.pool import Pool
@@ -114,6 +115,10 @@ class Calls:
         ahead = 0 if free else min(self.gate.rank(user, background=background), waiting) + 1
         return max(limit.pause, limit.spaced if limit.found < 1 else 0.0) + ahead * limit.holding / limit.expected
 
+    def futile(self, traffic: Traffic, until: float) -> bool:
+        """Return whether a lone caller of this class, with time until then, would wait for nothing."""
+        return futile(self.pool, self.gate, traffic, now=self.clock(), until=until)
+
     def drain_seconds(self, requests: int) -> float:
         """Return the seconds that `requests` take, at the rate of recent answers or, in a young burst, of all slots."""
         limit = self.limit
@@ -169,7 +174,7 @@ class Calls:
         if pause is None:
             return False
         if pause == 0:
-            return True
+            return not self.futile(retries.traffic, deadline.at)
         if self.clock() + pause + limit.duration >= deadline.at:
             return False
         await self.sleep(pause)

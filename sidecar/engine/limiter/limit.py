@@ -55,7 +55,7 @@ class Limit:
         """No call is sent before this point on the clock."""
         self._clock = clock
         self.refusal_time = RefusalTime()
-        self._waits = NamedWaits()
+        self.waits = NamedWaits()
         self._latency = LatencyLimit()
         self._unsettled = Unsettled()
         self._last: Grant | None = None
@@ -268,7 +268,7 @@ class Limit:
         self._refused_at = now
         self._probes.interrupted()
         if not running and not probe:
-            pause = self._waits.after(failure, now, silence=now - max(self._admitted_at, 0.0))
+            pause = self.waits.after(failure, now, silence=now - max(self._admitted_at, 0.0))
             self.paused_until = max(self.paused_until, now + pause)
         if grant.generation != self.generation:
             if together:  # each of many refusals together lowers the known number; a later one is no new evidence
