@@ -37,6 +37,11 @@ class Formatter:
         self._finished = finished
         self._loading: asyncio.Future[None] | None = None
 
+    @property
+    def kept(self) -> int:
+        """Count the finished answers that are kept."""
+        return 0 if self._finished is None else len(self._finished)
+
     def prepare(self, wanted: Wanted) -> None:
         """Begin to load the libraries that `wanted` needs, while the provider works."""
         if self._loading is None and self._of(wanted) != "markdown":
@@ -48,7 +53,7 @@ class Formatter:
             return self.write(text, wanted)
         if self._loading is not None:
             await asyncio.wait((self._loading,))
-        if not (shared and self._finished and self._of(wanted) == "html"):
+        if self._finished is None or not (shared and self._of(wanted) == "html"):
             return await off_loop(len(text) * _WEIGHT, self.write, text, wanted)
         key = _key(text)
         if (found := self._finished.get(key, "")) is None:

@@ -14,7 +14,7 @@ from typing import Final
 import nh3
 from markdown_it.token import Token
 
-from sidecar.engine.formats.markdown import tokens_of
+from sidecar.engine.formats.markdown import code_of, tokens_of
 
 MARK: Final = "<code hidden></code>"
 """The beginning of every answer."""
@@ -26,7 +26,6 @@ ATTRIBUTES: Final = {"a": {"href"}, "ol": {"start"}, "li": {"value"}, "code": {"
 """Attributes by tag, beside those that every link and every table gets."""
 _HEADINGS: Final = {"h1": "h3", "h2": "h4", "h3": "h5", "h4": "h6", "h5": "h6", "h6": "h6"}
 """Headings below those of the page around an answer."""
-_LANGUAGE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9+#._-]{0,29}")
 _CLASS: Final = "language-"
 _PIECE: Final = re.compile(r"(<[^<>]*>)|[^<>]+")
 _ENTITIES: Final = str.maketrans({"\n": "&#10;", "\r": "&#10;", '"': "&quot;", "'": "&#39;", "`": "&#96;"})
@@ -92,15 +91,13 @@ def _item(info: str, numbers: list[int]) -> str:
 
 
 def _code(token: Token) -> str:
-    words, content = token.info.strip(), token.content
-    if _LANGUAGE.fullmatch(words):
-        return f'<pre><code class="{_CLASS}{words}">{escape(content)}</code></pre>'
-    if words:  # no language but text, in which a model forgot to end the line
-        content = f"{words}\n{content}"
-    return f"<pre><code>{escape(content)}</code></pre>"
+    language, content = code_of(token)
+    begin = f'<code class="{_CLASS}{language}">' if language else "<code>"
+    return f"<pre>{begin}{escape(content)}</code></pre>"
 
 
 def _inline(tokens: Sequence[Token]) -> Iterator[str]:
+    titles: list[str] = []
     for token in tokens:
         match token.type:
             case "text" | "text_special":
@@ -110,7 +107,12 @@ def _inline(tokens: Sequence[Token]) -> Iterator[str]:
             case "softbreak" | "hardbreak":
                 yield "<br>"
             case "link_open":
+                titles.append(str(token.attrs.get("title", "")))
                 yield f'<a href="{escape(str(token.attrs["href"]))}">'
+            case "link_close":
+                # The widget cuts what looks like an attribute out of an attribute too: a title is safe as text only.
+                title = titles.pop()
+                yield f"</a> ({escape(title, quote=False)})" if title else "</a>"
             case _:
                 yield _tag(token)
 

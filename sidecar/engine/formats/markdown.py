@@ -24,6 +24,7 @@ _OFF: Final = (
     "lheading",  # "text\n---" of a model is a text and a line, and of "a\n=\nb" nothing may go
     "image",  # what a page loads by itself tells its address; a link stays in its place
 )
+_LANGUAGE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9+#._-]{0,29}")
 _ADDRESS: Final = re.compile(r"(?:https?://|mailto:)[^\s]", re.IGNORECASE)
 
 
@@ -39,6 +40,17 @@ def tokens_of(text: str) -> list[Token] | None:
         return _parser().parse(text)
     except TooDeep:
         return None
+
+
+def code_of(token: Token) -> tuple[str, str]:
+    """Return the language of a block of code, blank for none, and its text.
+
+    Words behind a fence that are no language are text, whose line a model forgot to end.
+    """
+    words = token.info.strip()
+    if _LANGUAGE.fullmatch(words):
+        return words, token.content
+    return "", f"{words}\n{token.content}" if words else token.content
 
 
 def _deep(state: StateBlock, _start: int, _last: int, _silent: bool) -> bool:

@@ -5,7 +5,7 @@ from typing import Final
 
 from markdown_it.token import Token
 
-from sidecar.engine.formats.markdown import tokens_of
+from sidecar.engine.formats.markdown import code_of, tokens_of
 
 _ENDS: Final = frozenset({"paragraph_close", "heading_close", "table_close", "bullet_list_close", "ordered_list_close"})
 """Ends of blocks that a blank line follows."""
@@ -73,25 +73,23 @@ class _Writer:
 def _block(token: Token) -> list[str]:
     if token.type == "hr":
         return ["-" * 10, ""]
-    words = token.info.strip()
-    # Words behind the fence that are no language are text, whose line a model forgot to end.
-    forgotten = [words] if " " in words else []
-    return [*forgotten, *token.content.rstrip("\n").split("\n"), ""]
+    return [*code_of(token)[1].rstrip("\n").split("\n"), ""]
 
 
 def _words(tokens: Sequence[Token]) -> str:
     words: list[str] = []
-    links: list[tuple[int, str]] = []
+    links: list[tuple[int, str, str]] = []
     for token in tokens:
         match token.type:
             case "softbreak" | "hardbreak":
                 words.append("\n")
             case "link_open":
-                links.append((len(words), str(token.attrs["href"])))
+                links.append((len(words), str(token.attrs["href"]), str(token.attrs.get("title", ""))))
             case "link_close":
-                begin, address = links.pop()
-                if "".join(words[begin:]) not in {address, address.removeprefix("mailto:")}:
-                    words.append(f" ({address})")
+                begin, address, title = links.pop()
+                shown = "".join(words[begin:])
+                more = [title, "" if shown in {address, address.removeprefix("mailto:")} else address]
+                words += [f" ({part})" for part in more if part]
             case _:
                 words.append(token.content)
     return "".join(words)
