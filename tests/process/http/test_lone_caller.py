@@ -25,12 +25,12 @@ async def test_a_lone_person_hears_soon(server: Served, demo: Demo) -> None:
         demo.behave(**changes)
         began, before = time.monotonic(), demo.stats.received
         assert (await server.chat("Why?"))["code"] == code
-        assert (demo.stats.received - before, time.monotonic() - began < 2.0) == (1, True)
+        assert (demo.stats.received - before, time.monotonic() - began < 8.0) == (1, True)
     demo.reset()
     demo.behave(**REFUSING)
     began, before = time.monotonic(), demo.stats.received
     assert (await server.chat("Why?"))["code"] == "rate_limited"
-    assert (demo.stats.received - before, time.monotonic() - began < 6.0) == (2, True)
+    assert (demo.stats.received - before, time.monotonic() - began < 12.0) == (2, True)
     assert (await server.chat("Why?"))["code"] == "rate_limited"
     assert demo.stats.received - before == 2
 
@@ -42,4 +42,4 @@ async def test_so_does_a_process_for_one_request(demo: Demo, changes: dict[str, 
     began = time.monotonic()
     ended = await run(CHAT, *php_flags(demo))
     assert (ended.code, ended.replies[0]["code"]) == (0, "rate_limited")
-    assert time.monotonic() - began < 10.0
+    assert time.monotonic() - began < 15.0
