@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.support.ai_requests import check_envelope
@@ -79,7 +80,9 @@ async def test_a_result_is_read_in_any_format() -> None:
     async with desk(FORMAT="") as routes:
         job_id = (await routes.post(text(format="html"))).json["job_id"]
         assert (await routes.post(text(format="text"))).json["job_id"] == job_id
-        await (await routes.run(job_id)).complete(TEXT)
+        run = await routes.run(job_id)
+        assert run.request.format is msgspec.UNSET
+        await run.complete(TEXT)
         assert (await routes.say("GET", f"/jobs/{job_id}")).json["data"] == TEXT
         for name, data in WRITTEN.items():
             assert (await routes.say("GET", f"/jobs/{job_id}?format={name}")).json["data"] == data

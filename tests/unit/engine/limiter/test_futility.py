@@ -8,15 +8,18 @@ import pytest
 from sidecar.core.ports import Call, Completion
 from sidecar.engine.engine import Outcome
 from sidecar.engine.limiter.pauses import A_MINUTE, FIRST_BELIEF
+from sidecar.engine.limiter.pool import Pool
+from sidecar.engine.limiter.provider import Provider
 from sidecar.engine.service import Service
 from sidecar.provider import errors
 from sidecar.provider.connection_errors import CONNECT_SECONDS, not_connected
 from sidecar.provider.http_answer import Answer
+from tests.support.bursts import service_at
 from tests.support.engines import code, request_of, service_over
 from tests.support.held_provider import HeldUpstream
 from tests.support.simulated_provider import refusal
 from tests.support.virtual_time import in_virtual_time
-from tests.support.worlds import Voice
+from tests.support.worlds import Voice, World
 
 SOON = FIRST_BELIEF + 0.5
 """Seconds within which a lone caller hears that waiting is useless."""
@@ -143,6 +146,18 @@ async def test_two_callers_find_out_what_the_provider_takes() -> None:
     service = service_over(upstream)
     outcomes = await asyncio.gather(*(service.engine.answer(request_of(user=name)) for name in "ab"))
     assert [outcome.reply.success for outcome in outcomes] == [True, True]
+
+
+@pytest.mark.parametrize(("back", "success"), [(1e9, False), (0.0, True)])
+@in_virtual_time
+async def test_of_several_providers_none_has_a_hope(back: float, success: bool) -> None:
+    """While one is left that takes the call, the other's words concern nobody."""
+    upstreams = [Refusing(lambda at: refusal("openai", 1060.0 - at, 60.0)) for _ in range(2)]
+    upstreams[1].back = now() + back
+    providers = [Provider(one, name=str(number), concurrency=8, clock=now) for number, one in enumerate(upstreams)]
+    service = service_at(Pool(providers), World(name="two"))
+    outcome, took = await told(service)
+    assert (outcome.reply.success, took < 2 * SOON) == (success, True)
 
 
 @in_virtual_time
