@@ -13,6 +13,7 @@ ANSWERS: Final = (
         default="",
         help="how answers are written: html, markdown or text, unless the request's format says otherwise; by default "
         "html on /ai and stdio, markdown in jobs and batches",
+        flag="--answer-format",  # `usage` has a --format of its own
     ),
     Setting(
         name="HTML_SAFE",

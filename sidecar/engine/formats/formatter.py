@@ -35,7 +35,7 @@ class Formatter:
         self.usual: Format = usual
         self._parted = parted
         self._finished = finished
-        self._loading: asyncio.Future[None] | None = None
+        self._loading: asyncio.Task[None] | None = None
 
     @property
     def kept(self) -> int:
@@ -45,7 +45,7 @@ class Formatter:
     def prepare(self, wanted: Wanted) -> None:
         """Begin to load the libraries that `wanted` needs, while the provider works."""
         if self._loading is None and self._of(wanted) != "markdown":
-            self._loading = asyncio.ensure_future(off_loop(THREAD_BYTES, _load))
+            self._loading = asyncio.create_task(off_loop(THREAD_BYTES, _load), name="formats")
 
     async def written(self, text: str, wanted: Wanted = msgspec.UNSET, *, shared: bool = False) -> str:
         """Return `text` as `wanted`; `shared`: others may get the same answer."""

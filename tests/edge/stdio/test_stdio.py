@@ -26,7 +26,9 @@ async def test_a_line_in_is_a_line_out() -> None:
 
 async def test_the_fallback_gives_what_http_gives() -> None:
     """HTML for the plugin's pages, and for a line with a format of its own that one."""
-    lines = [json.dumps({"action": "chat", "content": "a<b", **more}).encode() for more in ({}, {"format": "text"})]
+    lines = [
+        json.dumps({"action": "chat", "content": "a<b", **more}).encode() + b"\n" for more in ({}, {"format": "text"})
+    ]
     async with session(FORMAT="") as wire:
         wire.send(*lines)
         wire.finish()
