@@ -113,8 +113,22 @@ def _inline(tokens: Sequence[Token]) -> Iterator[str]:
                 # The widget cuts what looks like an attribute out of an attribute too: a title is safe as text only.
                 title = titles.pop()
                 yield f"</a> ({escape(title, quote=False)})" if title else "</a>"
+            case "image":
+                yield _image(token, inside_link=bool(titles))
             case _:
                 yield _tag(token)
+
+
+def _image(token: Token, *, inside_link: bool) -> str:
+    """Return a link in the place of an image: what a page loads by itself tells its address that somebody reads."""
+    address, title = str(token.attrs["src"]), str(token.attrs.get("title", ""))
+    inner = token.children or ()
+    shown = "".join(_inline(inner)) or escape(address, quote=False)
+    if inside_link or any(child.type in {"link_open", "image"} for child in inner):  # no link is inside another
+        shown += f" ({escape(address, quote=False)})"
+    else:
+        shown = f'<a href="{escape(address)}">{shown}</a>'
+    return f"{shown} ({escape(title, quote=False)})" if title else shown
 
 
 def _tag(token: Token) -> str:

@@ -22,7 +22,6 @@ DEEPEST: Final = 60
 _OFF: Final = (
     "reference",  # definitions of links would vanish
     "lheading",  # "text\n---" of a model is a text and a line, and of "a\n=\nb" nothing may go
-    "image",  # what a page loads by itself tells its address; a link stays in its place
 )
 _LANGUAGE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9+#._-]{0,29}")
 _ADDRESS: Final = re.compile(r"(?:https?://|mailto:)[^\s]", re.IGNORECASE)

@@ -90,6 +90,9 @@ def _words(tokens: Sequence[Token]) -> str:
                 shown = "".join(words[begin:])
                 more = [title, "" if shown in {address, address.removeprefix("mailto:")} else address]
                 words += [f" ({part})" for part in more if part]
+            case "image":
+                parts = [_words(token.children or ()), str(token.attrs.get("title", "")), str(token.attrs["src"])]
+                words.append(" ".join(part if not number else f"({part})" for number, part in enumerate(parts) if part))
             case _:
                 words.append(token.content)
     return "".join(words)

@@ -94,9 +94,21 @@ def test_links_go_out_and_nowhere_else(address: str) -> None:
     assert "title" in html(f'[text]({address} "title")')
 
 
-def test_an_image_is_a_link() -> None:
-    """What a page loads by itself would tell its address that somebody reads."""
-    assert {tag for tag, _ in Elements(html("![alt](https://example.org/x.png)")).tags} == {"p", "a"}
+@pytest.mark.parametrize(
+    ("text", "tags", "shown"),
+    [
+        ("![alt](https://e.org/x.png)", ["p", "a"], "alt"),
+        ("![](https://e.org/x.png)", ["p", "a"], "https://e.org/x.png"),
+        ('![*a* b](https://e.org/x.png "t")', ["p", "a", "em"], "a b (t)"),
+        ("[![alt](https://e.org/x.png)](https://e.org)", ["p", "a"], "alt (https://e.org/x.png)"),
+        ("![![a](https://e.org/1) [b](https://e.org/2)](https://e.org/3)", ["p", "a", "a"], "a b (https://e.org/3)"),
+        ("![alt](data:image/png;base64,AAAA)", ["p"], "![alt](data:image/png;base64,AAAA)"),
+    ],
+)
+def test_an_image_is_a_link(text: str, tags: list[str], shown: str) -> None:
+    """What a page loads by itself would tell its address that somebody reads; links are not inside links."""
+    page = Elements(html(text))
+    assert ([tag for tag, _ in page.tags], page.text) == (tags, shown)
 
 
 def test_entities_are_characters() -> None:

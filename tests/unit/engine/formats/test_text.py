@@ -16,6 +16,7 @@ from sidecar.engine.formats.text import to_text
         ("| a | b |\n|---|---|\n| 1 | 2 | 3 |\n| 4 |\n\nx", "a | b\n1 | 2 | 3\n4\n\nx"),
         ("```sh\nls | wc\n```\nx", "ls | wc\n\nx"),
         ("[a](https://b.c) <https://d.e>", "a (https://b.c) https://d.e"),
+        ("![a](https://b.c) ![](https://d.e 't')", "a (https://b.c) (t) (https://d.e)"),
         ("$x<y$\n\n$$\na\n$$", "$x<y$\n\n$$\na\n$$"),
         ("a\n\n---\n\nb", "a\n\n----------\n\nb"),
         ("&lt;b&gt; <b>", "<b> <b>"),
