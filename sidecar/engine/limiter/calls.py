@@ -115,10 +115,6 @@ class Calls:
         ahead = 0 if free else min(self.gate.rank(user, background=background), waiting) + 1
         return max(limit.pause, limit.spaced if limit.found < 1 else 0.0) + ahead * limit.holding / limit.expected
 
-    def futile(self, traffic: Traffic, until: float) -> bool:
-        """Return whether a lone caller of this class, with time until then, would wait for nothing."""
-        return futile(self.pool, self.gate, traffic, now=self.clock(), until=until)
-
     def drain_seconds(self, requests: int) -> float:
         """Return the seconds that `requests` take, at the rate of recent answers or, in a young burst, of all slots."""
         limit = self.limit
@@ -174,7 +170,7 @@ class Calls:
         if pause is None:
             return False
         if pause == 0:
-            return not self.futile(retries.traffic, deadline.at)
+            return not futile(self.pool, self.gate, retries.traffic, now=self.clock(), until=deadline.at)
         if self.clock() + pause + limit.duration >= deadline.at:
             return False
         await self.sleep(pause)

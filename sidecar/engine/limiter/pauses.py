@@ -37,7 +37,7 @@ class NamedWaits:
         """Point on the clock at which the last named wait ends."""
         self._named_at = -math.inf
         self._refused_at = -math.inf
-        self._row_since = -math.inf
+        self._row_since = math.inf
         """Point on the clock of the first refusal of the row."""
         self._row_end = -math.inf
         """Point on the clock at which the wait ends that the last refusal named, plainly and not vaguely."""
@@ -47,13 +47,22 @@ class NamedWaits:
         row = self._refused_at - self._row_since
         return row >= A_MINUTE or (row >= CONFIRMED and self._row_end > until)
 
-    def after(self, failure: UpstreamFailure, now: float, *, silence: float) -> float:
-        """Return the seconds of pause after a refusal, `silence` seconds after the last admitted call was sent."""
+    def answered(self) -> None:
+        """Begin a new row of refusals with the next one."""
+        self._row_since = math.inf
+
+    def after(self, failure: UpstreamFailure, now: float, *, silence: float, sent: float = math.inf) -> float:
+        """Return the seconds of pause after a refusal, `silence` seconds after the last admitted call was sent.
+
+        `sent`: point on the clock at which the refused call was sent.
+        """
         admitted = now - silence > self._refused_at
         if admitted:
             self._pause, self._belief, self._end = FIRST_PAUSE, FIRST_BELIEF, None
-        if admitted or now - self._refused_at > A_MINUTE:
-            self._row_since = now
+        # A refusal that comes late looks like an admission of the refused call itself, and is none.
+        if (admitted and now - silence < sent) or now - self._refused_at > A_MINUTE:
+            self._row_since = math.inf
+        self._row_since = min(self._row_since, now)
         self._row_end = now + failure.retry_after if failure.retry_after and not failure.vague else -math.inf
         first, self._refused_at = self._end is None and self._pause == FIRST_PAUSE, now
         pause = self._pause

@@ -38,16 +38,17 @@ FOR_GOOD = {
 
 
 class Refusing(HeldUpstream):
-    """Refuses until a point on the clock, 0.05 s after each call, and answers from then on."""
+    """Refuses until a point on the clock, `slowness` seconds after each call, and answers from then on."""
 
     def __init__(self, answer: Callable[[float], Answer], *, back: float = 1e9) -> None:
         super().__init__()
         self._answer = answer
         self.back = back + now()
+        self.slowness = [0.05]
 
     async def complete(self, call: Call, *, deadline: float) -> Completion:
         self.calls.append(call)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(self.slowness[min(len(self.calls), len(self.slowness)) - 1])
         if now() >= self.back:
             return Completion(text="fine")
         raise errors.failure(self._answer(now()), call)
@@ -87,6 +88,30 @@ async def test_a_wait_beyond_the_deadline_is_told_soon(voice: Voice) -> None:
     assert outcome.retry_after > 25
     outcome, took = await told(service)
     assert (code(outcome), len(upstream.calls), took) == ("rate_limited", 2, 0.0)
+
+
+@in_virtual_time
+async def test_a_refusal_that_comes_late_is_no_admission() -> None:
+    """A call that takes ten times as long to be refused looked admitted for a moment; it proves the same."""
+    upstream = Refusing(lambda at: refusal("openai", 1060.0 - at, 60.0))
+    upstream.slowness = [0.02, 0.5]
+    outcome, took = await told(service_over(upstream))
+    assert (code(outcome), len(upstream.calls)) == ("rate_limited", 2)
+    assert took < SOON + 0.5
+
+
+@in_virtual_time
+async def test_an_answer_in_between_begins_anew() -> None:
+    """What was refused before it says nothing about a refusal after it."""
+    upstream = Refusing(lambda _: refusal("wrong", 1.0, 1.0))
+    service = service_over(upstream)
+    await told(service)
+    upstream.back = now()
+    await asyncio.sleep(5.0)
+    assert (await told(service))[0].reply.success
+    upstream.back, before = now() + 1.0, len(upstream.calls)
+    assert (await told(service))[0].reply.success
+    assert len(upstream.calls) - before == 2
 
 
 @in_virtual_time
