@@ -19,6 +19,7 @@ from sidecar.engine.completer import Completer, SplitterPort
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.drain import Drain
 from sidecar.engine.estimate import check_in_time
+from sidecar.engine.formats.formatter import Formatter
 from sidecar.engine.kernel import Kernel
 from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.trace import Trace
@@ -48,7 +49,7 @@ class Engine:
         log: RequestLog,
         splitter: SplitterPort,
         limits: Limits,
-        html_safe: bool = False,
+        formatter: Formatter | None = None,
         offload: OffloadPort | None = None,
     ) -> None:
         self._kernel = kernel
@@ -56,17 +57,19 @@ class Engine:
         self._log = log
         self._splitter = splitter
         self._limits = limits
-        self._html_safe = html_safe
+        self._formatter = formatter or Formatter()
         self._offloaded = Offloaded(offload) if offload is not None else None
 
     async def answer(self, request: ActionRequest) -> Outcome:
         """Return the reply to `request` by its deadline; write one line to the log."""
         trace, action = Trace(span=request.span, charge=request.charge), request.request.action
         error: SidecarError | None = None
+        wanted = request.request.format
         try:
             async with self._drain.within(request.deadline):
+                self._formatter.prepare(wanted)
                 text = await self._text(request, trace)
-            reply = answered(text, html_safe=self._html_safe)
+            reply = answered(await self._formatter.written(text, wanted, shared=action != "chat"))
         except SidecarError as exc:
             goes_on = trace.job and isinstance(exc, DeadlineExceeded)
             error = JobGoesOn(trace.job) if goes_on else trace.ended_by(exc)

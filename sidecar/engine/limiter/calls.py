@@ -25,6 +25,7 @@ from sidecar.core.ports import TRAFFIC, Call, Completion, Traffic
 from sidecar.engine.deadline import Point
 from sidecar.engine.limiter.attempt import Attempt
 from sidecar.engine.limiter.fair_queue import Ticket
+from sidecar.engine.limiter.futility import futile
 from sidecar.engine.limiter.gate import Gate
 from sidecar.engine.limiter.limit import Limit
 from sidecar.engine.limiter.pool import Pool
@@ -169,7 +170,7 @@ class Calls:
         if pause is None:
             return False
         if pause == 0:
-            return True
+            return not futile(self.pool, self.gate, retries.traffic, now=self.clock(), until=deadline.at)
         if self.clock() + pause + limit.duration >= deadline.at:
             return False
         await self.sleep(pause)
