@@ -40,10 +40,11 @@ class Command:
         shell: str = 'exec "$@"',
         stdin: Any = subprocess.DEVNULL,
         program: tuple[str, ...] = ("-m", "sidecar"),
+        python: str = sys.executable,
         **env: str,
     ) -> None:
         self.process = subprocess.Popen(
-            ["/bin/sh", "-c", shell, "sh", sys.executable, *program, *words],
+            ["/bin/sh", "-c", shell, "sh", python, *program, *words],
             stderr=subprocess.PIPE,
             stdin=stdin,
             env=environment(**env),
