@@ -35,6 +35,10 @@ class Reply(Protocol):
     status: int
     headers: Mapping[str, str]
 
+    def arrived(self) -> bytes | None:
+        """Return the body if all of it is here, which is cheaper than to wait for it; None otherwise."""
+        ...
+
     def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body's bytes as they come. Raises `UpstreamFailure` where the body ends too early."""
         ...
@@ -50,6 +54,25 @@ async def read_whole(reply: Reply) -> Answer:
     Raises `UpstreamError` for a body over `MAX_ANSWER_BYTES`, and what `chunks` raises.
     """
     good = 200 <= reply.status < 300
+    if (whole := reply.arrived()) is not None:
+        await reply.aclose()
+        if good and len(whole) > MAX_ANSWER_BYTES:
+            raise UpstreamError(TOO_LARGE, status=reply.status)
+    else:
+        whole = await _read(reply, good=good)
+    limit = MAX_ANSWER_BYTES if good else MAX_ERROR_BYTES
+    whole = whole[:limit]
+    if whole.startswith(b"\x1f\x8b") or "content-encoding" in reply.headers:
+        from sidecar.provider.decompression import unpacked  # noqa: PLC0415 - few providers pack uninvited
+
+        whole = unpacked(whole, reply.headers, limit + good)
+        if len(whole) > limit:
+            raise UpstreamError(TOO_LARGE, status=reply.status)
+    return Answer(reply.status, reply.headers, whole)
+
+
+async def _read(reply: Reply, *, good: bool) -> bytes:
+    """Return the body, read as it comes, to a little over its limit; the reply is closed."""
     body = bytearray()
     try:
         async with contextlib.aclosing(reply.chunks()) as chunks:
@@ -64,15 +87,7 @@ async def read_whole(reply: Reply) -> Answer:
             raise  # a refusal counts by its status, even with a broken body
     finally:
         await reply.aclose()
-    limit = MAX_ANSWER_BYTES if good else MAX_ERROR_BYTES
-    whole = bytes(body[:limit])
-    if whole.startswith(b"\x1f\x8b") or "content-encoding" in reply.headers:
-        from sidecar.provider.decompression import unpacked  # noqa: PLC0415 - few providers pack uninvited
-
-        whole = unpacked(whole, reply.headers, limit + good)
-        if len(whole) > limit:
-            raise UpstreamError(TOO_LARGE, status=reply.status)
-    return Answer(reply.status, reply.headers, whole)
+    return bytes(body)
 
 
 def fixed_headers(settings: Settings) -> dict[str, str]:

@@ -113,6 +113,9 @@ class _Reply:
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
 
+    def arrived(self) -> bytes | None:
+        return None
+
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         if self._response.is_closed:
             yield self._response.content

@@ -92,6 +92,9 @@ class _Reply:
         self.status = status
         self.headers = headers
 
+    def arrived(self) -> bytes | None:
+        return None
+
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         try:
             async for chunk in self._chunks:

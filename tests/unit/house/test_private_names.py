@@ -16,6 +16,7 @@ from tests.support.paths import ROOT
 
 LEANED_ON = {
     "aiohttp.base_protocol.BaseProtocol": {"_loop"},
+    "aiohttp.connector.BaseConnector": {"_get"},
     "aiohttp.connector.TCPConnector": {"_create_connection"},
     "aiohttp.web_protocol": {"_ErrInfo"},
     "aiohttp.web_protocol.RequestHandler": {
