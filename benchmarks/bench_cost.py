@@ -145,7 +145,9 @@ def serving(build: Build, upstream: str, profile: str) -> Iterator[tuple[str, in
     """Run a build's sidecar; yield its address and process."""
     program = ("-c", PROFILED, profile) if profile else ("-m", "sidecar")
     words = (*SIDECAR, "--base-url", f"{upstream}/v1")
-    command = Command(*words, ready='"listening"', program=program, python=build.python, PYTHONPATH=str(build.root))
+    # Safe path: the folder of the shell must not come before the build's own.
+    paths = {"PYTHONPATH": str(build.root), "PYTHONSAFEPATH": "1"}
+    command = Command(*words, ready='"listening"', program=program, python=build.python, **paths)
     url = json.loads(command.log[-1])["ai"].removesuffix("/ai")
     try:
         yield url, command.pid

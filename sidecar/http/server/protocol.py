@@ -12,13 +12,14 @@ from typing import Any, Final
 
 from aiohttp import StreamReader, web
 from aiohttp.streams import EMPTY_PAYLOAD
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from aiohttp.web_protocol import _ErrInfo
 
 from sidecar.core import events
 from sidecar.core.errors import BadHTTP, InternalError, SidecarError, SlowRequest
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import REQUEST_ID
 from sidecar.http.router import Refuse
+from sidecar.http.server.one_task import OneTask
 from sidecar.http.server.unparsable import LINE_SEEN, path_of, refusal_of, too_long
 
 HEADER_SECONDS: Final = 10.0
@@ -37,7 +38,7 @@ Refusal = Callable[[str], Refuse]
 """Returns, for a path, the builder of its error responses."""
 
 
-class Protocol(RequestHandler):
+class Protocol(OneTask):
     """The library's connection, with bounds of its own."""
 
     __slots__ = (
@@ -224,7 +225,7 @@ class Protocol(RequestHandler):
         if reset:
             return response, reset
         self._close_after(response)  # `_last` may have been set meanwhile
-        if not response.keep_alive:
+        if response.keep_alive is False:
             if self._discarding or self._messages or not request.content.is_eof():
                 await self._linger(request.content)
         elif self._begun and self._idle and self._header_timer is None:
