@@ -1,12 +1,12 @@
 """The completer of one request: an action's prompts go through single flight, gate and provider."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
 from sidecar.core.errors import DeadlineExceeded, EmptyResponse
 from sidecar.core.off_loop import off_loop
 from sidecar.core.ports import Call, Completion, Prompt
+from sidecar.core.until import Until
 from sidecar.engine.answer_cache import Key
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.kernel import Kernel
@@ -44,7 +44,7 @@ class Completer:
         now = self._kernel.calls.clock()
         deadline = Deadline(now + (self._deadline.at - now) * prompt.within)
         try:
-            async with asyncio.timeout_at(deadline.at):
+            with Until(deadline.at):
                 return await self._call(prompt, key, deadline, resumed=resumed)
         except TimeoutError as exc:
             raise DeadlineExceeded from exc

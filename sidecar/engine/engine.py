@@ -66,7 +66,7 @@ class Engine:
         error: SidecarError | None = None
         wanted = request.request.format
         try:
-            async with self._drain.within(request.deadline):
+            with self._drain.within(request.deadline):
                 self._formatter.prepare(wanted)
                 text = await self._text(request, trace)
             reply = answered(await self._formatter.written(text, wanted, shared=action != "chat"))

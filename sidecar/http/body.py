@@ -117,7 +117,7 @@ async def read_body(request: Arrival, drain: Drain, place: Place, *, limit: int,
         _hold(place, len(body), limit)
     else:
         try:
-            async with drain.within(deadline):
+            with drain.within(deadline):
                 await _invite(request)
                 body = await _receive(content, place, limit)
         except DeadlineExceeded as exc:

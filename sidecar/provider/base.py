@@ -14,6 +14,7 @@ from sidecar.config.settings import Settings
 from sidecar.core.errors import DeadlineExceeded, EmptyResponse, UpstreamAuth, UpstreamError, UpstreamFailure
 from sidecar.core.off_loop import off_loop
 from sidecar.core.ports import Call, Completion, Usage
+from sidecar.core.until import Until
 from sidecar.provider import codec
 from sidecar.provider.answers.reader import read
 from sidecar.provider.answers.whole import MAX_ANSWER_BYTES, TOO_LARGE, refusal
@@ -144,7 +145,7 @@ class HttpUpstream(ABC):
         """Return the whole answer to `call`; `deadline` in seconds of the loop's clock."""
         _check_deadline(deadline)
         try:
-            async with asyncio.timeout_at(deadline):
+            with Until(deadline):
                 answer = await read_whole(await self._send(call, stream=False))
         except TimeoutError as exc:
             raise DeadlineExceeded from exc
@@ -160,7 +161,7 @@ class HttpUpstream(ABC):
         """
         _check_deadline(deadline)
         try:
-            async with asyncio.timeout_at(deadline):
+            with Until(deadline):
                 events = self._events(await self._send(call, stream=True), call, usage or Usage())
                 while not (first := await anext(events, None)) and first is not None:
                     pass

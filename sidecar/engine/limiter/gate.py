@@ -89,13 +89,18 @@ class Gate:
         Raises `DeadlineExceeded` for a call that would start after its deadline; such a call costs nothing. `resumed`
         keeps the turn that the request already had; `passed` has the providers that the call passes over.
         """
-        granted = await self._enter(ticket, deadline, passed, resumed=resumed)
+        granted = await self.enter(ticket, deadline, passed, resumed=resumed)
         try:
             yield granted
         finally:
-            self._leave(ticket, granted)
+            self.leave(ticket, granted)
 
-    async def _enter(self, ticket: Ticket, deadline: Point, passed: Passed | None, *, resumed: bool) -> Granted:
+    async def enter(
+        self, ticket: Ticket, deadline: Point, passed: Passed | None = None, *, resumed: bool = False
+    ) -> Granted:
+        """Return a slot, which `leave` gives back; for arguments and errors see `slot`."""
+        if (free := self._enter_now(ticket, deadline)) is not None:
+            return free
         waiter = _Waiter(ticket, deadline, passed)
         future = waiter.future
         waiter.key = self._queue.push(ticket, waiter, resumed=resumed)
@@ -109,7 +114,7 @@ class Gate:
             except asyncio.CancelledError:
                 # The slot was granted in the moment the caller left: the next call gets it.
                 if future.done() and isinstance(granted := future.result(), tuple):
-                    self._leave(ticket, granted)
+                    self.leave(ticket, granted)
                 else:
                     self._queue.remove(ticket, waiter.key)
                 raise
@@ -121,7 +126,18 @@ class Gate:
             raise outcome
         return outcome
 
-    def _leave(self, ticket: Ticket, granted: Granted) -> None:
+    def _enter_now(self, ticket: Ticket, deadline: Point) -> Granted | None:
+        """Return the slot of a call that finds a free one at the only provider, and nobody before it."""
+        only, now = self.pool.only, self._clock()
+        if only is None or self.closed or self._queue or self.running >= self.pool.most or deadline.at <= now:
+            return None
+        if only.limit.send_at(only.running) > now:
+            return None
+        self._queue.passed(ticket)
+        return self._granted(only)
+
+    def leave(self, ticket: Ticket, granted: Granted) -> None:
+        """Give a slot back."""
         provider, grant = granted
         self._queue.ended(ticket)
         self.running -= 1
@@ -173,9 +189,13 @@ class Gate:
             self._queue.ended(waiter.ticket)
             waiter.future.set_result(DeadlineExceeded())
             return
-        waiter.future.set_result((provider, provider.limit.grant(provider.running)))
+        waiter.future.set_result(self._granted(provider))
+
+    def _granted(self, provider: Provider) -> Granted:
+        granted = provider, provider.limit.grant(provider.running)
         provider.running += 1
         self.running += 1
+        return granted
 
     def _wake_at(self, point: float, now: float) -> None:
         if self._timer is not None:
