@@ -28,10 +28,10 @@ HERE = Path(__file__).parent
 QUESTION = "Why does the moon look larger near the horizon? " * 4
 SIDECAR = ("--http-mode", "--port", "0", "--api-key", "sk-bench", "--log-format", "json")
 PROFILED = """
-import cProfile, sys
+import cProfile, sys, time
 file, sys.argv[1:] = sys.argv[1], sys.argv[2:]
 from sidecar.cli.main import main
-profile = cProfile.Profile()
+profile = cProfile.Profile(time.thread_time)
 code = profile.runcall(main)
 profile.dump_stats(file)
 sys.exit(code)

@@ -4,10 +4,10 @@ Adapters bring only `_post`. Retries are the engine's, sockets and outside libra
 """
 
 import asyncio
-import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Mapping
-from typing import Final, Protocol
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from itertools import chain
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sidecar import __version__
 from sidecar.config.settings import Settings
@@ -22,6 +22,9 @@ from sidecar.provider.authentication import credentials_of
 from sidecar.provider.dialect import Dialect, Lesson
 from sidecar.provider.endpoint import endpoint
 from sidecar.provider.http_answer import Answer
+
+if TYPE_CHECKING:
+    from sidecar.provider.answers.stream import StreamReader
 
 MAX_ERROR_BYTES: Final = 64 * 2**10
 """Bytes read of a refusal's body, at most: only its first words are used."""
@@ -40,8 +43,8 @@ class Reply(Protocol):
         """Return the body if all of it is here, which is cheaper than to wait for it; None otherwise."""
         ...
 
-    def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body's bytes as they come. Raises `UpstreamFailure` where the body ends too early."""
+    async def read(self) -> bytes:
+        """Return the next bytes of the body, blank at its end. Raises `UpstreamFailure` where it ends too early."""
         ...
 
     async def aclose(self) -> None:
@@ -76,13 +79,12 @@ async def _read(reply: Reply, *, good: bool) -> bytes:
     """Return the body, read as it comes, to a little over its limit; the reply is closed."""
     body = bytearray()
     try:
-        async with contextlib.aclosing(reply.chunks()) as chunks:
-            async for chunk in chunks:
-                body += chunk
-                if good and len(body) > MAX_ANSWER_BYTES:
-                    raise UpstreamError(TOO_LARGE, status=reply.status)
-                if not good and len(body) > MAX_ERROR_BYTES:
-                    break
+        while chunk := await reply.read():
+            body += chunk
+            if good and len(body) > MAX_ANSWER_BYTES:
+                raise UpstreamError(TOO_LARGE, status=reply.status)
+            if not good and len(body) > MAX_ERROR_BYTES:
+                break
     except UpstreamFailure:
         if good:
             raise  # a refusal counts by its status, even with a broken body
@@ -159,20 +161,28 @@ class HttpUpstream(ABC):
 
         After the first event, blank data is a sign of life. `usage` takes the counts that the events name.
         """
+        from sidecar.provider.answers.stream import StreamReader  # noqa: PLC0415 - the one-shot never streams
+
         _check_deadline(deadline)
+        reply: Reply | None = None
+        # One generator for all of it: each one more would cost every event its hop.
         try:
-            with Until(deadline):
-                events = self._events(await self._send(call, stream=True), call, usage or Usage())
-                while not (first := await anext(events, None)) and first is not None:
-                    pass
-        except TimeoutError as exc:
-            raise DeadlineExceeded from exc
-        if first is None:
-            raise EmptyResponse(status=200)
-        async with contextlib.aclosing(events):
+            try:
+                with Until(deadline):
+                    reply = await self._send(call, stream=True)
+                    events = _Arriving(reply, StreamReader(reply.headers, call, self._secrets, usage or Usage()))
+                    first = await events.first()
+            except TimeoutError as exc:
+                raise DeadlineExceeded from exc
+            if first is None:
+                raise EmptyResponse(status=200)
             yield first
-            async for data in events:
-                yield data
+            while (found := await events.more()) is not None:
+                for data in found:
+                    yield data
+        finally:  # the connection is freed or closed however the generator ends
+            if reply is not None:
+                await reply.aclose()
 
     def learned(self, model: str = "") -> tuple[str, ...]:
         """Return what was learned of the requests that the provider takes for `model`, blank for the configured one."""
@@ -199,19 +209,34 @@ class HttpUpstream(ABC):
             fields = lesson.mend(fields)
             lessons.append(lesson)
 
-    async def _events(self, reply: Reply, call: Call, usage: Usage) -> AsyncGenerator[bytes, None]:
-        """Yield the reply's events and own the reply: the connection is freed or closed however the generator ends."""
-        from sidecar.provider.answers.stream import StreamReader  # noqa: PLC0415 - the one-shot never streams
 
-        try:
-            reader = StreamReader(reply.headers, call, self._secrets, usage)
-            async with contextlib.aclosing(reply.chunks()) as chunks:
-                async for chunk in chunks:
-                    for data in reader.feed(chunk):
-                        yield data
-                    if reader.done:
-                        return
-            for data in reader.end():
-                yield data
-        finally:
-            await reply.aclose()
+class _Arriving:
+    """Events of a reply as its bytes come."""
+
+    def __init__(self, reply: Reply, reader: "StreamReader") -> None:
+        self._reply = reply
+        self._reader = reader
+        self._found: Iterator[bytes] = iter(())
+        self._over = False
+
+    async def first(self) -> bytes | None:
+        """Return the first data that is no sign of life, None where the stream ends without; `more` has the rest."""
+        while True:
+            for data in self._found:
+                if data:
+                    return data
+            if (found := await self.more()) is None:
+                return None
+            self._found = iter(found)
+
+    async def more(self) -> Iterable[bytes] | None:
+        """Return the data that is left, or that the next bytes complete; None at the end."""
+        found, self._found = self._found, iter(())
+        if (data := next(found, None)) is not None:
+            return chain((data,), found)
+        if self._over or self._reader.done:
+            return None
+        if chunk := await self._reply.read():
+            return self._reader.feed(chunk)
+        self._over = True
+        return self._reader.end()

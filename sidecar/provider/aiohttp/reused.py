@@ -5,7 +5,7 @@ does in between (cookies, redirects, authentication, a task that writes) took a 
 nothing of it is used here.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import aiohttp
@@ -105,11 +105,10 @@ class ReusedReply:
         payload = self._payload
         return payload.read_nowait() if payload.is_eof() and payload.exception() is None else None
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body's bytes as they come. Raises `UpstreamFailure` where the body ends too early."""
+    async def read(self) -> bytes:
+        """Return the next bytes of the body, blank at its end. Raises `UpstreamFailure` where it ends too early."""
         try:
-            while chunk := await self._payload.readany():
-                yield chunk
+            return await self._payload.readany()
         except (aiohttp.ClientError, OSError) as exc:
             raise cut() from exc
 

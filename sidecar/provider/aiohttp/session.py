@@ -5,7 +5,7 @@ The client beside this file posts with it, and so does the transport under the o
 
 import ssl
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -156,11 +156,10 @@ class SessionReply:
         content = self._response.content
         return content.read_nowait() if content.is_eof() and content.exception() is None else None
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body's bytes as they come. Raises `UpstreamFailure` where the body ends too early."""
+    async def read(self) -> bytes:
+        """Return the next bytes of the body, blank at its end. Raises `UpstreamFailure` where it ends too early."""
         try:
-            async for chunk in self._response.content.iter_any():
-                yield chunk
+            return await self._response.content.readany()
         except (aiohttp.ClientError, OSError) as exc:
             raise cut() from exc
 
