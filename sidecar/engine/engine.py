@@ -11,7 +11,7 @@ import msgspec
 from sidecar.core import events
 from sidecar.core.contract import Reply, answered, failed
 from sidecar.core.errors import DeadlineExceeded, InternalError, JobGoesOn, SidecarError
-from sidecar.core.off_loop import off_loop
+from sidecar.core.off_loop import THREAD_BYTES, off_loop
 from sidecar.engine.actions import ACTIONS, Limits
 from sidecar.engine.actions.rounds import rounds
 from sidecar.engine.answer_cache import Key
@@ -88,7 +88,8 @@ class Engine:
         """Return the answer's text, shared where the request has a key."""
         needed = rounds(request.request, self._limits)
         act = partial(self._act, request, trace)
-        key = await off_loop(len(request.request.content), self._kernel.keys.of_request, request.request)
+        size, key_of = len(request.request.content), self._kernel.keys.of_request
+        key = key_of(request.request) if size < THREAD_BYTES else await off_loop(size, key_of, request.request)
         if key is None:
             check_in_time(self._kernel.calls, request, needed)
             return await act(Deadline(request.deadline))

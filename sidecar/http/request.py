@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from aiohttp import HttpVersion, HttpVersion10, HttpVersion11, hdrs, web
 from aiohttp.http import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
 
 from sidecar.core.trace_context import TRACEPARENT, TRACESTATE, Passing, TraceContext, trace_context
 from sidecar.core.tracing import Span
@@ -45,6 +46,11 @@ class Arrival(web.BaseRequest):
 
     def _trace(self) -> TraceContext | None:
         return trace_context(self.headers.getall(TRACEPARENT), self.headers.getall(TRACESTATE, []))
+
+    def body_read(self) -> None:
+        """Let go of the reader of a body that is read: a kilobyte while the caller waits."""
+        if self._payload.is_eof() and self._payload.exception() is None:
+            self._payload = EMPTY_PAYLOAD
 
     @property
     def version(self) -> HttpVersion:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from sidecar import __version__
 from sidecar.config.settings import Settings
 from sidecar.core.errors import DeadlineExceeded, EmptyResponse, UpstreamAuth, UpstreamError, UpstreamFailure
-from sidecar.core.off_loop import off_loop
+from sidecar.core.off_loop import THREAD_BYTES, off_loop
 from sidecar.core.ports import Call, Completion, Usage
 from sidecar.core.until import Until
 from sidecar.provider import codec
@@ -152,7 +152,9 @@ class HttpUpstream(ABC):
         except TimeoutError as exc:
             raise DeadlineExceeded from exc
         try:
-            return await off_loop(len(answer.body), read, answer, call, self._secrets)
+            if (size := len(answer.body)) < THREAD_BYTES:
+                return read(answer, call, self._secrets)
+            return await off_loop(size, read, answer, call, self._secrets)
         except UpstreamAuth as exc:
             raise self._credentials.refused(exc.status) from exc
 

@@ -4,6 +4,7 @@ The library starts one more task for each request, so that its context variables
 response of the library's goes through its writer's coroutines, which cost more than what they write.
 """
 
+import asyncio
 from typing import Any, Final
 
 from aiohttp import HttpVersion11, StreamReader, hdrs, web
@@ -23,6 +24,12 @@ class OneTask(RequestHandler):
     __slots__ = ()
     _no_task: Any = None
     """The task that the library's request would hold: it is the connection's, and the reference would be a cycle."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # The library's timer for idle connections begins after an answer; before, there is the time for headers.
+        idle, self._keepalive_timeout = self._keepalive_timeout, 0.0
+        super().connection_made(transport)
+        self._keepalive_timeout = idle
 
     async def start(self) -> None:
         """Answer requests until the connection ends."""
@@ -60,6 +67,7 @@ class OneTask(RequestHandler):
         if isinstance(message, _ErrInfo):
             handler, message = self._make_error_handler(message), ERROR
         request = factory(message, payload, self, StreamWriter(self, self._loop), self._no_task)
+        del message, payload  # they would be in memory for as long as the caller waits
         try:
             response, reset = await self._handle_request(request, None, handler)
         except ConnectionError:
@@ -69,7 +77,7 @@ class OneTask(RequestHandler):
             self.force_close()
             return False
         self._keepalive = not reset and response.keep_alive is not False
-        if not payload.is_eof() and not self._force_close:
+        if not request.content.is_eof() and not self._force_close:
             self.close()
         if not self._keepalive or self._close or self._force_close:
             return False

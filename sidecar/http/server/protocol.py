@@ -93,7 +93,7 @@ class Protocol(OneTask):
         self._last = False
         """True if the connection ends after the requests that have arrived already."""
         self._last_body: StreamReader = EMPTY_PAYLOAD
-        """The body of the last request whose headers were complete."""
+        """The body of the last request whose headers were complete, while it arrives."""
         self._discarding = False
         """True if further bytes are discarded unread."""
         self._half_closed = False
@@ -130,7 +130,8 @@ class Protocol(OneTask):
                     self._await_headers()
             return
         self._headers_over()
-        message, self._last_body = self._messages[-1]
+        message, body = self._messages[-1]
+        self._last_body = EMPTY_PAYLOAD if body.is_eof() else body
         if isinstance(message, _ErrInfo):
             self._discarding = True
             if not previous.is_eof():
