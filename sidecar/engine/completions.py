@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from sidecar.core import events
 from sidecar.core.errors import DeadlineExceeded, EmptyResponse, InternalError, SidecarError
-from sidecar.core.off_loop import off_loop
+from sidecar.core.off_loop import THREAD_BYTES, off_loop
 from sidecar.core.ports import Completion
 from sidecar.core.until import Until
 from sidecar.engine.deadline import Deadline, Point
@@ -113,7 +113,7 @@ class Completions:
         async def work(deadline: Point) -> bytes:
             ticket = Ticket(request.user, background=request.background, traffic=request.traffic)
             done = await calls.complete(request.call, ticket, trace, deadline=deadline)
-            return await off_loop(len(done.text), shape, done)
+            return shape(done) if len(done.text) < THREAD_BYTES else await off_loop(len(done.text), shape, done)
 
         with self._drain.within(request.deadline):
             if request.shared:

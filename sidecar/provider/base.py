@@ -119,6 +119,7 @@ class HttpUpstream(ABC):
         self._dialect = Dialect(settings.openai_model, settings.extra_body)
         self._credentials = credentials_of(settings, self._endpoint)
         self._settings = settings
+        self._fixed_secrets = settings.secrets
         self._headers = fixed_headers(settings)
 
     def __repr__(self) -> str:
@@ -126,7 +127,7 @@ class HttpUpstream(ABC):
 
     @property
     def _secrets(self) -> tuple[str, ...]:
-        return self._settings.secrets + self._credentials.secrets
+        return self._fixed_secrets + self._credentials.secrets
 
     @abstractmethod
     async def _post(self, body: codec.Body, accept: str, trace: Mapping[str, str]) -> Reply:

@@ -18,12 +18,25 @@ JOINED: Final = 64 * 1024
 _BODILESS: Final = frozenset({204, 205, 304})
 
 
+class _Few(list[Any]):
+    """Queue of the library's messages: nearly always one, and a deque takes ten times the memory of a short list."""
+
+    __slots__ = ()
+
+    def popleft(self) -> Any:
+        return self.pop(0)
+
+
 class OneTask(RequestHandler):
     """The library's connection, with a loop over requests and a writer of whole responses of its own."""
 
     __slots__ = ()
     _no_task: Any = None
     """The task that the library's request would hold: it is the connection's, and the reference would be a cycle."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._messages: Any = _Few()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # The library's timer for idle connections begins after an answer; before, there is the time for headers.
