@@ -2,6 +2,7 @@
 
 from sidecar.core.errors import DeadlineExceeded, Overloaded, RateLimited
 from sidecar.engine.limiter.calls import Calls
+from sidecar.engine.limiter.futility import LONG_PAUSE, futile
 from sidecar.engine.limiter.waits import expected_wait
 from sidecar.engine.request import RequestContext
 
@@ -15,9 +16,12 @@ def check_in_time(calls: Calls, context: RequestContext, needed: int) -> None:
         return
     if calls.clock() >= context.deadline:
         raise DeadlineExceeded
-    left = context.deadline - calls.clock()
+    now = calls.clock()
+    left = context.deadline - now
     limit = calls.pool.limit_of(reach)
-    if (pause := limit.pause) > left:
+    if (pause := limit.pause) > left or (
+        pause > LONG_PAUSE and futile(calls.pool, calls.gate, reach, now=now, until=context.deadline)
+    ):
         raise RateLimited(retry_after=pause)
     wait = expected_wait(calls.pool, calls.gate, context.user, reach, background=context.background)
     if not calls.idle:
