@@ -18,7 +18,7 @@ LONG_PAUSE: Final = 1.0
 def futile(pool: Pool, gate: Gate, reach: Reach, *, now: float, until: float) -> bool:
     """Return whether no provider of this reach has a hope for a call that must be sent before `until` (clock)."""
     serving = pool.serving(reach)
-    beside = any(one.running for one in serving) or any(pool.may_use(other, serving) for other in gate.reaches)
-    if beside or until - now > LONGEST_LEFT:
+    others = any(one.running for one in serving) or any(pool.may_use(other, serving) for other in gate.reaches)
+    if others or until - now > LONGEST_LEFT:
         return False
     return all(one.down or one.limit.waits.hopeless(until) for one in serving)

@@ -93,6 +93,7 @@ async def test_arq_and_redis_see_no_text_but_under_our_keys(store: JobStore) -> 
         "clock",
         f"job:{job_id}",
         f"by:{job_id}",
+        *(name for name in left if name.partition(":")[0] == "ended"),
         *(f"arq:queue:{lane}:health-check" for lane in ("day", "night")),
     }
     for key in left:
