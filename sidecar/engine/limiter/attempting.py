@@ -4,8 +4,9 @@ A class with two methods, since a generator for each call costs as much as all t
 """
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from sidecar.core.errors import (
     ContextExceeded,
@@ -15,16 +16,33 @@ from sidecar.core.errors import (
     RateLimited,
     UpstreamFailure,
 )
-from sidecar.core.reach import NoProvider
+from sidecar.core.observations import Observers
+from sidecar.core.reach import NoProvider, Reach
 from sidecar.engine.deadline import Point
 from sidecar.engine.limiter.attempt import Attempt
+from sidecar.engine.limiter.gate import Gate
+from sidecar.engine.limiter.pool import Pool
 from sidecar.engine.limiter.provider import Passed
 from sidecar.engine.limiter.retry import Retries
 from sidecar.engine.limiter.ticket import Ticket
 from sidecar.engine.limiter.trace import Trace
 
-if TYPE_CHECKING:
-    from sidecar.engine.limiter.calls import Calls
+
+class Owner(Protocol):
+    """The calls whose attempts these are."""
+
+    pool: Pool
+    gate: Gate
+    clock: Callable[[], float]
+    observers: Observers
+
+    def probe_began(self, reach: Reach) -> object: ...
+
+    def probe_ended(self, probe: object) -> None: ...
+
+    def succeeded(self, tried: Attempt, trace: Trace) -> None: ...
+
+    def review_waiting(self) -> None: ...
 
 
 class Attempting:
@@ -38,7 +56,7 @@ class Attempting:
 
     def __init__(
         self,
-        calls: "Calls",
+        calls: Owner,
         ticket: Ticket,
         trace: Trace,
         deadline: Point,
