@@ -41,8 +41,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--callers", type=int, default=2000)
     parser.add_argument("--size", type=int, default=1000)
+    parser.add_argument("--word", action="append", default=[], help="one more word of the command line")
     options = parser.parse_args()
-    words = ("--queue-size", str(options.callers + 100), "--request-timeout", "120")
+    words = ("--queue-size", str(options.callers + 100), "--request-timeout", "120", *options.word)
     with demo_upstream() as upstream, sidecar(upstream, *words) as (url, command):
         run_burst(url, chats(100))
         time.sleep(1.0)
