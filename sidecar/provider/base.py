@@ -67,9 +67,9 @@ async def read_whole(reply: Reply) -> Answer:
     limit = MAX_ANSWER_BYTES if good else MAX_ERROR_BYTES
     whole = whole[:limit]
     if whole.startswith(b"\x1f\x8b") or "content-encoding" in reply.headers:
-        from sidecar.provider.decompression import unpacked  # noqa: PLC0415 - few providers pack uninvited
+        from sidecar.provider.decompression import MOST_PACKED, unpacked  # noqa: PLC0415 - few pack uninvited
 
-        whole = unpacked(whole, reply.headers, limit + good)
+        whole = await off_loop(MOST_PACKED * len(whole), unpacked, whole, reply.headers, limit + good)
         if len(whole) > limit:
             raise UpstreamError(TOO_LARGE, status=reply.status)
     return Answer(reply.status, reply.headers, whole)
@@ -109,6 +109,26 @@ def _check_deadline(deadline: float) -> None:
     """Raise `DeadlineExceeded` after the deadline: a request sent only to be cancelled may cost money."""
     if asyncio.get_running_loop().time() >= deadline:
         raise DeadlineExceeded
+
+
+async def _parsed(weight: int, data: Iterable[bytes]) -> Iterator[bytes]:
+    """Return the data that takes the parsing of `weight` bytes: many are parsed in the thread beside the loop."""
+
+    def taken() -> tuple[list[bytes], UpstreamFailure | None]:
+        found: list[bytes] = []
+        try:
+            found.extend(data)
+        except UpstreamFailure as exc:
+            return found, exc
+        return found, None
+
+    return _and_then(*await off_loop(weight, taken))
+
+
+def _and_then(found: list[bytes], failure: UpstreamFailure | None) -> Iterator[bytes]:
+    yield from found
+    if failure is not None:
+        raise failure
 
 
 class HttpUpstream(ABC):
@@ -239,7 +259,9 @@ class _Arriving:
             return chain((data,), found)
         if self._over or self._reader.done:
             return None
+        reader = self._reader
         if chunk := await self._reply.read():
-            return self._reader.feed(chunk)
+            weight = reader.weight(chunk)
+            return reader.feed(chunk) if weight < THREAD_BYTES else await _parsed(weight, reader.feed(chunk))
         self._over = True
-        return self._reader.end()
+        return await _parsed(reader.weight(), reader.end())
