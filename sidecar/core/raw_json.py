@@ -121,7 +121,8 @@ _raw_list: Final = BoundedList(msgspec.Raw)
 def entries_of(raw: msgspec.Raw) -> list[msgspec.Raw]:
     """Return the entries of a list, undecoded.
 
-    Raises `InvalidRequest` for more than `MOST_MESSAGES`, and `msgspec.DecodeError` for everything but a list.
+    Raises `InvalidRequest` for more than `MOST_MESSAGES` in a long text, and `msgspec.DecodeError` for everything but
+    a list.
     """
     return _raw_list.decode(raw)
 

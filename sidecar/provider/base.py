@@ -6,6 +6,7 @@ Adapters bring only `_post`. Retries are the engine's, sockets and outside libra
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from io import BytesIO
 from itertools import chain
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -77,20 +78,20 @@ async def read_whole(reply: Reply) -> Answer:
 
 async def _read(reply: Reply, *, good: bool) -> bytes:
     """Return the body, read as it comes, to a little over its limit; the reply is closed."""
-    body = bytearray()
+    body, size = BytesIO(), 0  # one growing buffer, which becomes the body without a copy
     try:
         while chunk := await reply.read():
-            body += chunk
-            if good and len(body) > MAX_ANSWER_BYTES:
+            size += body.write(chunk)
+            if good and size > MAX_ANSWER_BYTES:
                 raise UpstreamError(TOO_LARGE, status=reply.status)
-            if not good and len(body) > MAX_ERROR_BYTES:
+            if not good and size > MAX_ERROR_BYTES:
                 break
     except UpstreamFailure:
         if good:
             raise  # a refusal counts by its status, even with a broken body
     finally:
         await reply.aclose()
-    return bytes(body)
+    return body.getvalue()
 
 
 def fixed_headers(settings: Settings) -> dict[str, str]:

@@ -50,7 +50,7 @@ class _Opener:
             if values <= self._left:
                 self._left -= values
                 return codec.strict(text)
-        elif kind in "{[" and depth:
+        elif kind in "{[" and depth and self._left > 0:
             try:
                 return self._object(raw, depth) if kind == "{" else self._array(raw, depth)
             except InvalidRequest:
@@ -62,8 +62,10 @@ class _Opener:
         self._left -= len(fields)
         return {name: self.opened(value, depth - 1) for name, value in fields.items()}
 
-    def _array(self, raw: msgspec.Raw, depth: int) -> list[Any]:
+    def _array(self, raw: msgspec.Raw, depth: int) -> Any:
         entries = raw_json.entries_of(raw)
+        if len(entries) > raw_json.MOST_MESSAGES:  # of a list that is short in bytes
+            return self._passed(raw)
         self._left -= len(entries)
         return [self.opened(entry, depth - 1) for entry in entries]
 

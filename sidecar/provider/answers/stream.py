@@ -92,7 +92,7 @@ class StreamReader:
             raise not_json(Answer(200, self._headers, self._start))
         if self._document is not None:
             answer = Answer(200, self._headers, bytes(self._document))
-            completion = completion_of(object_of(answer, self._call, self._secrets))
+            completion = completion_of(object_of(answer, self._call, self._secrets), len(answer.body))
             note_usage(completion.body, self._usage)
             options = self._call.extra.get("stream_options")
             wanted = isinstance(options, dict) and bool(options.get("include_usage"))

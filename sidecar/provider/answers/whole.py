@@ -29,8 +29,11 @@ _THOUGHTS: Final = frozenset({"thinking", "reasoning"})
 """Types of a content's parts that hold thoughts."""
 
 
-def completion_of(body: Mapping[str, Any]) -> Completion:
-    """Return the completion that a whole answer's object is. Raises `EmptyResponse` or `UpstreamError` for none."""
+def completion_of(body: Mapping[str, Any], size: int) -> Completion:
+    """Return the completion that a whole answer's object is, which came in `size` bytes.
+
+    Raises `EmptyResponse` or `UpstreamError` for none.
+    """
     choice, message = _first_choice(body)
     content = text_of(message.get("content"))
     # Made sendable here as well as in responses: a part's summary goes into another prompt, and is hashed.
@@ -50,6 +53,7 @@ def completion_of(body: Mapping[str, Any]) -> Completion:
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
         body=body,
+        size=size,
         lacks="" if text or called else _THOUGHT_ONLY,
     )
 

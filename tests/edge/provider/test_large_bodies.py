@@ -1,12 +1,25 @@
 """What every client promises about large bodies: sent as they came, and left once the provider has answered."""
 
+import gzip
 import json
 
 import msgspec
+import pytest
 
+from sidecar.core.errors import UpstreamError
 from sidecar.core.ports import Call
 from sidecar.core.raw_json import RawMessages
-from tests.support.scripted_provider import Adapter, canned, completed, every_adapter, failing, opened, refused
+from tests.support.scripted_provider import (
+    Adapter,
+    canned,
+    completed,
+    every_adapter,
+    failing,
+    http,
+    opened,
+    refused,
+    soon,
+)
 
 pytestmark = every_adapter
 TEXT = "Ünï " * 500_000
@@ -40,3 +53,17 @@ async def test_a_refusal_of_a_large_text_does_not_quote_it(adapter: Adapter) -> 
         call = Call(messages=raw, max_tokens=7)
         assert "Ünï" not in str(await failing(upstream, call))
         assert "Worker 7 crashed." in str(await failing(upstream, call))
+
+
+async def test_large_events_come_in_order_and_a_broken_one_takes_none_along(adapter: Adapter) -> None:
+    """They are parsed in the thread beside the loop, together with what came in the same piece."""
+    small = b'{"choices": [{"index": 0, "delta": {"content": "Hello."}}]}'
+    large = b'{"choices": [], "more": [%s]}' % b",".join([b"[]"] * 200_000)
+    packed = gzip.compress(b"data: %s\n\ndata: %s\n\ndata: %s\n\ndata: {]\n\n" % (small, large, small))
+    answer = http(packed, Content_Type="text/event-stream", Content_Encoding="gzip")
+    found = []
+    async with canned(answer) as provider, opened(adapter, provider.url) as upstream:
+        with pytest.raises(UpstreamError, match="not JSON"):
+            async for data in upstream.stream(Call(messages=MESSAGES, max_tokens=7), deadline=soon()):
+                found.append(data)
+    assert [data for data in found if data] == [small, large, small]
