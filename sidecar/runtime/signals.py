@@ -9,10 +9,9 @@ from functools import partial
 from typing import Any, Final
 
 from sidecar.core import events
+from sidecar.runtime.early_signals import HARMLESS, came
 
 _STOP: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-_IGNORED: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
-"""Signals of log rotation, of other servers and of habit, whose default is to end the process with its requests."""
 
 
 @contextmanager
@@ -34,7 +33,7 @@ def stop_requested(*, service: bool = False) -> Iterator[asyncio.Event]:
     for number in _STOP:
         loop.add_signal_handler(number, on_signal, number)
     if service:
-        _ignore(*_IGNORED)
+        _ignore(*HARMLESS)
     try:
         yield stop
     finally:
@@ -51,7 +50,10 @@ def _ignore(*numbers: signal.Signals) -> None:
 
 @contextmanager
 def reload_requested(*reload: Callable[[], None]) -> Iterator[None]:
-    """Call each function on every SIGHUP; after the block the signal is ignored: the process is about to end."""
+    """Call each function on every SIGHUP, and soon if one came before the loop ran.
+
+    After the block the signal is ignored: the process is about to end.
+    """
     loop = asyncio.get_running_loop()
 
     def on_signal() -> None:
@@ -59,6 +61,8 @@ def reload_requested(*reload: Callable[[], None]) -> Iterator[None]:
             one()
 
     loop.add_signal_handler(signal.SIGHUP, on_signal)
+    if came(signal.SIGHUP):
+        loop.call_soon(on_signal)
     try:
         yield
     finally:
