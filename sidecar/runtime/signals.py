@@ -49,14 +49,20 @@ def _ignore(*numbers: signal.Signals) -> None:
 
 
 @contextmanager
-def reload_requested(*reload: Callable[[], None]) -> Iterator[None]:
+def reload_requested(*reload: Callable[[], None], hangup: asyncio.Event | None = None) -> Iterator[None]:
     """Call each function on every SIGHUP, and soon if one came before the loop ran.
 
+    The SIGHUP that says that the terminal is gone sets `hangup` instead, unless that signal was to be ignored (nohup).
     After the block the signal is ignored: the process is about to end.
     """
     loop = asyncio.get_running_loop()
+    attached = hangup is not None and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _has_terminal()
 
     def on_signal() -> None:
+        if attached and hangup is not None and not _has_terminal():
+            events.info("stopping", signal=signal.SIGHUP.name)
+            hangup.set()
+            return
         for one in reload:
             one()
 
@@ -67,6 +73,15 @@ def reload_requested(*reload: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         _ignore(signal.SIGHUP)
+
+
+def _has_terminal() -> bool:
+    """Return whether the process has a terminal that can hang up."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 async def done_or_stopped(work: "asyncio.Future[Any] | None", stop: asyncio.Event) -> None:
