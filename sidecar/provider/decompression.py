@@ -59,7 +59,7 @@ class Unpacker:
 
     @property
     def packed(self) -> bool:
-        """Whether the body is packed, as far as that is known."""
+        """True for a packed body, as far as that is known."""
         return self._packing is not None or self._declared
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
