@@ -13,6 +13,7 @@ from sidecar.engine.quotas.quotas import Quotas
 from sidecar.engine.quotas.shared import Shared
 from sidecar.http.routes.jobs import Jobs
 from sidecar.http.server.server import serve
+from sidecar.http.server.timings import Timings
 from sidecar.service import service_of
 from tests.support.clocks import Clock
 from tests.support.held_provider import HeldUpstream
@@ -78,5 +79,6 @@ async def limited(
     wall.now = MIDNIGHT
     quotas = Quotas(settings.tokens, shared=shared, clock=clock, wall=wall)
     service = service_of(settings, upstream, quotas=quotas)
-    async with serve(service, settings, jobs=jobs, linger_seconds=40.0, half_close_seconds=0.0) as listening:
+    patient = Timings(linger_seconds=40.0, half_close_seconds=0.0)
+    async with serve(service, settings, jobs=jobs, timings=patient) as listening:
         yield LimitedSidecar(Sidecar(listening, service, upstream), quotas, clock, wall)
