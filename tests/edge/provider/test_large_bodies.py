@@ -2,15 +2,20 @@
 
 import gzip
 import json
+import threading
+from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import pytest
 
 from sidecar.core.errors import UpstreamError
+from sidecar.core.off_loop import THREAD_BYTES
 from sidecar.core.ports import Call
 from sidecar.core.raw_json import RawMessages
 from tests.support.scripted_provider import (
     Adapter,
+    call,
     canned,
     completed,
     every_adapter,
@@ -66,3 +71,26 @@ async def test_large_events_come_in_order_and_a_broken_one_takes_none_along(adap
         assert [await anext(coming), await anext(coming), await anext(coming)] == [small, large, small]
         with pytest.raises(UpstreamError, match="not JSON"):
             await anext(coming)
+
+
+class Watched(list[Any]):
+    """Messages that note which thread looks at them."""
+
+    def __init__(self, *messages: dict[str, str]) -> None:
+        super().__init__(messages)
+        self.seen_in: set[threading.Thread] = set()
+
+    def __iter__(self) -> Iterator[Any]:
+        self.seen_in.add(threading.current_thread())
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("size", [1000, 2 * THREAD_BYTES])
+async def test_a_large_answer_is_read_in_the_thread_beside_the_loop(adapter: Adapter, size: int) -> None:
+    """One that names an error too, whose words are searched for in the messages."""
+    messages = Watched(*call().messages)
+    answer = http({"error": {"message": "The model broke."}, "more": "x" * size})
+    async with canned(answer) as provider, opened(adapter, provider.url) as upstream:
+        assert "The model broke." in str(await failing(upstream, Call(messages=messages, max_tokens=7)))
+    beside = messages.seen_in - {threading.current_thread()}
+    assert bool(beside) == (size >= THREAD_BYTES)
