@@ -3,7 +3,7 @@
 import gzip
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -76,7 +76,7 @@ async def test_large_events_come_in_order_and_a_broken_one_takes_none_along(adap
 class Watched(list[Any]):
     """Messages that note which thread looks at them."""
 
-    def __init__(self, *messages: dict[str, str]) -> None:
+    def __init__(self, *messages: Mapping[str, Any]) -> None:
         super().__init__(messages)
         self.seen_in: set[threading.Thread] = set()
 
