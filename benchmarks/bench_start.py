@@ -15,7 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from base import THIS, Build, builds
-from rig import demo_upstream, environment, line
+from rig import ROOT, demo_upstream, environment, line
+
+sys.path.insert(0, str(ROOT))
+
+from tests.support.ports import free_port
 
 BARE = """
 import asyncio, sys, uvloop
@@ -38,12 +42,6 @@ HEALTH = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 BODY = json.dumps({"action": "chat", "content": "Hello"}).encode()
 CHAT = b"POST /ai HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nConnection: close\r\n"
 CHAT += b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import json
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +11,10 @@ import time
 from typing import Any
 
 from rig import ROOT, environment
+
+sys.path.insert(0, str(ROOT))
+
+from tests.support.ports import free_port
 
 HOME = ROOT / ".venvs" / "llama"
 LOCK = ROOT / "benchmarks" / "llama.lock"
@@ -78,9 +81,7 @@ class Model:
     """The model server, which can be killed and started again on the same port."""
 
     def __init__(self, layers: int) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._layers = layers
         self.process = self._start()

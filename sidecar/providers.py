@@ -188,10 +188,15 @@ async def demo_provider(settings: Settings) -> AsyncIterator[Settings]:
         )
 
 
-def reloading(settings: Settings, *reload: Callable[[], None], always: bool = False) -> AbstractContextManager[None]:
-    """Call each function on SIGHUP during the block, with PROVIDERS_FILE, TOKENS_FILE or `always`."""
+def reloading(
+    settings: Settings, *reload: Callable[[], None], always: bool = False, hangup: asyncio.Event | None = None
+) -> AbstractContextManager[None]:
+    """Call each function on SIGHUP during the block, with PROVIDERS_FILE, TOKENS_FILE or `always`.
+
+    `hangup` is set by the SIGHUP of a terminal that is gone.
+    """
     wanted = settings.providers_file or settings.tokens_file or always
-    return reload_requested(*reload) if wanted else nullcontext()
+    return reload_requested(*reload, hangup=hangup) if wanted else nullcontext()
 
 
 async def _close(client: Client, providers: Iterable[Provider]) -> None:

@@ -161,7 +161,7 @@ async def run_batch(settings: Settings, batch: "Batch", progress: "ProgressPort"
         providers = await stack.enter_async_context(server_providers(settings))
         # No cache: the journal holds the finished answers, under the keys of the start whatever the providers are then.
         service = service_of(msgspec.structs.replace(settings, cache_bytes=0), providers.pool())
-        with stop_requested() as stop, reloading(settings, providers.reload):
+        with stop_requested() as stop, reloading(settings, providers.reload, hangup=stop):
             providers.log_hosts()
             service.kernel.calls.open_after(providers.warm())
             return await serve_batch(service, settings, batch, progress, stop)

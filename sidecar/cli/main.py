@@ -65,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = _parser().read(words)
     demo, stdio, env_file = flags.pop("demo"), flags.pop("stdio"), flags.pop("env_file")
     fallbacks = {"REDIS_URL": "embedded"} if flags.pop("jobs") else {}
+    if unbound is None and not stdio:
+        _hold_signals()
     try:
         settings = load(flags, env_file, need_key=not demo, fallbacks=fallbacks)
         if _wants_stdio(settings, flags, forced=stdio):
@@ -76,6 +78,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _http(settings, flags, env_file, demo=demo)
     except ConfigError as exc:
         return report_faults(exc)
+
+
+def _hold_signals() -> None:
+    from sidecar.runtime.early_signals import hold
+
+    hold()
 
 
 def _parser() -> Parser:

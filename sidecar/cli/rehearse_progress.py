@@ -1,6 +1,6 @@
 """Progress of a rehearsal on stderr: one line redrawn on a terminal, else a line every ten seconds."""
 
-import shutil
+import os
 from typing import Final
 
 from sidecar.cli.progress import Progress
@@ -8,7 +8,8 @@ from sidecar.rehearse.drive import Log
 
 _EVERY: Final = 10.0
 """Seconds between two lines where stderr is no terminal."""
-_CLEAR: Final = "\r\x1b[K"
+_USUAL: Final = 80
+"""Columns of a terminal that does not say how many it has."""
 
 
 class LiveLine:
@@ -18,12 +19,13 @@ class LiveLine:
         self._progress = progress
         self._total = total
         self._next = _EVERY
+        self._shown = 0
+        """Columns that the line has on the terminal now."""
 
     def show(self, log: Log, seconds: float) -> None:
         """Show the class, `seconds` after its start."""
         if self._progress.visible:
-            width = shutil.get_terminal_size().columns
-            self._progress.write(_CLEAR + self._line(log, seconds)[: width - 1])
+            self._draw(self._line(log, seconds)[: _columns() - 1])
         elif seconds >= self._next:
             self._next += _EVERY
             self._progress.say(self._line(log, seconds))
@@ -31,7 +33,13 @@ class LiveLine:
     def close(self) -> None:
         """Remove the line."""
         if self._progress.visible:
-            self._progress.write(_CLEAR)
+            self._draw("")
+            self._progress.write("\r")
+
+    def _draw(self, line: str) -> None:
+        # Written over with spaces, since not every terminal takes the sequence that clears a line.
+        self._progress.write("\r" + line.ljust(self._shown))
+        self._shown = len(line)
 
     def _line(self, log: Log, seconds: float) -> str:
         counts = log.counts
@@ -41,3 +49,11 @@ class LiveLine:
             f"{counts['refused']:,} refused, {counts['late']:,} too late, {counts['error']:,} errors; "
             f"{log.waiting:,} waiting"
         )
+
+
+def _columns() -> int:
+    """Return the columns of the terminal that stderr is, whatever stdout is."""
+    try:
+        return os.get_terminal_size(2).columns or _USUAL
+    except OSError:
+        return _USUAL

@@ -11,6 +11,7 @@ from sidecar.config.settings import Settings
 from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError, JobsUnavailable
 from sidecar.jobs.worker.worker import alive_here
+from sidecar.runtime.early_signals import hold
 from sidecar.wiring import run, run_worker
 
 _COMMAND: Final = "worker"
@@ -20,6 +21,7 @@ def main(argv: list[str]) -> int:
     """Run jobs until a signal; return 0, 1 if --check finds no worker, 2 for invalid settings."""
     flags = _parser().read(argv)
     demo, check, env_file = flags.pop("demo"), flags.pop("check"), flags.pop("env_file")
+    hold()
     try:
         settings = load(flags, env_file, need_key=not (demo or check))
         settings.check_redis()

@@ -175,6 +175,10 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
+_ENV_FILE: Final = 2
+"""Place of the env file among the sources."""
+
+
 def layers(
     flags: Mapping[str, str | None],
     env_file: str | None,
@@ -279,8 +283,9 @@ def _proxies(sources: list[Mapping[str, str]]) -> dict[str, str]:
     found = {}
     for scheme in _SCHEMES:
         name = f"{scheme}_proxy"
-        # As in curl: under CGI a request's header "Proxy:" sets HTTP_PROXY, so only the lower-case name counts.
-        text = _first(name, sources) or ("" if scheme == "http" else _first(name.upper(), sources))
-        if text:
+        # As in curl: under CGI a request's header "Proxy:" sets HTTP_PROXY in the environment, where only the
+        # lower-case name counts. No request writes the env file.
+        upper = sources[_ENV_FILE:] if scheme == "http" else sources
+        if text := _first(name, sources) or _first(name.upper(), upper):
             found[scheme] = text
     return found

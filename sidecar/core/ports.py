@@ -42,6 +42,8 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int = 0
     body: Mapping[str, Any] = {}
     """The provider's answer as it came, for routes that pass it on; thoughts included, which `text` leaves out."""
+    size: int = 0
+    """Bytes of the answer as it came."""
     lacks: str = ""
     """The sentence that says why `text` is blank where `body` is not."""
 

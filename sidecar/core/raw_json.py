@@ -118,6 +118,15 @@ class BoundedList:
 _raw_list: Final = BoundedList(msgspec.Raw)
 
 
+def entries_of(raw: msgspec.Raw) -> list[msgspec.Raw]:
+    """Return the entries of a list, undecoded.
+
+    Raises `InvalidRequest` for more than `MOST_MESSAGES` in a long text, and `msgspec.DecodeError` for everything but
+    a list.
+    """
+    return _raw_list.decode(raw)
+
+
 def kind_of(raw: msgspec.Raw) -> str:
     """Return the first character of a value, which says its type."""
     return chr(memoryview(raw)[0])
@@ -167,7 +176,7 @@ class RawMessages(Sequence[Mapping[str, Any]]):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield each message with its short values decoded; raise `TooMuch` for fields beyond all bounds."""
         left = _MOST_MESSAGE_FIELDS
-        for entry in _raw_list.decode(self.raw):
+        for entry in entries_of(self.raw):
             try:
                 fields = fields_of(entry, left)
             except InvalidRequest as exc:

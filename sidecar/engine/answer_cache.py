@@ -34,7 +34,10 @@ class _Entry(Generic[Result]):
 
 
 class AnswerCache:
-    """Finished answers: at most `size` bytes, each for `ttl` seconds, the least recently used dropped first."""
+    """Finished answers: at most `size` bytes, each for `ttl` seconds, the least recently used dropped first.
+
+    Each answer that comes makes room of those before it whose time is over.
+    """
 
     def __init__(self, *, ttl: float, size: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.size = size
@@ -70,9 +73,13 @@ class AnswerCache:
         size = size_of(answer) + _ENTRY_BYTES
         if self._ttl <= 0 or size > self.size:
             return
-        while self._entries and self.held + size > self.size:
-            self._drop(next(iter(self._entries)))
-        self._entries[key] = _Entry(answer, self._clock() + self._ttl, size)
+        now = self._clock()
+        while self._entries:
+            oldest, entry = next(iter(self._entries.items()))
+            if self.held + size <= self.size and entry.expires > now:
+                break
+            self._drop(oldest)
+        self._entries[key] = _Entry(answer, now + self._ttl, size)
         self.held += size
 
     def read(self, key: bytes, reader: str) -> None:

@@ -113,7 +113,7 @@ class Completions:
         async def work(deadline: Point) -> bytes:
             ticket = Ticket(request.user, background=request.background, reach=request.reach)
             done = await calls.complete(request.call, ticket, trace, deadline=deadline)
-            return shape(done) if len(done.text) < THREAD_BYTES else await off_loop(len(done.text), shape, done)
+            return shape(done) if done.size < THREAD_BYTES else await off_loop(done.size, shape, done)
 
         with self._drain.within(request.deadline):
             if request.shared:

@@ -69,7 +69,8 @@ class Engine:
             with self._drain.within(request.deadline):
                 self._formatter.prepare(wanted)
                 text = await self._text(request, trace)
-            reply = answered(await self._formatter.written(text, wanted, shared=action != "chat"))
+            said = await self._formatter.written(text, wanted, shared=action != "chat")
+            reply = await off_loop(len(said), answered, said)
         except SidecarError as exc:
             goes_on = trace.job and isinstance(exc, DeadlineExceeded)
             error = JobGoesOn(trace.job) if goes_on else trace.ended_by(exc)

@@ -6,6 +6,7 @@ Adapters bring only `_post`. Retries are the engine's, sockets and outside libra
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from io import BytesIO
 from itertools import chain
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -67,9 +68,9 @@ async def read_whole(reply: Reply) -> Answer:
     limit = MAX_ANSWER_BYTES if good else MAX_ERROR_BYTES
     whole = whole[:limit]
     if whole.startswith(b"\x1f\x8b") or "content-encoding" in reply.headers:
-        from sidecar.provider.decompression import unpacked  # noqa: PLC0415 - few providers pack uninvited
+        from sidecar.provider.decompression import MOST_PACKED, unpacked  # noqa: PLC0415 - few pack uninvited
 
-        whole = unpacked(whole, reply.headers, limit + good)
+        whole = await off_loop(MOST_PACKED * len(whole), unpacked, whole, reply.headers, limit + good)
         if len(whole) > limit:
             raise UpstreamError(TOO_LARGE, status=reply.status)
     return Answer(reply.status, reply.headers, whole)
@@ -77,20 +78,20 @@ async def read_whole(reply: Reply) -> Answer:
 
 async def _read(reply: Reply, *, good: bool) -> bytes:
     """Return the body, read as it comes, to a little over its limit; the reply is closed."""
-    body = bytearray()
+    body, size = BytesIO(), 0  # one growing buffer, which becomes the body without a copy
     try:
         while chunk := await reply.read():
-            body += chunk
-            if good and len(body) > MAX_ANSWER_BYTES:
+            size += body.write(chunk)
+            if good and size > MAX_ANSWER_BYTES:
                 raise UpstreamError(TOO_LARGE, status=reply.status)
-            if not good and len(body) > MAX_ERROR_BYTES:
+            if not good and size > MAX_ERROR_BYTES:
                 break
     except UpstreamFailure:
         if good:
             raise  # a refusal counts by its status, even with a broken body
     finally:
         await reply.aclose()
-    return bytes(body)
+    return body.getvalue()
 
 
 def fixed_headers(settings: Settings) -> dict[str, str]:
@@ -109,6 +110,26 @@ def _check_deadline(deadline: float) -> None:
     """Raise `DeadlineExceeded` after the deadline: a request sent only to be cancelled may cost money."""
     if asyncio.get_running_loop().time() >= deadline:
         raise DeadlineExceeded
+
+
+async def _parsed(weight: int, data: Iterable[bytes]) -> Iterator[bytes]:
+    """Return the data that takes the parsing of `weight` bytes: many are parsed in the thread beside the loop."""
+
+    def taken() -> tuple[list[bytes], UpstreamFailure | None]:
+        found: list[bytes] = []
+        try:
+            found.extend(data)
+        except UpstreamFailure as exc:
+            return found, exc
+        return found, None
+
+    return _and_then(*await off_loop(weight, taken))
+
+
+def _and_then(found: list[bytes], failure: UpstreamFailure | None) -> Iterator[bytes]:
+    yield from found
+    if failure is not None:
+        raise failure
 
 
 class HttpUpstream(ABC):
@@ -239,7 +260,9 @@ class _Arriving:
             return chain((data,), found)
         if self._over or self._reader.done:
             return None
+        reader = self._reader
         if chunk := await self._reply.read():
-            return self._reader.feed(chunk)
+            weight = reader.weight(chunk)
+            return reader.feed(chunk) if weight < THREAD_BYTES else await _parsed(weight, reader.feed(chunk))
         self._over = True
-        return self._reader.end()
+        return await _parsed(reader.weight(), reader.end())

@@ -14,6 +14,8 @@ _PLAIN: Final = frozenset(bytes((first,)) for first in b"{[<deir: \t\r\n\xef")
 """First bytes of JSON, pages and events, whatever the headers name."""
 _PIECE: Final = 64 * 2**10
 """Bytes unpacked at a time."""
+MOST_PACKED: Final = 1032
+"""Bytes that a packed one may hold, at most (zlib's documentation, "Technical Details")."""
 
 
 class BrokenPackingError(ValueError):
@@ -43,7 +45,9 @@ class Unpacker:
     """Unpacks a body piece by piece; a body that is not packed passes unchanged."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
-        self._deflate = "deflate" in headers.get("content-encoding", "").lower()
+        encoding = headers.get("content-encoding", "identity").lower()
+        self._deflate = "deflate" in encoding
+        self._declared = encoding != "identity"
         self._start: bytes | None = b""
         """The first bytes until they tell the packing; None afterwards."""
         self._packing: Any = None
@@ -52,6 +56,11 @@ class Unpacker:
     def plain(self) -> bool:
         """Return whether the body is known to be not packed."""
         return self._start is None and self._packing is None
+
+    @property
+    def packed(self) -> bool:
+        """True for a packed body, as far as that is known."""
+        return self._packing is not None or self._declared
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Yield what `chunk` holds, at most 64 KiB at a time where it is packed. Raises `BrokenPackingError`."""

@@ -47,6 +47,11 @@ class Events:
         """Return whether the next byte begins an event, and not the stream."""
         return not (self._line or self._data or self._name or self._first or self._after_cr)
 
+    @property
+    def held(self) -> int:
+        """Bytes of the event that is still incomplete."""
+        return self._size + len(self._line)
+
     def feed(self, chunk: bytes) -> Iterator[Event]:
         """Yield the events that `chunk` completes; all must be taken before the next chunk.
 

@@ -9,10 +9,9 @@ from functools import partial
 from typing import Any, Final
 
 from sidecar.core import events
+from sidecar.runtime.early_signals import HARMLESS, came
 
 _STOP: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-_IGNORED: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
-"""Signals of log rotation, of other servers and of habit, whose default is to end the process with its requests."""
 
 
 @contextmanager
@@ -34,7 +33,7 @@ def stop_requested(*, service: bool = False) -> Iterator[asyncio.Event]:
     for number in _STOP:
         loop.add_signal_handler(number, on_signal, number)
     if service:
-        _ignore(*_IGNORED)
+        _ignore(*HARMLESS)
     try:
         yield stop
     finally:
@@ -50,19 +49,39 @@ def _ignore(*numbers: signal.Signals) -> None:
 
 
 @contextmanager
-def reload_requested(*reload: Callable[[], None]) -> Iterator[None]:
-    """Call each function on every SIGHUP; after the block the signal is ignored: the process is about to end."""
+def reload_requested(*reload: Callable[[], None], hangup: asyncio.Event | None = None) -> Iterator[None]:
+    """Call each function on every SIGHUP, and soon if one came before the loop ran.
+
+    The SIGHUP that says that the terminal is gone sets `hangup` instead, unless that signal was to be ignored (nohup).
+    After the block the signal is ignored: the process is about to end.
+    """
     loop = asyncio.get_running_loop()
+    attached = hangup is not None and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _has_terminal()
 
     def on_signal() -> None:
+        if attached and hangup is not None and not _has_terminal():
+            events.info("stopping", signal=signal.SIGHUP.name)
+            hangup.set()
+            return
         for one in reload:
             one()
 
     loop.add_signal_handler(signal.SIGHUP, on_signal)
+    if came(signal.SIGHUP):
+        loop.call_soon(on_signal)
     try:
         yield
     finally:
         _ignore(signal.SIGHUP)
+
+
+def _has_terminal() -> bool:
+    """Return whether the process has a terminal that can hang up."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 async def done_or_stopped(work: "asyncio.Future[Any] | None", stop: asyncio.Event) -> None:

@@ -10,8 +10,9 @@ from sidecar.core.ports import Call, Completion, Usage
 class HeldUpstream:
     """A provider that answers `text`, or raises `failure`, once its gate is open."""
 
-    def __init__(self, *, text: str = "An answer.", held: bool = False) -> None:
+    def __init__(self, *, text: str = "An answer.", held: bool = False, size: int = 0) -> None:
         self.text = text
+        self.size = size
         self.failure: Exception | None = None
         self.gate = asyncio.Event()
         if not held:
@@ -36,7 +37,7 @@ class HeldUpstream:
             self.running -= 1
         if self.failure is not None:
             raise self.failure
-        return Completion(text=self.text)
+        return Completion(text=self.text, size=self.size)
 
     async def reached(self, calls: int = 1) -> None:
         """Return once `calls` calls have come."""

@@ -15,6 +15,7 @@ from sidecar.engine.service import Service
 from sidecar.http.app import Answer as Application
 from sidecar.http.server.connections import Connections
 from sidecar.http.server.server import Listening, serve
+from sidecar.http.server.timings import Timings
 from sidecar.metrics.exposition import server_exposition
 from sidecar.service import service_of
 from tests.support.engines import with_streams
@@ -73,7 +74,7 @@ async def running(
         service = with_streams(service, silent_seconds=limits.pop("silent_seconds"))
     # No test may depend on the end of lingering: such a test fails by PATIENCE first.
     metrics = server_exposition(service, client="aiohttp")
-    async with serve(service, settings, metrics=metrics, tracer=tracer, **limits) as listening:  # type: ignore[arg-type]
+    async with serve(service, settings, metrics=metrics, tracer=tracer, timings=Timings(**limits)) as listening:
         yield Sidecar(listening, service, upstream)
 
 

@@ -14,6 +14,7 @@ from sidecar.engine.quotas.quotas import Quotas
 from sidecar.engine.quotas.shared import Shared
 from sidecar.http.routes.jobs import Jobs
 from sidecar.http.server.server import serve
+from sidecar.http.server.timings import Timings
 from sidecar.providers import Providers
 from sidecar.service import service_of
 from tests.support.clocks import Clock
@@ -101,5 +102,6 @@ async def limited(
     else:
         providers = providers_at(settings, upstreams)
         service = service_of(settings, providers.pool(), keys=providers.keys, quotas=quotas)
-    async with serve(service, settings, jobs=jobs, linger_seconds=40.0, half_close_seconds=0.0) as listening:
+    patient = Timings(linger_seconds=40.0, half_close_seconds=0.0)
+    async with serve(service, settings, jobs=jobs, timings=patient) as listening:
         yield LimitedSidecar(Sidecar(listening, service, upstream), quotas, clock, wall)

@@ -1,6 +1,5 @@
 """A page of metrics as Prometheus' own parsers read it. No promises here."""
 
-import socket
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -10,12 +9,6 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 from prometheus_client.samples import Sample
 
 from tests.support.http_sidecar import head
-
-
-def free_port() -> int:
-    """Return a port of the loopback that was free a moment ago, for a setting to which 0 means none."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 def scrape(*headers: str, path: str = "/metrics", openmetrics: bool = False) -> bytes:

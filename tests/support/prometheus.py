@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.support.http_sidecar import Caller
-from tests.support.metrics_page import free_port
 from tests.support.paths import ROOT
+from tests.support.ports import free_port
 
 PROMETHEUS = shutil.which("prometheus") or ""
 PROMTOOL = shutil.which("promtool") or ""

@@ -48,7 +48,8 @@ async def _answer(request: Arrival, service: Service, settings: Settings, guard:
         )
         async with held(service, request, parsed.user_id):
             outcome = await service.engine.answer(action)
-    return reply_response(outcome.reply, strict=settings.strict_status, wait=outcome.retry_after)
+    respond = partial(reply_response, strict=settings.strict_status, wait=outcome.retry_after)
+    return await off_loop(len(outcome.reply.data or ""), respond, outcome.reply)
 
 
 async def _parsed(body: bytes) -> tuple[Request, int]:

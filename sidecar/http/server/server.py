@@ -14,7 +14,7 @@ from sidecar.core.quotas import Way
 from sidecar.core.tracing import Tracer
 from sidecar.engine.history.history import History
 from sidecar.engine.service import Service
-from sidecar.http.app import application
+from sidecar.http.app import Answer, application
 from sidecar.http.auth import Guard, Named
 from sidecar.http.dashboard.feed import Feed
 from sidecar.http.hosts import Hosts
@@ -30,15 +30,14 @@ from sidecar.http.routes.ready import ready_route
 from sidecar.http.server.acceptor import Acceptor
 from sidecar.http.server.connections import Connections
 from sidecar.http.server.listener import BACKLOG, connection_limit, listen, local_only, raise_descriptor_limit
-from sidecar.http.server.protocol import HALF_CLOSE_SECONDS, HEADER_SECONDS, IDLE_SECONDS, LINGER_SECONDS, READ_BUFFER
+from sidecar.http.server.protocol import READ_BUFFER
+from sidecar.http.server.timings import USUAL, Timings
 from sidecar.http.tracing import traced
 
 FLUSH_SECONDS: Final = 0.5
 """Wait for responses in flight at the close; the library waits that long twice."""
 FIRST_REQUEST_SECONDS: Final = 2.0
 """Wait of a handover for the first request of an accepted connection."""
-LAST_REQUEST_SECONDS: Final = 0.5
-"""The same wait at the server's end, so that a caller that connected just before gets a reply."""
 
 
 class Listening:
@@ -169,72 +168,62 @@ async def serve(
     metrics: Metrics | None = None,
     routes: Routes | None = None,
     tracer: Tracer | None = None,
-    header_seconds: float = HEADER_SECONDS,
-    idle_seconds: float = IDLE_SECONDS,
-    linger_seconds: float = LINGER_SECONDS,
-    last_request_seconds: float = LAST_REQUEST_SECONDS,
-    half_close_seconds: float = HALF_CLOSE_SECONDS,
+    timings: Timings = USUAL,
     descriptors: int | None = None,
 ) -> AsyncIterator[Listening]:
     """Serve `service` over HTTP on HOST and PORT, or on `sock`, which listens already and is closed at the end.
 
     `jobs` is the store of jobs, None without jobs, and `jobs_status` returns their numbers for /status. `metrics` is
     the page of /metrics, and `tracer` records a span of each request. `routes` replace the server's own, for a worker.
-    `header_seconds` is the time to send complete headers, `idle_seconds` the longest idle time of a reused connection,
-    `linger_seconds` the time in which bytes of a refused caller are discarded, `last_request_seconds` the wait for the
-    requests of those that connected just before the end, `half_close_seconds` the time from a request in which its
-    caller's end of sending is no leaving, `descriptors` the most open files of the process (None: as
-    many as it can get). Leaving the block closes within two seconds; `Listening.drain` and
-    `Listening.hand_over` finish accepted requests before. Raises `ConfigError` if listening fails.
+    `descriptors` is the most open files of the process (None: as many as it can get). Leaving the block closes within
+    two seconds; `Listening.drain` and `Listening.hand_over` finish accepted requests before. Raises `ConfigError` if
+    listening fails.
     """
     limit = raise_descriptor_limit()
     exclusive = sock is None
     sock = sock or listen(settings.host, settings.port)
     try:
-        most = connection_limit(descriptors or limit, settings.concurrency)
         guard = _guard(settings, service.quotas, local=local_only(sock))
-
         feed = Feed(History(service, jobs=jobs_status, embedded=settings.redis_url == "embedded"))
         served = routes or routes_of(
             service, settings, guard, jobs=jobs, jobs_status=jobs_status, metrics=metrics, feed=feed
         )
         answer = application(served, service, _hosts(settings, service.quotas, sock))
-        connections = Connections(
-            answer if tracer is None else traced(answer, served, tracer),
-            refusal=lambda path: served.find(path).refuse,
-            handler_cancellation=True,
-            access_log=None,
-            auto_decompress=False,
-            keepalive_timeout=idle_seconds,
-            lingering_time=0,  # the protocol's own is gentler
-            read_bufsize=READ_BUFFER,
-            header_seconds=header_seconds,
-            linger_seconds=linger_seconds,
-            half_close_seconds=half_close_seconds,
-        )
+        connections = _connections(answer if tracer is None else traced(answer, served, tracer), served, timings)
         if metrics is not None:
             metrics.count_connections(lambda: len(connections.open))
         sock.setblocking(False)
         sock.listen(BACKLOG)  # an inherited socket may have a smaller backlog
         address = _bound(sock)
-        acceptor = Acceptor(sock, connections, most=most)
+        acceptor = Acceptor(sock, connections, most=connection_limit(descriptors or limit, settings.concurrency))
     except BaseException:
         sock.close()
         raise
+    last = timings.last_request_seconds
     listening = Listening(
-        service,
-        acceptor,
-        connections,
-        address,
-        exclusive=exclusive,
-        last_request_seconds=last_request_seconds,
-        feed=feed,
+        service, acceptor, connections, address, exclusive=exclusive, last_request_seconds=last, feed=feed
     )
     async with feed.running():
         try:
             yield listening
         finally:
             await listening.close()
+
+
+def _connections(answer: Answer, routes: Routes, timings: Timings) -> Connections:
+    return Connections(
+        answer,
+        refusal=lambda path: routes.find(path).refuse,
+        handler_cancellation=True,
+        access_log=None,
+        auto_decompress=False,
+        keepalive_timeout=timings.idle_seconds,
+        lingering_time=0,  # the protocol's own is gentler
+        read_bufsize=READ_BUFFER,
+        header_seconds=timings.header_seconds,
+        linger_seconds=timings.linger_seconds,
+        half_close_seconds=timings.half_close_seconds,
+    )
 
 
 def _hosts(settings: Settings, named: Named | None, sock: socket.socket) -> Hosts | None:

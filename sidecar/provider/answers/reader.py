@@ -19,5 +19,5 @@ def read(answer: Answer, call: Call, secrets: tuple[str, ...]) -> Completion:
     if answer.body[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_EVENTS):
         from sidecar.provider.answers.stream import assembled  # noqa: PLC0415 - the one-shot seldom meets events
 
-        return completion_of(assembled(answer, call, secrets))
-    return completion_of(object_of(answer, call, secrets))
+        return completion_of(assembled(answer, call, secrets), len(answer.body))
+    return completion_of(object_of(answer, call, secrets), len(answer.body))

@@ -21,9 +21,10 @@ from sidecar.provider.answers.whole import (
     object_of,
     refusal,
     reported,
+    strictly,
 )
 from sidecar.provider.answers.wrapping import delta_for_message, events_of, whole_of
-from sidecar.provider.decompression import BrokenPackingError, Unpacker
+from sidecar.provider.decompression import MOST_PACKED, BrokenPackingError, Unpacker
 from sidecar.provider.http_answer import Answer
 from sidecar.provider.sse import Event, Events, EventTooLargeError
 
@@ -52,6 +53,14 @@ class StreamReader:
         self._events = Events()
         self._halves = Halves()
         self._finished = False
+
+    def weight(self, chunk: bytes = b"") -> int:
+        """Return the bytes that may be parsed at once when `chunk` comes, or at the end: those held, and the chunk's.
+
+        Those of a packed chunk are estimated by the most that it may hold.
+        """
+        held = len(self._document) if self._document is not None else self._events.held
+        return held + len(chunk) * (MOST_PACKED if self._unpacker.packed else 1)
 
     def feed(self, chunk: bytes) -> Iterable[bytes]:
         """Return the data of the events that `chunk` completes, and `SIGN_OF_LIFE` where it holds no more than that.
@@ -83,7 +92,7 @@ class StreamReader:
             raise not_json(Answer(200, self._headers, self._start))
         if self._document is not None:
             answer = Answer(200, self._headers, bytes(self._document))
-            completion = completion_of(object_of(answer, self._call, self._secrets))
+            completion = completion_of(object_of(answer, self._call, self._secrets), len(answer.body))
             note_usage(completion.body, self._usage)
             options = self._call.extra.get("stream_options")
             wanted = isinstance(options, dict) and bool(options.get("include_usage"))
@@ -149,7 +158,7 @@ class StreamReader:
         strict = True
         try:
             try:
-                body = codec.strict(data)
+                body = strictly(data)
             except ValueError:
                 body, strict = codec.decode(data), False
         except (ValueError, RecursionError) as exc:
@@ -178,4 +187,4 @@ def assembled(answer: Answer, call: Call, secrets: tuple[str, ...]) -> dict[str,
     found = list(reader.feed(answer.body))
     if not reader.done:
         found += reader.end()
-    return whole_of(codec.strict(data) for data in found if data)
+    return whole_of(strictly(data) for data in found if data)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from sidecar.core.contract import sendable
 from sidecar.core.errors import EmptyResponse, UpstreamError, UpstreamFailure
 from sidecar.core.ports import Call, Completion, Usage
@@ -13,6 +15,8 @@ from sidecar.provider.error_body import reports, reports_error
 from sidecar.provider.http_answer import Answer
 
 MAX_ANSWER_BYTES: Final = 16 * 2**20
+LARGE_BYTES: Final = 128 * 1024
+"""Bytes from which on an answer is decoded no further than it is looked at; almost none is so large."""
 TOO_LARGE: Final = "The AI provider's answer is larger than 16 MiB."
 
 _CHECK_URL: Final = "the administrator should check OPENAI_BASE_URL."
@@ -25,8 +29,11 @@ _THOUGHTS: Final = frozenset({"thinking", "reasoning"})
 """Types of a content's parts that hold thoughts."""
 
 
-def completion_of(body: Mapping[str, Any]) -> Completion:
-    """Return the completion that a whole answer's object is. Raises `EmptyResponse` or `UpstreamError` for none."""
+def completion_of(body: Mapping[str, Any], size: int) -> Completion:
+    """Return the completion that a whole answer's object is, which came in `size` bytes.
+
+    Raises `EmptyResponse` or `UpstreamError` for none.
+    """
     choice, message = _first_choice(body)
     content = text_of(message.get("content"))
     # Made sendable here as well as in responses: a part's summary goes into another prompt, and is hashed.
@@ -46,6 +53,7 @@ def completion_of(body: Mapping[str, Any]) -> Completion:
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
         body=body,
+        size=size,
         lacks="" if text or called else _THOUGHT_ONLY,
     )
 
@@ -61,7 +69,7 @@ def object_of(answer: Answer, call: Call, secrets: tuple[str, ...]) -> dict[str,
     """Return the JSON object in an answer. Raises the failure that the object reports, or that the body is."""
     body = parse(answer)
     if (error := reported(body)) is not None:  # some gateways answer errors with 200
-        raise refusal(Answer(answer.status, answer.headers, codec.encode(error)), call, secrets)
+        raise refusal(Answer(answer.status, answer.headers, _small(error)), call, secrets)
     body.pop("error", None)  # blank
     return body
 
@@ -72,7 +80,7 @@ def parse(answer: Answer) -> dict[str, Any]:
     Raises `UpstreamError` or `EmptyResponse`, with a sentence about the body, for any other body.
     """
     try:
-        body = codec.decode(answer.body)
+        body = decoded(answer.body)
     except (ValueError, RecursionError) as exc:
         raise not_json(answer) from exc
     if isinstance(body, list) and len(body) == 1 and isinstance(body[0], dict) and reports(body[0]):
@@ -80,6 +88,30 @@ def parse(answer: Answer) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise UpstreamError(f"The AI provider's JSON is not a chat completion; {_CHECK_URL}", status=answer.status)
     return body
+
+
+def decoded(raw: bytes) -> Any:
+    """Return the JSON value in `raw`, of which a large one may have raw parts. Raises as `codec.decode`."""
+    if len(raw) < LARGE_BYTES:
+        return codec.decode(raw)
+    try:
+        return strictly(raw)
+    except ValueError:
+        return codec.decode(raw)  # with all that providers write and JSON does not have
+
+
+def strictly(raw: bytes) -> Any:
+    """Return the JSON value in `raw`, of which a large one may have raw parts. Raises as `codec.strict`."""
+    if len(raw) < LARGE_BYTES:
+        return codec.strict(raw)
+    from sidecar.provider.answers.large import strict  # noqa: PLC0415 - the one-shot seldom meets one
+
+    return strict(raw)
+
+
+def _small(error: Mapping[str, Any]) -> bytes:
+    """Return the JSON of an error without what stayed raw of it, which no error needs."""
+    return codec.encode({name: value for name, value in error.items() if type(value) is not msgspec.Raw})
 
 
 def reported(body: Mapping[str, Any]) -> Mapping[str, Any] | None:

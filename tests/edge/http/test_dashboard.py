@@ -13,6 +13,7 @@ from sidecar.core.errors import Overloaded
 from sidecar.http.dashboard.feed import Feed
 from sidecar.http.routes import dashboard
 from sidecar.http.server.server import serve
+from sidecar.http.server.timings import Timings
 from tests.support.dashboards import EVENTS, Board, Events, board
 from tests.support.http_sidecar import PATIENCE, Caller, head, post, running, settings_of
 
@@ -192,7 +193,9 @@ async def test_neither_does_a_handover_nor_the_end(*, gentle: bool) -> None:
     """An open page would otherwise be a request without its answer."""
     sock = socket.create_server(("127.0.0.1", 0))
     async with running() as sidecar:
-        async with serve(sidecar.service, settings_of(), sock=sock, last_request_seconds=0.01) as listening:
+        async with serve(
+            sidecar.service, settings_of(), sock=sock, timings=Timings(last_request_seconds=0.01)
+        ) as listening:
             caller = await Caller.connect(listening.host, listening.port)
             await caller.send(head(path=EVENTS, method="GET"))
             events = Events(caller)

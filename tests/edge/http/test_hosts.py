@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from sidecar.http.server.server import routes_of, serve
+from sidecar.http.server.timings import Timings
 from sidecar.service import service_of
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import CHAT, Caller, head, running, settings_of
@@ -119,7 +120,8 @@ async def test_a_unix_socket_serves_every_name() -> None:
         sock.bind(b"\0sidecar-test-" + os.urandom(8))
         sock.listen()
         name = sock.getsockname()
-        async with serve(service_of(settings, HeldUpstream()), settings, sock=sock.dup(), last_request_seconds=0.1):
+        brief = Timings(last_request_seconds=0.1)
+        async with serve(service_of(settings, HeldUpstream()), settings, sock=sock.dup(), timings=brief):
             client = socket.socket(socket.AF_UNIX)
             client.setblocking(False)
             client.connect(name)

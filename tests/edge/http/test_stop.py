@@ -128,8 +128,7 @@ async def test_leaving_ends_idle_and_half_sent_connections_soon(monkeypatch: pyt
     """Connections without a request delay nothing: idle, silent, half-sent and refused ones."""
     # So that waiting for any of them would be seen.
     monkeypatch.setattr(server, "FLUSH_SECONDS", PATIENCE)
-    monkeypatch.setattr(server, "LAST_REQUEST_SECONDS", 0.01)
-    async with running(MAX_BODY_BYTES="2048") as sidecar:
+    async with running(timings={"last_request_seconds": 0.01}, MAX_BODY_BYTES="2048") as sidecar:
         idle, silent, half, refused = [await sidecar.call() for _ in range(4)]
         await idle.send(GET_HEALTH)
         await idle.receive()
@@ -144,10 +143,9 @@ async def test_leaving_ends_idle_and_half_sent_connections_soon(monkeypatch: pyt
         await caller.leave()
 
 
-async def test_an_idle_connection_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_idle_connection_does_not_hold_up_the_end() -> None:
     """Who was answered before is not waited for: it could have asked."""
-    monkeypatch.setattr(server, "LAST_REQUEST_SECONDS", PATIENCE)
-    async with running() as sidecar:
+    async with running(timings={"last_request_seconds": PATIENCE}) as sidecar:
         idle = await sidecar.call()
         await idle.send(GET_HEALTH)
         await idle.receive()

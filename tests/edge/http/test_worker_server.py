@@ -9,7 +9,8 @@ from sidecar.metrics.readings import LaneNumbers
 from sidecar.service import service_of
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import Answer, Caller, head, post, settings_of
-from tests.support.metrics_page import Page, free_port, scrape
+from tests.support.metrics_page import Page, scrape
+from tests.support.ports import free_port
 
 HEALTH = head(path="/health", method="GET")
 

@@ -230,3 +230,18 @@ async def test_the_queue_has_a_bound_in_bytes(server: Valkey) -> None:
         await store.redis.delete(store.names.text(jobs[1].job_id))
         await store.enqueue([lecture(5)])
         assert (await store.counts()).size == 3 * size
+
+
+async def test_arqs_own_sign_of_life_is_left_out_of_a_full_redis(
+    server: Valkey, store: JobStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Redis is there: a look at the queue goes on behind the sign, and nothing says that Redis is away."""
+
+    async def work(_: dict[Any, Any]) -> None: ...
+
+    consumer = arq_consumer.Consumer(store.redis, work, queue=store.names.queue("night"), at_once=1)
+    async with server.client() as admin:
+        await fill(admin)
+        await consumer.record_health()
+        await give_room(admin)
+    assert told(caplog) == []

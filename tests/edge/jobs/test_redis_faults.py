@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from sidecar.core.errors import JobsUnavailable
 from sidecar.jobs.redis_errors import explain
 from sidecar.jobs.store import JobStore
+from tests.support.ports import free_port
 from tests.support.scripted_provider import canned, listening
 from tests.support.valkey import Valkey, valkey
 from tests.support.workers import jobs_of, lecture
@@ -22,11 +23,6 @@ from tests.support.workers import jobs_of, lecture
 PATIENCE = 30.0
 SECRET = "canary-password"
 Change = Callable[["Redis"], Awaitable[Any]]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def port_of(server: asyncio.Server) -> int:

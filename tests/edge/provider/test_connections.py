@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import contextlib
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 import trustme
 
 from sidecar.core.errors import ConfigError, UpstreamError, UpstreamUnreachable
+from tests.support.ports import free_port
 from tests.support.scripted_provider import (
     Adapter,
     CannedProvider,
@@ -93,14 +93,6 @@ async def proxying(port: int = 0, *, refuses: bytes = b"") -> AsyncIterator[Prox
         yield proxy
 
 
-def dead_port() -> int:
-    """A port where nobody listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
 async def test_chunks_interim_answers_and_odd_headers_are_read(adapter: Adapter) -> None:
     """103 Early Hints, chunks with extensions, trailers, and a header of 10 KiB are all HTTP/1.1."""
     body = http().partition(b"\r\n\r\n")[2]
@@ -115,7 +107,7 @@ async def test_chunks_interim_answers_and_odd_headers_are_read(adapter: Adapter)
 
 async def test_a_dead_port_is_named_and_free_to_retry(adapter: Adapter) -> None:
     """The sentence says who refuses."""
-    port = dead_port()
+    port = free_port()
     async with opened(adapter, f"http://127.0.0.1:{port}/v1") as upstream:
         failure = await failing(upstream)
     assert (type(failure), failure.retryable) == (UpstreamUnreachable, True)
@@ -222,7 +214,7 @@ async def test_a_proxy_that_refuses_the_tunnel_is_named(adapter: Adapter, status
 
 async def test_a_dead_proxy_is_named(adapter: Adapter) -> None:
     """A wrong proxy variable does not look like a provider that is down."""
-    port = dead_port()
+    port = free_port()
     async with opened(adapter, "http://provider.invalid/v1", http_proxy=f"127.0.0.1:{port}") as upstream:
         failure = await failing(upstream)
     assert (type(failure), failure.retryable) == (UpstreamUnreachable, True)
@@ -242,7 +234,7 @@ async def test_no_proxy_is_respected(adapter: Adapter) -> None:
 async def test_proxy_variables_of_this_process_are_not_read(adapter: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only settings read the environment, so that the env file counts and nothing counts twice."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, f"http://127.0.0.1:{dead_port()}")
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
     for name in ("OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_CUSTOM_HEADERS"):
         monkeypatch.setenv(name, "x-nonsense: nonsense")
     async with canned() as provider, opened(adapter, provider.url) as upstream:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from sidecar.http.server.server import serve
+from sidecar.http.server.timings import Timings
 from sidecar.service import service_of
 from tests.support.corpus import Heard, Sample, heard_on_ai, heard_streamed, heard_whole, samples
 from tests.support.event_streams import chat_request
@@ -51,7 +52,9 @@ def _joined(chunks: bytes) -> bytes:
 async def both(adapter: Adapter) -> AsyncIterator[Both]:
     async with canned(close=True) as provider, opened(adapter, provider.url) as upstream:
         settings = settings_of(provider.url, PORT="0", CACHE_TTL="0")
-        async with serve(service_of(settings, upstream), settings, linger_seconds=PATIENCE) as listening:
+        async with serve(
+            service_of(settings, upstream), settings, timings=Timings(linger_seconds=PATIENCE)
+        ) as listening:
             yield Both(provider, listening.host, listening.port)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 from sidecar.http.server.server import serve
+from sidecar.http.server.timings import Timings
 from sidecar.provider.aiohttp.client import AiohttpUpstream
 from sidecar.service import service_of
 from tests.support.corpus import FOLDER
@@ -17,7 +18,9 @@ async def test_a_gateway_without_workers_is_told_alike_on_every_route() -> None:
     body = (FOLDER / "gateway-no-workers.http").read_bytes().partition(b"\n\n")[2]
     async with canned(http(body, 503)) as provider, opened(AiohttpUpstream, provider.url) as upstream:
         settings = settings_of(provider.url, PORT="0", REQUEST_TIMEOUT="1")
-        async with serve(service_of(settings, upstream), settings, linger_seconds=PATIENCE) as listening:
+        async with serve(
+            service_of(settings, upstream), settings, timings=Timings(linger_seconds=PATIENCE)
+        ) as listening:
 
             async def told(request: bytes) -> tuple[str, str, str]:
                 async with await Caller.connect(listening.host, listening.port) as caller:

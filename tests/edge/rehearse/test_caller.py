@@ -1,7 +1,6 @@
 """Promises of one click over a real socket: every ending has its code, and patience is PHP's."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -14,6 +13,7 @@ from sidecar.rehearse.plan import Plan, Route, users_of
 from sidecar.rehearse.replies import Reply
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import Sidecar, running
+from tests.support.ports import free_port
 
 ROUTES: list[Route] = ["ai", "v1"]
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -86,9 +86,7 @@ async def test_the_sidecars_own_deadline_is_another_code() -> None:
 
 async def test_no_server_is_unreachable() -> None:
     """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port = sock.getsockname()[1]
-    assert await click(f"http://127.0.0.1:{port}") == Reply("unreachable", fallback=True)
+    assert await click(f"http://127.0.0.1:{free_port()}") == Reply("unreachable", fallback=True)
 
 
 async def test_a_connection_that_ends_without_a_response_is_closed() -> None:

@@ -1,7 +1,6 @@
 """Promises of `openai-moodle-sidecar doctor`: the real command, in front of a provider in each of its moods."""
 
 import os
-import socket
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from sidecar.demo.provider import Demo
 from sidecar.doctor.configuration import SERVICE_KEY
 from tests.support.doctor_command import KEY, at, doctor, report
 from tests.support.php import command
+from tests.support.ports import free_port
 from tests.support.scripted_provider import canned, http
 from tests.support.server_process import served
 
@@ -169,8 +169,7 @@ async def test_a_provider_that_is_not_there_is_said_by_its_step(demo: Demo) -> N
 
 async def test_the_port_is_free_ours_or_anothers(demo: Demo) -> None:
     """Which of the three, and what to do in each."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        free = listener.getsockname()[1]
+    free = free_port()
     assert "is free" in (await report(*at(demo), f"--port={free}")).finding("port")["what"]
     other = demo.url.rpartition(":")[2]
     taken = await report(*at(demo), f"--port={other}")

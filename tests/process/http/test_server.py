@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 from asyncio.subprocess import PIPE
@@ -16,6 +15,7 @@ from sidecar.demo.provider import Demo
 from sidecar.http.server.protocol import HALF_CLOSE_SECONDS
 from tests.support.http_sidecar import Caller, head, post
 from tests.support.paths import ROOT
+from tests.support.ports import free_port
 from tests.support.server_process import PATIENCE, Served, finished, served
 
 
@@ -97,8 +97,7 @@ async def test_health_answers_while_the_sdk_still_loads(demo: Demo) -> None:
 
 async def test_a_log_that_cannot_be_written_costs_the_line_only(demo: Demo) -> None:
     """Disk full: requests go on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     command = 'exec "$@" 2>/dev/full'
     words = ("--http-mode", f"--port={port}", "--api-key=k", f"--base-url={demo.url}/v1")
     process = await asyncio.create_subprocess_exec(

@@ -12,8 +12,9 @@ from sidecar.demo.server import serve
 from tests.support.canaries import operators_pages, processes_below
 from tests.support.embedded_jobs import family, of_process
 from tests.support.http_sidecar import Caller, head, post
-from tests.support.metrics_page import free_port, scrape
+from tests.support.metrics_page import scrape
 from tests.support.paths import ROOT
+from tests.support.ports import free_port
 from tests.support.server_process import PATIENCE, Served, served
 from tests.support.valkey import valkey
 

@@ -4,7 +4,8 @@ import socket
 
 from sidecar.core.contract import Request
 from tests.support.http_sidecar import Answer, Caller, head
-from tests.support.metrics_page import Page, free_port, scrape
+from tests.support.metrics_page import Page, scrape
+from tests.support.ports import free_port
 from tests.support.valkey import valkey
 from tests.support.workers import ended, jobs_of, until, worker
 

@@ -9,8 +9,8 @@ from sidecar.core.contract import Request
 from sidecar.demo.options import Options
 from sidecar.demo.server import serve
 from tests.support.http_sidecar import post
-from tests.support.metrics_page import free_port
 from tests.support.paths import ROOT
+from tests.support.ports import free_port
 from tests.support.prometheus import configured, needs_prometheus, prometheus
 from tests.support.server_process import Served, served
 from tests.support.valkey import valkey

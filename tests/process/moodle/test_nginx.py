@@ -12,18 +12,13 @@ import pytest
 from sidecar.config.settings import BY_FIELD
 from tests.support.http_sidecar import Answer, Caller, head, post
 from tests.support.nginx import ADDRESS, BLOCK, front, needs_nginx
+from tests.support.ports import free_port
 from tests.support.scripted_provider import canned, http, listening
 
 pytestmark = needs_nginx
 
 PATH = "/v1/chat/completions"
 BODY = json.dumps({"model": "m", "messages": [{"role": "user", "content": "Hello"}]}).encode()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 async def ask(port: int, request: bytes) -> Answer:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import signal
-import socket
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any, get_args
@@ -21,6 +20,7 @@ from tests.support.http_sidecar import settings_of
 from tests.support.nginx import ADDRESS, front, needs_nginx
 from tests.support.paths import ROOT
 from tests.support.php import needs_php, php
+from tests.support.ports import free_port
 from tests.support.server_process import Served, served
 
 pytestmark = needs_php
@@ -114,9 +114,7 @@ async def test_a_draining_server_leads_to_the_next_one(server: Served, demo: Dem
 @needs_nginx
 async def test_through_the_block_a_dead_server_leads_to_the_next_one(tmp_path: Path) -> None:
     """Too large and nowhere are said by nginx as the sidecar says them."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        dead = listener.getsockname()[1]
-    async with front(tmp_path, dead, client_max_body_size="2k") as nginx:
+    async with front(tmp_path, free_port(), client_max_body_size="2k") as nginx:
         base = f"http://{ADDRESS}:{nginx.port}"
         requests = [(f"{base}{PATH}", chat("Hello")), (f"{base}{PATH}", "x" * 3000), (f"{base}/elsewhere", "{}")]
         came = await ask(requests)

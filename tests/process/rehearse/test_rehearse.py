@@ -15,7 +15,7 @@ from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import running
 from tests.support.rehearsals import Done, alive, children_of, rehearse, start
 from tests.support.server_process import finished
-from tests.support.terminals import shown, terminal
+from tests.support.terminals import rows, shown, terminal
 from tests.support.workers import PATIENCE
 
 CLASS = ("--users=40", "--within=1", "--slots=4", "--latency=0.1", "--same-page=0.5")
@@ -91,6 +91,7 @@ async def test_ctrl_c_gives_the_result_so_far_and_ends_what_was_started() -> Non
         code, out, _ = await finished(process)
         seen += shown(ours)
     assert b"of 300 clicks ended" in seen
+    assert not any("clicks ended" in row for row in rows(seen)), "the line is gone before the result comes"
     assert b"Traceback" not in seen
     found = json.loads(out)
     assert (code, found["interrupted"], found["held"]) == (1, True, False)

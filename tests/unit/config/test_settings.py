@@ -174,6 +174,14 @@ def test_proxies_follow_the_custom() -> None:
     assert settings.proxies == {"https": "http://p:1", "no": "localhost"}
 
 
+def test_the_env_file_may_name_the_proxy_in_capitals(tmp_path: Path) -> None:
+    """No request's header gets there; the environment's own name comes first."""
+    file = tmp_path / "env"
+    file.write_text("HTTP_PROXY=http://p:1\n")
+    assert load({}, str(file), KEY).proxies == {"http": "http://p:1"}
+    assert load({}, str(file), KEY | {"http_proxy": "http://q:2"}).proxies == {"http": "http://q:2"}
+
+
 def test_every_setting_has_its_field_and_flag() -> None:
     """One table is the source of variables, fields, flags and help."""
     derived = {"proxies", "ca_file", "openai_api_key_file", "providers", "tokens"}

@@ -194,3 +194,11 @@ def test_a_users_name_is_bounded() -> None:
     assert parse_request(body(user_id="u" * 255)).user_id == "u" * 255
     with pytest.raises(InvalidRequest, match="user_id is longer"):
         parse_request(body(user_id="u" * 256))
+
+
+@pytest.mark.parametrize("letter", ["a", "ä", "日", "🙂"])
+def test_a_character_that_cannot_be_sent_is_found_in_long_texts(letter: str) -> None:
+    """At the borders of the steps in which a text is searched, and in every width of a text."""
+    for place in (0, 2**20 - 1, 2**20, 2**20 + 5):
+        text = letter * place + "\x00" + letter * 5
+        assert sendable(text) == letter * (place + 5)

@@ -20,6 +20,17 @@ def test_an_answer_ends() -> None:
     assert (len(cache), cache.held) == (0, 0)
 
 
+def test_answers_whose_time_is_over_make_room_before_the_bound() -> None:
+    """A quiet site holds the answers of an hour, and not of the weeks that fill the bound."""
+    now = 0.0
+    cache = AnswerCache(ttl=10.0, size=10_000_000, clock=lambda: now)
+    for number in range(1000):
+        now = float(number)
+        cache.put(Key(b"%d" % number), "text")
+    assert len(cache) == 10
+    assert cache.held == 10 * (512 + 4)
+
+
 def test_the_cache_is_bounded() -> None:
     """The least recently used answers make room; one that is larger than everything is left out."""
     cache = AnswerCache(ttl=10.0, size=4 * 1512, clock=lambda: 0.0)

@@ -1,12 +1,14 @@
 """The engine's second verb: raw completions whole, shared where that was allowed, fair, in time."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from sidecar.core.errors import EmptyResponse, SidecarError, UpstreamAuth, UpstreamError
+from sidecar.core.off_loop import THREAD_BYTES
 from sidecar.core.ports import Call, Completion
 from sidecar.engine.request import CompletionRequest
 from sidecar.engine.service import Service
@@ -229,3 +231,18 @@ async def test_a_shared_body_is_sent_as_it_was_shaped() -> None:
     assert all(answer is shaped[0] for answer in answers)
     flights = service.kernel.flights
     assert (flights.joined, flights.hits, len(flights.cache)) == (1, 1, 1)
+
+
+async def test_a_large_answer_is_written_in_the_thread_beside_the_loop() -> None:
+    """Its bytes count, and not its text, which may be a word beside megabytes of probabilities."""
+    threads = []
+
+    def shape(completion: Completion) -> bytes:
+        threads.append(threading.current_thread())
+        return text(completion)
+
+    for size in (THREAD_BYTES - 1, THREAD_BYTES):
+        upstream = HeldUpstream(size=size)
+        assert code(await over(upstream).completions.answer(asked(), shape)) == "ok"
+    assert threads[0] is threading.main_thread()
+    assert threads[1] is not threading.main_thread()
