@@ -25,7 +25,7 @@ class Provider(msgspec.Struct, frozen=True):
 
     @property
     def leads_here(self) -> bool:
-        """Return whether the provider's calls go to a sidecar: its own plugin, or core's with the sidecar's parameter."""
+        """Return whether the provider's calls go to a sidecar: its plugin, or core's with its parameter."""
         return self.component == PLUGIN or (self.component == OPENAI and "?action=" in self.url)
 
     @property
