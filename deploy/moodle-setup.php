@@ -373,7 +373,7 @@ function open_address(array $request, changes $changes): void {
     $host = (string) parse_url($request['url'], PHP_URL_HOST);
     if (preg_match('/^127\.(?!0\.)\d+\.\d+\.\d+$/', $host)) {
         $lines = array_map('trim', explode("\n", (string) current('core', 'curlsecurityblockedhosts')));
-        $open = str_replace('127.0.0.0/8', '127.0.0.0/16', $lines);
+        $open = array_map(fn(string $line): string => $line === '127.0.0.0/8' ? '127.0.0.0/16' : $line, $lines);
         if ($open !== $lines) {
             $changes->setting('core', 'curlsecurityblockedhosts', implode("\n", $open), 'blocked hosts');
         }

@@ -1,6 +1,7 @@
 """Command `openai-moodle-sidecar moodle setup PATH`: makes a Moodle use the sidecar, and undoes that."""
 
 import asyncio
+import os
 import sys
 from typing import Any, Final
 
@@ -56,11 +57,11 @@ def _set_up(program: Program, wish: Wish, source: str, *, dry_run: bool) -> int:
         _show(change, wish.token)
         count += 1
     if dry_run:
-        sys.stdout.write(f"{count} changes would be made; nothing was changed.\n")
+        _print(f"{count} changes would be made; nothing was changed.\n")
         return 0
-    sys.stdout.write(f"{count} changes made.\n\n" if count else "Nothing to change.\n\n")
+    _print(f"{count} changes made.\n\n" if count else "Nothing to change.\n\n")
     found = report([], doctor.judge(look(program)), [wish.token] if wish.token else [])
-    sys.stdout.write("\n".join(as_lines(found.findings)) + "\n")
+    _print("\n".join(as_lines(found.findings)) + "\n")
     return 0 if found.ok else 1
 
 
@@ -71,16 +72,24 @@ def _undo(program: Program, provider: str, *, dry_run: bool) -> int:
             _show(change, None)
             count += 1
         else:
-            sys.stdout.write(f"  {plain(change, 200)}: changed since the setup, so it stays\n")
+            _print(f"  {plain(change, 200)}: changed since the setup, so it stays\n")
     end = "would be undone; nothing was changed" if dry_run else "undone"
-    sys.stdout.write(f"{count} changes {end}.\n" if count else "There is nothing to undo.\n")
+    _print(f"{count} changes {end}.\n" if count else "There is nothing to undo.\n")
     return 0
 
 
 def _show(change: Change, token: str | None) -> None:
     line = f"  {plain(change.what, 200)}: {plain(change.before, 200)} -> {plain(change.after, 200)}\n"
-    sys.stdout.write(line.replace(token, "(secret)") if token else line)
-    sys.stdout.flush()
+    _print(line.replace(token, "(secret)") if token else line)
+
+
+def _print(text: str) -> None:
+    """Write to stdout; a reader who left, as with `| head`, does not end a setup that is half done."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 async def _wish(flags: dict[str, Any], provider: str) -> Wish:
