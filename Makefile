@@ -16,7 +16,7 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: test test-all test-long debug lint dev run bench soak try-llama openapi lock clean help
+.PHONY: test test-all test-long debug lint dev run bench soak try-llama openapi moodle-plugin lock clean help
 
 test: lint ## lint, then the tests, in an environment of its own
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
@@ -60,6 +60,9 @@ try-llama: run ## a real model server (llama.cpp, a small model) behind the side
 openapi: dev ## sidecar/http/openapi/openapi.json anew from its models
 	$(BIN)/python -m sidecar.http.openapi
 
+moodle-plugin: ## the Moodle plugin as dist/aiprovider_sidecar-VERSION.zip
+	@$(or $(PYTHON),python3) scripts/moodle_plugin.py
+
 # --universal: one lock for every Python and machine that pyproject.toml allows.
 COMPILE = .venvs/uv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --group build --extra embedded
@@ -75,4 +78,4 @@ clean: ## remove what these commands made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
