@@ -15,7 +15,7 @@ import pytest
 
 from sidecar.demo.provider import Demo
 from tests.support.moodle.people import Browsers, Person, browsers
-from tests.support.moodle.school import CLASS, KEY, TEXTS, TOKEN, School
+from tests.support.moodle.school import CLASS, KEY, TEXTS, School
 from tests.support.moodle.site import MOODLE_DIR, Site
 
 collect_ignore_glob = [] if MOODLE_DIR else ["test_*.py"]
@@ -47,7 +47,6 @@ def _temporary() -> contextlib.AbstractContextManager[str]:
 def _make(site: Site) -> None:
     site.install()
     site.seed(CLASS, TEXTS)
-    site.order("policy")
     site.web.start()
     site.made.people = [(person.cookies, person.sesskey) for person in asyncio.run(_logged_in(site))]
     site.finish()
@@ -69,17 +68,26 @@ def straight_state(school: School) -> str:
     """The site without a sidecar: core's own provider points straight at the model's."""
     school.site.restore("plain")
     school.site.order("straight", url=school.provider_url, key=KEY)
+    school.site.order("policy")
     school.site.store("straight")
     return "straight"
 
 
 @pytest.fixture(scope="session")
 def plugin_state(school: School) -> str:
-    """The site with our plugin."""
+    """The site with our plugin, as `moodle setup` leaves it."""
     school.site.restore("plain")
-    school.site.order("straight", url=school.sidecar_url + "/v1", key=TOKEN)
+    school.set_up("--placements", f"--env-file={school.env_file()}", reached=False)
+    school.site.order("policy")
     school.site.store("plugin")
     return "plugin"
+
+
+@pytest.fixture
+def plain(school: School) -> School:
+    """The site as installed, without provider, plugin or button."""
+    school.site.restore("plain")
+    return school
 
 
 @pytest.fixture

@@ -1,16 +1,22 @@
 """A school for the tests: a site with people, the ports of its sidecar and provider, and what a class measures."""
 
 import asyncio
+import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from sidecar.demo.options import Options
 from sidecar.demo.provider import Demo
 from sidecar.demo.server import serve
 from tests.support.moodle.people import Browsers, Person, Summary, ideal
+from tests.support.moodle.programs import PATIENCE
 from tests.support.moodle.site import Site
+from tests.support.paths import ROOT
 from tests.support.server_process import Served, served
 
 CLASS: Final = 100
@@ -52,9 +58,33 @@ class School(NamedTuple):
     @asynccontextmanager
     async def sidecar(self, *words: str) -> AsyncIterator[Served]:
         """Run the sidecar with its defaults, but for further flags in `words`."""
-        given = (f"--base-url={self.provider_url}", f"--api-key={KEY}", f"--sidecar-token={TOKEN}")
-        async with served(*given, f"--port={self.site.made.sidecar_port}", *words) as running:
+        async with served(f"--env-file={self.env_file()}", f"--port={self.site.made.sidecar_port}", *words) as running:
             yield running
+
+    def env_file(self) -> Path:
+        """Return the file of settings that the sidecar and `moodle setup` read."""
+        settings = {"OPENAI_BASE_URL": self.provider_url, "OPENAI_API_KEY": KEY, "SIDECAR_TOKEN": TOKEN}
+        settings |= {"OPENAI_MODEL": "gpt-4o", "PORT": str(self.site.made.sidecar_port)}
+        file = self.site.folder / "sidecar.env"
+        file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        file.chmod(0o600)
+        return file
+
+    def set_up(self, *words: str, reached: bool = True) -> str:
+        """Return what `moodle setup` prints at this site; its exit code says whether a sidecar is `reached`."""
+        done = subprocess.run(
+            [*(sys.executable, "-m", "sidecar", "moodle", "setup", str(self.site.code)), *words],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"]},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert done.returncode == (0 if reached else 1), done.stdout + done.stderr
+        assert TOKEN not in done.stdout + done.stderr
+        return done.stdout
 
 
 class Lesson(NamedTuple):

@@ -6,14 +6,13 @@ The installation takes minutes, so each state of the site that tests begin with 
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from tests.support.moodle.database import USER, Cluster
-from tests.support.moodle.programs import PATIENCE, copy, environment, free_port, give, program, run
+from tests.support.moodle.programs import copy, free_port, give, program, run
 from tests.support.moodle.web import Web
 from tests.support.paths import ROOT
 
@@ -110,6 +109,12 @@ class Site:
         """Return the result of one order of tests/php/real_moodle.php."""
         return json.loads(self.php(self._orders, self.code / "config.php", name, text=json.dumps(given)))
 
+    def settings(self, *names: str) -> str:
+        """Return rows of Moodle's configuration."""
+        listed = ", ".join(f"'{name}'" for name in names)
+        order = f"SELECT name, value FROM mdl_config WHERE name IN ({listed}) ORDER BY name"
+        return self.database.query(order, database="moodle")
+
     def store(self, state: str) -> None:
         """Store the site as `state`: its database, and whether the plugin is in its place."""
         self.web.stop()
@@ -129,18 +134,6 @@ class Site:
         self.configure()
         self.web.start()
         self.web.complaints()
-
-    def setup(self, *words: str, text: str = "") -> subprocess.CompletedProcess[str]:
-        """Run `moodle setup` of the sidecar's command at this site, as its administrator."""
-        return subprocess.run(
-            [str(ROOT / ".venv-dev/bin/openai-moodle-sidecar"), "moodle", "setup", str(self.code), *words],
-            env=environment(self.folder),
-            input=text,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
 
     def stop(self) -> None:
         self.web.stop()
