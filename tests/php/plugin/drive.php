@@ -87,6 +87,67 @@ function strings(array $config, mixed $unused): array
     return [$all, \aiprovider_sidecar\local\answer::CODES];
 }
 
+/** Whether a text from the browser is that of the page with this content. */
+function of_page(array $config, array $pairs): array
+{
+    require_once __DIR__ . '/pages.php';
+    $is = static fn (string $html, string $text): bool => (new \aiprovider_sidecar\local\page_text($html))->is_in($text);
+    return array_map(static fn (array $pair): bool => $is(...$pair), $pairs);
+}
+
+/**
+ * Takes steps with pages, {id: {"course", "content", "visible"}}: ["run"], ["edit", page, content], ["pass", seconds]
+ * or ["click", page, text, user]. Returns what became of each step, and the rows at the end.
+ */
+function nights(array $config, array $with): array
+{
+    require_once __DIR__ . '/pages.php';
+    $pages = [];
+    foreach ($with['pages'] as $id => $page) {
+        $more = ['id' => $id, 'timemodified' => 1, 'contentformat' => 1, 'revision' => 1];
+        $pages[$id] = (object) ($page + $more + ['course' => 1, 'visible' => true]);
+    }
+    $courses = [1 => (object) ['id' => 1], 2 => (object) ['id' => 2]];
+    $tables = ['page' => $pages, 'course' => $courses, 'aiprovider_sidecar_pages' => [], 'ai_action_register' => []];
+    $GLOBALS['DB'] = new memory_database($tables);
+    $clock = \core\di::get(\core\clock::class);
+    $came = [];
+    foreach ($with['steps'] as $step) {
+        $clock->now++;
+        $came[] = step($step, $clock, provider($config));
+    }
+    return [$came, array_values($GLOBALS['DB']->tables['aiprovider_sidecar_pages'])];
+}
+
+function step(array $step, \core\clock $clock, \core_ai\provider $provider): mixed
+{
+    [$do, $page, $text, $user] = $step + [1 => 0, '', 7];
+    $database = $GLOBALS['DB'];
+    if ($do === 'run') {
+        [$log, $failed] = [[], false];
+        try {
+            $take = static function (string $line) use (&$log): void {
+                $log[] = $line;
+            };
+            (new \aiprovider_sidecar\local\page_summaries($provider, $take))->run();
+        } catch (moodle_exception $e) {
+            [$log[], $failed] = [$e->getMessage(), true];
+        }
+        return ['log' => $log, 'failed' => $failed];
+    }
+    if ($do === 'click') {
+        $action = new \core_ai\aiactions\summarise_text(CONTEXT_PAGES + $page, $user, $text);
+        $answer = (new \aiprovider_sidecar\process_summarise_text($provider, $action))->process();
+        return $answer['generatedcontent'] ?? $answer['errormessage'];
+    }
+    match ($do) {
+        'edit' => $database->update_record('page', (object) ['id' => $page, 'content' => $text, 'timemodified' => $clock->now]),
+        'pass' => $clock->now += $page,
+        'had' => $database->tables['ai_action_register'][] = [$user, CONTEXT_PAGES + $page, 'summarise_text', (int) $text],
+    };
+    return null;
+}
+
 /** Parses every file, and returns the names of those that are no PHP. */
 function parsed(array $config, array $files): array
 {

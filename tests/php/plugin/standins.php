@@ -9,6 +9,7 @@ namespace {
     const MOODLE_INTERNAL = true;
     const PARAM_TEXT = 'text';
     const DEBUG_DEVELOPER = 32767;
+    const DAYSECS = 86400;
     const PLUGIN = __DIR__ . '/../../../moodle/aiprovider_sidecar';
     defined('AJAX_SCRIPT') || define('AJAX_SCRIPT', false);
 
@@ -141,7 +142,7 @@ namespace core_ai {
 
         abstract class provider
         {
-            public function __construct(public readonly array $config)
+            public function __construct(public readonly array $config, public readonly ?int $id = null)
             {
             }
 
