@@ -159,7 +159,10 @@ def _verdict(reach: Reach) -> tuple[State, str, str]:
 _FAILURES: Final = {
     "unauthorized": ("the sidecar refuses this token", f"{_SET_UP}, which takes SIDECAR_TOKEN, or --token-file"),
     "blocked": ("Moodle's HTTP security blocks this address", f"{_SET_UP} --openai-provider, or the plugin"),
-    "no connection": ("PHP reaches nothing there", "start the sidecar, or name its address: --url or --port"),
+    "no connection": (
+        "PHP reaches nothing there",
+        "start the sidecar (for core's provider nginx), or name --url or --port",
+    ),
     "no address": ("the provider has no address", _SET_UP),
     "not the sidecar": ("something else answers there", f"{_SET_UP} --url=ADDRESS"),
 }

@@ -306,15 +306,29 @@ namespace core_ai {
 
             public function enable_provider_instance(object $provider): void {
                 $this->change($provider, ['enabled' => true]);
+                $this->order($provider->id, true);
             }
 
             public function disable_provider_instance(object $provider): void {
                 $this->change($provider, ['enabled' => false]);
+                $this->order($provider->id, false);
             }
 
             public function delete_provider_instance(object $provider): void {
                 unset(\site::$data['instances'][$provider->id]);
                 \site::keep();
+            }
+
+            /** Moodle writes the order even where nothing changes, and relies on a blank at its beginning. */
+            private function order(int $id, bool $in): void {
+                $order = explode(',', (string) get_config('core_ai', 'provider_order'));
+                $key = array_search($id, $order);
+                if ($in && !$key) {
+                    $order[] = $id;
+                } else if (!$in && $key) {
+                    unset($order[$key]);
+                }
+                set_config('provider_order', implode(',', $order), 'core_ai');
             }
 
             private function change(object $provider, array $to): void {
