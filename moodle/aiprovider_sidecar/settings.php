@@ -56,6 +56,13 @@ if ($hassiteconfig && $ADMIN->fulltree) {
         $text('releasesession_help'),
         1,
     ));
+    $settings->add(new admin_setting_configtext(
+        'aiprovider_sidecar/courses',
+        $text('courses'),
+        $text('courses_ids_help'),
+        '',
+        PARAM_SEQUENCE,
+    ));
     foreach (['global' => 100, 'user' => 10] as $scope => $number) {
         $settings->add(new admin_setting_configcheckbox(
             "aiprovider_sidecar/enable{$scope}ratelimit",

@@ -39,10 +39,18 @@ abstract class abstract_processor extends process_base {
         try {
             return $this->complete();
         } catch (\Throwable $e) {
-            // Without its message, which may quote the text.
-            debugging('aiprovider_sidecar: ' . get_class($e) . " at {$e->getFile()}:{$e->getLine()}", DEBUG_DEVELOPER);
+            $this->tell_developers($e);
             return answer::failure('internal');
         }
+    }
+
+    /**
+     * Show where an exception was thrown, without its message, which may quote the text.
+     *
+     * @param \Throwable $e
+     */
+    private function tell_developers(\Throwable $e): void {
+        debugging('aiprovider_sidecar: ' . get_class($e) . " at {$e->getFile()}:{$e->getLine()}", DEBUG_DEVELOPER);
     }
 
     /**
@@ -51,6 +59,15 @@ abstract class abstract_processor extends process_base {
      * @return array
      */
     private function complete(): array {
+        try {
+            $stored = $this->stored_answer();
+        } catch (\Throwable $e) {
+            $this->tell_developers($e);
+            $stored = null; // A fault of the store costs a call, and no answer.
+        }
+        if ($stored !== null) {
+            return $stored;
+        }
         $settings = $this->provider->get_sidecar_settings();
         $body = $this->get_request_body();
         if ($settings->releasesession) {
@@ -59,6 +76,15 @@ abstract class abstract_processor extends process_base {
         $query = ['action' => $this->action::get_basename()];
         $reply = \core\di::get(client::class)->post($settings, '/v1/chat/completions', $query, $body);
         return answer::of_completion($reply);
+    }
+
+    /**
+     * Return an answer that needs no call, or null.
+     *
+     * @return array|null
+     */
+    protected function stored_answer(): ?array {
+        return null;
     }
 
     /**

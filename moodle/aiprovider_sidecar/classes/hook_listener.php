@@ -61,6 +61,9 @@ class hook_listener {
         $mform->addElement('advcheckbox', 'releasesession', $string('releasesession'));
         $mform->setDefault('releasesession', 1);
         $mform->addHelpButton('releasesession', 'releasesession', 'aiprovider_sidecar');
+
+        $mform->addElement('course', 'courses', $string('courses'), ['multiple' => true]);
+        $mform->addHelpButton('courses', 'courses', 'aiprovider_sidecar');
     }
 
     /**

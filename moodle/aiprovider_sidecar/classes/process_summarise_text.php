@@ -16,12 +16,24 @@
 
 namespace aiprovider_sidecar;
 
+use aiprovider_sidecar\local\answer;
+use aiprovider_sidecar\local\page_summaries;
+
 /**
- * The action summarise_text.
+ * The action summarise_text. A page that was summarised at night costs no call.
  *
  * @package    aiprovider_sidecar
  * @copyright  2026 The openai-moodle-sidecar authors
  * @license    https://www.gnu.org/copyleft/gpl.html GNU GPL v3 or later
  */
 class process_summarise_text extends abstract_processor {
+    #[\Override]
+    protected function stored_answer(): ?array {
+        $summary = (new page_summaries($this->provider))->stored(
+            (int) $this->action->get_configuration('contextid'),
+            (string) $this->action->get_configuration('prompttext'),
+            (int) $this->action->get_configuration('userid'),
+        );
+        return $summary === null ? null : answer::success($summary);
+    }
 }

@@ -32,7 +32,7 @@ class client {
     private const CONNECT_TIMEOUT = 5;
 
     /** @var int Seconds beyond the sidecar's deadline: the sidecar knows the cause, so it answers first. */
-    private const MARGIN = 5;
+    public const MARGIN = 5.0;
 
     /** @var int The largest reply that is read, in bytes. */
     private const MAX_REPLY = 16 * 1024 * 1024;
@@ -44,10 +44,13 @@ class client {
      * Constructor.
      *
      * @param array $options Options for Moodle's HTTP client beside those set here; tests put a handler there.
+     * @param float $margin Seconds to wait beyond the sidecar's deadline.
      */
     public function __construct(
         /** @var array Options for Moodle's HTTP client. */
         private readonly array $options = [],
+        /** @var float Seconds to wait beyond the sidecar's deadline. */
+        private readonly float $margin = self::MARGIN,
     ) {
     }
 
@@ -65,7 +68,7 @@ class client {
         return $this->send($settings, 'POST', $path, $query + ['deadline' => $settings->deadline], [
             'body' => $json,
             'headers' => ['Content-Type' => 'application/json'],
-            'timeout' => $settings->deadline + self::MARGIN,
+            'timeout' => $settings->deadline + $this->margin,
             'connect_timeout' => self::CONNECT_TIMEOUT,
         ]);
     }

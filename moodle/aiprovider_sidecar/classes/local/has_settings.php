@@ -32,6 +32,13 @@ interface has_settings {
     public function get_sidecar_settings(): settings;
 
     /**
+     * Return the id of the instance; 0 where there is one provider for the site.
+     *
+     * @return int
+     */
+    public function get_instance_id(): int;
+
+    /**
      * Return the pseudonym of a user: a hash of site and user.
      *
      * @param string $userid The id of the user.

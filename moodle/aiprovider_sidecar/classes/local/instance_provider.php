@@ -35,6 +35,11 @@ abstract class instance_provider extends \core_ai\provider implements has_settin
     }
 
     #[\Override]
+    public function get_instance_id(): int {
+        return (int) $this->id;
+    }
+
+    #[\Override]
     public function is_provider_configured(): bool {
         return $this->get_sidecar_settings()->is_complete();
     }

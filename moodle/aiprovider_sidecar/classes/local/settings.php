@@ -43,6 +43,7 @@ final class settings {
      * @param string $token The sidecar's token; blank if it has none.
      * @param int $deadline Seconds from the request's arrival in which the sidecar must answer.
      * @param bool $releasesession Whether the session's lock is released before a call.
+     * @param int[] $courses Courses whose pages are summarised at night.
      */
     public function __construct(
         /** @var string The address without path. */
@@ -53,22 +54,27 @@ final class settings {
         public readonly int $deadline = self::DEFAULT_DEADLINE,
         /** @var bool Whether the session's lock is released before a call. */
         public readonly bool $releasesession = true,
+        /** @var int[] Courses whose pages are summarised at night. */
+        public readonly array $courses = [],
     ) {
     }
 
     /**
      * Return the settings in a provider's configuration. Keys that are absent have their defaults.
      *
-     * @param array $config With the keys url, token, deadline and releasesession.
+     * @param array $config With the keys url, token, deadline, releasesession and courses.
      * @return self
      */
     public static function from_config(array $config): self {
         $deadline = (int) ($config['deadline'] ?? 0);
+        $courses = $config['courses'] ?? [];
+        $courses = array_map('intval', is_array($courses) ? $courses : explode(',', (string) $courses));
         return new self(
             base: self::base_of((string) ($config['url'] ?? '')),
             token: trim((string) ($config['token'] ?? '')),
             deadline: $deadline > 0 ? min($deadline, self::MAX_DEADLINE) : self::DEFAULT_DEADLINE,
             releasesession: (bool) ($config['releasesession'] ?? true),
+            courses: array_values(array_unique(array_filter($courses, static fn(int $id): bool => $id > 0))),
         );
     }
 

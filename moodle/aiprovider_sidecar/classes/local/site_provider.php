@@ -38,6 +38,11 @@ abstract class site_provider extends \core_ai\provider implements has_settings {
     }
 
     #[\Override]
+    public function get_instance_id(): int {
+        return 0;
+    }
+
+    #[\Override]
     public function is_provider_configured(): bool {
         return $this->get_sidecar_settings()->is_complete();
     }

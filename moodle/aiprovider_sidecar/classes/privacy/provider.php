@@ -17,21 +17,58 @@
 namespace aiprovider_sidecar\privacy;
 
 use core_privacy\local\metadata\collection;
+use core_privacy\local\request\approved_contextlist;
+use core_privacy\local\request\approved_userlist;
+use core_privacy\local\request\contextlist;
+use core_privacy\local\request\userlist;
 
 /**
- * What leaves Moodle. The plugin itself stores nothing about a person.
+ * What leaves Moodle, and what the plugin stores: summaries of pages, which belong to a course and to no person. So there
+ * is nothing to export, and they are deleted with their page or course.
  *
  * @package    aiprovider_sidecar
  * @copyright  2026 The openai-moodle-sidecar authors
  * @license    https://www.gnu.org/copyleft/gpl.html GNU GPL v3 or later
  */
-class provider implements \core_privacy\local\metadata\provider {
+class provider implements
+    \core_privacy\local\metadata\provider,
+    \core_privacy\local\request\core_userlist_provider,
+    \core_privacy\local\request\plugin\provider {
     #[\Override]
     public static function get_metadata(collection $collection): collection {
         $collection->add_external_location_link('aiprovider_sidecar', [
             'prompttext' => 'privacy:metadata:sidecar:prompttext',
             'user' => 'privacy:metadata:sidecar:user',
         ], 'privacy:metadata:sidecar');
+        $collection->add_database_table('aiprovider_sidecar_pages', [
+            'contextid' => 'privacy:metadata:pages:contextid',
+            'summary' => 'privacy:metadata:pages:summary',
+        ], 'privacy:metadata:pages');
         return $collection;
+    }
+
+    #[\Override]
+    public static function get_contexts_for_userid(int $userid): contextlist {
+        return new contextlist();
+    }
+
+    #[\Override]
+    public static function get_users_in_context(userlist $userlist) {
+    }
+
+    #[\Override]
+    public static function export_user_data(approved_contextlist $contextlist) {
+    }
+
+    #[\Override]
+    public static function delete_data_for_all_users_in_context(\context $context) {
+    }
+
+    #[\Override]
+    public static function delete_data_for_users(approved_userlist $userlist) {
+    }
+
+    #[\Override]
+    public static function delete_data_for_user(approved_contextlist $contextlist) {
     }
 }

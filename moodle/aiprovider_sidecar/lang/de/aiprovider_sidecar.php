@@ -24,6 +24,9 @@
 
 defined('MOODLE_INTERNAL') || die();
 
+$string['courses'] = 'Kurse für nächtliche Zusammenfassungen';
+$string['courses_help'] = 'Eine geplante Aufgabe fasst nachts die Textseiten dieser Kurse zusammen, damit der erste Klick einer Klasse keine Anfrage kostet. Die Aufgabe ist aus, bis sie auf der Seite Geplante Aufgaben eingeschaltet wird. Der Sidecar braucht dazu Aufträge (REDIS_URL) und einen Worker.';
+$string['courses_ids_help'] = 'Die IDs von Kursen, durch Kommas getrennt. Eine geplante Aufgabe fasst nachts ihre Textseiten zusammen, damit der erste Klick einer Klasse keine Anfrage kostet. Die Aufgabe ist aus, bis sie auf der Seite Geplante Aufgaben eingeschaltet wird. Der Sidecar braucht dazu Aufträge (REDIS_URL) und einen Worker.';
 $string['deadline'] = 'Sekunden für eine Antwort';
 $string['deadline_help'] = 'In dieser Zeit antwortet der Sidecar oder sagt, dass er es nicht kann. Seine eigene Grenze, REQUEST_TIMEOUT, gilt, wenn sie kürzer ist.';
 $string['deadlineinvalid'] = 'Eine Zahl von 1 bis {$a}.';
@@ -52,8 +55,11 @@ $string['error:upstream_unreachable'] = 'Die KI ist gerade nicht erreichbar. Bit
 $string['error:wrong_address'] = 'Die Adresse des KI-Dienstes ist falsch eingestellt. Bitte sagen Sie der Administration Bescheid.';
 $string['errortitle'] = 'Keine Antwort von der KI';
 $string['globalratelimit'] = 'Anfragen der Website je Stunde';
+$string['jobsfailed'] = 'Der Sidecar hat keine nächtlichen Zusammenfassungen angenommen: {$a}';
 $string['pluginname'] = 'OpenAI-Sidecar';
-$string['privacy:metadata'] = 'Das Plugin OpenAI-Sidecar speichert keine personenbezogenen Daten.';
+$string['privacy:metadata:pages'] = 'Zusammenfassungen von Textseiten der Kurse, die die Administration ausgewählt hat. Sie werden mit der Textseite oder dem Kurs gelöscht.';
+$string['privacy:metadata:pages:contextid'] = 'Die Textseite.';
+$string['privacy:metadata:pages:summary'] = 'Die Zusammenfassung der Textseite.';
 $string['privacy:metadata:sidecar'] = 'Texte gehen an den Sidecar, einen Dienst dieser Website, der sie an den von der Website gewählten KI-Anbieter weitergibt.';
 $string['privacy:metadata:sidecar:prompttext'] = 'Der Text, mit dem die KI arbeitet.';
 $string['privacy:metadata:sidecar:user'] = 'Ein Pseudonym der Person, gebildet aus den Kennungen von Website und Person. Damit kommen beim Sidecar alle der Reihe nach dran.';
@@ -68,6 +74,7 @@ $string['status:ok'] = 'Der Sidecar ist erreichbar. Antworten kommen von: {$a}';
 $string['status:providerdown'] = 'Der Sidecar ist erreichbar, aber der KI-Anbieter dahinter antwortet im Augenblick nicht: {$a}';
 $string['status:token'] = 'Der Sidecar ist erreichbar, nimmt aber das Token nicht an.';
 $string['status:unreachable'] = 'Unter {$a} ist kein Sidecar erreichbar. Er muss laufen, und die Adresse muss vom Rechner aus stimmen, auf dem Moodle läuft.';
+$string['summarisepages'] = 'Nächtliche Zusammenfassungen von Textseiten';
 $string['token'] = 'Token des Sidecars';
 $string['token_help'] = 'Der Wert von SIDECAR_TOKEN in den Einstellungen des Sidecars. Leer, wenn der Sidecar keines hat.';
 $string['url'] = 'Adresse des Sidecars';

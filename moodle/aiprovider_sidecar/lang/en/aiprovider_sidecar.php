@@ -24,6 +24,9 @@
 
 defined('MOODLE_INTERNAL') || die();
 
+$string['courses'] = 'Courses to summarise at night';
+$string['courses_help'] = 'A scheduled task makes summaries of the pages of these courses at night, so that a class\'s first click on a page costs no call. The task is off until it is enabled on the page Scheduled tasks, and the sidecar needs jobs (REDIS_URL) with a worker.';
+$string['courses_ids_help'] = 'The ids of courses, separated by commas. A scheduled task makes summaries of their pages at night, so that a class\'s first click on a page costs no call. The task is off until it is enabled on the page Scheduled tasks, and the sidecar needs jobs (REDIS_URL) with a worker.';
 $string['deadline'] = 'Seconds for an answer';
 $string['deadline_help'] = 'The sidecar answers within this time, or says that it cannot. Its own limit, REQUEST_TIMEOUT, counts where it is shorter.';
 $string['deadlineinvalid'] = 'A number from 1 to {$a}.';
@@ -52,8 +55,11 @@ $string['error:upstream_unreachable'] = 'The AI cannot be reached right now. Ple
 $string['error:wrong_address'] = 'The AI service is set up with a wrong address. Please tell your administrator.';
 $string['errortitle'] = 'No answer from the AI';
 $string['globalratelimit'] = 'Requests of the site in an hour';
+$string['jobsfailed'] = 'The sidecar took no summaries for the night: {$a}';
 $string['pluginname'] = 'OpenAI sidecar';
-$string['privacy:metadata'] = 'The OpenAI sidecar plugin stores no personal data.';
+$string['privacy:metadata:pages'] = 'Summaries of pages of courses that an administrator chose. They are deleted with the page or the course.';
+$string['privacy:metadata:pages:contextid'] = 'The page.';
+$string['privacy:metadata:pages:summary'] = 'The summary of the page.';
 $string['privacy:metadata:sidecar'] = 'Texts are sent to the sidecar, a service of this site, which passes them on to the AI provider that the site has chosen.';
 $string['privacy:metadata:sidecar:prompttext'] = 'The text that the AI works on.';
 $string['privacy:metadata:sidecar:user'] = 'A pseudonym of the user, made from the ids of site and user, by which the sidecar gives each user a turn.';
@@ -68,6 +74,7 @@ $string['status:ok'] = 'The sidecar is reached. Answers come from: {$a}';
 $string['status:providerdown'] = 'The sidecar is reached, but the AI provider behind it does not answer at the moment: {$a}';
 $string['status:token'] = 'The sidecar is reached, but does not accept the token.';
 $string['status:unreachable'] = 'No sidecar is reached at {$a}. It must be running, and the address must be right as seen from the machine of Moodle.';
+$string['summarisepages'] = 'Summaries of pages, made at night';
 $string['token'] = 'The sidecar\'s token';
 $string['token_help'] = 'The value of SIDECAR_TOKEN in the settings of the sidecar. Blank if the sidecar has none.';
 $string['url'] = 'Address of the sidecar';

@@ -24,6 +24,9 @@
 
 defined('MOODLE_INTERNAL') || die();
 
+$string['courses'] = 'Cursos que se resumen por la noche';
+$string['courses_help'] = 'Una tarea programada resume por la noche las páginas de estos cursos, para que el primer clic de una clase no cueste ninguna llamada. La tarea está desactivada hasta que se active en la página Tareas programadas, y el sidecar necesita trabajos (REDIS_URL) con un worker.';
+$string['courses_ids_help'] = 'Los identificadores de los cursos, separados por comas. Una tarea programada resume por la noche sus páginas, para que el primer clic de una clase no cueste ninguna llamada. La tarea está desactivada hasta que se active en la página Tareas programadas, y el sidecar necesita trabajos (REDIS_URL) con un worker.';
 $string['deadline'] = 'Segundos para una respuesta';
 $string['deadline_help'] = 'El sidecar responde en este tiempo, o dice que no puede. Su propio límite, REQUEST_TIMEOUT, vale si es más corto.';
 $string['deadlineinvalid'] = 'Un número de 1 a {$a}.';
@@ -52,8 +55,11 @@ $string['error:upstream_unreachable'] = 'No se puede contactar con la IA en este
 $string['error:wrong_address'] = 'La dirección del servicio de IA está mal configurada. Avise a su administrador.';
 $string['errortitle'] = 'Sin respuesta de la IA';
 $string['globalratelimit'] = 'Peticiones del sitio por hora';
+$string['jobsfailed'] = 'El sidecar no aceptó los resúmenes de la noche: {$a}';
 $string['pluginname'] = 'Sidecar de OpenAI';
-$string['privacy:metadata'] = 'El plugin Sidecar de OpenAI no guarda datos personales.';
+$string['privacy:metadata:pages'] = 'Resúmenes de páginas de los cursos que eligió un administrador. Se borran con la página o el curso.';
+$string['privacy:metadata:pages:contextid'] = 'La página.';
+$string['privacy:metadata:pages:summary'] = 'El resumen de la página.';
 $string['privacy:metadata:sidecar'] = 'Los textos se envían al sidecar, un servicio de este sitio, que los pasa al proveedor de IA que el sitio ha elegido.';
 $string['privacy:metadata:sidecar:prompttext'] = 'El texto con el que trabaja la IA.';
 $string['privacy:metadata:sidecar:user'] = 'Un seudónimo del usuario, formado con los identificadores del sitio y del usuario, con el que el sidecar da su turno a cada uno.';
@@ -68,6 +74,7 @@ $string['status:ok'] = 'Se ha llegado al sidecar. Las respuestas vienen de: {$a}
 $string['status:providerdown'] = 'Se ha llegado al sidecar, pero el proveedor de IA que hay detrás no responde en este momento: {$a}';
 $string['status:token'] = 'Se ha llegado al sidecar, pero no acepta el token.';
 $string['status:unreachable'] = 'No se llega a ningún sidecar en {$a}. Debe estar en marcha, y la dirección debe ser correcta vista desde la máquina de Moodle.';
+$string['summarisepages'] = 'Resúmenes de páginas hechos por la noche';
 $string['token'] = 'Token del sidecar';
 $string['token_help'] = 'El valor de SIDECAR_TOKEN en los ajustes del sidecar. En blanco si el sidecar no tiene ninguno.';
 $string['url'] = 'Dirección del sidecar';

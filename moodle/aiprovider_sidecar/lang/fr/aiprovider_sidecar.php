@@ -24,6 +24,9 @@
 
 defined('MOODLE_INTERNAL') || die();
 
+$string['courses'] = 'Cours à résumer la nuit';
+$string['courses_help'] = 'Une tâche programmée résume la nuit les pages de ces cours, pour que le premier clic d’une classe ne coûte aucun appel. La tâche est désactivée jusqu’à ce qu’elle soit activée sur la page Tâches programmées, et le sidecar a besoin des travaux (REDIS_URL) avec un worker.';
+$string['courses_ids_help'] = 'Les identifiants des cours, séparés par des virgules. Une tâche programmée résume la nuit leurs pages, pour que le premier clic d’une classe ne coûte aucun appel. La tâche est désactivée jusqu’à ce qu’elle soit activée sur la page Tâches programmées, et le sidecar a besoin des travaux (REDIS_URL) avec un worker.';
 $string['deadline'] = 'Secondes pour une réponse';
 $string['deadline_help'] = 'Le sidecar répond dans ce délai, ou indique qu’il ne le peut pas. Sa propre limite, REQUEST_TIMEOUT, s’applique si elle est plus courte.';
 $string['deadlineinvalid'] = 'Un nombre de 1 à {$a}.';
@@ -52,8 +55,11 @@ $string['error:upstream_unreachable'] = 'L’IA est injoignable pour le moment. 
 $string['error:wrong_address'] = 'L’adresse du service d’IA est mal configurée. Veuillez prévenir votre administrateur.';
 $string['errortitle'] = 'Pas de réponse de l’IA';
 $string['globalratelimit'] = 'Demandes du site par heure';
+$string['jobsfailed'] = 'Le sidecar n’a pas accepté les résumés de la nuit : {$a}';
 $string['pluginname'] = 'Sidecar OpenAI';
-$string['privacy:metadata'] = 'Le plugin Sidecar OpenAI n’enregistre aucune donnée personnelle.';
+$string['privacy:metadata:pages'] = 'Résumés des pages des cours choisis par un administrateur. Ils sont supprimés avec la page ou le cours.';
+$string['privacy:metadata:pages:contextid'] = 'La page.';
+$string['privacy:metadata:pages:summary'] = 'Le résumé de la page.';
 $string['privacy:metadata:sidecar'] = 'Les textes sont envoyés au sidecar, un service de ce site, qui les transmet au fournisseur d’IA choisi par le site.';
 $string['privacy:metadata:sidecar:prompttext'] = 'Le texte sur lequel l’IA travaille.';
 $string['privacy:metadata:sidecar:user'] = 'Un pseudonyme de l’utilisateur, formé à partir des identifiants du site et de l’utilisateur, par lequel le sidecar donne son tour à chacun.';
@@ -68,6 +74,7 @@ $string['status:ok'] = 'Le sidecar est joint. Les réponses viennent de : {$a}';
 $string['status:providerdown'] = 'Le sidecar est joint, mais le fournisseur d’IA derrière lui ne répond pas pour le moment : {$a}';
 $string['status:token'] = 'Le sidecar est joint, mais n’accepte pas le jeton.';
 $string['status:unreachable'] = 'Aucun sidecar n’est joint à l’adresse {$a}. Il doit être démarré, et l’adresse doit être juste vue de la machine de Moodle.';
+$string['summarisepages'] = 'Résumés de pages, faits la nuit';
 $string['token'] = 'Jeton du sidecar';
 $string['token_help'] = 'La valeur de SIDECAR_TOKEN dans les réglages du sidecar. Vide si le sidecar n’en a pas.';
 $string['url'] = 'Adresse du sidecar';
