@@ -60,7 +60,7 @@ def _set_up(program: Program, wish: Wish, source: str, *, dry_run: bool) -> int:
         _print(f"{count} changes would be made; nothing was changed.\n")
         return 0
     _print(f"{count} changes made.\n\n" if count else "Nothing to change.\n\n")
-    found = report([], doctor.judge(look(program)), [wish.token] if wish.token else [])
+    found = report([], doctor.judge(look(program), str(program.site.root)), [wish.token] if wish.token else [])
     _print("\n".join(as_lines(found.findings)) + "\n")
     return 0 if found.ok else 1
 

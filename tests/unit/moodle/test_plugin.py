@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from scripts.moodle_plugin import pack
 from sidecar.moodle import plugin
 from sidecar.moodle.errors import MoodleError
 from sidecar.moodle.plugin import read_plugin
+from sidecar.moodle.program import PLUGIN_FOLDER, in_checkout
 
 VERSION = "<?php\n$plugin->component = 'aiprovider_sidecar';\n$plugin->version = 2026112900;\n"
 
@@ -31,6 +33,13 @@ def test_zip_and_folder_are_the_same_plugin(tmp_path: Path) -> None:
     folder = read_plugin(tmp_path / "p")
     assert folder == zipped
     assert (folder.version, folder.digest) == ("2026112900", zipped.digest)
+
+
+def test_the_shipped_folder_is_the_shipped_zip(tmp_path: Path) -> None:
+    """An install from either is the same, so that the other one finds nothing to change."""
+    folder = in_checkout(PLUGIN_FOLDER)
+    assert folder is not None
+    assert read_plugin(folder).digest == read_plugin(pack(tmp_path)).digest
 
 
 def test_a_copy_can_be_read_by_every_user(tmp_path: Path) -> None:
