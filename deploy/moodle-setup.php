@@ -105,6 +105,9 @@ final class changes {
         if (!$this->dry) {
             $this->journal->note('config', $of, $name, $now, $value);
             store($of, $name, $now, $value, $secret);
+            if (current($of, $name) !== $value) {
+                throw new \RuntimeException("config.php of this Moodle fixes $name of $of: change it there");
+            }
         }
     }
 }
@@ -759,5 +762,6 @@ try {
     }
     reply($found);
 } catch (\Throwable $error) {
-    reply(['error' => $error->getMessage() . ' (' . basename($error->getFile()) . ':' . $error->getLine() . ')']);
+    $where = $error::class === 'RuntimeException' ? '' : ' (' . basename($error->getFile()) . ':' . $error->getLine() . ')';
+    reply(['error' => $error->getMessage() . $where]);
 }

@@ -32,7 +32,7 @@ namespace {
     }
 
     function get_config(string $plugin, string $name) {
-        return site::$data['config'][$plugin][$name] ?? false;
+        return site::$data['forced'][$plugin][$name] ?? site::$data['config'][$plugin][$name] ?? false;
     }
 
     function set_config(string $name, $value, ?string $plugin = null): void {

@@ -21,7 +21,7 @@ async def test_the_doctor_reads_what_setup_writes(
 ) -> None:
     """Before the setup the plugin is missing; after it PHP gets through; a folder without a Moodle is said."""
     moodle = Moodle(tmp_path)
-    words = (*at(demo, f"--moodle={moodle.root}"), ME)
+    words = (*at(demo, f"--moodle={moodle.root}", f"--php={moodle.php}"), ME)
     before = await report(*words)
     assert before.state("Moodle plugin") == "failed"
     assert "moodle setup" in before.finding("Moodle plugin")["do"]

@@ -138,3 +138,25 @@ def test_a_moodle_that_waits_for_an_upgrade_stays_as_it_is(capsys: Capture, tmp_
     code, said = setup(capsys, moodle)
     assert (code, moodle.read(), moodle.plugin.exists()) == (1, before, False)
     assert "waits for an upgrade (core)" in said
+
+
+def test_another_web_node_gets_the_files_only(capsys: Capture, tmp_path: Path) -> None:
+    """Nodes share the database, so nothing but the plugin's folder is missing there."""
+    moodle = Moodle(tmp_path)
+    setup(capsys, moodle)
+    once = moodle.read()
+    for path in moodle.plugin.iterdir():
+        path.unlink()
+    moodle.plugin.rmdir()
+    _, said = setup(capsys, moodle)
+    assert "1 change made" in said
+    assert (moodle.plugin / "version.php").is_file()
+    assert moodle.read() == once
+
+
+def test_a_value_that_config_php_fixes_is_said(capsys: Capture, tmp_path: Path) -> None:
+    """Moodle takes the fixed one, whatever its configuration says."""
+    moodle = Moodle(tmp_path, forced={"aiplacement_courseassist": {"enabled": "0"}})
+    code, said = setup(capsys, moodle, "--placements")
+    assert code == 1
+    assert "config.php of this Moodle fixes enabled of aiplacement_courseassist" in said
