@@ -44,7 +44,7 @@ final class journal {
 
     /** Notes a change that is about to be made; the value before the first one counts. */
     public function note(string $kind, string $of, string $name, ?string $before, string $after): void {
-        $key = "$kind $of $name";
+        $key = "$kind of $of $name";
         if (isset($this->entries[$key])) {
             $before = $this->entries[$key]['before'];
         }
@@ -101,12 +101,24 @@ final class changes {
         if ($now === $value) {
             return;
         }
-        $this->add($what, $now, $value, $secret);
+        $this->add($what, in_words($name, $now), in_words($name, $value), $secret);
         if (!$this->dry) {
             $this->journal->note('config', $of, $name, $now, $value);
             store($of, $name, $now, $value, $secret);
+            if (current($of, $name) !== $value) {
+                throw new \RuntimeException("config.php of this Moodle fixes $name of $of: change it there");
+            }
         }
     }
+}
+
+/** Returns a switch as on or off, and any other value as it is; an action without a value is on. */
+function in_words(string $name, ?string $value): ?string {
+    return match (true) {
+        $name === 'enabled' => $value === '1' ? 'on' : 'off',
+        $name === 'generate_image' || in_array($name, ACTIONS, true) => $value === '0' ? 'off' : 'on',
+        default => $value,
+    };
 }
 
 /** Returns a value of Moodle's configuration, null where there is none. */
@@ -529,8 +541,9 @@ function update_instance(object $instance, array $config, array $request, change
             $actions[$class]['settings']['endpoint'] = $urls[$action];
         }
     }
-    if (!$changes->dry && ($config + $old != $old || $config != array_intersect_key($old, $config) || $actions != $instance->actionconfig)) {
-        manager()->update_provider_instance($instance, config: $config + $old, actionconfig: $actions);
+    $config = array_replace($old, $config);
+    if (!$changes->dry && ($config !== $old || $actions !== $instance->actionconfig)) {
+        manager()->update_provider_instance($instance, config: $config, actionconfig: $actions);
     }
 }
 
@@ -554,13 +567,19 @@ function undo(array $request): array {
     $journal = new journal($component);
     $changes = new changes($journal, !empty($request['dry']));
     $uninstall = false;
+    // Moodle changes the order itself when it disables an instance, so the order is judged first and restored last.
+    $order = $journal->entries['config of core_ai provider_order'] ?? null;
+    $target = $order ? order_before($order, $journal) : null;
     foreach (array_reverse($journal->entries) as $entry) {
         match ($entry['kind']) {
-            'config' => undo_config($entry, $changes),
+            'config' => $entry === $order || undo_config($entry, $changes),
             'instance' => undo_instance((int) $entry['of'], $changes),
             'plugin' => $uninstall = true,
             default => undo_part($entry, $changes),
         };
+    }
+    if ($order) {
+        restore('core_ai', 'provider_order', $target, $changes);
     }
     if ($uninstall && current(COMPONENT, 'version') !== null) {
         $changes->add('plugin ' . COMPONENT, current(COMPONENT, 'version'), 'uninstalled');
@@ -570,22 +589,34 @@ function undo(array $request): array {
     return ['remove' => $uninstall, 'changes' => $changes->list, 'left' => $changes->left];
 }
 
+/** Returns the order to restore: that of before or, where another hand changed it, the present one without ours. */
+function order_before(array $entry, journal $journal): ?string {
+    $now = (string) current('core_ai', 'provider_order');
+    if (hash('sha256', $now) === $entry['after']) {
+        return $entry['before'];
+    }
+    $ours = (string) $journal->instance();
+    return implode(',', array_filter(explode(',', $now), fn(string $one): bool => $one !== $ours));
+}
+
 function undo_config(array $entry, changes $changes): void {
     ['of' => $of, 'name' => $name, 'before' => $before] = $entry;
     $now = current($of, $name);
-    if ($now === $before) {
-        return;
-    }
-    $secret = in_array($name, ['token', 'apikey'], true);
-    if ($of === 'core_ai' && $name === 'provider_order' && hash('sha256', (string) $now) !== $entry['after']) {
-        $ours = (string) $changes->journal->instance();
-        $before = implode(',', array_filter(explode(',', (string) $now), fn(string $one): bool => $one !== $ours || $one === ''));
-    } else if (hash('sha256', (string) $now) !== $entry['after']) {
+    if ($now !== $before && hash('sha256', (string) $now) !== $entry['after']) {
         $changes->left[] = "$of, $name";
         return;
     }
-    $changes->add("$of, $name", $now, $before, $secret);
-    $changes->dry || store($of, $name, $now, $before, $secret);
+    restore($of, $name, $before, $changes);
+}
+
+function restore(string $of, string $name, ?string $value, changes $changes): void {
+    $now = current($of, $name);
+    if ($now === $value) {
+        return;
+    }
+    $secret = in_array($name, ['token', 'apikey'], true);
+    $changes->add("$of, $name", in_words($name, $now), in_words($name, $value), $secret);
+    $changes->dry || store($of, $name, $now, $value, $secret);
 }
 
 function undo_instance(int $id, changes $changes): void {
@@ -731,5 +762,6 @@ try {
     }
     reply($found);
 } catch (\Throwable $error) {
-    reply(['error' => $error->getMessage() . ' (' . basename($error->getFile()) . ':' . $error->getLine() . ')']);
+    $where = $error::class === 'RuntimeException' ? '' : ' (' . basename($error->getFile()) . ':' . $error->getLine() . ')';
+    reply(['error' => $error->getMessage() . $where]);
 }

@@ -57,10 +57,10 @@ def _set_up(program: Program, wish: Wish, source: str, *, dry_run: bool) -> int:
         _show(change, wish.token)
         count += 1
     if dry_run:
-        _print(f"{count} changes would be made; nothing was changed.\n")
+        _print(f"{_counted(count)} would be made; nothing was changed.\n")
         return 0
-    _print(f"{count} changes made.\n\n" if count else "Nothing to change.\n\n")
-    found = report([], doctor.judge(look(program)), [wish.token] if wish.token else [])
+    _print(f"{_counted(count)} made.\n\n" if count else "Nothing to change.\n\n")
+    found = report([], doctor.judge(look(program), str(program.site.root)), [wish.token] if wish.token else [])
     _print("\n".join(as_lines(found.findings)) + "\n")
     return 0 if found.ok else 1
 
@@ -74,13 +74,17 @@ def _undo(program: Program, provider: str, *, dry_run: bool) -> int:
         else:
             _print(f"  {plain(change, 200)}: changed since the setup, so it stays\n")
     end = "would be undone; nothing was changed" if dry_run else "undone"
-    _print(f"{count} changes {end}.\n" if count else "There is nothing to undo.\n")
+    _print(f"{_counted(count)} {end}.\n" if count else "There is nothing to undo.\n")
     return 0
 
 
 def _show(change: Change, token: str | None) -> None:
     line = f"  {plain(change.what, 200)}: {plain(change.before, 200)} -> {plain(change.after, 200)}\n"
     _print(line.replace(token, "(secret)") if token else line)
+
+
+def _counted(count: int) -> str:
+    return "1 change" if count == 1 else f"{count} changes"
 
 
 def _print(text: str) -> None:

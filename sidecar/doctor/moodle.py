@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
+
 from sidecar.config.provenance import shown_url
 from sidecar.doctor.findings import Finding, State
 from sidecar.moodle.errors import MoodleError
@@ -30,11 +32,16 @@ def _check(path: str, php: str, user: str) -> list[Finding]:
             facts = look(program)
     except MoodleError as exc:
         return [Finding("Moodle", "failed", str(exc), exc.remedy)]
-    return list(judge(facts))
+    return list(judge(facts, path))
 
 
-def judge(facts: Facts) -> Iterator[Finding]:
-    """Yield a finding for each part of the way from a pupil's click to the sidecar."""
+def judge(facts: Facts, path: str = "PATH") -> Iterator[Finding]:
+    """Yield a finding for each part of the way from a pupil's click to the sidecar; remedies name the folder `path`."""
+    for finding in _judged(facts):
+        yield msgspec.structs.replace(finding, do=finding.do.replace(_SET_UP, _SET_UP.replace("PATH", path)))
+
+
+def _judged(facts: Facts) -> Iterator[Finding]:
     if facts.branch < OLDEST or not facts.has_ai:
         what = f"Moodle {facts.release} has no AI subsystem"
         yield Finding("Moodle", "failed", what, "upgrade to Moodle 4.5 or newer")
@@ -159,7 +166,10 @@ def _verdict(reach: Reach) -> tuple[State, str, str]:
 _FAILURES: Final = {
     "unauthorized": ("the sidecar refuses this token", f"{_SET_UP}, which takes SIDECAR_TOKEN, or --token-file"),
     "blocked": ("Moodle's HTTP security blocks this address", f"{_SET_UP} --openai-provider, or the plugin"),
-    "no connection": ("PHP reaches nothing there", "start the sidecar, or name its address: --url or --port"),
+    "no connection": (
+        "PHP reaches nothing there",
+        "start the sidecar (for core's provider nginx), or name --url or --port",
+    ),
     "no address": ("the provider has no address", _SET_UP),
     "not the sidecar": ("something else answers there", f"{_SET_UP} --url=ADDRESS"),
 }

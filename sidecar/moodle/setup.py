@@ -1,5 +1,6 @@
 """Steps of `moodle setup` and of its undo, in their order."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -50,10 +51,12 @@ def set_up(program: Program, wish: Wish, source: str = "", *, dry_run: bool) -> 
 
 def undo(program: Program, provider: str, *, dry_run: bool) -> Iterator[Change | str]:
     """Yield each value that is restored, and as a text each that another hand has changed. Raises `MoodleError`."""
+    folder = program.site.plugin
+    if program.call("undo", provider=provider, dry=True).remove:
+        _check_right(folder.parent)  # without its folder gone, an uninstalled plugin comes back with the next upgrade
     done = program.call("undo", provider=provider, dry=dry_run)
     yield from done.changes
     yield from done.left
-    folder = program.site.plugin
     if done.remove and folder.is_dir():
         if not dry_run:
             program.move(folder_user(folder.parent), "remove", to=str(folder))
@@ -84,6 +87,7 @@ def _install(program: Program, facts: Facts, source: str, *, dry_run: bool) -> I
     if there is not None and there.digest == wanted.digest and facts.plugin_installed == wanted.version:
         return
     if not dry_run:
+        _check_right(folder.parent)
         if not facts.plugin_installed:
             program.call("installing")
         if there is None or there.digest != wanted.digest:
@@ -99,6 +103,12 @@ def _plugin(source: str) -> Plugin:
     if path is None:
         raise MoodleError("the plugin comes with a checkout, and not with this install", "name it with --plugin=FILE")
     return read_plugin(path)
+
+
+def _check_right(folder: Path) -> None:
+    """Raise `MoodleError` where this user may not change `folder`."""
+    if os.geteuid() != 0 and not os.access(folder, os.W_OK):
+        raise MoodleError(f"this user may not write {folder}", "run this as root, or as the owner of that folder")
 
 
 def _place(program: Program, plugin: Plugin) -> None:
