@@ -68,7 +68,6 @@ def straight_state(school: School) -> str:
     """The site without a sidecar: core's own provider points straight at the model's."""
     school.site.restore("plain")
     school.site.order("straight", url=school.provider_url, key=KEY)
-    school.site.order("policy")
     school.site.store("straight")
     return "straight"
 
@@ -78,7 +77,6 @@ def plugin_state(school: School) -> str:
     """The site with our plugin, as `moodle setup` leaves it."""
     school.site.restore("plain")
     school.set_up("--placements", f"--env-file={school.env_file()}", reached=False)
-    school.site.order("policy")
     school.site.store("plugin")
     return "plugin"
 

@@ -14,7 +14,7 @@ require_once($CFG->libdir . '/testing/generator/lib.php');
 
 \core\session\manager::set_user(get_admin());
 $given = json_decode(stream_get_contents(STDIN), true, flags: JSON_THROW_ON_ERROR);
-$orders = ['seed' => seed(...), 'straight' => straight(...), 'policy' => policy(...), 'stored' => stored(...)];
+$orders = ['seed' => seed(...), 'straight' => straight(...), 'stored' => stored(...)];
 echo json_encode($orders[$argv[2]](...$given), JSON_THROW_ON_ERROR);
 
 /** People who are enrolled in one course, and pages of that course. */
@@ -70,16 +70,6 @@ function straight(string $url, string $key): array
         config: ['apikey' => $key],
         actionconfig: $actions,
     );
-    return [];
-}
-
-/** The AI policy accepted by everybody: a person's own consent, which only a test may give. */
-function policy(): array
-{
-    global $DB;
-    foreach ($DB->get_fieldset_select('user', 'id', "username LIKE 'pupil%'") as $id) {
-        \core_ai\manager::user_policy_accepted((int) $id, SYSCONTEXTID);
-    }
     return [];
 }
 

@@ -5,6 +5,7 @@ The installation takes minutes, so each state of the site that tests begin with 
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any, Final
@@ -114,6 +115,13 @@ class Site:
         listed = ", ".join(f"'{name}'" for name in names)
         order = f"SELECT name, value FROM mdl_config WHERE name IN ({listed}) ORDER BY name"
         return self.database.query(order, database="moodle")
+
+    @property
+    def branch(self) -> int:
+        """The version as Moodle numbers it: 405 for 4.5, 501 for 5.1."""
+        found = re.search(r"\$branch\s*=\s*'(\d+)'", (self.public / "version.php").read_text("utf-8"))
+        assert found
+        return int(found[1])
 
     def store(self, state: str) -> None:
         """Store the site as `state`: its database, and whether the plugin is in its place."""
