@@ -34,7 +34,7 @@ async def test_different_pages_are_all_answered_near_the_ideal_time(
 async def test_without_the_sidecar_half_of_the_class_is_refused(
     straight: School, provider: Demo, opened: Browsers, measured: Measured
 ) -> None:
-    """The same Moodle, whose own provider points straight at the model's: 48 to 54 on an idle machine, more on a slow one."""
+    """Core's provider points straight at the model's: 48 to 54 are answered, more where Moodle itself is slow."""
     seen = await lesson(straight, opened, provider, same=False)
     measured(seen)
     assert CLASS / 3 < seen.answered < CLASS * 3 / 4, seen.words

@@ -122,11 +122,12 @@ class Lesson(NamedTuple):
         )
 
 
-async def warm(school: School, opened: Browsers, demo: Demo) -> None:
+async def warm(school: School, opened: Browsers, demo: Demo, *, person: Person | None = None) -> None:
     """Let one person read a page and two summaries, so that PHP's and Moodle's caches are those of a site at work."""
-    await opened.page(school.people[0], f"/mod/page/view.php?id={school.site.made.pages[0]['module']}")
+    person = person or school.people[0]
+    await opened.page(person, f"/mod/page/view.php?id={school.site.made.pages[0]['module']}")
     for number in range(2):
-        summary = await opened.summarise(school.people[0], number, f"Before the lesson {number}.")
+        summary = await opened.summarise(person, number, f"Before the lesson {number}.")
         assert summary.answered, summary
     demo.reset()
 

@@ -25,6 +25,7 @@ php_admin_value[max_input_vars] = 5000
 php_admin_value[memory_limit] = 256M
 php_admin_value[opcache.memory_consumption] = 256
 php_admin_value[opcache.max_accelerated_files] = 20000
+php_admin_value[opcache.revalidate_freq] = 0
 php_admin_flag[log_errors] = on
 php_admin_flag[display_errors] = off
 """
