@@ -13,6 +13,7 @@ from sidecar.engine.completions import Completions
 from sidecar.engine.context_size import ContextSizes
 from sidecar.engine.drain import Drain
 from sidecar.engine.engine import Engine
+from sidecar.engine.formats.formatter import formatter_of
 from sidecar.engine.kernel import Kernel, no_pseudonym, pseudonym_under
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.calls import Calls
@@ -56,7 +57,7 @@ def service_of(
             log=log,
             splitter=splitter,
             limits=limits,
-            html_safe=settings.html_safe,
+            formatter=formatter_of(settings, usual="html"),
             offload=offload,
         ),
         completions=Completions(kernel, drain=drain, log=log),

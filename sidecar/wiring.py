@@ -15,6 +15,7 @@ from sidecar.core.tracing import Tracer
 from sidecar.engine.keys import Keys
 from sidecar.engine.offload import OffloadPort
 from sidecar.providers import Providers, demo_provider, keys_of, reloading, server_providers
+from sidecar.runtime import garbage
 from sidecar.runtime.signals import done_or_stopped, stop_requested
 from sidecar.service import service_of
 from sidecar.tracer import process_tracer
@@ -69,6 +70,7 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
                 systemd.ready_after(warm)
                 # Requests are taken from here on. The line promises more: an answer that waits for no import.
                 await done_or_stopped(warm, stop)
+                garbage.rarely()
                 events.info("listening", ai=f"{url}/ai", openai=f"{url}/v1", health=f"{url}/health")
                 await stop.wait()
                 systemd.stopping()

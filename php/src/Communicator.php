@@ -178,7 +178,7 @@ final class Communicator
     private function ask(array $request): Reply
     {
         $started = self::now();
-        $line = json_encode($request, self::JSON);
+        $line = json_encode($request + ['format' => 'markdown'], self::JSON);
         if ($line === false) {
             return Reply::failed(Failure::InvalidRequest, json_last_error_msg());
         }

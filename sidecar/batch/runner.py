@@ -8,7 +8,10 @@ import asyncio
 import math
 import random
 import time
+from hashlib import sha256
 from typing import Final, NamedTuple
+
+import msgspec
 
 from sidecar.batch.index import ID_BYTES
 from sidecar.batch.journal import Journal, JournalError, Record
@@ -31,6 +34,7 @@ from sidecar.core.errors import (
 from sidecar.core.progress import ProgressPort
 from sidecar.engine.admission import Place
 from sidecar.engine.finality import is_final
+from sidecar.engine.formats.formatter import formatter_of
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.service import Service
@@ -58,8 +62,11 @@ class Halted(Exception):
 
 
 def id_of(keys: Keys, request: Request) -> bytes:
-    """Return a hash of all that determines the answer. Unlike a job's id, it covers chats without a user_id too."""
-    return keys.of_job(request)[:ID_BYTES]
+    """Return a hash of all that determines the reply. Unlike a job's id, it covers chats without a user_id too."""
+    name = keys.of_job(request)
+    if request.format is not msgspec.UNSET:
+        name = sha256(name + request.format.encode()).digest()
+    return name[:ID_BYTES]
 
 
 class _Taken(NamedTuple):
@@ -108,6 +115,7 @@ class Runner:
         self._settings = settings
         self._patience = patience
         self._stream = stream
+        self._formatter = formatter_of(settings, usual="markdown")
         self._parts = _Parts(journal)
         self._turn = asyncio.Lock()
         self._in_flight: set[bytes] = set()
@@ -210,7 +218,7 @@ class Runner:
                 events.fault("internal", exc)
                 error = InternalError()
             else:
-                reply = answered(text, html_safe=self._settings.html_safe)
+                reply = answered(await self._formatter.written(text, taken.request.format))
                 return Record(id=name, success=True, data=reply.data)
             if trace.failed and not (isinstance(error, UpstreamUnreachable) and self._refusal is not None):
                 tries += 1

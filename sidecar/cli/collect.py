@@ -8,6 +8,7 @@ from sidecar.config.load import load
 from sidecar.config.settings import Settings
 from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError
+from sidecar.engine.formats.formatter import formatter_of
 from sidecar.jobs.collect import Collecting
 from sidecar.runtime.line_source import Source
 from sidecar.runtime.pipes import write_all
@@ -52,7 +53,8 @@ async def _collect(source: Source, settings: Settings, progress: Progress, patie
     store, trouble = job_store(settings), ""
     try:
         with stop_requested() as stop, progress.expecting(total):
-            collecting = Collecting(store, progress, patience=patience, stop=stop, html_safe=settings.html_safe)
+            formatter = formatter_of(settings, usual="markdown")
+            collecting = Collecting(store, progress, patience=patience, stop=stop, formatter=formatter)
             try:
                 await collecting.write(source.lines(), write)
             except OSError as exc:

@@ -21,10 +21,18 @@ def parser(command: str = "", *, description: str, epilog: str) -> Parser:
     return Parser(
         prog=f"{PROGRAM} {command}".strip(),
         allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=argparse.RawDescriptionHelpFormatter if command else _unasked,
         description=description,
         epilog=epilog,
     )
+
+
+def _unasked(prog: str) -> argparse.HelpFormatter:
+    """Return a formatter that does not ask for the terminal's width.
+
+    The modules for that are a twentieth of a one-shot process; `sidecar.cli.help` writes the program's own help.
+    """
+    return argparse.HelpFormatter(prog, width=120)
 
 
 def add_settings(target: Parser, *, demo: bool = True) -> None:

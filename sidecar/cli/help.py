@@ -40,7 +40,8 @@ _GROUPS: Final = {
         "providers_file extra_body send_user user_secret"
     ),
     "Answers": (
-        "max_tokens completion_max_tokens model_passthrough summarize_threshold context_tokens strict_status html_safe"
+        "max_tokens completion_max_tokens model_passthrough summarize_threshold context_tokens strict_status format "
+        "html_safe"
     ),
     "Listening": "http_mode port host sidecar_token tokens_file ai_require_token allow_unauthenticated allowed_hosts",
     "Time and load": (

@@ -5,7 +5,7 @@ Stdout is for replies alone.
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from sidecar.cli.flags import PROGRAM
@@ -112,11 +112,8 @@ class _Log:
         self._progress = progress
         self.lost = 0
 
-    def write_line(self, text: str) -> bool:
-        if self._progress.write(text):
-            return True
-        self.lost += 1
-        return False
+    def write_lines(self, lines: Sequence[str]) -> None:
+        self.lost += sum(not self._progress.write(line) for line in lines)
 
 
 def run_on_file(path: str, longest: int, progress: Progress, work: Callable[[Source], int]) -> int:

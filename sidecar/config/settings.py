@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from sidecar.config import addresses, types
+from sidecar.config.answers import ANSWERS
 from sidecar.config.providers import ProviderSettings
 from sidecar.config.setting import Setting
 from sidecar.core.errors import ConfigError
@@ -113,7 +114,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     _s("USAGE_USERS", types.boolean, False, "count by user there, as an HMAC of user_id under USER_SECRET"),
     _s("USAGE_DAYS", types.integer(1, 3660), 400, "days that the file keeps"),
     _s("STRICT_STATUS", types.boolean, False, "answer failures on /ai with an HTTP error status"),
-    _s("HTML_SAFE", types.boolean, False, "put a space after each < in an answer"),
+    *ANSWERS,
     _s(
         "REDIS_URL",
         addresses.redis,
@@ -201,6 +202,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     usage_users: bool
     usage_days: int
     strict_status: bool
+    format: str
     html_safe: bool
     redis_url: str
     redis_prefix: str

@@ -6,7 +6,7 @@ Source: CONTRACT, "POST /ai". HTTP statuses and streams belong to `sidecar/http`
 import codecs
 import re
 from sys import getsizeof
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 
@@ -14,6 +14,8 @@ from sidecar.core.errors import InvalidJSON, InvalidRequest, JobGoesOn, SidecarE
 
 Action = Literal["chat", "summarize", "analyze"]
 ACTIONS: Final[tuple[Action, ...]] = ("chat", "summarize", "analyze")
+Format = Literal["html", "markdown", "text"]
+FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 LONGEST_USER: Final = 255
 """Characters of a user_id. Bounded because the id stays in memory as long as its user's cached answers."""
 
@@ -30,6 +32,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """The text that the chat is about; may be blank."""
     user_id: str = ""
     """Moodle's id of the user; blank when the request names none."""
+    format: Format | msgspec.UnsetType = msgspec.UNSET
+    """The format of the caller's `data`; unset for the usual one. No part of what may be shared, nor of a job."""
     token: str | msgspec.UnsetType = msgspec.UNSET
     """Name of the token that came with the request, at which a job's tokens count; unset for the unnamed one.
 
@@ -67,6 +71,7 @@ class _Wire(msgspec.Struct):
     content: _Plain | msgspec.UnsetType = msgspec.UNSET
     context: _Plain = None
     user_id: _Plain = None
+    format: _Plain = None
 
 
 _decoder: Final = msgspec.json.Decoder(_Wire)
@@ -91,7 +96,18 @@ def parse_request(body: bytes) -> Request:
         content=content,
         context=_text("context", wire.context),
         user_id=_user(wire.user_id),
+        format=format_in(wire.format),
     )
+
+
+def format_in(value: object) -> Format | msgspec.UnsetType:
+    """Return the format that a request names, unset for none; raise `InvalidRequest` for an unknown one."""
+    if value is None or value == "":
+        return msgspec.UNSET
+    for known in FORMATS:
+        if value == known:
+            return known
+    raise InvalidRequest("The field format must be html, markdown or text.")
 
 
 def _decode(body: bytes) -> _Wire:
@@ -140,10 +156,9 @@ def _user(value: object) -> str:
     return name
 
 
-def answered(text: str, *, html_safe: bool = False) -> Reply:
-    """Return the reply that carries an answer; `html_safe` puts a space after each `<` (CONTRACT, HTML_SAFE)."""
-    text = sendable(text)
-    return Reply(success=True, data=text.replace("<", "< ") if html_safe else text, error=None)
+def answered(data: str) -> Reply:
+    """Return the reply that carries an answer, written in the caller's format."""
+    return Reply(success=True, data=sendable(data), error=None)
 
 
 def failed(error: SidecarError) -> Reply:

@@ -10,17 +10,35 @@ from typing import Any, Final
 LOGGER: Final = logging.getLogger("sidecar")
 
 
+class EventHandler(logging.Handler):
+    """Handler that takes an event as it is: making a record of it costs more than its line."""
+
+    def event(self, level: int, name: str, fields: dict[str, Any]) -> None:
+        """Take an event of a level that is logged."""
+        raise NotImplementedError
+
+
 def info(name: str, **fields: Any) -> None:
-    LOGGER.info(name, extra={"fields": fields})
+    _report(logging.INFO, name, fields)
 
 
 def warning(name: str, **fields: Any) -> None:
-    LOGGER.warning(name, extra={"fields": fields})
+    _report(logging.WARNING, name, fields)
 
 
 def fault(name: str, exc: BaseException, **fields: Any) -> None:
     """Report a fault of the sidecar: the exception's type and places, since its message may quote a user's text."""
-    LOGGER.error(name, extra={"fields": fields | {"exception": type(exc).__name__, "at": places(exc)}})
+    _report(logging.ERROR, name, fields | {"exception": type(exc).__name__, "at": places(exc)})
+
+
+def _report(level: int, name: str, fields: dict[str, Any]) -> None:
+    if not LOGGER.isEnabledFor(level):
+        return
+    match LOGGER.handlers:
+        case [EventHandler() as handler] if not LOGGER.propagate:
+            handler.event(level, name, fields)
+        case _:
+            LOGGER.log(level, name, extra={"fields": fields})
 
 
 def places(exc: BaseException) -> str:

@@ -61,7 +61,7 @@ class Background:
         ticket = Ticket(user, background=background, patient=True, traffic=traffic)
         calling = _Calling(self._kernel, request.user_id, ticket, trace, longest=self._longest)
         completer = _JobCompleter(self._kernel, self._splitter, calling, parts, Deadline(deadline))
-        async with self._drain.within(deadline):
+        with self._drain.within(deadline):
             await self._provider_back(traffic)
             return await ACTIONS[request.action](request, completer, self._limits)
 

@@ -1,12 +1,12 @@
 """The completer of one request: an action's prompts go through single flight, gate and provider."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
 from sidecar.core.errors import DeadlineExceeded, EmptyResponse
-from sidecar.core.off_loop import off_loop
+from sidecar.core.off_loop import THREAD_BYTES, off_loop
 from sidecar.core.ports import Call, Completion, Prompt
+from sidecar.core.until import Until
 from sidecar.engine.answer_cache import Key
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.kernel import Kernel
@@ -38,27 +38,29 @@ class Completer:
     async def complete(self, prompt: Prompt) -> str:
         # A chat whose context was summarized keeps the turn that the summary waited for.
         resumed = prompt.purpose == "chat" and self._ticket.started
-        key = await off_loop(len(prompt.user), self._kernel.keys.of_prompt, prompt)
+        size, key_of = len(prompt.user), self._kernel.keys.of_prompt
+        key = key_of(prompt) if size < THREAD_BYTES else await off_loop(size, key_of, prompt)
         if prompt.within >= 1:
             return await self._call(prompt, key, self._deadline, resumed=resumed)
         now = self._kernel.calls.clock()
         deadline = Deadline(now + (self._deadline.at - now) * prompt.within)
         try:
-            async with asyncio.timeout_at(deadline.at):
+            with Until(deadline.at):
                 return await self._call(prompt, key, deadline, resumed=resumed)
         except TimeoutError as exc:
             raise DeadlineExceeded from exc
 
     async def _call(self, prompt: Prompt, key: Key[str] | None, deadline: Point, *, resumed: bool) -> str:
         call = Call(messages=messages_of(prompt), max_tokens=prompt.max_tokens, user=self._user)
+        if key is None:
+            calls = self._kernel.calls
+            return text_of(await calls.complete(call, self._ticket, self._trace, deadline=deadline, resumed=resumed))
 
         async def work(deadline: Point) -> str:
             calls = self._kernel.calls
             done = await calls.complete(call, self._ticket, self._trace, deadline=deadline, resumed=resumed)
             return text_of(done)
 
-        if key is None:
-            return await work(deadline)
         if (cached := self._kernel.flights.find(key)) is not None:
             return cached
         return await self._kernel.flights.share(key, work, deadline=deadline, span=self._trace.span)

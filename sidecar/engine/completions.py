@@ -6,13 +6,14 @@ cannot be answered never makes them raise; the error is returned in the answer's
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Final, TypeVar
 
 from sidecar.core import events
 from sidecar.core.errors import DeadlineExceeded, EmptyResponse, InternalError, SidecarError
-from sidecar.core.off_loop import off_loop
+from sidecar.core.off_loop import THREAD_BYTES, off_loop
 from sidecar.core.ports import Completion
+from sidecar.core.until import Until
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.drain import Drain
 from sidecar.engine.estimate import check_in_time
@@ -112,9 +113,9 @@ class Completions:
         async def work(deadline: Point) -> bytes:
             ticket = Ticket(request.user, background=request.background, traffic=request.traffic)
             done = await calls.complete(request.call, ticket, trace, deadline=deadline)
-            return await off_loop(len(done.text), shape, done)
+            return shape(done) if len(done.text) < THREAD_BYTES else await off_loop(len(done.text), shape, done)
 
-        async with self._drain.within(request.deadline):
+        with self._drain.within(request.deadline):
             if request.shared:
                 size = request.place.size if request.place is not None else 0
                 key = await off_loop(size, self._kernel.keys.of_call, request.call)
@@ -127,12 +128,12 @@ class Completions:
         ticket = Ticket(request.user, background=request.background, traffic=request.traffic, stream=True)
         coming = streamed(calls, request.call, ticket, trace, deadline=Deadline(request.deadline))
         async with contextlib.aclosing(coming):
-            async with drain.within(request.deadline):
+            with drain.within(request.deadline):
                 check_in_time(calls, request, 1)
                 data = await anext(coming, None)
             if data is None:
                 raise EmptyResponse(status=200)
-            async with drain.within(calls.clock() + self._stream_seconds), self._moving() as movement:
+            with drain.within(calls.clock() + self._stream_seconds), self._moving() as movement:
                 while data is not None:
                     movement.sends()
                     await send(data)
@@ -140,11 +141,11 @@ class Completions:
                     data = await anext(coming, None)
                     movement.moved()
 
-    @contextlib.asynccontextmanager
-    async def _moving(self) -> AsyncIterator[Movement]:
+    @contextlib.contextmanager
+    def _moving(self) -> Iterator[Movement]:
         """End the block with `DeadlineExceeded` once the stream stands still for too long."""
         try:
-            async with asyncio.timeout(self._silent_seconds) as timeout:
+            with Until(asyncio.get_running_loop().time() + self._silent_seconds) as timeout:
                 gate = self._kernel.calls.gate
                 with Movement(timeout, gate, silent=self._silent_seconds, unread=self._unread_seconds) as movement:
                     yield movement

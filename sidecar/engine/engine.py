@@ -11,7 +11,7 @@ import msgspec
 from sidecar.core import events
 from sidecar.core.contract import Reply, answered, failed
 from sidecar.core.errors import DeadlineExceeded, InternalError, JobGoesOn, SidecarError
-from sidecar.core.off_loop import off_loop
+from sidecar.core.off_loop import THREAD_BYTES, off_loop
 from sidecar.engine.actions import ACTIONS, Limits
 from sidecar.engine.actions.rounds import rounds
 from sidecar.engine.answer_cache import Key
@@ -19,6 +19,7 @@ from sidecar.engine.completer import Completer, SplitterPort
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.drain import Drain
 from sidecar.engine.estimate import check_in_time
+from sidecar.engine.formats.formatter import Formatter
 from sidecar.engine.kernel import Kernel
 from sidecar.engine.limiter.fair_queue import Ticket
 from sidecar.engine.limiter.trace import Trace
@@ -48,7 +49,7 @@ class Engine:
         log: RequestLog,
         splitter: SplitterPort,
         limits: Limits,
-        html_safe: bool = False,
+        formatter: Formatter | None = None,
         offload: OffloadPort | None = None,
     ) -> None:
         self._kernel = kernel
@@ -56,17 +57,19 @@ class Engine:
         self._log = log
         self._splitter = splitter
         self._limits = limits
-        self._html_safe = html_safe
+        self._formatter = formatter or Formatter()
         self._offloaded = Offloaded(offload) if offload is not None else None
 
     async def answer(self, request: ActionRequest) -> Outcome:
         """Return the reply to `request` by its deadline; write one line to the log."""
         trace, action = Trace(span=request.span, charge=request.charge), request.request.action
         error: SidecarError | None = None
+        wanted = request.request.format
         try:
-            async with self._drain.within(request.deadline):
+            with self._drain.within(request.deadline):
+                self._formatter.prepare(wanted)
                 text = await self._text(request, trace)
-            reply = answered(text, html_safe=self._html_safe)
+            reply = answered(await self._formatter.written(text, wanted, shared=action != "chat"))
         except SidecarError as exc:
             goes_on = trace.job and isinstance(exc, DeadlineExceeded)
             error = JobGoesOn(trace.job) if goes_on else trace.ended_by(exc)
@@ -85,7 +88,8 @@ class Engine:
         """Return the answer's text, shared where the request has a key."""
         needed = rounds(request.request, self._limits)
         act = partial(self._act, request, trace)
-        key = await off_loop(len(request.request.content), self._kernel.keys.of_request, request.request)
+        size, key_of = len(request.request.content), self._kernel.keys.of_request
+        key = key_of(request.request) if size < THREAD_BYTES else await off_loop(size, key_of, request.request)
         if key is None:
             check_in_time(self._kernel.calls, request, needed)
             return await act(Deadline(request.deadline))

@@ -2,6 +2,7 @@
 
 from sidecar.core.errors import DeadlineExceeded, Overloaded, RateLimited
 from sidecar.engine.limiter.calls import Calls
+from sidecar.engine.limiter.futility import LONG_PAUSE, futile
 from sidecar.engine.request import RequestContext
 
 
@@ -14,9 +15,12 @@ def check_in_time(calls: Calls, context: RequestContext, needed: int) -> None:
         return
     if calls.clock() >= context.deadline:
         raise DeadlineExceeded
-    left = context.deadline - calls.clock()
+    now = calls.clock()
+    left = context.deadline - now
     limit = calls.pool.limits[traffic]
-    if (pause := limit.pause) > left:
+    if (pause := limit.pause) > left or (
+        pause > LONG_PAUSE and futile(calls.pool, calls.gate, traffic, now=now, until=context.deadline)
+    ):
         raise RateLimited(retry_after=pause)
     wait = calls.expected_wait(context.user, background=context.background, traffic=traffic)
     if not calls.idle:

@@ -3,13 +3,14 @@
 import asyncio
 from typing import Self
 
+from sidecar.core.until import Until
 from sidecar.engine.limiter.gate import Gate
 
 
 class Movement:
     """Progress of one stream: moves the end of its silence, and looks whether its caller holds up others."""
 
-    def __init__(self, timeout: asyncio.Timeout, gate: Gate, *, silent: float, unread: float) -> None:
+    def __init__(self, timeout: Until, gate: Gate, *, silent: float, unread: float) -> None:
         self._timeout = timeout
         self._gate = gate
         self._silent_seconds = silent
@@ -38,7 +39,7 @@ class Movement:
         # A timer for every event would cost more than the event.
         if self._at - self._end_moved_at > self._silent_seconds / 16:
             self._end_moved_at = self._at
-            self._timeout.reschedule(self._at + self._silent_seconds)
+            self._timeout.move(self._at + self._silent_seconds)
 
     def _look_later(self) -> None:
         self._timer = self._loop.call_later(self._unread_seconds / 4, self._look)
@@ -46,6 +47,6 @@ class Movement:
     def _look(self) -> None:
         now = self._loop.time()
         if self._sending and now - self._at >= self._unread_seconds and self._gate.waiting:
-            self._timeout.reschedule(now)
+            self._timeout.move(now)
         else:
             self._look_later()

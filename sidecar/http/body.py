@@ -4,9 +4,9 @@ The same guards for every route that reads one. The schemas parse it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from io import BytesIO
+from types import TracebackType
 from typing import Final, Generic, TypeVar
 
 from aiohttp import StreamReader, hdrs, web
@@ -40,34 +40,64 @@ class Received(Generic[Parsed]):
         """Point on the monotonic clock by which the caller must have the answer."""
 
 
-@asynccontextmanager
-async def received(
-    request: Arrival,
-    service: Service,
-    parse: Callable[[bytes], Awaitable[tuple[Parsed, int]]],
-    *,
-    limit: int,
-    timeout: float,  # noqa: ASYNC109 - seconds from the request's arrival, not from now
-    bulk: bool = False,
-    even_draining: bool = False,
-) -> AsyncIterator[Received[Parsed]]:
-    """Hold a place for the request, and yield what `parse` makes of its body of at most `limit` bytes.
+class received(Generic[Parsed]):  # noqa: N801 - used as a function, and cheaper than a generator
+    """Hold a place for the request, and give what `parse` makes of its body of at most `limit` bytes.
 
     `parse` returns its result and the bytes of memory that it takes, which the place then has too. `bulk` and
     `even_draining` are those of `Admission.admit`. Raises what that, `check_type`, `read_body` and `parse` raise, and
     `DeadlineExceeded` for a request that was late itself: the engine's estimate of the wait would call that overloaded.
     """
-    check_type(request)
-    pending = not request.content.is_eof()
-    size = _to_reserve(request, limit)
-    with service.admission.admit(size, pending=pending, bulk=bulk, even_draining=even_draining) as place:
-        deadline = request.deadline(timeout)
+
+    __slots__ = ("_bulk", "_even_draining", "_limit", "_parse", "_place", "_request", "_service", "_timeout")
+
+    def __init__(
+        self,
+        request: Arrival,
+        service: Service,
+        parse: Callable[[bytes], Awaitable[tuple[Parsed, int]]],
+        *,
+        limit: int,
+        timeout: float,
+        bulk: bool = False,
+        even_draining: bool = False,
+    ) -> None:
+        self._request = request
+        self._service = service
+        self._parse = parse
+        self._limit = limit
+        self._timeout = timeout
+        """Seconds from the request's arrival."""
+        self._bulk = bulk
+        self._even_draining = even_draining
+
+    async def __aenter__(self) -> Received[Parsed]:
+        request, admission = self._request, self._service.admission
+        check_type(request)
+        pending = not request.content.is_eof()
+        size = _to_reserve(request, self._limit)
+        self._place = admission.admit(size, pending=pending, bulk=self._bulk, even_draining=self._even_draining)
+        try:
+            return await self._read(self._place)
+        except BaseException:
+            admission.release(self._place)
+            raise
+
+    async def _read(self, place: Place) -> Received[Parsed]:
+        request, service = self._request, self._service
+        deadline = request.deadline(self._timeout)
         # No name is bound to the raw body, so that its memory is free while the engine works.
-        parsed, held = await parse(await read_body(request, service.drain, place, limit=limit, deadline=deadline))
+        parsed, held = await self._parse(
+            await read_body(request, service.drain, place, limit=self._limit, deadline=deadline)
+        )
         place.resize(max(held, place.size))
         if service.clock() >= deadline:
             raise DeadlineExceeded
-        yield Received(parsed, place, deadline)
+        return Received(parsed, place, deadline)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._service.admission.release(self._place)
 
 
 def check_type(request: web.BaseRequest) -> None:
@@ -117,13 +147,14 @@ async def read_body(request: Arrival, drain: Drain, place: Place, *, limit: int,
         _hold(place, len(body), limit)
     else:
         try:
-            async with drain.within(deadline):
+            with drain.within(deadline):
                 await _invite(request)
                 body = await _receive(content, place, limit)
         except DeadlineExceeded as exc:
             raise SlowRequest from exc
     place.arrived()
     place.resize(len(body))
+    request.body_read()
     return body
 
 

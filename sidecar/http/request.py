@@ -3,10 +3,12 @@
 import re
 import secrets
 import time
+from collections.abc import Iterator
 from typing import Any, Final
 
-from aiohttp import HttpVersion, HttpVersion10, HttpVersion11, hdrs, web
+from aiohttp import HttpVersion, HttpVersion10, HttpVersion11, StreamReader, hdrs, web
 from aiohttp.http import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
 
 from sidecar.core.trace_context import TRACEPARENT, TRACESTATE, Passing, TraceContext, trace_context
 from sidecar.core.tracing import Span
@@ -17,6 +19,16 @@ _NO_REQUEST: Final = "UNKNOWN"
 """The library's method in the place of a request that cannot be parsed."""
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SECONDS: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
+
+
+def _random_ids() -> Iterator[str]:
+    """Yield ids of 16 random hexadecimal digits; the system is asked for the bytes of many at once."""
+    while True:
+        digits = secrets.token_hex(8 * 256)
+        yield from (digits[at : at + 16] for at in range(0, len(digits), 16))
+
+
+_ids: Final = _random_ids()
 
 
 class Arrival(web.BaseRequest):
@@ -36,7 +48,7 @@ class Arrival(web.BaseRequest):
         self.served_version = message.version in _VERSIONS and message.method != _NO_REQUEST
         """True for a request of HTTP/1.1 or HTTP/1.0."""
         proposed = self.headers.get(REQUEST_ID, "")
-        self.request_id = proposed if _SANE_ID.fullmatch(proposed) else secrets.token_hex(8)
+        self.request_id = proposed if _SANE_ID.fullmatch(proposed) else next(_ids)
         """The id that the caller sent, if it is a sane one, else a random one."""
         self.trace = self._trace() if TRACEPARENT in self.headers else None
         """The caller's place in a trace; None without a valid one."""
@@ -45,6 +57,16 @@ class Arrival(web.BaseRequest):
 
     def _trace(self) -> TraceContext | None:
         return trace_context(self.headers.getall(TRACEPARENT), self.headers.getall(TRACESTATE, []))
+
+    @property
+    def content(self) -> StreamReader:
+        """Reader of the body."""
+        return self._payload
+
+    def body_read(self) -> None:
+        """Let go of the reader of a body that is read: a kilobyte while the caller waits."""
+        if self._payload.is_eof() and self._payload.exception() is None:
+            self._payload = EMPTY_PAYLOAD
 
     @property
     def version(self) -> HttpVersion:

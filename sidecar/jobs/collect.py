@@ -13,10 +13,10 @@ from typing import Final
 
 import msgspec
 
-from sidecar.core.contract import answered
 from sidecar.core.errors import InvalidRequest, JobGoesOn, JobsUnavailable, NotFound, SidecarError, plain
 from sidecar.core.jobs import Job
 from sidecar.core.progress import ProgressPort
+from sidecar.engine.formats.formatter import Formatter
 from sidecar.jobs.store import JobStore
 from sidecar.runtime.line_source import Line
 
@@ -71,7 +71,7 @@ class Collecting:
         *,
         patience: float | None,
         stop: asyncio.Event,
-        html_safe: bool,
+        formatter: Formatter,
         never: float = _NEVER_SECONDS,
     ) -> None:
         self.counts: Counter[str] = Counter()
@@ -81,7 +81,7 @@ class Collecting:
         self._until = None if patience is None else time.monotonic() + patience
         self._never = time.monotonic() + never
         self._stop = stop
-        self._html_safe = html_safe
+        self._formatter = formatter
         self._seen = False
         """True once Redis has answered."""
         self._away = False
@@ -171,7 +171,7 @@ class Collecting:
 
     def _ended(self, job: Job) -> Collected:
         if job.status == "complete":
-            data = answered(job.data, html_safe=self._html_safe).data
+            data = self._formatter.write(job.data)
             return Collected(job_id=job.job_id, status=job.status, success=True, data=data)
         error, code = (job.error, job.code) if job.status == "failed" else (_CANCELLED, job.status)
         return Collected(job_id=job.job_id, status=job.status, success=False, error=error, code=code)

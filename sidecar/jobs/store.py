@@ -110,7 +110,8 @@ class JobStore:
             await self.health.reserve(len(new), sum(size for _, size in new.values()))
         pipe, size = self.redis.pipeline(transaction=False), 0
         for name, (request, _) in new.items():
-            text = _encode(request)
+            # A job has no format: each caller that reads the result names its own.
+            text = _encode(msgspec.structs.replace(request, format=msgspec.UNSET))
             pipe.set(self.names.text(name), text, px=_ms(_SENT_SECONDS), nx=True)
             size += len(text)
             if size >= _SENT_AT_ONCE:

@@ -4,16 +4,17 @@ Adapters bring only `_post`. Retries are the engine's, sockets and outside libra
 """
 
 import asyncio
-import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Mapping
-from typing import Final, Protocol
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from itertools import chain
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sidecar import __version__
 from sidecar.config.settings import Settings
 from sidecar.core.errors import DeadlineExceeded, EmptyResponse, UpstreamAuth, UpstreamError, UpstreamFailure
-from sidecar.core.off_loop import off_loop
+from sidecar.core.off_loop import THREAD_BYTES, off_loop
 from sidecar.core.ports import Call, Completion, Usage
+from sidecar.core.until import Until
 from sidecar.provider import codec
 from sidecar.provider.answers.reader import read
 from sidecar.provider.answers.whole import MAX_ANSWER_BYTES, TOO_LARGE, refusal
@@ -21,6 +22,9 @@ from sidecar.provider.authentication import credentials_of
 from sidecar.provider.dialect import Dialect, Lesson
 from sidecar.provider.endpoint import endpoint
 from sidecar.provider.http_answer import Answer
+
+if TYPE_CHECKING:
+    from sidecar.provider.answers.stream import StreamReader
 
 MAX_ERROR_BYTES: Final = 64 * 2**10
 """Bytes read of a refusal's body, at most: only its first words are used."""
@@ -35,8 +39,12 @@ class Reply(Protocol):
     status: int
     headers: Mapping[str, str]
 
-    def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body's bytes as they come. Raises `UpstreamFailure` where the body ends too early."""
+    def arrived(self) -> bytes | None:
+        """Return the body if all of it is here, which is cheaper than to wait for it; None otherwise."""
+        ...
+
+    async def read(self) -> bytes:
+        """Return the next bytes of the body, blank at its end. Raises `UpstreamFailure` where it ends too early."""
         ...
 
     async def aclose(self) -> None:
@@ -50,22 +58,14 @@ async def read_whole(reply: Reply) -> Answer:
     Raises `UpstreamError` for a body over `MAX_ANSWER_BYTES`, and what `chunks` raises.
     """
     good = 200 <= reply.status < 300
-    body = bytearray()
-    try:
-        async with contextlib.aclosing(reply.chunks()) as chunks:
-            async for chunk in chunks:
-                body += chunk
-                if good and len(body) > MAX_ANSWER_BYTES:
-                    raise UpstreamError(TOO_LARGE, status=reply.status)
-                if not good and len(body) > MAX_ERROR_BYTES:
-                    break
-    except UpstreamFailure:
-        if good:
-            raise  # a refusal counts by its status, even with a broken body
-    finally:
+    if (whole := reply.arrived()) is not None:
         await reply.aclose()
+        if good and len(whole) > MAX_ANSWER_BYTES:
+            raise UpstreamError(TOO_LARGE, status=reply.status)
+    else:
+        whole = await _read(reply, good=good)
     limit = MAX_ANSWER_BYTES if good else MAX_ERROR_BYTES
-    whole = bytes(body[:limit])
+    whole = whole[:limit]
     if whole.startswith(b"\x1f\x8b") or "content-encoding" in reply.headers:
         from sidecar.provider.decompression import unpacked  # noqa: PLC0415 - few providers pack uninvited
 
@@ -73,6 +73,24 @@ async def read_whole(reply: Reply) -> Answer:
         if len(whole) > limit:
             raise UpstreamError(TOO_LARGE, status=reply.status)
     return Answer(reply.status, reply.headers, whole)
+
+
+async def _read(reply: Reply, *, good: bool) -> bytes:
+    """Return the body, read as it comes, to a little over its limit; the reply is closed."""
+    body = bytearray()
+    try:
+        while chunk := await reply.read():
+            body += chunk
+            if good and len(body) > MAX_ANSWER_BYTES:
+                raise UpstreamError(TOO_LARGE, status=reply.status)
+            if not good and len(body) > MAX_ERROR_BYTES:
+                break
+    except UpstreamFailure:
+        if good:
+            raise  # a refusal counts by its status, even with a broken body
+    finally:
+        await reply.aclose()
+    return bytes(body)
 
 
 def fixed_headers(settings: Settings) -> dict[str, str]:
@@ -101,6 +119,7 @@ class HttpUpstream(ABC):
         self._dialect = Dialect(settings.openai_model, settings.extra_body)
         self._credentials = credentials_of(settings, self._endpoint)
         self._settings = settings
+        self._fixed_secrets = settings.secrets
         self._headers = fixed_headers(settings)
 
     def __repr__(self) -> str:
@@ -108,7 +127,7 @@ class HttpUpstream(ABC):
 
     @property
     def _secrets(self) -> tuple[str, ...]:
-        return self._settings.secrets + self._credentials.secrets
+        return self._fixed_secrets + self._credentials.secrets
 
     @abstractmethod
     async def _post(self, body: codec.Body, accept: str, trace: Mapping[str, str]) -> Reply:
@@ -129,12 +148,14 @@ class HttpUpstream(ABC):
         """Return the whole answer to `call`; `deadline` in seconds of the loop's clock."""
         _check_deadline(deadline)
         try:
-            async with asyncio.timeout_at(deadline):
+            with Until(deadline):
                 answer = await read_whole(await self._send(call, stream=False))
         except TimeoutError as exc:
             raise DeadlineExceeded from exc
         try:
-            return await off_loop(len(answer.body), read, answer, call, self._secrets)
+            if (size := len(answer.body)) < THREAD_BYTES:
+                return read(answer, call, self._secrets)
+            return await off_loop(size, read, answer, call, self._secrets)
         except UpstreamAuth as exc:
             raise self._credentials.refused(exc.status) from exc
 
@@ -143,20 +164,28 @@ class HttpUpstream(ABC):
 
         After the first event, blank data is a sign of life. `usage` takes the counts that the events name.
         """
+        from sidecar.provider.answers.stream import StreamReader  # noqa: PLC0415 - the one-shot never streams
+
         _check_deadline(deadline)
+        reply: Reply | None = None
+        # One generator for all of it: each one more would cost every event its hop.
         try:
-            async with asyncio.timeout_at(deadline):
-                events = self._events(await self._send(call, stream=True), call, usage or Usage())
-                while not (first := await anext(events, None)) and first is not None:
-                    pass
-        except TimeoutError as exc:
-            raise DeadlineExceeded from exc
-        if first is None:
-            raise EmptyResponse(status=200)
-        async with contextlib.aclosing(events):
+            try:
+                with Until(deadline):
+                    reply = await self._send(call, stream=True)
+                    events = _Arriving(reply, StreamReader(reply.headers, call, self._secrets, usage or Usage()))
+                    first = await events.first()
+            except TimeoutError as exc:
+                raise DeadlineExceeded from exc
+            if first is None:
+                raise EmptyResponse(status=200)
             yield first
-            async for data in events:
-                yield data
+            while (found := await events.more()) is not None:
+                for data in found:
+                    yield data
+        finally:  # the connection is freed or closed however the generator ends
+            if reply is not None:
+                await reply.aclose()
 
     def learned(self, model: str = "") -> tuple[str, ...]:
         """Return what was learned of the requests that the provider takes for `model`, blank for the configured one."""
@@ -183,19 +212,34 @@ class HttpUpstream(ABC):
             fields = lesson.mend(fields)
             lessons.append(lesson)
 
-    async def _events(self, reply: Reply, call: Call, usage: Usage) -> AsyncGenerator[bytes, None]:
-        """Yield the reply's events and own the reply: the connection is freed or closed however the generator ends."""
-        from sidecar.provider.answers.stream import StreamReader  # noqa: PLC0415 - the one-shot never streams
 
-        try:
-            reader = StreamReader(reply.headers, call, self._secrets, usage)
-            async with contextlib.aclosing(reply.chunks()) as chunks:
-                async for chunk in chunks:
-                    for data in reader.feed(chunk):
-                        yield data
-                    if reader.done:
-                        return
-            for data in reader.end():
-                yield data
-        finally:
-            await reply.aclose()
+class _Arriving:
+    """Events of a reply as its bytes come."""
+
+    def __init__(self, reply: Reply, reader: "StreamReader") -> None:
+        self._reply = reply
+        self._reader = reader
+        self._found: Iterator[bytes] = iter(())
+        self._over = False
+
+    async def first(self) -> bytes | None:
+        """Return the first data that is no sign of life, None where the stream ends without; `more` has the rest."""
+        while True:
+            for data in self._found:
+                if data:
+                    return data
+            if (found := await self.more()) is None:
+                return None
+            self._found = iter(found)
+
+    async def more(self) -> Iterable[bytes] | None:
+        """Return the data that is left, or that the next bytes complete; None at the end."""
+        found, self._found = self._found, iter(())
+        if (data := next(found, None)) is not None:
+            return chain((data,), found)
+        if self._over or self._reader.done:
+            return None
+        if chunk := await self._reply.read():
+            return self._reader.feed(chunk)
+        self._over = True
+        return self._reader.end()

@@ -40,7 +40,8 @@ def not_connected(exc: BaseException, host: str, *, proxy: bool = False) -> Upst
         return UpstreamUnreachable(sentence, retryable=True, unsent=True)
     if any(isinstance(cause, TimeoutError) for cause in causes):
         sentence = f"The AI provider cannot be reached: {peer} does not answer within {CONNECT_SECONDS:.0f} seconds."
-        return UpstreamUnreachable(sentence, retryable=True, unsent=True)
+        # The system has sent for the connection three times by then: one more try, not the whole deadline.
+        return UpstreamUnreachable(sentence, retryable=True, once=True, unsent=True)
     sentence = f"The AI provider cannot be reached: no connection to {peer}."
     return UpstreamUnreachable(sentence, retryable=True, unsent=True)
 

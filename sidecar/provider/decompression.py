@@ -48,6 +48,11 @@ class Unpacker:
         """The first bytes until they tell the packing; None afterwards."""
         self._packing: Any = None
 
+    @property
+    def plain(self) -> bool:
+        """Return whether the body is known to be not packed."""
+        return self._start is None and self._packing is None
+
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Yield what `chunk` holds, at most 64 KiB at a time where it is packed. Raises `BrokenPackingError`."""
         if self._start is not None:

@@ -42,6 +42,11 @@ class Events:
         self.signs = 0
         """Comments so far: with them a server holds the connection open."""
 
+    @property
+    def between(self) -> bool:
+        """Return whether the next byte begins an event, and not the stream."""
+        return not (self._line or self._data or self._name or self._first or self._after_cr)
+
     def feed(self, chunk: bytes) -> Iterator[Event]:
         """Yield the events that `chunk` completes; all must be taken before the next chunk.
 

@@ -4,15 +4,18 @@ A library's record appears as its unformatted message and the type of its except
 user's text.
 """
 
+import asyncio
 import io
 import logging
 import time
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final, Protocol, TextIO, runtime_checkable
 
 import msgspec
 
 from sidecar.core.errors import plain
-from sidecar.core.events import LOGGER, places
+from sidecar.core.events import LOGGER, EventHandler, places
 
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _LONGEST: Final = 500
@@ -27,14 +30,23 @@ class _Lines(logging.Formatter):
         self._json = as_json
 
     def format(self, record: logging.LogRecord) -> str:
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
-        name, fields = _content(record)
+        return self.line(record.created, record.levelno, *_content(record))
+
+    def line(self, created: float, level: int, name: str, fields: dict[str, Any]) -> str:
+        """Return the line of an event without its end; `created` in seconds since 1970."""
+        seconds = int(created)
+        stamp = f"{_stamp(seconds)}.{int((created - seconds) * 1000):03d}Z"
         shown = {key: plain(value, _LONGEST) if isinstance(value, str) else value for key, value in fields.items()}
+        word = logging.getLevelName(level)
         if self._json:
-            line = {"time": stamp, "level": record.levelname.lower(), "event": name} | shown
-            return msgspec.json.encode(line).decode()
+            return msgspec.json.encode({"time": stamp, "level": word.lower(), "event": name} | shown).decode()
         words = " ".join(f"{key}={_quoted(value)}" for key, value in shown.items())
-        return f"{stamp} {record.levelname:<7} {name} {words}".rstrip()
+        return f"{stamp} {word:<7} {name} {words}".rstrip()
+
+
+@lru_cache(maxsize=4)
+def _stamp(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def _content(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
@@ -61,40 +73,83 @@ class Lossy(Protocol):
     lost: int
     """Lines dropped since the last `lines_lost` line."""
 
-    def write_line(self, text: str) -> bool:
-        """Write one line; return False, and count, where it was dropped."""
+    def write_lines(self, lines: Sequence[str]) -> None:
+        """Write lines; count those that were dropped."""
         ...
 
 
-class _Handler(logging.Handler):
-    """Writes lines to a lossy stream; the first that fits after others were dropped is `lines_lost`."""
+class _Handler(EventHandler):
+    """Writes lines to a lossy stream; the first that fits after others were dropped is `lines_lost`.
 
-    def __init__(self, stream: Lossy) -> None:
+    The events of one turn of the loop are written together at its end, warnings and faults at once.
+    """
+
+    def __init__(self, stream: Lossy, lines: _Lines) -> None:
         super().__init__()
         self._stream = stream
+        self._format = lines
+        self._waiting: list[str] = []
+        self._due = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        stream = self._stream
         try:
-            if stream.lost:
-                lost, stream.lost = stream.lost, 0
-                if not stream.write_line(f"{self.format(_lines_lost(lost))}\n"):
-                    stream.lost += lost  # the notice was counted in the record's place
-                    return
-            stream.write_line(f"{self.format(record)}\n")
+            self._waiting.append(f"{self.format(record)}\n")
+            self._write()
         except Exception:  # noqa: BLE001 - a line that cannot be formatted costs the line, never the request
             self.handleError(record)
 
+    def event(self, level: int, name: str, fields: dict[str, Any]) -> None:
+        try:
+            line = f"{self._format.line(time.time(), level, name, fields)}\n"
+        except Exception:  # noqa: BLE001 - as in emit
+            return
+        self.acquire()
+        try:
+            self._waiting.append(line)
+            if level > logging.INFO or not (self._due or self._write_later()):
+                self._write()
+        finally:
+            self.release()
 
-def _lines_lost(count: int) -> logging.LogRecord:
-    fields = {"fields": {"lines": count}}
-    return LOGGER.makeRecord(LOGGER.name, logging.WARNING, "", 0, "lines_lost", (), None, extra=fields)
+    def flush(self) -> None:
+        """Write what waits for the end of the loop's turn."""
+        self.acquire()
+        try:
+            self._due = False
+            self._write()
+        finally:
+            self.release()
+
+    def _write_later(self) -> bool:
+        """Have the lines written at the end of this turn of the loop; return False in a thread without one."""
+        try:
+            asyncio.get_running_loop().call_soon(self.flush)
+        except RuntimeError:
+            return False
+        self._due = True
+        return True
+
+    def _write(self) -> None:
+        stream, lines = self._stream, self._waiting
+        if not lines:
+            return
+        self._waiting = []
+        if stream.lost:
+            lost, stream.lost = stream.lost, 0
+            lines.insert(0, f"{self._format.line(time.time(), logging.WARNING, 'lines_lost', {'lines': lost})}\n")
+            stream.write_lines(lines[:1])
+            if stream.lost:  # the notice was counted in the place of one of the lines
+                stream.lost += lost + len(lines) - 2
+                return
+            del lines[0]
+        stream.write_lines(lines)
 
 
 def configure(stream: io.TextIOBase | TextIO | Lossy, *, level: str, as_json: bool) -> None:
     """Send events of `level` and above to `stream`, and records of other libraries from warning on."""
-    handler = _Handler(stream) if isinstance(stream, Lossy) else logging.StreamHandler(stream)
-    handler.setFormatter(_Lines(as_json=as_json))
+    lines = _Lines(as_json=as_json)
+    handler = _Handler(stream, lines) if isinstance(stream, Lossy) else logging.StreamHandler(stream)
+    handler.setFormatter(lines)
     # A full disk or a closed stderr costs the line, never the request.
     logging.raiseExceptions = False
     # No line has any of these, and they cost each record a tenth (Python's logging HOWTO, "Optimization").

@@ -10,6 +10,7 @@ import os
 import select
 import socket
 import stat
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 _PIECE: Final = select.PIPE_BUF
@@ -40,19 +41,40 @@ class NonblockingStderr:
         """Lines dropped since the last `lines_lost` line."""
 
     def write(self, text: str) -> int:
-        self.write_line(text)
+        self.write_lines([text])
         return len(text)
 
     def write_line(self, text: str) -> bool:
         """Write one line; return False, and count, where it had to be dropped."""
-        data = text.encode("utf-8", "backslashreplace")
+        lost = self.lost
+        self.write_lines([text])
+        return self.lost == lost
+
+    def write_lines(self, lines: Sequence[str]) -> None:
+        """Write lines, as many at a time as a pipe takes as a whole; count those that had to be dropped."""
         self._rest = self._written(self._rest)
-        left = data if self._rest else self._written(data)
-        if len(left) < len(data):
-            self._rest = left
-            return True
-        self.lost += 1
-        return False
+        piece: list[bytes] = []
+        size = 0
+        for line in lines:
+            data = line.encode("utf-8", "backslashreplace")
+            if piece and size + len(data) > _PIECE:
+                self._write_piece(piece)
+                piece, size = [], 0
+            piece.append(data)
+            size += len(data)
+        if piece:
+            self._write_piece(piece)
+
+    def _write_piece(self, lines: list[bytes]) -> None:
+        if self._rest:
+            self.lost += len(lines)
+            return
+        left = len(self._written(b"".join(lines)))
+        while lines and left >= len(lines[-1]):
+            left -= len(lines.pop())
+            self.lost += 1
+        if left:
+            self._rest = lines[-1][-left:]
 
     def _written(self, data: bytes) -> bytes:
         """Write as much of `data` as goes without waiting; return the rest."""

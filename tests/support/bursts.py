@@ -64,7 +64,12 @@ class Burst(msgspec.Struct, frozen=True):
 def service_at(provider: SimulatedProvider | Pool, world: World) -> Service:
     """Return a sidecar's engine with the settings of this world, on the running loop's clock."""
     words = {setting.field: setting.default for setting in SETTINGS}
-    words |= {"openai_api_key": "key", "concurrency": world.ceiling, "request_timeout": world.deadline}
+    words |= {
+        "openai_api_key": "key",
+        "concurrency": world.ceiling,
+        "request_timeout": world.deadline,
+        "format": "markdown",
+    }
     return service_of(Settings(**words, proxies={}, ca_file=""), provider, clock=asyncio.get_running_loop().time)
 
 

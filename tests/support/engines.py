@@ -14,6 +14,7 @@ from sidecar.engine.completions import STREAM_SECONDS, UNREAD_SECONDS, Completio
 from sidecar.engine.context_size import ContextSizes
 from sidecar.engine.drain import Drain
 from sidecar.engine.engine import Engine, Outcome
+from sidecar.engine.formats.formatter import Formatter
 from sidecar.engine.kernel import Kernel
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.calls import Calls
@@ -33,7 +34,7 @@ class WholeSplitter:
         return [text]
 
 
-def service_over(upstream: Upstream, *, concurrency: int = 4, html_safe: bool = False) -> Service:
+def service_over(upstream: Upstream, *, concurrency: int = 4, formatter: Formatter | None = None) -> Service:
     """A service with ten places."""
     clock = asyncio.get_running_loop().time
     pool = alone(upstream, concurrency=concurrency, clock=clock)
@@ -51,7 +52,7 @@ def service_over(upstream: Upstream, *, concurrency: int = 4, html_safe: bool = 
         admission=admission,
         drain=drain,
         log=log,
-        engine=Engine(kernel, drain=drain, log=log, splitter=splitter, limits=LIMITS, html_safe=html_safe),
+        engine=Engine(kernel, drain=drain, log=log, splitter=splitter, limits=LIMITS, formatter=formatter),
         completions=Completions(kernel, drain=drain, log=log),
         background=Background(kernel, drain=drain, splitter=splitter, limits=LIMITS, longest=100.0),
     )

@@ -31,8 +31,11 @@ CHAT = b'{"action": "chat", "content": "What is a fraction?"}'
 
 
 def settings_of(**named: str) -> Settings:
-    """Return settings from an environment with `named` in it, and none of this machine's."""
-    return load({}, None, {"OPENAI_API_KEY": "sk-canary-key", "PORT": "0", **named})
+    """Return settings from an environment with `named` in it, and none of this machine's.
+
+    Answers are as the provider wrote them: what HTML makes of them has its own tests.
+    """
+    return load({}, None, {"OPENAI_API_KEY": "sk-canary-key", "PORT": "0", "FORMAT": "markdown", **named})
 
 
 class Sidecar(NamedTuple):

@@ -27,7 +27,11 @@ every_adapter: Final = pytest.mark.parametrize(
 
 def settings_of(base_url: str, **named: str) -> Settings:
     """Return settings from an environment with `named` in it, and none of this machine's."""
-    return load({}, None, {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": base_url, "OPENAI_MODEL": "m", **named})
+    return load(
+        {},
+        None,
+        {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": base_url, "OPENAI_MODEL": "m", "FORMAT": "markdown", **named},
+    )
 
 
 @asynccontextmanager

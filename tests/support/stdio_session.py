@@ -20,7 +20,7 @@ PATIENCE = 20.0
 
 def settings_of(**named: str) -> Settings:
     """Return settings from an environment with `named` in it, and none of this machine's."""
-    return load({}, None, {"OPENAI_API_KEY": "sk-canary-key", **named})
+    return load({}, None, {"OPENAI_API_KEY": "sk-canary-key", "FORMAT": "markdown", **named})
 
 
 def chat(content: str) -> bytes:

@@ -4,6 +4,7 @@ Change a word and raise PROMPT_VERSION. The stems "summar" and "analy" tell the 
 each stands early in its own instruction alone.
 """
 
+import functools
 import itertools
 import re
 from typing import Final, Literal
@@ -106,12 +107,12 @@ _STATES: Final = {
 
 def chat(content: str, material: Material | None, max_tokens: int) -> Prompt:
     """Make the caller's content the user's message, after the material where there is some."""
-    system, user = [_CHAT, _FORM, _length("the answer", max_tokens)], content
-    if material is not None:
-        begin, end = fence("MATERIAL", material.text)
-        system.insert(1, _MATERIAL.format(begin=begin, end=end) + _STATES[material.state])
-        user = f"{begin}\n{material.text}\n{end}\n\n{content}"
-    return Prompt(purpose="chat", system="\n".join(system), user=user, max_tokens=max_tokens)
+    if material is None:
+        return Prompt(purpose="chat", system=_chat_system("", max_tokens), user=content, max_tokens=max_tokens)
+    begin, end = fence("MATERIAL", material.text)
+    system = _chat_system(_MATERIAL.format(begin=begin, end=end) + _STATES[material.state], max_tokens)
+    user = f"{begin}\n{material.text}\n{end}\n\n{content}"
+    return Prompt(purpose="chat", system=system, user=user, max_tokens=max_tokens)
 
 
 def summary(text: str, max_tokens: int) -> Prompt:
@@ -173,6 +174,12 @@ def _on_text(
     )
     user = f"{begin}\n{text}\n{end}"
     return Prompt(purpose=purpose, system="\n".join(system), user=user, max_tokens=max_tokens, within=within)
+
+
+@functools.lru_cache(maxsize=16)
+def _chat_system(material: str, max_tokens: int) -> str:
+    """Return a chat's instructions, one text in memory for all the chats that wait with them."""
+    return "\n".join(filter(None, (_CHAT, material, _FORM, _length("the answer", max_tokens))))
 
 
 def _length(what: str, max_tokens: int) -> str:

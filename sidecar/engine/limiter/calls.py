@@ -7,24 +7,18 @@ turn. The rule for what is retried is in retry.py.
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Any, Final
 
-from sidecar.core.errors import (
-    ContextExceeded,
-    DeadlineExceeded,
-    InternalError,
-    ModelUnknown,
-    RateLimited,
-    UpstreamFailure,
-)
+from sidecar.core.errors import RateLimited, UpstreamFailure
 from sidecar.core.observations import Observers
 from sidecar.core.ports import TRAFFIC, Call, Completion, Traffic
 from sidecar.engine.deadline import Point
 from sidecar.engine.limiter.attempt import Attempt
+from sidecar.engine.limiter.attempting import Attempting
 from sidecar.engine.limiter.fair_queue import Ticket
+from sidecar.engine.limiter.futility import futile
 from sidecar.engine.limiter.gate import Gate
 from sidecar.engine.limiter.limit import Limit
 from sidecar.engine.limiter.pool import Pool
@@ -169,7 +163,7 @@ class Calls:
         if pause is None:
             return False
         if pause == 0:
-            return True
+            return not futile(self.pool, self.gate, retries.traffic, now=self.clock(), until=deadline.at)
         if self.clock() + pause + limit.duration >= deadline.at:
             return False
         await self.sleep(pause)
@@ -182,8 +176,7 @@ class Calls:
         serving = self.pool.serving(traffic)
         return never_worked_on(failure) and any(not (one.down or one in passed.failed) for one in serving)
 
-    @asynccontextmanager
-    async def attempt(
+    def attempt(
         self,
         ticket: Ticket,
         trace: Trace,
@@ -192,63 +185,25 @@ class Calls:
         *,
         resumed: bool,
         longest: float = LONGEST_ATTEMPT,
-    ) -> AsyncIterator[Attempt]:
-        """Hold a slot for one attempt and report its outcome to the provider's limit.
+    ) -> Attempting:
+        """Return the block that holds a slot for one attempt and reports its outcome to the provider's limit.
 
-        Raises `RateLimited` where the pause after the providers' refusals ends after the deadline.
+        Entering it raises `RateLimited` where the pause after the providers' refusals ends after the deadline.
         """
-        limit, since, passed = self.pool.limits[ticket.traffic], self.clock(), retries.passed
-        if (pause := limit.pause) and not ticket.patient and since + pause > deadline.at:
-            raise RateLimited(retry_after=pause)
+        return Attempting(self, ticket, trace, deadline, retries, resumed=resumed, longest=longest)
+
+    def probe_began(self, traffic: Traffic) -> object:
+        """Count a call of this class as a probe of open breakers; return what `probe_ended` takes."""
         probe = object()
-        if limit.breaker.opened_by is not None:
-            self._probes[probe] = ticket.traffic
-        try:
-            async with self.gate.slot(ticket, deadline=deadline, resumed=resumed, passed=passed) as (provider, grant):
-                started = self.clock()
-                trace.queued += (queued := started - since)
-                trace.calls += 1
-                retries.attempts += 1
-                tried = Attempt(started, provider, grant, number=retries.attempts, queued=queued)
-                code, scope = "cancelled", ""
-                try:
-                    yield tried
-                except UpstreamFailure as failure:
-                    code, scope = failure.code, failure.scope
-                    trace.refused += failure.scope == "capacity"
-                    self._failed(tried, failure, passed)
-                    raise
-                except (asyncio.CancelledError, DeadlineExceeded):
-                    if (overdue := self.clock() - min(deadline.at, started + longest)) >= 0:
-                        code = DeadlineExceeded.code
-                        provider.limit.timed_out(grant, overdue=overdue)
-                    raise
-                except Exception:
-                    code = InternalError.code
-                    raise
-                else:
-                    code = "ok"
-                    self._succeeded(tried, trace)
-                finally:
-                    trace.upstream += (seconds := self.clock() - started)
-                    self.observers.call_ended(tried.end(code, scope, seconds))
-                    self.review_waiting()
-        finally:
+        self._probes[probe] = traffic
+        return probe
+
+    def probe_ended(self, probe: object) -> None:
+        """Count a probe no more; None for a call that is none."""
+        if probe is not None:
             self._probes.pop(probe, None)
 
-    def _failed(self, tried: Attempt, failure: UpstreamFailure, passed: Passed | None) -> None:
-        """Record a failure, and put its provider into it."""
-        provider, counted = tried.provider, failure
-        if provider.name:
-            failure.name_provider(provider.name)
-        if isinstance(failure, ContextExceeded):
-            failure.model = provider.model
-        if passed is not None:
-            passed.add(provider, failure)
-            counted = failure.of_provider() if isinstance(failure, ModelUnknown) else failure
-        provider.limit.failed(tried.grant, counted, running=provider.running - 1)
-
-    def _succeeded(self, tried: Attempt, trace: Trace) -> None:
+    def succeeded(self, tried: Attempt, trace: Trace) -> None:
         """Record an answer."""
         trace.answered += 1
         trace.provider = tried.provider.name

@@ -227,6 +227,14 @@ class FairQueue(Generic[Item]):
         self._lane(ticket).push(ticket, self._keys, item, resumed=resumed)
         return self._keys
 
+    def passed(self, ticket: Ticket) -> None:
+        """Count as running a call that is granted while none waits, as `push` and `pop` in one would."""
+        ticket.running += 1
+        ticket.started = True
+        if ticket.stream:
+            self._streams.began(ticket)
+        self._since_background = 0 if ticket.background else self._since_background + 1
+
     def remove(self, ticket: Ticket, key: int) -> bool:
         """Take a call out; return whether the call was still queued."""
         return self._lane(ticket).remove(ticket, key)

@@ -20,8 +20,7 @@ from sidecar.engine.limiter.probes import STEP, Highest, Levels, Probes, Refusal
 
 FORGOTTEN: Final = 300.0
 """Seconds without a refusal after which a limit found from refusals is dropped: finding it anew costs a handful of
-refusals, holding a class to last night's limit costs its answers. A limit found from deadlines stays: finding it anew
-costs answers."""
+refusals, holding a class to last night's limit costs its answers. A limit found from deadlines stays."""
 FACT: Final = 3
 """Refused probes since the last fall that make the limit a fact."""
 STEADY: Final = 1.5
@@ -55,7 +54,7 @@ class Limit:
         """No call is sent before this point on the clock."""
         self._clock = clock
         self.refusal_time = RefusalTime()
-        self._waits = NamedWaits()
+        self.waits = NamedWaits()
         self._latency = LatencyLimit()
         self._unsettled = Unsettled()
         self._last: Grant | None = None
@@ -175,6 +174,7 @@ class Limit:
         """Record an answer, or the first event of a stream; return whether the breaker was open."""
         if not grant.ended:
             self._admitted(grant)
+        self.waits.answered()
         return self.breaker.close()
 
     def succeeded(self, grant: Grant, *, running: int, first: float | None = None) -> None:
@@ -268,7 +268,7 @@ class Limit:
         self._refused_at = now
         self._probes.interrupted()
         if not running and not probe:
-            pause = self._waits.after(failure, now, silence=now - max(self._admitted_at, 0.0))
+            pause = self.waits.after(failure, now, silence=now - max(self._admitted_at, 0.0), sent=grant.at)
             self.paused_until = max(self.paused_until, now + pause)
         if grant.generation != self.generation:
             if together:  # each of many refusals together lowers the known number; a later one is no new evidence

@@ -20,6 +20,12 @@ FIRST_BELIEF: Final = 2.0
 SAME_END: Final = 1.1
 """Seconds by which two waits that name the same end may differ: most providers round to whole seconds."""
 
+CONFIRMED: Final = 1.0
+"""Seconds of nothing but refusals after which a named end is believed to be no slip of one answer."""
+A_MINUTE: Final = 60.0
+"""Seconds of nothing but refusals after which the next one is thought to be like them: a limit a minute is back by
+then. A row of refusals ends where none came for as long."""
+
 
 class NamedWaits:
     """Refusals since the last admitted call, and how far the waits that the provider names are believed."""
@@ -31,11 +37,33 @@ class NamedWaits:
         """Point on the clock at which the last named wait ends."""
         self._named_at = -math.inf
         self._refused_at = -math.inf
+        self._row_since = math.inf
+        """Point on the clock of the first refusal of the row."""
+        self._row_end = -math.inf
+        """Point on the clock at which the wait ends that the last refusal named, plainly and not vaguely."""
 
-    def after(self, failure: UpstreamFailure, now: float, *, silence: float) -> float:
-        """Return the seconds of pause after a refusal, `silence` seconds after the last admitted call was sent."""
-        if now - silence > self._refused_at:  # a call was admitted since: start anew
+    def hopeless(self, until: float) -> bool:
+        """Return whether a call that must be sent before `until` (clock) would most likely be refused as well."""
+        row = self._refused_at - self._row_since
+        return row >= A_MINUTE or (row >= CONFIRMED and self._row_end > until)
+
+    def answered(self) -> None:
+        """Begin a new row of refusals with the next one."""
+        self._row_since = math.inf
+
+    def after(self, failure: UpstreamFailure, now: float, *, silence: float, sent: float = math.inf) -> float:
+        """Return the seconds of pause after a refusal, `silence` seconds after the last admitted call was sent.
+
+        `sent`: point on the clock at which the refused call was sent.
+        """
+        admitted = now - silence > self._refused_at
+        if admitted:
             self._pause, self._belief, self._end = FIRST_PAUSE, FIRST_BELIEF, None
+        # A refusal that comes late looks like an admission of the refused call itself, and is none.
+        if (admitted and now - silence < sent) or now - self._refused_at > A_MINUTE:
+            self._row_since = math.inf
+        self._row_since = min(self._row_since, now)
+        self._row_end = now + failure.retry_after if failure.retry_after and not failure.vague else -math.inf
         first, self._refused_at = self._end is None and self._pause == FIRST_PAUSE, now
         pause = self._pause
         self._pause = min(LONGEST_PAUSE, max(FIRST_PAUSE * 2, SHARE * silence), self._pause * 2)

@@ -7,6 +7,7 @@ from pydantic import Field
 from sidecar.core.contract import LONGEST_USER
 from sidecar.http.openapi.base import NOT_BLANK, Shape, stripped
 
+Format = Literal["html", "markdown", "text", ""] | None
 User = Annotated[str, Field(pattern=stripped(LONGEST_USER))]
 
 
@@ -21,6 +22,8 @@ class ActionRequest(Shape):
     """Background of a chat; other actions ignore it. A sidecar summarizes it beyond SUMMARIZE_THRESHOLD characters."""
     user_id: User | float | None = None
     """The user in the fair queue, outer white space aside. Sent on as an HMAC with SEND_USER=true, else never."""
+    format: Format = None
+    """Format of `data`, FORMAT's if absent, null or blank. That of a job is named where its result is read."""
 
 
 class Answer(Shape):
@@ -28,6 +31,6 @@ class Answer(Shape):
 
     success: Literal[True]
     data: str
-    """The text that the provider generated. With HTML_SAFE=true a space follows each `<`."""
+    """The answer in the format of the request, else of FORMAT (html); with HTML_SAFE=true a space follows each `<`."""
     error: None
     """Always null; the key is there because deployed callers read it."""

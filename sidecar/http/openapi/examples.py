@@ -10,7 +10,11 @@ ACTION: Final = {
     "content": "The moon circles the Earth. Its pull causes the tides. Twice a day the water rises.",
     "user_id": "17",
 }
-ANSWER: Final = {"success": True, "data": "The moon's pull raises the water twice a day.", "error": None}
+ANSWER: Final = {
+    "success": True,
+    "data": "<code hidden></code><p>The moon raises the water twice a day.</p>",
+    "error": None,
+}
 CHAT: Final = {"messages": [{"role": "user", "content": "What is a fraction?"}]}
 COMPLETION: Final = {
     "id": "chatcmpl-1",

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sidecar.core.jobs import MOST_AT_ONCE
-from sidecar.http.openapi.ai import ActionRequest
+from sidecar.http.openapi.ai import ActionRequest, Format
 from sidecar.http.openapi.base import Shape
 from sidecar.http.openapi.errors import Code, Sentence
 from sidecar.http.openapi.status import Count
@@ -50,6 +50,8 @@ class JobIds(Shape):
     job_ids: Annotated[
         list[Annotated[str, Field(pattern="^[!-~]{1,128}$")]], Field(min_length=1, max_length=MOST_AT_ONCE)
     ]
+    format: Format = None
+    """Format of `data`; if absent, null or blank: FORMAT's, else as the provider wrote it."""
 
 
 class JobEntry(Shape):

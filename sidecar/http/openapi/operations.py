@@ -119,14 +119,14 @@ def _states() -> Operation:
     )
 
 
-def _job(name: str, summary: str, *more: dict[str, Any], codes: tuple[str, ...] = ()) -> Operation:
+def _job(name: str, summary: str, *more: dict[str, Any]) -> Operation:
     return Operation(
         name=name,
         tag="jobs",
         summary=summary,
-        parameters=(parameters.JOB, *more, *parameters.TIMED),
+        parameters=(parameters.JOB, *more, parameters.FORMAT, *parameters.TIMED),
         replies={200: _reply(jobs.Job, "The job as it is now.", examples.STATE)}
-        | refusals.envelope((*TOKEN, "not_found", *codes, *STORE, *TRANSPORT)),
+        | refusals.envelope((*TOKEN, "invalid_request", "not_found", *STORE, *TRANSPORT)),
     )
 
 
@@ -221,7 +221,7 @@ OPERATIONS: Final[Mapping[str, Mapping[str, Operation]]] = {
     "/jobs/status": {"post": _states()},
     "/jobs/{job_id}": {
         "get": _job("lookAtJob", "Look at a job"),
-        "delete": _job("cancelJob", "Cancel a job", parameters.SUBMITTER, codes=("invalid_request",)),
+        "delete": _job("cancelJob", "Cancel a job", parameters.SUBMITTER),
     },
     "/health": {"get": _health("health"), "head": _health("headOfHealth")},
     "/ready": {"get": _ready("ready"), "head": _ready("headOfReady")},

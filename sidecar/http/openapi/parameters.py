@@ -57,6 +57,12 @@ SUBMITTER: Final = _parameter(
     "A joined job ends with its last submitter; the same request again changes nothing.",
     {"type": "string", "maxLength": 255},
 )
+FORMAT: Final = _parameter(
+    "query",
+    "format",
+    "Format of `data`; if absent or blank: FORMAT's, else as the provider wrote it.",
+    {"enum": ["html", "markdown", "text", ""]},
+)
 MODEL: Final = _parameter("path", "id", "The model's name.", {"type": "string", "minLength": 1})
 DEPLOYMENT: Final = _parameter(
     "path",

@@ -9,7 +9,7 @@ import contextlib
 from typing import Final
 
 import msgspec
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from sidecar.core.errors import SidecarError
 from sidecar.engine.limiter.trace import Trace
@@ -41,6 +41,7 @@ class EventStream:
         self._trace = trace
         self._last = last
         self._stuck = False
+        self._chunked = request.version == HttpVersion11
         self.response: web.StreamResponse | None = None
         """The response begun; None while an ordinary response is still possible."""
 
@@ -52,8 +53,21 @@ class EventStream:
         self._stuck = True
         if self.response is None:
             self.response = await self._begin()
-        await self.response.write(_event(data))
+            await self.response.write(_event(data))
+        elif self._chunked:
+            await self._write(_event(data))
+        else:
+            await self.response.write(_event(data))
         self._stuck = False
+
+    async def _write(self, event: bytes) -> None:
+        """Write an event as a chunk, as the library does in a third of the steps."""
+        request = self._request
+        if request.transport is None or request.transport.is_closing():
+            raise ConnectionResetError
+        request.transport.write(b"%x\r\n%s\r\n" % (len(event), event))
+        if request.protocol.writing_paused:
+            await request.writer.drain()
 
     async def end(self, response: web.StreamResponse, failure: SidecarError | None) -> None:
         """Send the last event, [DONE] or `failure`. Raises `ConnectionError` if the caller does not take it."""
@@ -61,8 +75,7 @@ class EventStream:
         if not self._stuck:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FAREWELL_SECONDS):
-                    await response.write(_event(last))
-                    await response.write_eof()
+                    await response.write_eof(_event(last))
                     return
         # Events that the caller has not read fill the connection; without the abort they would stay in memory.
         if self._request.transport is not None:

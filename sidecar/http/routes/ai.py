@@ -7,7 +7,7 @@ from aiohttp import web
 
 from sidecar.config.settings import Settings
 from sidecar.core.contract import Request, parse_request
-from sidecar.core.off_loop import off_loop
+from sidecar.core.off_loop import THREAD_BYTES, off_loop
 from sidecar.engine.request import ActionRequest
 from sidecar.engine.service import Service
 from sidecar.http.auth import Guard
@@ -22,10 +22,7 @@ NAME = "ai"
 
 def ai_route(service: Service, settings: Settings, guard: Guard | None) -> Route:
     """Return the route; `guard` checks the token, None for no check."""
-
-    async def post(request: Arrival) -> web.Response:
-        return await _answer(request, service, settings, guard)
-
+    post = partial(_answer, service=service, settings=settings, guard=guard)
     return Route(NAME, {"POST": post}, partial(failure_response, strict=settings.strict_status))
 
 
@@ -56,5 +53,5 @@ async def _answer(request: Arrival, service: Service, settings: Settings, guard:
 
 
 async def _parsed(body: bytes) -> tuple[Request, int]:
-    request = await off_loop(len(body), parse_request, body)
+    request = parse_request(body) if len(body) < THREAD_BYTES else await off_loop(len(body), parse_request, body)
     return request, request.held

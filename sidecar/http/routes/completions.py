@@ -12,7 +12,7 @@ from aiohttp import web
 
 from sidecar.config.settings import Settings
 from sidecar.core.errors import InternalError, SidecarError
-from sidecar.core.off_loop import off_loop
+from sidecar.core.off_loop import THREAD_BYTES, off_loop
 from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.request import CompletionRequest
 from sidecar.engine.service import Service
@@ -115,7 +115,10 @@ class _Chat:
             deployment=_deployment(path),
         )
         size = len(body)
-        parsed = await off_loop(size, check, await off_loop(size, fields_in, body))
+        if size < THREAD_BYTES:
+            parsed = check(fields_in(body))
+        else:
+            parsed = await off_loop(size, check, await off_loop(size, fields_in, body))
         return parsed, parsed.held
 
     async def _whole(self, completing: CompletionRequest, policy: Policy) -> web.Response:

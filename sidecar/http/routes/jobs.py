@@ -3,6 +3,7 @@
 `Jobs` is the port to the store; without a store every route answers `jobs_unavailable`.
 """
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -13,11 +14,12 @@ from aiohttp import hdrs, web
 
 from sidecar.config.settings import Settings
 from sidecar.core import events
-from sidecar.core.contract import LONGEST_USER, Request
+from sidecar.core.contract import LONGEST_USER, Request, format_in
 from sidecar.core.errors import DeadlineExceeded, InvalidRequest, JobsUnavailable, NotFound, SidecarError
 from sidecar.core.jobs import Job
 from sidecar.core.off_loop import off_loop
 from sidecar.core.tracing import Span
+from sidecar.engine.formats.formatter import Wanted, formatter_of
 from sidecar.engine.request_log import traced
 from sidecar.engine.service import Service
 from sidecar.http.auth import Guard
@@ -84,6 +86,7 @@ class _Handlers:
         self._service = service
         self._settings = settings
         self._jobs = jobs
+        self._formatter = formatter_of(settings, usual="markdown")
 
     async def enqueue(self, request: Arrival) -> web.Response:
         """POST /jobs."""
@@ -110,26 +113,30 @@ class _Handlers:
         jobs, service, seconds = self._store(), self._service, self._settings.request_timeout
         limit = STATUS_BODY_BYTES
         async with received(request, service, _parsed_ids, limit=limit, timeout=seconds, even_draining=True) as body:
-            ids = body.parsed
+            ids, wanted = body.parsed
             known = {name for name in ids if _ID.fullmatch(name)}
             found = await jobs.look(list(known), limit=self._left(request, _LOOK_SECONDS)) if known else []
-        seen = {job.job_id: self._shown(job) for job in found if job is not None}
+        seen = {}
+        for job in found:
+            if job is not None:
+                seen[job.job_id] = await self._shown(job, wanted)
+                await asyncio.sleep(0)  # a thousand results in HTML take seconds
         return _success({"jobs": [seen.get(name) or {"job_id": name, "status": "unknown"} for name in ids]})
 
     async def state(self, request: Arrival) -> web.Response:
         """GET /jobs/{job_id}."""
-        jobs, name = self._store(), _job_id(request)
+        jobs, name, wanted = self._store(), _job_id(request), format_in(request.query.get("format"))
         [job] = await jobs.look([name], limit=self._left(request, _LOOK_SECONDS))
-        return self._one(job)
+        return await self._one(job, wanted)
 
     async def cancel(self, request: Arrival) -> web.Response:
         """DELETE /jobs/{job_id}."""
-        jobs, name = self._store(), _job_id(request)
+        jobs, name, wanted = self._store(), _job_id(request), format_in(request.query.get("format"))
         user = request.query.get("user_id", "").strip()
         if len(user) > LONGEST_USER:
             raise InvalidRequest(f"The field user_id is longer than {LONGEST_USER} characters.")
         left = self._left(request, _LOOK_SECONDS)
-        return self._one(await jobs.cancel(name, user=user, token=request.token, limit=left))
+        return await self._one(await jobs.cancel(name, user=user, token=request.token, limit=left), wanted)
 
     def _store(self) -> Jobs:
         if self._jobs is None:
@@ -143,15 +150,15 @@ class _Handlers:
             raise DeadlineExceeded
         return min(left, most)
 
-    def _one(self, job: Job | None) -> web.Response:
+    async def _one(self, job: Job | None, wanted: Wanted) -> web.Response:
         if job is None:
             raise NotFound(_UNKNOWN)
-        return _success(self._shown(job))
+        return _success(await self._shown(job, wanted))
 
-    def _shown(self, job: Job) -> dict[str, Any]:
+    async def _shown(self, job: Job, wanted: Wanted) -> dict[str, Any]:
         shown: dict[str, Any] = {"job_id": job.job_id, "status": job.status}
         if job.status == "complete":
-            shown["data"] = job.data.replace("<", "< ") if self._settings.html_safe else job.data
+            shown["data"] = await self._formatter.written(job.data, wanted, shared=True)
         elif job.status == "failed":
             shown |= {"error": job.error, "code": job.code}
         return shown | {"parts_done": job.parts_done, "parts_total": job.parts_total}
@@ -172,7 +179,7 @@ async def _parsed_requests(body: bytes) -> tuple[Request | list[Request], int]:
     return found, sum(request.held for request in found) if isinstance(found, list) else found.held
 
 
-async def _parsed_ids(body: bytes) -> tuple[list[str], int]:
+async def _parsed_ids(body: bytes) -> tuple[tuple[list[str], Wanted], int]:
     return ids_in(body), len(body)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from sidecar.core.contract import Request, parse_request
+from sidecar.core.contract import Format, Request, format_in, parse_request
 from sidecar.core.errors import InvalidJSON, InvalidRequest, SidecarError
 from sidecar.core.jobs import MOST_AT_ONCE
 
@@ -25,6 +25,7 @@ _Body: Final = msgspec.defstruct("_Body", [("jobs", _Entries | msgspec.UnsetType
 
 class _StatusBody(msgspec.Struct):
     job_ids: Any = msgspec.UNSET
+    format: Any = None
 
 
 _decoder: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(_Body)
@@ -84,14 +85,18 @@ def _entry(index: int, body: bytes) -> Request:
         raise WrongEntry(index, exc) from exc
 
 
-def ids_in(body: bytes) -> list[str]:
-    """Return the ids in `body`, at least one; raise `InvalidJSON`, `InvalidRequest` or `WrongEntry`."""
+def ids_in(body: bytes) -> tuple[list[str], Format | msgspec.UnsetType]:
+    """Return the ids in `body`, at least one, and the format of the results.
+
+    Raises `InvalidJSON`, `InvalidRequest` or `WrongEntry`.
+    """
     try:
-        ids = _status_decoder.decode(body.removeprefix(codecs.BOM_UTF8)).job_ids
+        found = _status_decoder.decode(body.removeprefix(codecs.BOM_UTF8))
     except RecursionError as exc:
         raise InvalidJSON("The request is nested too deeply.") from exc
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise InvalidJSON from exc
+    ids = found.job_ids
     if ids is msgspec.UNSET:
         raise InvalidRequest("The field job_ids is missing.")
     if not isinstance(ids, list):
@@ -103,4 +108,4 @@ def ids_in(body: bytes) -> list[str]:
     for index, name in enumerate(ids):
         if not isinstance(name, str) or not _ID.fullmatch(name):
             raise WrongEntry(index, InvalidRequest("This is not the id of a job."), of="job_ids")
-    return ids
+    return ids, format_in(found.format)

@@ -12,13 +12,14 @@ from typing import Any, Final
 
 from aiohttp import StreamReader, web
 from aiohttp.streams import EMPTY_PAYLOAD
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from aiohttp.web_protocol import _ErrInfo
 
 from sidecar.core import events
 from sidecar.core.errors import BadHTTP, InternalError, SidecarError, SlowRequest
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import REQUEST_ID
 from sidecar.http.router import Refuse
+from sidecar.http.server.one_task import OneTask
 from sidecar.http.server.unparsable import LINE_SEEN, path_of, refusal_of, too_long
 
 HEADER_SECONDS: Final = 10.0
@@ -37,7 +38,7 @@ Refusal = Callable[[str], Refuse]
 """Returns, for a path, the builder of its error responses."""
 
 
-class Protocol(RequestHandler):
+class Protocol(OneTask):
     """The library's connection, with bounds of its own."""
 
     __slots__ = (
@@ -92,7 +93,7 @@ class Protocol(RequestHandler):
         self._last = False
         """True if the connection ends after the requests that have arrived already."""
         self._last_body: StreamReader = EMPTY_PAYLOAD
-        """The body of the last request whose headers were complete."""
+        """The body of the last request whose headers were complete, while it arrives."""
         self._discarding = False
         """True if further bytes are discarded unread."""
         self._half_closed = False
@@ -129,7 +130,8 @@ class Protocol(RequestHandler):
                     self._await_headers()
             return
         self._headers_over()
-        message, self._last_body = self._messages[-1]
+        message, body = self._messages[-1]
+        self._last_body = EMPTY_PAYLOAD if body.is_eof() else body
         if isinstance(message, _ErrInfo):
             self._discarding = True
             if not previous.is_eof():
@@ -224,7 +226,7 @@ class Protocol(RequestHandler):
         if reset:
             return response, reset
         self._close_after(response)  # `_last` may have been set meanwhile
-        if not response.keep_alive:
+        if response.keep_alive is False:
             if self._discarding or self._messages or not request.content.is_eof():
                 await self._linger(request.content)
         elif self._begun and self._idle and self._header_timer is None:

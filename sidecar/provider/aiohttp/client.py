@@ -17,6 +17,7 @@ class AiohttpUpstream(HttpUpstream):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._url = URL(self._endpoint.url, encoded=True)
+        self._target = self._url.raw_path_qs
         proxy = proxy_for(self._endpoint, settings.proxies)
         self._session = Session(self._endpoint, proxy, tls_context(settings.ca_file) if self._endpoint.secure else None)
 
@@ -25,4 +26,4 @@ class AiohttpUpstream(HttpUpstream):
 
     async def _post(self, body: Body, accept: str, trace: Mapping[str, str]) -> Reply:
         headers = {**self._headers, **await self._credentials.headers(), "Accept": accept, **trace}
-        return await self._session.post(self._url, body, headers)
+        return await self._session.post_reusing(self._url, self._target, body, headers)

@@ -5,7 +5,7 @@ The client beside this file posts with it, and so does the transport under the o
 
 import ssl
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from yarl import URL
 
 from sidecar.core.errors import UpstreamFailure
 from sidecar.provider.aiohttp.large_body import written
+from sidecar.provider.aiohttp.reused import LARGEST, Heads, HttpProcessingError, ReusedReply, ReusingConnector, exchange
 from sidecar.provider.codec import Body
 from sidecar.provider.connection_errors import CONNECT_SECONDS, cut, no_answer, not_connected, not_http, proxy_refused
 from sidecar.provider.endpoint import Endpoint
@@ -42,6 +43,8 @@ class Session:
         self._proxy = proxy
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
+        self._connector: _Connector | None = None
+        self._heads = Heads()
         self._own_headers: Mapping[str, str] = {}
         self._through: dict[str, Any] = {}
         if proxy:
@@ -53,6 +56,30 @@ class Session:
                 self._through["proxy_headers"] = credentials
             else:
                 self._own_headers = credentials
+
+    async def post_reusing(
+        self, url: URL, target: str, body: Body, headers: Mapping[str, str]
+    ) -> "SessionReply | ReusedReply":
+        """Return the reply to `body` as `post` does, on a kept connection past the library's client if there is one.
+
+        `target` is the path and query of `url`. But for Host and Content-Length, `headers` are all there are.
+        """
+        if self._connector is not None and not self._proxy and type(body) is bytes and len(body) <= LARGEST:
+            head = self._heads.head(self._host, target, headers)
+            if head and (connection := await self._connector.idle()) is not None:
+                return await self._again(connection, b"%s%d\r\n\r\n%s" % (head, len(body), body))
+        return await self.post(url, body, headers)
+
+    async def _again(self, connection: aiohttp.connector.Connection, request: bytes) -> ReusedReply:
+        """Return the reply to a request on a kept connection."""
+        sent = _Sent()
+        sent.at = time.monotonic()
+        try:
+            return await exchange(connection, request, header_bytes=_HEADER_BYTES)
+        except HttpProcessingError as exc:
+            raise not_http(self._host) from exc
+        except (aiohttp.ClientError, OSError) as exc:
+            raise self._failed(exc, sent) from exc
 
     async def post(self, url: URL, body: Body, headers: Mapping[str, str]) -> "SessionReply":
         """Return the reply to `body`, whose own body is still to come. Raises `UpstreamFailure`."""
@@ -84,9 +111,10 @@ class Session:
             await self._session.close()
 
     def _open(self) -> aiohttp.ClientSession:
+        # No limit here: the gate alone decides how many calls are in flight.
+        self._connector = _Connector(self._stalls, limit=0, ssl=self._tls or True, keepalive_timeout=_IDLE_SECONDS)
         return aiohttp.ClientSession(
-            # No limit here: the gate alone decides how many calls are in flight.
-            connector=_Connector(self._stalls, limit=0, ssl=self._tls or True, keepalive_timeout=_IDLE_SECONDS),
+            connector=self._connector,
             request_class=_Request,
             timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_seconds),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -123,11 +151,15 @@ class SessionReply:
         """Headers as they came, those that came twice included."""
         return self._response.raw_headers
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body's bytes as they come. Raises `UpstreamFailure` where the body ends too early."""
+    def arrived(self) -> bytes | None:
+        """Return the body if all of it is here."""
+        content = self._response.content
+        return content.read_nowait() if content.is_eof() and content.exception() is None else None
+
+    async def read(self) -> bytes:
+        """Return the next bytes of the body, blank at its end. Raises `UpstreamFailure` where it ends too early."""
         try:
-            async for chunk in self._response.content.iter_any():
-                yield chunk
+            return await self._response.content.readany()
         except (aiohttp.ClientError, OSError) as exc:
             raise cut() from exc
 
@@ -160,14 +192,15 @@ class _Request(aiohttp.ClientRequest):
         return response
 
 
-class _Connector(aiohttp.TCPConnector):
+class _Connector(ReusingConnector):
     """Connections that note that they are new; the loop is watched while they are opened."""
 
     def __init__(self, stalls: Stalls, **options: Any) -> None:
         super().__init__(**options)
         self._stalls = stalls
 
-    async def _create_connection(self, *opening: Any) -> Any:
+    async def _create_connection(self, request: aiohttp.ClientRequest, *opening: Any) -> Any:
         _SENT.get().reused = False
+        self.opens(request)
         with self._stalls.watched():
-            return await super()._create_connection(*opening)
+            return await super()._create_connection(request, *opening)

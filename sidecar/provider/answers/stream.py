@@ -3,12 +3,13 @@
 One JSON object that came although a stream was wanted is delivered as events; so is what came compressed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from sidecar.core.errors import UpstreamError
 from sidecar.core.ports import Call, Usage
 from sidecar.provider import codec
+from sidecar.provider.answers.plain_events import plain_data
 from sidecar.provider.answers.surrogates import Halves
 from sidecar.provider.answers.usage import note_usage
 from sidecar.provider.answers.whole import (
@@ -52,8 +53,18 @@ class StreamReader:
         self._halves = Halves()
         self._finished = False
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield the data of the events that `chunk` completes, and `SIGN_OF_LIFE` where it holds no more than that."""
+    def feed(self, chunk: bytes) -> Iterable[bytes]:
+        """Return the data of the events that `chunk` completes, and `SIGN_OF_LIFE` where it holds no more than that.
+
+        All must be taken before the next chunk.
+        """
+        if self._start is None and self._document is None and not self._halves and self._unpacker.plain:
+            found = plain_data(chunk) if self._events.between else None
+            if found is not None:
+                return found
+        return self._feed(chunk)
+
+    def _feed(self, chunk: bytes) -> Iterator[bytes]:
         try:
             for piece in self._unpacker.feed(chunk):
                 yield from self._take(piece)

@@ -4,8 +4,7 @@ The only place that imports openai and httpx2. Import it off the loop: it takes 
 """
 
 import logging
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final
 
@@ -110,16 +109,19 @@ class _Reply:
 
     def __init__(self, response: httpx2.Response) -> None:
         self._response = response
+        self._chunks: Any = None
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        if self._response.is_closed:
-            yield self._response.content
-            return
-        async with aclosing(self._response.aiter_raw()) as chunks:
-            async for chunk in chunks:
-                yield chunk
+    def arrived(self) -> bytes | None:
+        return self._response.content if self._response.is_closed else None
+
+    async def read(self) -> bytes:
+        if self._chunks is None:
+            self._chunks = self._response.aiter_raw()
+        return await anext(self._chunks, b"")
 
     async def aclose(self) -> None:
+        if self._chunks is not None:
+            await self._chunks.aclose()
         await self._response.aclose()

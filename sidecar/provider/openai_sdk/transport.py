@@ -63,11 +63,10 @@ async def _refusal(reply: SessionReply) -> httpx2.Response:
 class _Stream(httpx2.AsyncByteStream):
     def __init__(self, reply: SessionReply) -> None:
         self._reply = reply
-        self._chunks = reply.chunks()
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._chunks
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while chunk := await self._reply.read():
+            yield chunk
 
     async def aclose(self) -> None:
-        await self._chunks.aclose()
         await self._reply.aclose()

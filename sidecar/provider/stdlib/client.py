@@ -6,7 +6,7 @@ loads h11 and aiohappyeyeballs, which take some 10 ms together.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from sidecar.config.settings import Settings
@@ -92,16 +92,17 @@ class _Reply:
         self.status = status
         self.headers = headers
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
+    def arrived(self) -> bytes | None:
+        return None
+
+    async def read(self) -> bytes:
         try:
-            async for chunk in self._chunks:
-                yield chunk
+            return await anext(self._chunks, b"")
         except (OSError, EOFError, ProtocolError) as exc:
             raise cut() from exc
-        finally:
-            await self._chunks.aclose()
 
     async def aclose(self) -> None:
+        await self._chunks.aclose()
         if self._connection is not None:
             connection, self._connection = self._connection, None
             self._owner.give_back(connection)

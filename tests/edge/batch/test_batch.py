@@ -8,6 +8,7 @@ import pytest
 
 from sidecar.core.errors import UpstreamError, UpstreamUnreachable
 from sidecar.core.ports import Call, Completion
+from sidecar.engine.formats.html import MARK
 from tests.support.batch_folder import Folder, Provider, answers, data
 
 
@@ -176,6 +177,14 @@ async def test_html_is_made_safe_once(folder: Folder) -> None:
     for _ in range(2):
         assert await folder.batch(Provider(), HTML_SAFE="true") == 0
         assert data(folder) == [(1, "About a< b")]
+
+
+async def test_a_line_has_its_format(folder: Folder) -> None:
+    """Its own, else FORMAT's, else the provider's words; the same text in two formats is two replies."""
+    lines = [{"action": "chat", "content": "a<b", **more} for more in ({}, {"format": "html"}, {"format": "text"})]
+    folder.source.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert await folder.batch(Provider()) == 0
+    assert data(folder) == [(1, "About a<b"), (2, f"{MARK}<p>About a&lt;b</p>"), (3, "About a<b")]
 
 
 async def test_a_stream_is_in_order(folder: Folder) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from typing import Any
 
+from sidecar.engine.formats.formatter import Formatter
 from sidecar.jobs.collect import WINDOW, Collecting
 from sidecar.jobs.health import FULL
 from sidecar.jobs.store import JobStore
@@ -32,7 +33,7 @@ class Listener(ProgressRecorder):
 
 
 def collecting(store: JobStore, listener: Listener, **more: Any) -> Collecting:
-    named: dict[str, Any] = {"patience": None, "stop": asyncio.Event(), "html_safe": False} | more
+    named: dict[str, Any] = {"patience": None, "stop": asyncio.Event(), "formatter": Formatter()} | more
     return Collecting(store, listener, **named)
 
 

@@ -4,7 +4,17 @@ import asyncio
 
 from sidecar.core.errors import UpstreamError, UpstreamUnreachable
 from sidecar.provider.connection_errors import STALE_SECONDS
-from tests.support.scripted_provider import Adapter, canned, completed, every_adapter, failing, http, listening, opened
+from tests.support.scripted_provider import (
+    Adapter,
+    call,
+    canned,
+    completed,
+    every_adapter,
+    failing,
+    http,
+    listening,
+    opened,
+)
 
 pytestmark = every_adapter
 
@@ -109,3 +119,27 @@ async def test_an_answer_that_says_close_ends_its_connection(adapter: Adapter) -
         assert (await completed(upstream)).text == "Hello."
         assert (await completed(upstream)).text == "Hello."
         assert provider.connections == 2
+
+
+async def test_a_request_on_a_used_connection_is_as_the_first(adapter: Adapter) -> None:
+    """The same line and headers, and the body of its own call, whatever its length in bytes."""
+    async with canned() as provider, opened(adapter, provider.url) as upstream:
+        for text in ("one", "two: ü", "three " * 1000):
+            await completed(upstream, call(text))
+        first, *others = provider.received
+        assert [request.json["messages"][0]["content"][:3] for request in provider.received] == ["one", "two", "thr"]
+        for request in others:
+            assert request.line == first.line
+            own = {name: value for name, value in request.headers.items() if name != "content-length"}
+            expected = dict(first.headers)
+            assert own == {name: value for name, value in expected.items() if name != "content-length"}
+        assert provider.connections == 1
+
+
+async def test_an_interim_answer_is_no_answer(adapter: Adapter) -> None:
+    """On a new connection and on a used one: 103 comes before what was wanted (RFC 9110, 15.2)."""
+    interim = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
+    async with canned(interim + http()) as provider, opened(adapter, provider.url) as upstream:
+        assert (await completed(upstream)).text == "Hello."
+        assert (await completed(upstream)).text == "Hello."
+        assert provider.connections == 1

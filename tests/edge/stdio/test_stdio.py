@@ -24,6 +24,18 @@ async def test_a_line_in_is_a_line_out() -> None:
         assert wire.service.admission.held == 0
 
 
+async def test_the_fallback_gives_what_http_gives() -> None:
+    """HTML for the plugin's pages, and for a line with a format of its own that one."""
+    lines = [
+        json.dumps({"action": "chat", "content": "a<b", **more}).encode() + b"\n" for more in ({}, {"format": "text"})
+    ]
+    async with session(FORMAT="") as wire:
+        wire.send(*lines)
+        wire.finish()
+        replies = await wire.receive_all()
+    assert [reply["data"] for reply in replies] == ["<code hidden></code><p>a&lt;b</p>", "a<b"]
+
+
 async def test_no_line_is_no_reply() -> None:
     """Nothing in, nothing out, and no complaint."""
     async with session() as wire:

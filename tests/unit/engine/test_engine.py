@@ -7,6 +7,7 @@ import pytest
 from sidecar.core.contract import Action
 from sidecar.core.errors import UpstreamAuth, UpstreamError
 from sidecar.engine.engine import Outcome
+from sidecar.engine.formats.formatter import Formatter
 from sidecar.engine.request import ActionRequest
 from tests.support.engines import code, request_of, service_over
 from tests.support.held_provider import HeldUpstream
@@ -31,7 +32,7 @@ async def test_the_provider_knows_the_user_by_a_pseudonym_only() -> None:
 
 async def test_html_safe_answers() -> None:
     """HTML_SAFE parts every `<` from what follows."""
-    service = service_over(HeldUpstream(text="a<b and <script>"), html_safe=True)
+    service = service_over(HeldUpstream(text="a<b and <script>"), formatter=Formatter(parted=True))
     assert (await service.engine.answer(request_of())).reply.data == "a< b and < script>"
 
 

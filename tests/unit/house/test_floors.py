@@ -44,6 +44,8 @@ ONE_PLACE = {
     "redis": ("sidecar.jobs", "worker"),
     "tqdm": ("sidecar.cli",),
     "sqlite3": ("sidecar.usage", "sidecar.runtime.day_file"),
+    "markdown_it": ("sidecar.engine.formats",),
+    "nh3": ("sidecar.engine.formats",),
     "h11": ("sidecar.provider.stdlib.http1",),
     "aiohappyeyeballs": ("sidecar.provider.stdlib.connect",),
     "pydantic": ("sidecar.http.openapi",),
@@ -171,6 +173,8 @@ def test_the_one_shot_process_pays_for_nothing_it_does_not_use() -> None:
         "redis",
         "arq",
         "sqlite3",
+        "markdown_it",
+        "nh3",
     }
     assert not loaded & {"sidecar.config.tokens", "sidecar.engine.quotas"}
 
@@ -192,6 +196,12 @@ def test_without_tracing_nobody_pays_for_it() -> None:
     loaded = loaded_by("import sidecar.wiring, sidecar.http.server.server, sidecar.jobs.worker.handler")
     assert not {name.partition(".")[0] for name in loaded} & {"opentelemetry", "google", "requests", "urllib3"}
     assert "sidecar.tracing" not in loaded
+
+
+def test_html_is_paid_for_by_the_first_answer() -> None:
+    """A server whose callers want the provider's own words loads neither reader nor cleaner."""
+    loaded = loaded_by("import sidecar.wiring, sidecar.http.server.server, sidecar.jobs.collect, sidecar.batch.runner")
+    assert not loaded & {"markdown_it", "nh3", "mdurl"}
 
 
 def test_a_wrong_setting_is_said_before_anything_is_loaded() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from sidecar.core.errors import UpstreamFailure
 from sidecar.core.ports import Call, Usage
+from sidecar.provider.answers.plain_events import plain_data
 from sidecar.provider.answers.stream import StreamReader
 from tests.support.corpus import Sample, samples
 
@@ -62,3 +63,38 @@ def test_whatever_comes_is_events_or_a_failure_of_the_tree(body: bytes, packed: 
     headers = {"content-encoding": packed, "content-type": "text/event-stream" if events else "application/json"}
     for raw in (body, b"data: " + body + b"\n\n", b'{"choices":' + body, b"\x1f\x8b" + body):
         reading(headers, [raw])
+
+
+@pytest.mark.parametrize("sample", GOOD, ids=lambda sample: sample.name)
+def test_whole_events_are_read_as_single_bytes_are(sample: Sample) -> None:
+    """The fast way of plain events gives what the long way gives, one event or several at a time."""
+    headers, body = parts(sample.answer)
+    events = [event + b"\n\n" for event in body.split(b"\n\n")]
+    one_by_one = reading(headers, [bytes((byte,)) for byte in body])
+    for at_once in (1, 3):
+        pieces = [b"".join(events[at : at + at_once]) for at in range(0, len(events), at_once)]
+        pieces[-1] = pieces[-1][:-2]
+        assert reading(headers, [piece for piece in pieces if piece]) == one_by_one
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}',
+        b'{"choices":[{"delta":{"content":"a"}}],"usage":{"prompt_tokens":1}}',
+        b'{"choices":[{"delta":{"error":{"message":"no"}}}]}',
+        b'{"choices":[{"delta":{},"error":{"message":"no"}}]}',
+        b'{"choices":[{"delta":{}}],"error":{"message":"no"}}',
+        b'{"choices":[{"message":{"content":"a"}}]}',
+        b'{"choices":[{"delta":{}},{"delta":{}}]}',
+        b'{"choices":[{"delta":{"content":"\\ud83d"}}]}',
+        b'{"choices":[{"delta":{"content":"\xff"}}]}',
+        b'{"choices":[{"delta":{"content":NaN}}]}',
+        b'{"choices":[{"delta":{}}]}\nid: 1',
+    ],
+)
+def test_what_has_to_be_looked_at_goes_the_long_way(data: bytes) -> None:
+    """Ends, counts, errors, other wrappings and broken text are not plain."""
+    plain = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
+    assert plain_data(plain * 2) == [b'{"choices":[{"delta":{"content":"a"}}]}'] * 2
+    assert plain_data(plain + b"data: " + data + b"\n\n") is None

@@ -1,5 +1,6 @@
 """Promises of standard error: it never waits, drops whole lines only, counts them, and leaves the descriptor alone."""
 
+import asyncio
 import fcntl
 import json
 import logging
@@ -132,3 +133,39 @@ def test_the_next_line_that_fits_tells_how_many_were_lost(ends: Reader) -> None:
     assert numbers == sorted(numbers)
     assert numbers[-1] == said
     assert lost == said + 1 - len(numbers)
+
+
+@pytest.mark.usefixtures("restored")
+async def test_the_lines_of_one_turn_are_written_together(ends: Reader) -> None:
+    """They are there at the turn's end, a warning at once with those before it, and all in their order."""
+    configure(ends.stderr, level="info", as_json=True)
+    events.info("first")
+    events.info("second")
+    assert ends.all() == b""
+    events.warning("third")
+    assert [json.loads(line)["event"] for line in ends.all().splitlines()] == ["first", "second", "third"]
+    events.info("fourth")
+    await asyncio.sleep(0)
+    assert json.loads(ends.all())["event"] == "fourth"
+
+
+@pytest.mark.usefixtures("restored")
+async def test_lines_written_together_are_counted_one_by_one(ends: Reader) -> None:
+    """What is lost of a turn's lines is lost whole, and the next notice has their number."""
+    configure(ends.stderr, level="info", as_json=True)
+    said = 2000
+    for number in range(said):
+        events.info("answered", number=number)
+        if number % 40 == 0:
+            await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    first = ends.all()
+    events.info("after")
+    await asyncio.sleep(0)
+    found = [json.loads(line) for line in (first + ends.all()).splitlines()]
+    numbers = [line["number"] for line in found if line["event"] == "answered"]
+    lost = sum(line["lines"] for line in found if line["event"] == "lines_lost")
+    assert lost > 0
+    assert len(numbers) + lost == said
+    assert numbers == sorted(numbers)
+    assert found[-1]["event"] == "after"

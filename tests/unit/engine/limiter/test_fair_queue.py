@@ -33,6 +33,23 @@ def test_users_take_turns() -> None:
     assert drain(turns) == ["g0", "a0", "b0", "g1", "g2"]
 
 
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=40))
+def test_a_call_that_finds_nobody_waiting_counts_as_one_that_waited(calls: list[tuple[bool, bool]]) -> None:
+    """`passed` leaves the queue as `push` and `pop` do: shares, streams, and background's turn."""
+    short, long = FairQueue[str](), FairQueue[str]()
+    for background, stream in calls:
+        ticket, other = (Ticket("anna", background=background, stream=stream) for _ in range(2))
+        short.passed(ticket)
+        long.push(other, "call")
+        assert long.pop(16) == "call"
+        assert (ticket.running, ticket.started) == (other.running, other.started)
+    for turns in (short, long):
+        for number in range(BACKGROUND_SHARE):
+            turns.push(Ticket("ben", stream=number % 2 == 0), f"b{number}")
+            turns.push(Ticket("cleo", background=True), f"c{number}")
+    assert drain(short, slots=16) == drain(long, slots=16)
+
+
 def test_first_come_first_served_inside_a_user() -> None:
     """One user's own requests keep their order."""
     turns: FairQueue[str] = FairQueue()

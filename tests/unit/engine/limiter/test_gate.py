@@ -184,6 +184,40 @@ async def test_who_waits_in_vain_hears_it_and_the_others_move_up() -> None:
     await asyncio.gather(running, first, second, patient)
 
 
+async def test_a_caller_who_leaves_gives_up_the_turn_at_once() -> None:
+    """The slot that ends in the same turn of the loop goes to the next call."""
+    gate, until = gate_of(1, lambda: 0.0), asyncio.Event()
+    running = asyncio.create_task(hold(gate, "a", until))
+    await settle()
+    leaving, next_one = (asyncio.create_task(hold(gate, user, asyncio.Event())) for user in "bc")
+    await settle()
+    leaving.cancel()
+    assert gate.waiting == 1
+    until.set()
+    await asyncio.wait((running, leaving))
+    assert leaving.cancelled()
+    assert (gate.running, gate.waiting) == (1, 0)
+    next_one.cancel()
+    await asyncio.wait((next_one,))
+    assert gate.running == 0
+
+
+async def test_a_slot_granted_to_a_caller_who_leaves_goes_on() -> None:
+    """Granted and left in the same turn of the loop, it is the next call's."""
+    gate, until = gate_of(1, lambda: 0.0), asyncio.Event()
+    granted = await gate.enter(Ticket("a"), Deadline(60.0))
+    leaving, next_one = (asyncio.create_task(hold(gate, user, until)) for user in "bc")
+    await settle()
+    gate.leave(Ticket("a"), granted)
+    leaving.cancel()
+    await settle()
+    assert leaving.cancelled()
+    assert (gate.running, gate.waiting) == (1, 0)
+    until.set()
+    await next_one
+    assert gate.running == 0
+
+
 def test_calls_follow_each_other_evenly_once_one_was_refused() -> None:
     """Ten calls of a second at a provider of two at once: they start half a second apart, nearly."""
 

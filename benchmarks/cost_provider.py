@@ -1,0 +1,88 @@
+"""Provider for benchmarks of cost: a raw asyncio server that answers as soon as a body is here, whole or as a stream.
+
+Usage: cost_provider.py [EVENTS [SECONDS]]; prints its address on stdout. A stream has EVENTS events (32), each
+written SECONDS after the one before (0.002).
+"""
+
+import asyncio
+import json
+import sys
+from typing import cast
+
+import uvloop
+
+TEXT = "A fraction is a part of a whole: one half, two thirds. "
+HEAD = {"id": "chatcmpl-1", "created": 1700000000, "model": "demo", "system_fingerprint": "fp"}
+WHOLE = json.dumps(
+    {
+        **HEAD,
+        "object": "chat.completion",
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": TEXT * 4}, "finish_reason": "stop"},
+        ],
+        "usage": {"prompt_tokens": 300, "completion_tokens": 48, "total_tokens": 348},
+    }
+).encode()
+REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(WHOLE), WHOLE)
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def event(delta: dict[str, str], reason: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": reason}
+    data = json.dumps({**HEAD, "object": "chat.completion.chunk", "choices": [choice]}).encode()
+    return chunk(b"data: %s\n\n" % data)
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+EVENT = event({"content": "half of it "})
+END = event({}, "stop") + chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+
+
+class Provider(asyncio.Protocol):
+    """Answers each request as soon as its body is here."""
+
+    events = 32
+    seconds = 0.002
+    transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        self.loop = asyncio.get_running_loop()
+        self.received = b""
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        while (end := self.received.find(b"\r\n\r\n")) >= 0:
+            length = int(self.received[:end].lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+            if len(self.received) < end + 4 + length:
+                return
+            body, self.received = self.received[end:], self.received[end + 4 + length :]
+            if b'"stream":true' in body or b'"stream": true' in body:
+                self.transport.write(STREAM_HEAD + EVENT)
+                self.loop.call_later(self.seconds, self.go_on, self.events - 1)
+            else:
+                self.transport.write(REPLY)
+
+    def go_on(self, left: int) -> None:
+        if not left:
+            self.transport.write(END)
+            return
+        self.transport.write(EVENT)
+        self.loop.call_later(self.seconds, self.go_on, left - 1)
+
+
+async def main() -> None:
+    if len(sys.argv) > 1:
+        Provider.events = int(sys.argv[1])
+    if len(sys.argv) > 2:
+        Provider.seconds = float(sys.argv[2])
+    server = await asyncio.get_running_loop().create_server(Provider, "127.0.0.1", 0, backlog=4096)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

@@ -1,0 +1,98 @@
+"""The formatter: from the provider's words to `data` as one caller wants it. What callers share are the words."""
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from sidecar.core.contract import FORMATS, Format, sendable
+from sidecar.core.off_loop import THREAD_BYTES, off_loop
+from sidecar.engine.answer_cache import AnswerCache, Key
+
+if TYPE_CHECKING:
+    from sidecar.config.settings import Settings
+
+_WEIGHT: Final = 8
+"""The cost of a character here over that of a byte in a parser: from 16 Ki characters on, the work leaves the loop."""
+_CACHE_SHARE: Final = 16
+"""CACHE_BYTES over the bytes of finished HTML kept for callers of the same answer."""
+
+
+Wanted = Format | msgspec.UnsetType
+"""The format that a caller names; unset for none."""
+
+
+class Formatter:
+    """Writes answers in the format of each caller; `usual` is that of a caller that names none.
+
+    `parted` puts a space after each `<` of answers that are no HTML (HTML_SAFE). `finished` keeps the HTML of shared
+    answers.
+    """
+
+    def __init__(
+        self, usual: Format = "markdown", *, parted: bool = False, finished: AnswerCache | None = None
+    ) -> None:
+        self.usual: Format = usual
+        self._parted = parted
+        self._finished = finished
+        self._loading: asyncio.Task[None] | None = None
+
+    @property
+    def kept(self) -> int:
+        """Count the finished answers that are kept."""
+        return 0 if self._finished is None else len(self._finished)
+
+    def prepare(self, wanted: Wanted) -> None:
+        """Begin to load the libraries that `wanted` needs, while the provider works."""
+        if self._loading is None and self._of(wanted) != "markdown":
+            self._loading = asyncio.create_task(off_loop(THREAD_BYTES, _load), name="formats")
+
+    async def written(self, text: str, wanted: Wanted = msgspec.UNSET, *, shared: bool = False) -> str:
+        """Return `text` as `wanted`; `shared`: others may get the same answer."""
+        if self._of(wanted) == "markdown":
+            return self.write(text, wanted)
+        if self._loading is not None:
+            await asyncio.wait((self._loading,))
+        if self._finished is None or not (shared and self._of(wanted) == "html"):
+            return await off_loop(len(text) * _WEIGHT, self.write, text, wanted)
+        key = _key(text)
+        if (found := self._finished.get(key, "")) is None:
+            found = await off_loop(len(text) * _WEIGHT, self.write, text, wanted)
+            self._finished.put(key, found)
+        return found
+
+    def write(self, text: str, wanted: Wanted = msgspec.UNSET) -> str:
+        """Return `text` as `wanted`, on the calling thread."""
+        text, form = sendable(text), self._of(wanted)
+        if form == "html":
+            from sidecar.engine.formats.html import to_html  # noqa: PLC0415 - late: a caller of Markdown needs neither
+
+            return sendable(to_html(text))
+        if form == "text":
+            from sidecar.engine.formats.text import to_text  # noqa: PLC0415 - as above
+
+            text = sendable(to_text(text))
+        return text.replace("<", "< ") if self._parted else text
+
+    def _of(self, wanted: Wanted) -> Format:
+        return self.usual if wanted is msgspec.UNSET else wanted
+
+
+def formatter_of(settings: "Settings", usual: Format) -> Formatter:
+    """Return the formatter of `settings`; `usual` where neither FORMAT nor HTML_SAFE says anything."""
+    if settings.html_safe:
+        usual = "markdown"
+    size = settings.cache_bytes // _CACHE_SHARE
+    finished = AnswerCache(ttl=settings.cache_ttl, size=size) if size and settings.cache_ttl else None
+    named = next((known for known in FORMATS if known == settings.format), usual)
+    return Formatter(named, parted=settings.html_safe, finished=finished)
+
+
+def _load() -> None:
+    from sidecar.engine.formats import html, text  # noqa: F401, PLC0415 - as above
+
+
+def _key(text: str) -> Key[str]:
+    from hashlib import sha256  # noqa: PLC0415 - as in keys.py
+
+    return Key(sha256(text.encode("utf-8", "surrogatepass")).digest())

@@ -1,0 +1,131 @@
+"""The requests of one connection, answered in the connection's own task, and whole responses written in one piece.
+
+The library starts one more task for each request, so that its context variables are its own; nothing here has any. A
+response of the library's goes through its writer's coroutines, which cost more than what they write.
+"""
+
+import asyncio
+from typing import Any, Final
+
+from aiohttp import HttpVersion11, StreamReader, hdrs, web
+from aiohttp.helpers import rfc822_formatted_time
+from aiohttp.http import RawRequestMessage
+from aiohttp.http_writer import StreamWriter, _serialize_headers
+from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
+
+JOINED: Final = 64 * 1024
+"""Bytes of a body that is copied behind its head, for one write."""
+_BODILESS: Final = frozenset({204, 205, 304})
+
+
+class _Few(list[Any]):
+    """Queue of the library's messages: nearly always one, and a deque takes ten times the memory of a short list."""
+
+    __slots__ = ()
+
+    def popleft(self) -> Any:
+        return self.pop(0)
+
+
+class OneTask(RequestHandler):
+    """The library's connection, with a loop over requests and a writer of whole responses of its own."""
+
+    __slots__ = ()
+    _no_task: Any = None
+    """The task that the library's request would hold: it is the connection's, and the reference would be a cycle."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._messages: Any = _Few()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # The library's timer for idle connections begins after an answer; before, there is the time for headers.
+        idle, self._keepalive_timeout = self._keepalive_timeout, 0.0
+        super().connection_made(transport)
+        self._keepalive_timeout = idle
+
+    async def start(self) -> None:
+        """Answer requests until the connection ends."""
+        try:
+            while not self._force_close:
+                if not self._messages:
+                    await self._message()
+                if not await self._serve(*self._messages.popleft()):
+                    break
+        except BaseException:
+            self.force_close()
+            raise
+        if not self._force_close:
+            self._task_handler = None
+            if self.transport is not None:
+                self.transport.close()
+
+    async def _message(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    async def _serve(self, message: RawRequestMessage | _ErrInfo, payload: StreamReader) -> bool:
+        """Answer a request; return whether the connection is there for another one."""
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+        manager, handler, factory = self._manager, self._request_handler, self._request_factory
+        if manager is None or handler is None or factory is None:  # the caller has left
+            return False
+        manager.requests_count += 1
+        if isinstance(message, _ErrInfo):
+            handler, message = self._make_error_handler(message), ERROR
+        request = factory(message, payload, self, StreamWriter(self, self._loop), self._no_task)
+        del message, payload  # they would be in memory for as long as the caller waits
+        try:
+            response, reset = await self._handle_request(request, None, handler)
+        except ConnectionError:
+            return False
+        except Exception as exc:  # noqa: BLE001 - the connection's outermost
+            self.log_exception(exc_info=exc)
+            self.force_close()
+            return False
+        self._keepalive = not reset and response.keep_alive is not False
+        if not request.content.is_eof() and not self._force_close:
+            self.close()
+        if not self._keepalive or self._close or self._force_close:
+            return False
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
+        return True
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send a response, or the rest of one; return it, and whether the caller has left."""
+        if self._write_whole(request, resp):
+            return resp, False
+        return await super().finish_response(request, resp, start_time)
+
+    def _write_whole(self, request: web.BaseRequest, response: web.StreamResponse) -> bool:
+        """Write a whole response, and return True; return False for one that the library has to write."""
+        if type(response) is not web.Response or response.prepared or response.status in _BODILESS or self._upgraded:
+            return False
+        body = response.body
+        if type(body) is not bytes or request.version != HttpVersion11 or request.method == hdrs.METH_HEAD:
+            return False
+        if self.transport is None:
+            return False
+        headers = response.headers
+        headers[hdrs.CONTENT_LENGTH] = str(len(body))
+        headers[hdrs.DATE] = rfc822_formatted_time()
+        if response.keep_alive is None and not request.keep_alive:
+            response.force_close()
+        if response.keep_alive is False:
+            headers[hdrs.CONNECTION] = "close"
+        head = _serialize_headers(f"HTTP/1.1 {response.status} {response.reason}", headers)
+        if len(body) <= JOINED:
+            self.transport.write(head + body)
+        else:
+            self.transport.writelines((head, body))
+        return True
