@@ -16,7 +16,7 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: test test-all test-long debug lint dev run bench soak try-llama openapi moodle-plugin lock clean help
+.PHONY: test test-all test-long debug lint dev run bench bench-peers soak try-llama openapi moodle-plugin lock clean help
 
 test: lint ## lint, then the tests, in an environment of its own
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
@@ -50,6 +50,9 @@ bench: run ## every benchmark but the soak, against what is shipped; BASE=740411
 		echo "== $$script"; \
 		.venv/bin/python "$$script" $(ARGS) || exit 1; \
 	done
+
+bench-peers: run ## side by side with LiteLLM, Portkey and smg, each installed by itself (1.5 GB): an hour
+	.venv/bin/python benchmarks/bench_side_by_side.py --peers $(ARGS)
 
 soak: run ## an hour of mixed load with faults: memory, descriptors, tasks and metrics stay flat; ARGS=10 for ten minutes
 	.venv/bin/python benchmarks/bench_soak.py $(ARGS)

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 ROOT = Path(__file__).resolve().parents[1]
+Headers = tuple[tuple[str, str], ...]
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -157,7 +158,14 @@ class Answer:
 
 
 async def call(
-    url: str, body: bytes, *, start: float, timeout: float = 30.0, path: str = "/ai", token: str = ""
+    url: str,
+    body: bytes,
+    *,
+    start: float,
+    timeout: float = 30.0,
+    path: str = "/ai",
+    token: str = "",
+    headers: Headers = (),
 ) -> Answer:
     """Send one POST on a new connection, as PHP does."""
     host, _, port = url.removeprefix("http://").partition(":")
@@ -165,6 +173,7 @@ async def call(
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nConnection: close\r\n"
     if token:
         head += f"Authorization: Bearer {token}\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in headers)
     raw = b""
     try:
         async with asyncio.timeout(timeout):
@@ -177,12 +186,30 @@ async def call(
     except (OSError, TimeoutError):
         raw = b""
     head_bytes, _, rest = raw.partition(b"\r\n\r\n")
+    if b"transfer-encoding: chunked" in head_bytes.lower():
+        rest = _dechunked(rest)
     status = int(head_bytes.split(b" ", 2)[1]) if head_bytes.startswith(b"HTTP/1.") else 0
     return Answer(sent, time.perf_counter() - start, status, rest)
 
 
+def _dechunked(data: bytes) -> bytes:
+    """Return the content of a chunked body as far as it came."""
+    found = b""
+    while data:
+        size, _, data = data.partition(b"\r\n")
+        length = int(size.partition(b";")[0] or b"0", 16)
+        found, data = found + data[:length], data[length + 2 :]
+    return found
+
+
 async def burst(
-    url: str | list[str], bodies: list[bytes], *, within: float = 1.0, timeout: float = 30.0, path: str = "/ai"
+    url: str | list[str],
+    bodies: list[bytes],
+    *,
+    within: float = 1.0,
+    timeout: float = 30.0,
+    path: str = "/ai",
+    headers: Headers = (),
 ) -> list[Answer]:
     """Send all `bodies`, spread evenly over `within` seconds, to the addresses in turn."""
     urls = [url] if isinstance(url, str) else url
@@ -190,7 +217,7 @@ async def burst(
 
     async def one(number: int, body: bytes) -> Answer:
         await asyncio.sleep(max(0.0, within * number / len(bodies) - (time.perf_counter() - start)))
-        return await call(urls[number % len(urls)], body, start=start, timeout=timeout, path=path)
+        return await call(urls[number % len(urls)], body, start=start, timeout=timeout, path=path, headers=headers)
 
     return await asyncio.gather(*(one(number, body) for number, body in enumerate(bodies)))
 
