@@ -17,7 +17,7 @@
 namespace aiprovider_sidecar;
 
 use aiprovider_sidecar\local\answer;
-use aiprovider_sidecar\local\page_summaries;
+use aiprovider_sidecar\local\stored_summary;
 
 /**
  * The action summarise_text. A page that was summarised at night costs no call.
@@ -29,7 +29,8 @@ use aiprovider_sidecar\local\page_summaries;
 class process_summarise_text extends abstract_processor {
     #[\Override]
     protected function stored_answer(): ?array {
-        $summary = (new page_summaries($this->provider))->stored(
+        $summary = stored_summary::find(
+            $this->provider->get_sidecar_settings(),
             (int) $this->action->get_configuration('contextid'),
             (string) $this->action->get_configuration('prompttext'),
             (int) $this->action->get_configuration('userid'),

@@ -128,7 +128,7 @@ final class summarise_pages_test extends \advanced_testcase {
     /**
      * A changed page, and another text, cost a call.
      *
-     * @covers \aiprovider_sidecar\local\page_summaries
+     * @covers \aiprovider_sidecar\local\stored_summary
      */
     public function test_another_text(): void {
         global $DB;

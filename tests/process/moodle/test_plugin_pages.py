@@ -55,7 +55,7 @@ async def test_the_first_click_in_the_morning_costs_no_call() -> None:
         assert server.received[0].json == {
             "jobs": [{"action": "summarize", "content": "Light & sugar\nPlants use light to make sugar.\nÉ 3 < 5"}]
         }
-        assert server.received[1].json == {"job_ids": ["j1"]}
+        assert server.received[1].json == {"job_ids": ["j1"], "format": "text"}
     assert [run["log"] for run in came[:4]] == [
         ["Pages enqueued: 1"],
         ["Summaries: 0 complete, 0 failed, 1 waiting"],
@@ -102,6 +102,21 @@ async def test_a_refusal_is_a_sentence_and_the_next_run_goes_on(code: str, statu
     assert request_id in came[0]["log"][-1]
     assert came[1]["log"] == ["Pages enqueued: 1"]
     assert len(rows) == 1
+
+
+async def test_one_text_that_is_not_taken_holds_up_no_other() -> None:
+    """The sidecar refuses the whole list for one entry, so its pages go one by one, and that one is left alone."""
+    no = refused("invalid_request", 400)
+    pages = {n: {"content": f"Text {n}."} for n in (1, 2, 3)}
+    async with canned(no, queued("j1"), no, queued("j3"), jobs(job("j1", "queued"), job("j3", "queued"))) as server:
+        came, rows = await nights(server, [["run"], ["run"]], pages)
+        assert [len(heard.json.get("jobs", [])) for heard in server.received] == [3, 1, 1, 1, 0]
+    assert not came[0]["failed"]
+    assert [(row["contextid"], row["status"], row["attempts"]) for row in rows] == [
+        (101, 0, 0),
+        (102, 2, 3),
+        (103, 0, 0),
+    ]
 
 
 async def test_a_run_is_bounded_and_the_next_one_goes_on() -> None:

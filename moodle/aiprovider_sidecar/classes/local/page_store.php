@@ -116,6 +116,17 @@ class page_store {
     }
 
     /**
+     * Store that the sidecar does not take the text of a page. It is left alone until it changes.
+     *
+     * @param \stdClass $row As for enqueue(), without a job.
+     */
+    public static function refuse(\stdClass $row): void {
+        $row->jobid = '';
+        self::enqueue($row);
+        self::update(self::find($row->contextid), ['status' => self::FAILED, 'attempts' => self::MAX_ATTEMPTS]);
+    }
+
+    /**
      * Store that the text of a page is the same as before, though the page was saved again.
      *
      * @param \stdClass $row

@@ -17,7 +17,7 @@
 namespace aiprovider_sidecar\local;
 
 /**
- * Summaries of pages made at night: which pages need one, the jobs that make them, and what is served by day.
+ * Makes summaries of pages at night: which pages need one, and the jobs that make them.
  *
  * @package    aiprovider_sidecar
  * @copyright  2026 The openai-moodle-sidecar authors
@@ -35,6 +35,12 @@ class page_summaries {
 
     /** @var int The most bytes of texts in one request, and of one text. */
     private const BYTES_IN_REQUEST = 4 * 1024 * 1024;
+
+    /** @var string[] Codes of a sidecar that has no room or restarts: the next run goes on. */
+    private const BUSY = ['overloaded', 'shutting_down'];
+
+    /** @var string[] Codes of a sidecar that does not take a text. One such text refuses its whole batch. */
+    private const UNFIT = ['invalid_request', 'too_large'];
 
     /** @var int Seconds after which a job that the sidecar does not know is lost: it keeps results for three days. */
     private const LOST_AFTER = 4 * DAYSECS;
@@ -83,9 +89,10 @@ class page_summaries {
         if (!$rows) {
             return;
         }
-        $body = ['job_ids' => array_values(array_unique(array_column($rows, 'jobid')))];
+        // Plain text, as Moodle's own instruction asks for: its page shows no Markdown.
+        $body = ['job_ids' => array_values(array_unique(array_column($rows, 'jobid'))), 'format' => 'text'];
         $jobs = $this->ask($settings, '/jobs/status', $body);
-        if ($jobs === null) {
+        if (is_string($jobs)) {
             return;
         }
         $jobs = array_column($jobs, null, 'job_id');
@@ -138,7 +145,7 @@ class page_summaries {
     }
 
     /**
-     * Enqueue a batch of pages.
+     * Enqueue a batch of pages; one by one, if the sidecar does not take one of them.
      *
      * @param settings $settings
      * @param array $batch Pairs of a row and the text of its page.
@@ -147,7 +154,19 @@ class page_summaries {
     private function send(settings $settings, array $batch): bool {
         $jobs = array_map(static fn(array $one): array => ['action' => 'summarize', 'content' => $one[1]], $batch);
         $taken = $this->ask($settings, '/jobs', ['jobs' => $jobs]);
-        if ($taken === null) {
+        if (is_string($taken) && in_array($taken, self::UNFIT, true)) {
+            if (count($batch) === 1) {
+                page_store::refuse($batch[0][0]);
+                return true;
+            }
+            foreach ($batch as $one) {
+                if (!$this->send($settings, [$one])) {
+                    return false;
+                }
+            }
+            return true;
+        }
+        if (is_string($taken)) {
             return false;
         }
         foreach ($batch as $n => [$row]) {
@@ -166,18 +185,18 @@ class page_summaries {
      * @param settings $settings
      * @param string $path
      * @param array $body
-     * @return array[]|null Null if the sidecar has no room or restarts: the next run goes on.
+     * @return array[]|string Or a code among BUSY or UNFIT.
      * @throws \moodle_exception If the sidecar refuses for another reason, or is not reached.
      */
-    private function ask(settings $settings, string $path, array $body): ?array {
+    private function ask(settings $settings, string $path, array $body): array|string {
         $reply = \core\di::get(client::class)->post($settings, $path, [], $body);
         $jobs = $reply->data['jobs'] ?? null;
         if ($reply->fault !== '' || !in_array($reply->status, [200, 202], true) || !is_array($jobs)) {
             $code = $reply->fault ?: ($reply->data['code'] ?? 'bad_answer');
             $failure = answer::failure(is_string($code) ? $code : 'bad_answer', $reply->status, $reply->requestid);
-            if (in_array($code, ['overloaded', 'shutting_down'], true)) {
+            if (in_array($code, [...self::BUSY, ...self::UNFIT], true)) {
                 ($this->log)(get_string('jobsfailed', 'aiprovider_sidecar', $failure['errormessage']));
-                return null;
+                return $code;
             }
             throw new \moodle_exception('jobsfailed', 'aiprovider_sidecar', '', $failure['errormessage']);
         }
@@ -247,53 +266,5 @@ class page_summaries {
             'providerid' => $this->provider->get_instance_id(),
             'contenthash' => $text->hash,
         ], $text->text];
-    }
-
-    /**
-     * Return the stored summary of the page that a text is of, or null.
-     *
-     * Null also for a person who had it already: a repeated request is the wish for another summary.
-     *
-     * @param int $contextid The context of the action.
-     * @param string $prompt The text that the placement sent.
-     * @param int $userid
-     * @return string|null
-     */
-    public function stored(int $contextid, string $prompt, int $userid): ?string {
-        global $DB;
-        $courses = $this->provider->get_sidecar_settings()->courses;
-        $row = $courses ? page_store::find($contextid) : null;
-        if (!$row || $row->status != page_store::COMPLETE || !in_array((int) $row->courseid, $courses, true)) {
-            return null;
-        }
-        $context = \context::instance_by_id($contextid, IGNORE_MISSING);
-        if (!$context instanceof \context_module) {
-            return null;
-        }
-        $sql = "SELECT p.* FROM {page} p JOIN {course_modules} cm ON cm.instance = p.id
-                  JOIN {modules} m ON m.id = cm.module WHERE cm.id = ? AND m.name = ?";
-        $page = $DB->get_record_sql($sql, [$context->instanceid, 'page']);
-        $text = $page ? page_text::of_page($page, $context) : null;
-        if (!$text || $text->hash !== $row->contenthash || !$text->is_in($prompt)) {
-            return null;
-        }
-        return $this->had($contextid, $userid, (int) $row->timemodified) ? null : $row->summary;
-    }
-
-    /**
-     * Return whether a person had a summary of a page since a time.
-     *
-     * @param int $contextid
-     * @param int $userid
-     * @param int $since
-     * @return bool
-     */
-    private function had(int $contextid, int $userid, int $since): bool {
-        global $DB;
-        return $DB->record_exists_select(
-            'ai_action_register',
-            'userid = ? AND contextid = ? AND actionname = ? AND success = 1 AND timecompleted >= ?',
-            [$userid, $contextid, 'summarise_text', $since],
-        );
     }
 }

@@ -38,10 +38,7 @@ class summarise_pages extends \core\task\scheduled_task {
         $failures = [];
         $providers = self::providers();
         page_store::delete_orphans(array_map(static fn(provider $one): int => $one->get_instance_id(), $providers));
-        foreach ($providers as $provider) {
-            if (!$provider->is_provider_configured()) {
-                continue;
-            }
+        foreach (array_filter($providers, [self::class, 'is_in_use']) as $provider) {
             try {
                 (new page_summaries($provider, mtrace(...)))->run();
             } catch (\moodle_exception $e) {
@@ -54,6 +51,17 @@ class summarise_pages extends \core\task\scheduled_task {
     }
 
     /**
+     * Return whether a provider is enabled and set up. The summaries of one that is not are kept.
+     *
+     * @param provider $provider
+     * @return bool
+     */
+    private static function is_in_use(provider $provider): bool {
+        $enabled = $provider->enabled ?? \core\plugininfo\aiprovider::is_plugin_enabled('sidecar');
+        return $enabled && $provider->is_provider_configured();
+    }
+
+    /**
      * Return the providers of this type.
      *
      * @return provider[]
@@ -63,7 +71,6 @@ class summarise_pages extends \core\task\scheduled_task {
         if (!method_exists($manager, 'get_provider_instances')) {
             return [new provider()];
         }
-        $instances = $manager->get_provider_instances(['provider' => provider::class]);
-        return array_values(array_filter($instances, static fn(\core_ai\provider $one): bool => $one->enabled));
+        return array_values($manager->get_provider_instances(['provider' => provider::class]));
     }
 }
