@@ -144,7 +144,7 @@ def _people(facts: Facts) -> Iterator[Finding]:
 
 def _courses(facts: Facts) -> Iterator[Finding]:
     if facts.courses_off or facts.modules_off:
-        what = f"off in {facts.courses_off} of {facts.courses} courses, and its summaries in {facts.modules_off} activities"
+        what = f"off in {facts.courses_off} of {facts.courses} courses, its summaries in {facts.modules_off} activities"
         yield Finding("Moodle courses", "note", what, "see AI tools in the settings of the course or activity")
 
 
