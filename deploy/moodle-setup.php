@@ -14,6 +14,8 @@
 //
 // SPDX-License-Identifier: GPL-3.0-or-later
 
+declare(strict_types=1);
+
 namespace openai_moodle_sidecar;
 
 /** Mark before the line of the reply: Moodle and its plugins may write lines of their own (RFC 7464). */

@@ -4,6 +4,8 @@
 //
 // SPDX-License-Identifier: GPL-3.0-or-later
 
+declare(strict_types=1);
+
 namespace openai_moodle_sidecar;
 
 /** What undo needs: each value as it was before the first setup, and a hash of what setup made of it. */

@@ -4,6 +4,8 @@
 //
 // SPDX-License-Identifier: GPL-3.0-or-later
 
+declare(strict_types=1);
+
 namespace openai_moodle_sidecar;
 
 /** Restores each value that still is as setup left it. */
