@@ -128,10 +128,10 @@ def _placement(placement: Placement | None) -> Iterator[Finding]:
 
 def _people(facts: Facts) -> Iterator[Finding]:
     if facts.roles_without:
-        what = f"the roles {', '.join(facts.roles_without)} lack aiplacement/courseassist:summarise_text"
+        what = f"roles of students without aiplacement/courseassist:summarise_text: {', '.join(facts.roles_without)}"
         yield Finding("Moodle rights", "failed", what, "allow it in the site administration, Define roles")
     elif facts.overrides:
-        what = f"{facts.overrides} places below the site take the right to a summary away"
+        what = f"courses and activities that take the right to a summary away: {facts.overrides}"
         yield Finding("Moodle rights", "note", what, "see Permissions of the course or activity")
     else:
         yield Finding("Moodle rights", "ok", "students may have summaries")
@@ -144,8 +144,8 @@ def _people(facts: Facts) -> Iterator[Finding]:
 
 def _courses(facts: Facts) -> Iterator[Finding]:
     if facts.courses_off or facts.modules_off:
-        what = f"{facts.courses_off} of {facts.courses} courses and {facts.modules_off} activities have it off"
-        yield Finding("Moodle courses", "note", what, "AI tools in the settings of the course or activity")
+        what = f"off in {facts.courses_off} of {facts.courses} courses, its summaries in {facts.modules_off} activities"
+        yield Finding("Moodle courses", "note", what, "see AI tools in the settings of the course or activity")
 
 
 def _reach(reach: Reach) -> Finding:

@@ -25,6 +25,7 @@ _UPGRADE_SECONDS: Final = 900.0
 _OPTIONS: Final = ("-d", "max_input_vars=5000", "-d", "display_errors=stderr", "-d", "memory_limit=512M")
 """Moodle's upgrade wants 5,000; PHP's command line has 1,000 by default."""
 _TAIL: Final = 400
+_SHARED: Final = "/tmp"  # noqa: S108 - the folder made in it has a random name and is its maker's
 
 
 class Program(NamedTuple):
@@ -56,7 +57,7 @@ class Program(NamedTuple):
         return f"{who}php {self.site.upgrade}"
 
     def _call(self, user: User | None, request: dict[str, Any]) -> Reply:
-        code, out, err = self._run(user, (str(self.stage / "setup.php"),), msgspec.json.encode(request), _SECONDS)
+        code, out, err = self._run(user, (str(self.stage / Path(SCRIPT).name),), msgspec.json.encode(request), _SECONDS)
         line = next((line for line in out.splitlines() if line.startswith(_MARK)), None)
         if line is None:
             said = _tail(err) or _tail(out) or f"exit code {code}"
@@ -103,11 +104,16 @@ def staged(site: Site, user: User | None, php: str = "") -> Iterator[Program]:
     if script is None:
         what = f"this install has no {SCRIPT}, which comes with a checkout only"
         raise MoodleError(what, "run the command of a checkout: ./start-server.sh --version makes it")
-    with tempfile.TemporaryDirectory(prefix="openai-moodle-sidecar-") as name:
+    # Root's own folder for temporary files may be closed to PHP's user, as with pam_tmpdir.
+    place = None if user is None else _SHARED
+    with tempfile.TemporaryDirectory(prefix="openai-moodle-sidecar-", dir=place) as name:
         stage = Path(name)
         stage.chmod(0o755)
-        shutil.copyfile(script, stage / "setup.php")
-        (stage / "setup.php").chmod(0o644)
+        for source in (script, *sorted(script.with_suffix("").glob("*.php"))):
+            copy = stage / source.relative_to(script.parent)
+            copy.parent.mkdir(mode=0o755, exist_ok=True)
+            shutil.copyfile(source, copy)
+            copy.chmod(0o644)
         yield Program(site, found, user, stage)
 
 

@@ -2,6 +2,8 @@
 // A stand-in of Moodle for deploy/moodle-setup.php: its functions and classes, by their names, over a JSON file. The
 // shape is that of 5.x, with provider instances, or with `"shape": "4.5"` in the file that of 4.5, without.
 
+declare(strict_types=1);
+
 namespace {
     define('CAP_ALLOW', 1);
     define('CAP_PROHIBIT', -1000);

@@ -62,7 +62,7 @@ def test_what_the_program_says_of_a_failure_is_passed_on(tmp_path: Path) -> None
     """And the copy that PHP read is gone."""
     site = moodle(tmp_path / "moodle")
     with staged(site, None, str(php(tmp_path, {"error": "It failed."}))) as running:
-        assert (running.stage / "setup.php").read_bytes() == (ROOT / program.SCRIPT).read_bytes()
+        assert (running.stage / "moodle-setup.php").read_bytes() == (ROOT / program.SCRIPT).read_bytes()
         with pytest.raises(MoodleError, match=r"It failed\."):
             running.call("look")
     assert not running.stage.exists()
