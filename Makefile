@@ -16,7 +16,7 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: test test-all test-long debug lint dev run bench bench-peers soak try-llama openapi moodle-plugin lock clean help
+.PHONY: test test-all test-long test-moodle debug lint dev run bench bench-peers soak try-llama openapi moodle-plugin lock clean help
 
 test: lint ## lint, then the tests, in an environment of its own
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
@@ -26,6 +26,10 @@ test-all: lint ## as test, with all of the fuzz, chaos and crashes: half an hour
 
 test-long: dev ## a share of what test-all has beyond test: SCALE=0.1
 	TEST_SCALE=$(SCALE) $(BIN)/python -m pytest -n $(WORKERS) -m long $(ARGS)
+
+test-moodle: dev ## what a real Moodle shows, from its unpacked code: MOODLE_DIR=/path/of/moodle (docs/moodle-tests.md)
+	@test -n "$(MOODLE_DIR)" || { echo "MOODLE_DIR=/path/of/moodle is missing: docs/moodle-tests.md"; exit 2; }
+	MOODLE_DIR="$(MOODLE_DIR)" $(BIN)/python -m pytest -o faulthandler_timeout=1200 tests/moodle $(ARGS)
 
 # Without tests/process, whose tests start processes with an environment of their own, and without what has no loop or
 # only virtual time: debug mode slows the worlds down sixfold, and the bursts beside them run the same code.

@@ -22,6 +22,7 @@ _MODES: Final = {
 }
 _COMMANDS: Final = {
     "doctor": ("", "check settings, provider, port and what PHP would see; says what to do"),
+    "moodle": ("setup PATH", "make a Moodle on this machine use the sidecar"),
     "rehearse": ("", "a class of pupils against a sidecar, before term starts"),
     "usage": ("", "what the sidecar did, from the file of USAGE_FILE"),
     "token": ("new NAME", "a token for TOKENS_FILE"),

@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "demo-upstream": "sidecar.demo.command",
     "doctor": "sidecar.doctor.command",
     "enqueue": "sidecar.cli.enqueue",
+    "moodle": "sidecar.cli.moodle",
     "rehearse": "sidecar.cli.rehearse",
     "token": "sidecar.cli.token",
     "usage": "sidecar.cli.usage",

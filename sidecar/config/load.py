@@ -166,6 +166,13 @@ def environment_for_child(settings: Settings, environ: Mapping[str, str] | None 
     return env
 
 
+def environment_without_settings(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment for another program, without any setting: keys and tokens are among them."""
+    around = os.environ if environ is None else environ
+    ours = {setting.name for setting in SETTINGS} | {f"{setting.name}_FILE" for setting in SETTINGS if setting.secret}
+    return {name: text for name, text in around.items() if name not in ours | {*_PASSED, *_MANAGER}}
+
+
 def _text(value: Any) -> str:
     """Return a setting's value as the text that its kind parses."""
     if isinstance(value, bool):

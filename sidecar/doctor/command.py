@@ -19,6 +19,8 @@ _PROGRAM: Final = "openai-moodle-sidecar doctor"
 HOOKS: Final = {"redis_url": "sidecar.doctor.jobs", "usage_file": "sidecar.doctor.usage"}
 """Setting of an optional part → the module whose `async check(settings)` returns a list of findings."""
 
+_MOODLE: Final = "sidecar.doctor.moodle"
+
 
 def main(argv: list[str]) -> int:
     """Run the checks and print the report; return 0, 1 where a check failed, or 2 for flags that make no sense."""
@@ -27,7 +29,8 @@ def main(argv: list[str]) -> int:
     except SystemExit as exc:  # argparse has written its line, or the help
         return int(exc.code or 0)
     options = {
-        name: flags.pop(name) for name in ("json", "all", "call", "env_file", "php_url", "php_command", "php_user")
+        name: flags.pop(name)
+        for name in ("json", "all", "call", "env_file", "php_url", "php_command", "php_user", "moodle", "php")
     }
     if flags.pop("jobs") and not value_of("REDIS_URL", flags, options["env_file"]):
         flags["redis_url"] = "embedded"
@@ -45,6 +48,8 @@ async def examine(
     php_url: str | None = None,
     php_command: str | None = None,
     php_user: str = "",
+    moodle: str | None = None,
+    php: str = "",
 ) -> Report:
     """Run every check, in the order in which an administrator would repair things."""
     findings = [*configuration.env_file(env_file), *configuration.variables(flags, env_file)]
@@ -66,6 +71,8 @@ async def examine(
     findings += [finding async for finding in plugin.command(path, named=bool(php_command), user=php_user)]
     if settings is not None:
         findings += await _optional_parts(settings)
+    if moodle:
+        findings += await import_module(_MOODLE).check(moodle, php, php_user)
     secrets = [value_of(setting.name, flags, env_file) for setting in SETTINGS if setting.secret]
     return report(origins(flags, env_file), findings, [*(settings.secrets if settings else ()), *filter(None, secrets)])
 
@@ -102,8 +109,13 @@ def _parser() -> Parser:
     parser.add_argument("--php-url", metavar="URL", help=f"where the plugin calls (default: its own, {plugin.URL})")
     parser.add_argument("--php-command", metavar="PATH", help=f"what the plugin starts (default: {plugin.COMMAND})")
     parser.add_argument(
-        "--php-user", metavar="NAME", default="", help="try the command as this user, PHP's (needs root)"
+        "--php-user",
+        metavar="NAME",
+        default="",
+        help="try the command, and run Moodle's PHP, as this user; needs root",
     )
+    parser.add_argument("--moodle", metavar="PATH", help="look at the Moodle in this folder, too")
+    parser.add_argument("--php", metavar="PATH", default="", help="PHP's command line, for --moodle (default: php)")
     for setting in SETTINGS:
         bare: dict[str, Any] = {"nargs": "?", "const": "true"} if setting.default is False else {}
         parser.add_argument(setting.option, dest=setting.field, metavar="VALUE", help=argparse.SUPPRESS, **bare)

@@ -45,15 +45,21 @@ class Report(msgspec.Struct, frozen=True):
         lines += [f"  {origin.name} = {origin.value}  ({origin.source})" for origin in shown]
         if hidden := len(self.settings) - len(shown):
             lines.append(f"  {hidden} more at their defaults (--all shows them)")
-        lines.append("")
-        for finding in self.findings:
-            lines.append(f"{_MARKS[finding.state]:<5} {finding.check}: {finding.what}")
-            if finding.do:
-                lines.append(f"      -> {finding.do}")
+        lines += ["", *as_lines(self.findings)]
         failed = sum(finding.state == "failed" for finding in self.findings)
         warned = sum(finding.state == "warning" for finding in self.findings)
         lines += ["", f"{failed} failed, {warned} to look at, {len(self.findings)} checked"]
         return "\n".join(lines) + "\n"
+
+
+def as_lines(findings: Iterable[Finding]) -> list[str]:
+    """Return a line for each finding, and one for its remedy."""
+    lines = []
+    for finding in findings:
+        lines.append(f"{_MARKS[finding.state]:<5} {finding.check}: {finding.what}")
+        if finding.do:
+            lines.append(f"      -> {finding.do}")
+    return lines
 
 
 def report(settings: Sequence[Origin], findings: Iterable[Finding], secrets: Sequence[str]) -> Report:

@@ -24,7 +24,7 @@ COMMAND: Final = "/bitnami/moodle/openai-sidecar/openai-moodle-sidecar"
 _SECONDS: Final = 20.0
 _URL: Final = "plugin's URL"
 _MATCH: Final = "OPENAI_SIDECAR_HTTP_URL in PHP's pool must be the address in the log's line `listening`"
-_LINK: Final = "link the installed command there (docs/moodle.md, The plugin, step 3)"
+_LINK: Final = "link the installed command there (docs/moodle.md, The deployed plugin, step 3)"
 
 
 async def address(url: str, source: str) -> Finding:

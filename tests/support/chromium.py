@@ -38,6 +38,8 @@ class Tab:
         self._replies: dict[int, asyncio.Future[Any]] = {}
         self._session = ""
         self._reading = asyncio.create_task(self._read(), name="devtools")
+        self.patience = PATIENCE
+        """Seconds for the page, in place of `PATIENCE` where a page does much."""
         self.complaints: list[str] = []
         """Errors and warnings of the console, violations of the policy included."""
 
@@ -59,7 +61,7 @@ class Tab:
         reply = self._replies[number] = asyncio.get_running_loop().create_future()
         command = {"id": number, "method": method, "params": params}
         await self._socket.send_json(command | ({"sessionId": self._session} if self._session else {}))
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(self.patience):
             said = await reply
         assert "error" not in said, said["error"]
         return said["result"]
@@ -86,7 +88,7 @@ class Tab:
 
     async def until(self, script: str) -> None:
         """Return once an expression in the page is true."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(self.patience):
             while not await self.run(f"Boolean({script})"):  # noqa: ASYNC110 - the page's own changes set no event here
                 await asyncio.sleep(0.05)
 

@@ -29,7 +29,8 @@ WALLS = {
     "tracing": MIDDLE | {"tracing"},
     "demo": CORE | {"demo"},
     "rehearse": MIDDLE | {"rehearse"},
-    "doctor": MIDDLE | {"provider", "http", "stdio", "batch", "jobs", "usage", "doctor"},
+    "moodle": MIDDLE | {"moodle"},
+    "doctor": MIDDLE | {"provider", "http", "stdio", "batch", "jobs", "usage", "moodle", "doctor"},
 }
 """What each folder may import of the product; wiring, cli and worker may import anything below them."""
 ONE_PLACE = {

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from sidecar.cli.main import main
 from sidecar.config.settings import BY_FIELD
 from sidecar.core import errors
 from sidecar.http.schemas.completion_policy import PLAIN, policy_of
@@ -63,6 +64,28 @@ def test_the_numbers_of_workers_follow_from_its_formula() -> None:
     """The examples are computed, not felt."""
     assert 300 - round(64 / 3) * (10 - 3) == 153
     assert all(words in DOC for words in ("300 - 21 * 7 = 153", "30 * 3 = 90", "1 * 4 = 4"))
+
+
+def test_the_flags_of_its_table_exist_with_the_effects_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """An administrator copies them."""
+    table = DOC[DOC.index("| flag | effect |") : DOC.index("Moodle's upgrade takes")]
+    flags = set(re.findall(r"`(--[a-z-]+)", table))
+    with pytest.raises(SystemExit):
+        main(["moodle", "--help"])
+    known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    assert flags >= {"--dry-run", "--undo", "--placements", "--token-file", "--openai-provider"}
+    assert flags <= known
+
+
+def test_the_program_inside_moodle_has_moodles_licence() -> None:
+    """It calls Moodle's functions, and no package or image of ours holds it."""
+    program = [ROOT / "deploy/moodle-setup.php", *(ROOT / "deploy/moodle-setup").glob("*.php")]
+    assert len(program) > 4
+    for part in program:
+        assert "SPDX-License-Identifier: GPL-3.0-or-later" in part.read_text("utf-8"), part
+    ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    assert ignored[0] == "*"
+    assert not {"!deploy", "!deploy/moodle-setup.php"} & set(ignored)
 
 
 @pytest.mark.parametrize(

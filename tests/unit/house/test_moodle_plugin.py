@@ -52,7 +52,7 @@ def test_the_archive_has_one_folder_and_the_same_bytes_each_time(tmp_path: Path)
 def test_no_package_and_no_image_of_ours_holds_it(tmp_path: Path) -> None:
     """It is under another licence."""
     source = tmp_path / "source"
-    for part in ("sidecar", "worker", "moodle"):
+    for part in ("sidecar", "worker", "moodle", "deploy"):
         shutil.copytree(ROOT / part, source / part, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
@@ -61,7 +61,7 @@ def test_no_package_and_no_image_of_ours_holds_it(tmp_path: Path) -> None:
     [wheel], [sdist] = (source / "out").glob("*.whl"), (source / "out").glob("*.tar.gz")
     listed = subprocess.run(["tar", "tzf", sdist], check=True, capture_output=True, text=True).stdout.split()
     names = zipfile.ZipFile(wheel).namelist() + listed
-    assert [name for name in names if name.endswith(".php") or "moodle/" in name.partition("/")[2]] == []
+    assert [name for name in names if name.endswith((".php", "COPYING")) or "moodle/aiprovider_sidecar" in name] == []
     assert "sidecar/__main__.py" in names
     allowed = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
     assert allowed[0] == "*"
