@@ -31,6 +31,7 @@ from sidecar.http.server.acceptor import Acceptor
 from sidecar.http.server.connections import Connections
 from sidecar.http.server.listener import BACKLOG, connection_limit, listen, local_only, raise_descriptor_limit
 from sidecar.http.server.protocol import HALF_CLOSE_SECONDS, HEADER_SECONDS, IDLE_SECONDS, LINGER_SECONDS, READ_BUFFER
+from sidecar.http.server.relayed import Relayed
 from sidecar.http.tracing import traced
 
 FLUSH_SECONDS: Final = 0.5
@@ -131,11 +132,12 @@ def routes_of(
     jobs_status: Callable[[], JobsHealth] | None = None,
     metrics: Metrics | None = None,
     feed: Feed | None = None,
+    relayed: Relayed | None = None,
 ) -> Routes:
     """Return all routes.
 
     `guard` is /ai's, `jobs` the store of jobs, `jobs_status` their numbers for /status, `metrics` the page of /metrics,
-    `feed` the dashboard's numbers.
+    `feed` the dashboard's numbers, `relayed` what the parent of several processes says.
     """
     token, named = settings.sidecar_token, service.quotas
 
@@ -146,8 +148,8 @@ def routes_of(
         {
             "/ai": ai_route(service, settings, guard),
             "/health": health_route(service),
-            "/ready": ready_route(service, jobs_status),
-            "/status": status_route(service, token, jobs=jobs_status),
+            "/ready": ready_route(service, jobs_status, relayed and relayed.provider),
+            "/status": status_route(service, token, jobs=jobs_status, whole=relayed and relayed.status),
             "/metrics": metrics_route(metrics, token, named=named),
             "/dashboard": page_route(),
             "/dashboard/events": events_route(feed or Feed(History(service)), operators_only(token, named=named)),
@@ -169,6 +171,7 @@ async def serve(
     metrics: Metrics | None = None,
     routes: Routes | None = None,
     tracer: Tracer | None = None,
+    relayed: Relayed | None = None,
     header_seconds: float = HEADER_SECONDS,
     idle_seconds: float = IDLE_SECONDS,
     linger_seconds: float = LINGER_SECONDS,
@@ -179,24 +182,25 @@ async def serve(
     """Serve `service` over HTTP on HOST and PORT, or on `sock`, which listens already and is closed at the end.
 
     `jobs` is the store of jobs, None without jobs, and `jobs_status` returns their numbers for /status. `metrics` is
-    the page of /metrics, and `tracer` records a span of each request. `routes` replace the server's own, for a worker.
-    `header_seconds` is the time to send complete headers, `idle_seconds` the longest idle time of a reused connection,
-    `linger_seconds` the time in which bytes of a refused caller are discarded, `last_request_seconds` the wait for the
-    requests of those that connected just before the end, `half_close_seconds` the time from a request in which its
-    caller's end of sending is no leaving, `descriptors` the most open files of the process (None: as
-    many as it can get). Leaving the block closes within two seconds; `Listening.drain` and
-    `Listening.hand_over` finish accepted requests before. Raises `ConfigError` if listening fails.
+    the page of /metrics, and `tracer` records a span of each request. `routes` replace the server's own, for a worker;
+    `relayed` has the parts of one of several processes. `header_seconds` is the time to send complete headers,
+    `idle_seconds` the longest idle time of a reused connection, `linger_seconds` the time in which bytes of a refused
+    caller are discarded, `last_request_seconds` the wait for the requests of those that connected just before the end,
+    `half_close_seconds` the time from a request in which its caller's end of sending is no leaving, `descriptors` the
+    most open files of the process (None: as many as it can get). Leaving the block closes within two seconds;
+    `Listening.drain` and `Listening.hand_over` finish accepted requests before. Raises `ConfigError` if it cannot
+    listen.
     """
     limit = raise_descriptor_limit()
-    exclusive = sock is None
+    exclusive = relayed.exclusive if relayed is not None else sock is None
     sock = sock or listen(settings.host, settings.port)
     try:
         most = connection_limit(descriptors or limit, settings.concurrency)
         guard = _guard(settings, service.quotas, local=local_only(sock))
 
-        feed = Feed(History(service, jobs=jobs_status, embedded=settings.redis_url == "embedded"))
+        feed = relayed.feed if relayed is not None else Feed(history_of(service, settings, jobs_status))
         served = routes or routes_of(
-            service, settings, guard, jobs=jobs, jobs_status=jobs_status, metrics=metrics, feed=feed
+            service, settings, guard, jobs=jobs, jobs_status=jobs_status, metrics=metrics, feed=feed, relayed=relayed
         )
         answer = application(served, service, _hosts(settings, service.quotas, sock))
         connections = Connections(
@@ -217,7 +221,7 @@ async def serve(
         sock.setblocking(False)
         sock.listen(BACKLOG)  # an inherited socket may have a smaller backlog
         address = _bound(sock)
-        acceptor = Acceptor(sock, connections, most=most)
+        acceptor = Acceptor(sock, connections, most=most, turns=relayed and relayed.turns)
     except BaseException:
         sock.close()
         raise
@@ -235,6 +239,11 @@ async def serve(
             yield listening
         finally:
             await listening.close()
+
+
+def history_of(service: Service, settings: Settings, jobs_status: Callable[[], JobsHealth] | None) -> History:
+    """Return the history that the dashboard shows."""
+    return History(service, jobs=jobs_status, embedded=settings.redis_url == "embedded")
 
 
 def _hosts(settings: Settings, named: Named | None, sock: socket.socket) -> Hosts | None:
