@@ -60,6 +60,7 @@ class _Stopping:
     async def finish(self, listening: Listening, grace: float) -> None:
         """Finish accepted requests. Without other holders of the socket, new ones are refused until then."""
         note = self.note or Stop(grace, last=False)
+        listening.exclusive = note.last
         await (listening.drain if note.last else listening.hand_over)(note.grace)
 
 
@@ -84,7 +85,6 @@ async def run_serving(settings: Settings, passed: Passed) -> int:
                 provider=lambda: published_check(block),
                 feed=RelayedFeed(pages.events),
                 turns=SharedTurns(block, passed.row),
-                exclusive=True,
             )
             await done_or_stopped(warm, stop)
             serving = serve(

@@ -32,5 +32,3 @@ class Relayed(NamedTuple):
     """Returns the state of the providers, as GET /ready shows it."""
     feed: Feed
     turns: Turns
-    exclusive: bool
-    """True if only processes of this service hold the listening socket."""

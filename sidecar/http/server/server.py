@@ -58,7 +58,8 @@ class Listening:
     ) -> None:
         self._service = service
         self._feed = feed
-        self._exclusive = exclusive
+        self.exclusive = exclusive
+        """True if no other process accepts from the socket: what waits there at the end is this one's to answer."""
         self._last_request_seconds = last_request_seconds
         self._acceptor = acceptor
         self._connections = connections
@@ -101,7 +102,7 @@ class Listening:
 
     def stop_accepting(self) -> None:
         """Accept no new connections; open ones go on."""
-        self._acceptor.stop(last=self._exclusive)
+        self._acceptor.stop(last=self.exclusive)
 
     async def close(self) -> None:
         """Accept no new connections, send the responses in flight, end every other connection."""
@@ -192,7 +193,7 @@ async def serve(
     listen.
     """
     limit = raise_descriptor_limit()
-    exclusive = relayed.exclusive if relayed is not None else sock is None
+    exclusive = sock is None
     sock = sock or listen(settings.host, settings.port)
     try:
         most = connection_limit(descriptors or limit, settings.concurrency)
