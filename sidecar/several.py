@@ -53,8 +53,7 @@ async def run_several(settings: Settings, *, demo: bool = False) -> int:
             settings = await stack.enter_async_context(demo_provider(settings))
         providers = Providers(settings, partial(RemoteProvider, group))
         stack.push_async_callback(providers.aclose)
-        model = models_of(settings.providers) if settings.providers else settings.openai_model
-        keys = providers.keys = ForwardedKeys(model=model, limits=limits_of(settings))
+        keys = providers.keys = parent_keys(settings)
         jobs = await stack.enter_async_context(server_jobs(settings, keys)) if settings.redis_url else NO_JOBS
         limits = await stack.enter_async_context(limits_by_token(settings))
         block_fd = open_block(settings.processes)
@@ -94,6 +93,12 @@ async def run_several(settings: Settings, *, demo: bool = False) -> int:
                 await limits.settle()
         events.info("stopped")
     return group.code
+
+
+def parent_keys(settings: Settings) -> ForwardedKeys:
+    """Return the keys of the parent's engine."""
+    model = models_of(settings.providers) if settings.providers else settings.openai_model
+    return ForwardedKeys(model=model, limits=limits_of(settings))
 
 
 async def _first(*happened: asyncio.Event) -> bool:
