@@ -125,9 +125,7 @@ def _parent_gone() -> None:
 
 
 def _made(clients: Clients, settings: Settings) -> Client:
-    client = server_client(settings)
-    clients.add(settings, client)
-    return client
+    return clients.add(settings, server_client(settings))
 
 
 def _service(settings: Settings, providers: Providers, end: ChildEnd, block: Block, index: int) -> Service:

@@ -1,8 +1,9 @@
 """The serving process's end: attempts at providers that the parent wants, made with this process's clients."""
 
-from collections.abc import Callable
-from contextlib import aclosing
-from typing import Final
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Final, Protocol
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -24,18 +25,66 @@ _messages: Final[msgspec.msgpack.Decoder[ToChild]] = decoder_of(ToChild)
 _notes: Final[msgspec.msgpack.Decoder[NotesToChild]] = decoder_of(NotesToChild)
 
 
+class Client(Upstream, Protocol):
+    """Port: a provider whose client may have to load first."""
+
+    def warm(self) -> "asyncio.Task[None] | None":
+        """Begin to load what calls need, and return the task that ends when it is there; None if nothing is left."""
+        ...
+
+
+class LentClient:
+    """A client that is closed once the parent's attempts with it have ended: PROVIDERS_FILE may drop it before."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._running = 0
+        self._emptied = asyncio.Event()
+
+    def warm(self) -> "asyncio.Task[None] | None":
+        """See `Client.warm`."""
+        return self._client.warm()
+
+    @contextmanager
+    def _attempt(self) -> Iterator[Client]:
+        self._running += 1
+        try:
+            yield self._client
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._emptied.set()
+
+    async def complete(self, call: Call, *, deadline: float) -> Completion:
+        with self._attempt() as client:
+            return await client.complete(call, deadline=deadline)
+
+    async def stream(self, call: Call, *, deadline: float, usage: Usage | None = None) -> AsyncGenerator[bytes, None]:
+        with self._attempt() as client:
+            async with aclosing(client.stream(call, deadline=deadline, usage=usage)) as events:
+                async for data in events:
+                    yield data
+
+    async def aclose(self) -> None:
+        while self._running:
+            self._emptied.clear()
+            await self._emptied.wait()
+        await self._client.aclose()
+
+
 class Clients:
     """Clients of this process by the digest of their connection; `reload` reads PROVIDERS_FILE again."""
 
     def __init__(self) -> None:
-        self._made: WeakValueDictionary[bytes, Upstream] = WeakValueDictionary()
+        self._made: WeakValueDictionary[bytes, LentClient] = WeakValueDictionary()
         self.reload: Callable[[], None] = lambda: None
 
-    def add(self, settings: Settings, client: Upstream) -> None:
-        """Remember the client that was made of these settings, as long as it is in use."""
-        self._made[digest_of(settings)] = client
+    def add(self, settings: Settings, client: Client) -> LentClient:
+        """Return the client that was made of these settings, as attempts have it as long as it is in use."""
+        lent = self._made[digest_of(settings)] = LentClient(client)
+        return lent
 
-    def find(self, digest: bytes) -> Upstream:
+    def find(self, digest: bytes) -> LentClient:
         """Return a client; raise `UpstreamUnreachable` for a connection that PROVIDERS_FILE does not have here."""
         if (found := self._made.get(digest)) is None:
             self.reload()  # the parent has read the file already

@@ -1,6 +1,6 @@
 """Messages between the parent, which has the engine, and the serving processes, which have the sockets."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -176,3 +176,7 @@ NotesToChild = Aside | Stop
 def decoder_of(kind: Any) -> Any:
     """Return the decoder of messages of this type."""
     return msgspec.msgpack.Decoder(kind)
+
+
+encode: Final = msgspec.msgpack.Encoder().encode
+"""Encodes a message."""

@@ -1,14 +1,12 @@
-"""A service of several serving processes, all of them in this process: real sockets and links, a provider held by tests.
-
-No promises here.
-"""
+"""A service of several serving processes, all in this process: real sockets and links, and a provider held by tests."""
 
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import cast
 
 from sidecar.config.load import with_tokens
 from sidecar.config.settings import Settings
@@ -17,7 +15,8 @@ from sidecar.http.dashboard.relayed import RelayedFeed
 from sidecar.http.server.relayed import Relayed
 from sidecar.http.server.server import serve
 from sidecar.processes.block import Block, open_block
-from sidecar.processes.child import ChildEnd, Clients
+from sidecar.processes.child import ChildEnd, Clients, LentClient
+from sidecar.processes.group import Group
 from sidecar.processes.link import Link
 from sidecar.processes.parent import ParentEnd
 from sidecar.processes.relay import RelayedPages
@@ -64,25 +63,24 @@ async def several(upstream: HeldUpstream | None = None, *, count: int = 2, **nam
         links.service = service = service_of(
             settings, providers.pool(), keys=keys, quotas=limits.quotas, admission=admission
         )
-        pages = _Pages(service, settings, links, block, None)  # type: ignore[arg-type] - it looks at links alone
+        pages = _Pages(service, settings, cast("Group", links), block, None)
         await stack.enter_async_context(publishing(service, admission, block))
         await stack.enter_async_context(pages.feeding.running())
         for row in range(count):
-            await _serve(stack, settings, links, pages, upstream, row)
+            await _serve(stack, settings, links, pages=pages, upstream=upstream, row=row)
         yield links
 
 
 async def _serve(
-    stack: AsyncExitStack, settings: Settings, several: Several, pages: _Pages, upstream: HeldUpstream, row: int
+    stack: AsyncExitStack, settings: Settings, several: Several, *, pages: _Pages, upstream: HeldUpstream, row: int
 ) -> None:
     parent = ParentEnd(several.service, pages, ready=lambda _: None, lost=lambda: several.block.clear(row))
     clients = Clients()
     child = ChildEnd(clients, _shapes.decode, stop=lambda _: None, lost=lambda: None)
     await linked(parent.link, child.link)
 
-    def client(own: Settings) -> HeldUpstream:
-        clients.add(own, upstream)
-        return upstream
+    def client(own: Settings) -> LentClient:
+        return clients.add(own, upstream)
 
     service = _service(settings, Providers(settings, client), child, several.block, row)
     shown = RelayedPages(child.link)
@@ -106,4 +104,14 @@ async def linked(one: Link, other: Link) -> None:
     loop = asyncio.get_running_loop()
     for link, sock in zip((one, other), socket.socketpair(), strict=True):
         sock.setblocking(False)
-        await loop.create_unix_connection(lambda link=link: link, sock=sock)
+        await loop.create_unix_connection(partial(_same, link), sock=sock)
+
+
+def _same(link: Link) -> Link:
+    return link
+
+
+async def until(done: Callable[[], object]) -> None:
+    """Return once a condition of the parent's own counters holds: nothing tells of a change."""
+    while not done():  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0.001)

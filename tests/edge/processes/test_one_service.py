@@ -8,7 +8,7 @@ from typing import Any
 from sidecar.core.errors import RateLimited, UpstreamAuth
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import Answer, Sidecar, head, post
-from tests.support.serving_pair import Several, several
+from tests.support.serving_pair import Several, several, until
 
 V1 = "/v1/chat/completions"
 
@@ -29,8 +29,7 @@ async def get(sidecar: Sidecar, path: str) -> Any:
 
 async def until_waiting(service: Several, calls: int) -> None:
     """Return once so many calls wait for a slot."""
-    while service.service.kernel.calls.gate.waiting < calls:
-        await asyncio.sleep(0.001)
+    await until(lambda: service.service.kernel.calls.gate.waiting >= calls)
 
 
 async def test_callers_of_one_page_at_both_processes_cost_one_call() -> None:
@@ -42,8 +41,8 @@ async def test_callers_of_one_page_at_both_processes_cost_one_call() -> None:
             asyncio.create_task(act(end, "A page", f"u{n}", "summarize")) for n in range(10) for end in (one, two)
         ]
         await upstream.reached()
-        while service.service.kernel.flights.joined < 19 or one.service.admission.held + two.service.admission.held > 1:
-            await asyncio.sleep(0.001)
+        await until(lambda: service.service.kernel.flights.joined == 19)
+        await until(lambda: one.service.admission.held + two.service.admission.held == 1)
         upstream.gate.set()
         assert all(reply["success"] for reply in await asyncio.gather(*callers))
         assert (await act(two, "A page", "late", "summarize"))["success"]
@@ -172,8 +171,7 @@ async def test_a_caller_who_leaves_ends_the_call_and_frees_the_slot() -> None:
         await upstream.reached()
         await caller.leave()
         await upstream.left.wait()
-        while service.service.kernel.calls.gate.running:
-            await asyncio.sleep(0.001)
+        await until(lambda: not service.service.kernel.calls.gate.running)
         assert upstream.running == 0
 
 
@@ -194,8 +192,8 @@ async def test_shared_work_goes_on_in_another_process_when_its_own_is_gone() -> 
             first = asyncio.create_task(caller(one))
             await upstream.reached(before + 1)
             second = asyncio.create_task(caller(two))
-            while not service.service.kernel.flights.joined:
-                await asyncio.sleep(0.001)
+            flights = service.service.kernel.flights
+            await until(lambda flights=flights: flights.joined)  # type: ignore[misc]
             service.links[0].close()
             await upstream.reached(before + 2)
             upstream.gate.set()
@@ -205,9 +203,8 @@ async def test_shared_work_goes_on_in_another_process_when_its_own_is_gone() -> 
 
 async def test_the_dashboard_of_a_process_shows_the_service() -> None:
     """Its events are those of the parent; a page that closes is forgotten there too."""
-    async with several() as service:
-        async with await service.sidecars[1].call() as caller:
-            await caller.send(head(path="/dashboard/events", method="GET"))
-            event = await caller.reader.readuntil(b"event: now")
-            assert event.startswith(b"HTTP/1.1 200")
-            assert b"event: past" in event
+    async with several() as service, await service.sidecars[1].call() as caller:
+        await caller.send(head(path="/dashboard/events", method="GET"))
+        event = await caller.reader.readuntil(b"event: now")
+        assert event.startswith(b"HTTP/1.1 200")
+        assert b"event: past" in event
