@@ -34,20 +34,23 @@ class SharedAdmission(Admission):
         return place
 
     def resize(self, place: Place, size: int) -> None:
-        super().resize(place, size)
-        self._publish()
+        if size != place.size:
+            super().resize(place, size)
+            self._publish()
 
     def arrived(self, place: Place) -> None:
-        super().arrived(place)
-        self._publish()
+        if place.pending:
+            super().arrived(place)
+            self._publish()
 
     def release(self, place: Place) -> None:
         super().release(place)
         self._publish()
 
     def step_aside(self, place: Place) -> None:
-        super().step_aside(place)
-        self._publish()
+        if not place.aside:
+            super().step_aside(place)
+            self._publish()
 
     def _publish(self) -> None:
         row = self._block.rows[self._index]

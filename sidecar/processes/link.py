@@ -5,9 +5,10 @@ service, so that a frame that makes no sense is a fault of ours and ends the lin
 """
 
 import asyncio
+import struct
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 import msgspec
 
@@ -25,6 +26,9 @@ LONGEST_FRAME: Final = 2**31
 _LENGTH: Final = 4
 
 Answer = TypeVar("Answer")
+_length_at: Final = struct.Struct(">I").unpack_from
+_part: Final = msgspec.msgpack.Decoder(bytes).decode
+_failure: Final = msgspec.msgpack.Decoder(Failure).decode
 
 
 class Frame(msgspec.Struct, array_like=True, gc=False):
@@ -42,48 +46,37 @@ class Lost(ConnectionError):
 class Parts:
     """Parts of one answer on the side that writes them."""
 
-    def __init__(self, write: Callable[[bytes], None]) -> None:
+    __slots__ = ("_number", "_room", "_unread", "_write")
+
+    def __init__(self, write: Callable[[int, int, object], None], number: int) -> None:
         self._write = write
+        self._number = number
         self._unread = 0
-        self._room = asyncio.Event()
+        self._room: asyncio.Event | None = None
 
     async def send(self, data: bytes) -> None:
         """Send a part, as soon as the reader has room."""
         while self._unread >= WINDOW:
-            self._room.clear()
+            self._room = asyncio.Event()
             await self._room.wait()
         self._unread += 1
-        self._write(data)
+        self._write(PART, self._number, data)
 
     def taken(self, count: int) -> None:
         """Record that the reader has taken so many parts."""
         self._unread -= count
-        self._room.set()
+        if self._room is not None:
+            self._room.set()
 
 
-class _Incoming:
-    """An answer on the side that waits for it."""
+class _Reading:
+    """A streamed answer on the side that reads it."""
 
-    __slots__ = ("changed", "ended", "failure", "parts", "result")
+    __slots__ = ("changed", "parts")
 
     def __init__(self) -> None:
         self.parts: deque[bytes] = deque()
-        self.result: msgspec.Raw | None = None
-        self.failure: Exception | None = None
-        self.ended = False
-        self.changed: asyncio.Future[None] | None = None
-
-    def wake(self) -> None:
-        if self.changed is not None and not self.changed.done():
-            self.changed.set_result(None)
-
-    async def change(self) -> None:
-        self.changed = asyncio.get_running_loop().create_future()
-        await self.changed
-
-    def end(self, *, result: msgspec.Raw | None = None, failure: Exception | None = None) -> None:
-        self.result, self.failure, self.ended = result, failure, True
-        self.wake()
+        self.changed = asyncio.Event()
 
 
 Work = Callable[[int, msgspec.Raw, Parts], Awaitable[object]]
@@ -101,11 +94,12 @@ class Link(asyncio.Protocol):
         self._lost = lost
         self._transport: asyncio.Transport | None = None
         self._numbers = 0
-        self._pending: dict[int, _Incoming] = {}
+        self._pending: dict[int, asyncio.Future[msgspec.Raw]] = {}
+        self._reading: dict[int, _Reading] = {}
         self._served: dict[int, tuple[asyncio.Task[None], Parts]] = {}
-        self._encoder = msgspec.msgpack.Encoder()
-        self._decoder = msgspec.msgpack.Decoder(Frame)
-        self._buffer = bytearray()
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(Frame).decode
+        self._held = bytearray()
         self.gone = False
         """True once the other process is gone."""
 
@@ -120,63 +114,60 @@ class Link(asyncio.Protocol):
     async def request(self, message: object, answer: "msgspec.msgpack.Decoder[Answer]", *, number: int = 0) -> Answer:
         """Return the answer to `message`; raise the error that the other process raised, or `Lost`."""
         number = number or self.number()
-        incoming = self._begin(number, message)
+        ended = self._begin(number, message)
         try:
-            while not incoming.ended:
-                await incoming.change()
+            return answer.decode(await ended)
         finally:
-            self._end(number, incoming)
-        if incoming.failure is not None:
-            raise incoming.failure
-        return answer.decode(incoming.result or b"\xc0")
+            self._end(number)
 
     async def stream(
         self, message: object, *, number: int = 0, ended: Callable[[msgspec.Raw], None] | None = None
     ) -> AsyncGenerator[bytes, None]:
         """Yield the parts of the answer to `message`; `ended` takes its result. Raises as `request` does."""
-        number = number or self.number()
-        incoming, taken = self._begin(number, message), 0
+        number, taken = number or self.number(), 0
+        result = self._begin(number, message)
+        reading = self._reading[number] = _Reading()
+        result.add_done_callback(lambda _: reading.changed.set())
         try:
-            while True:
-                while not incoming.parts and not incoming.ended:
-                    await incoming.change()
-                if not incoming.parts:
-                    break
-                yield incoming.parts.popleft()
+            while not result.done() or reading.parts:
+                if not reading.parts:
+                    reading.changed.clear()
+                    await reading.changed.wait()
+                    continue
+                yield reading.parts.popleft()
                 taken += 1
-                if taken >= WINDOW // 2 and not incoming.ended:
+                if taken >= WINDOW // 2 and not result.done():
                     self._send(TAKEN, number, taken)
                     taken = 0
+            found = result.result()
         finally:
-            self._end(number, incoming)
-        if incoming.failure is not None:
-            raise incoming.failure
-        if ended is not None and incoming.result is not None:
-            ended(incoming.result)
+            del self._reading[number]
+            self._end(number)
+        if ended is not None:
+            ended(found)
 
     def tell(self, message: object) -> None:
         """Send a message that has no answer; nothing is sent once the other process is gone."""
         if not self.gone:
             self._send(NOTE, 0, message)
 
-    def _begin(self, number: int, message: object) -> _Incoming:
+    def _begin(self, number: int, message: object) -> "asyncio.Future[msgspec.Raw]":
+        """Send a request; return the future of its result."""
         if self.gone or self._transport is None:
             raise Lost
         self._send(REQUEST, number, message)
-        incoming = self._pending[number] = _Incoming()
-        return incoming
+        ended = self._pending[number] = asyncio.get_running_loop().create_future()
+        return ended
 
-    def _end(self, number: int, incoming: _Incoming) -> None:
-        self._pending.pop(number, None)
-        if not incoming.ended and not self.gone:
+    def _end(self, number: int) -> None:
+        """Forget a request; one that has no result yet is cancelled at the other end."""
+        if self._pending.pop(number, None) is not None and not self.gone:
             self._send(CANCEL, number, None)
 
     def _send(self, kind: int, number: int, body: object) -> None:
-        frame = bytearray(_LENGTH)
-        self._encoder.encode_into((kind, number, body), frame, _LENGTH)
-        frame[:_LENGTH] = (len(frame) - _LENGTH).to_bytes(_LENGTH, "big")
+        frame = self._encode((kind, number, body))
         if self._transport is not None:
-            self._transport.write(frame)
+            self._transport.write(len(frame).to_bytes(_LENGTH, "big") + frame)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -186,8 +177,10 @@ class Link(asyncio.Protocol):
         # First the requests of the process that is gone: an answer that nobody waits for must not begin anew elsewhere.
         for task, _ in list(self._served.values()):
             task.cancel()
-        for incoming in list(self._pending.values()):
-            incoming.end(failure=Lost())
+        for ended in self._pending.values():
+            if not ended.done():
+                ended.set_exception(Lost())
+        self._pending.clear()
         if self._lost is not None:
             self._lost()
 
@@ -197,26 +190,37 @@ class Link(asyncio.Protocol):
             self._transport.close()
 
     def data_received(self, data: bytes) -> None:
-        buffer: bytes | bytearray = data
-        if self._buffer:
-            self._buffer += data
-            buffer = self._buffer
-        start, size = 0, len(buffer)
+        if self._held:
+            self._held += data
+            data = bytes(self._held) if self._complete() else b""
+            if not data:
+                return
+            self._held.clear()
+        start, size, whole = 0, len(data), memoryview(data)
         while size - start >= _LENGTH:
-            length = int.from_bytes(buffer[start : start + _LENGTH], "big")
-            end = start + _LENGTH + length
+            length = _length_at(data, start)[0]
             if length > LONGEST_FRAME:
                 self.close()
                 return
+            end = start + _LENGTH + length
             if end > size:
                 break
-            self._received(bytes(memoryview(buffer)[start + _LENGTH : end]))
+            # Views, without a copy: what stays of a message holds the bytes that came with it.
+            self._received(whole[start + _LENGTH : end])
             start = end
-        self._buffer = bytearray(memoryview(buffer)[start:]) if start or buffer is data else self._buffer
+        if start < size:
+            self._held += whole[start:]
 
-    def _received(self, data: bytes) -> None:
+    def _complete(self) -> bool:
+        """Return whether the bytes held have a whole frame, so that a large one is put together once."""
+        if (size := len(self._held) - _LENGTH) < 0:
+            return False
+        length = _length_at(self._held, 0)[0]
+        return length > LONGEST_FRAME or length <= size
+
+    def _received(self, data: memoryview) -> None:
         try:
-            frame = self._decoder.decode(data)
+            frame = self._decode(data)
         except msgspec.DecodeError as exc:
             events.fault("internal", exc)
             self.close()
@@ -232,9 +236,8 @@ class Link(asyncio.Protocol):
                 self._answered(frame)
 
     def _start(self, number: int, body: msgspec.Raw) -> None:
-        parts = Parts(lambda data: self._send(PART, number, data))
-        task = asyncio.get_running_loop().create_task(self._serve(number, body, parts), name="request of a process")
-        self._served[number] = task, parts
+        parts = Parts(self._send, number)
+        self._served[number] = asyncio.create_task(self._serve(number, body, parts), name="request of a process"), parts
 
     async def _serve(self, number: int, body: msgspec.Raw, parts: Parts) -> None:
         try:
@@ -262,17 +265,17 @@ class Link(asyncio.Protocol):
             served[1].taken(msgspec.msgpack.decode(frame.body, type=int))
 
     def _answered(self, frame: Frame) -> None:
-        if (incoming := self._pending.get(frame.number)) is None:
-            return  # nobody waits any more
+        number = frame.number
         if frame.kind == PART:
-            incoming.parts.append(msgspec.msgpack.decode(frame.body, type=bytes))
-            incoming.wake()
-        elif frame.kind == DONE:
-            incoming.end(result=frame.body)
+            if (reading := self._reading.get(number)) is not None:
+                reading.parts.append(_part(frame.body))
+                reading.changed.set()
+            return
+        # Out of the pending ones at once: what has a result must not be cancelled at the other end.
+        ended = self._pending.pop(number, None)
+        if ended is None or ended.done():
+            return  # nobody waits any more
+        if frame.kind == DONE:
+            ended.set_result(frame.body)
         else:
-            incoming.end(failure=error_from(msgspec.msgpack.decode(frame.body, type=Failure)))
-
-
-def result_of(kind: Any) -> Any:
-    """Return the decoder of results of this type."""
-    return msgspec.msgpack.Decoder(kind)
+            ended.set_exception(error_from(_failure(frame.body)))
