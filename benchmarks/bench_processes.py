@@ -93,7 +93,7 @@ def main() -> None:
         }
         for path, bodies in (("/ai", chats(options.requests)), ("/v1/chat/completions", completions(options.requests))):
             spent: dict[str, list[float]] = {name: [] for name in ways}
-            shares: list[float] = []
+            shares: list[tuple[float, float]] = []
             for number in range(options.rounds + 1):
                 for name, (url, command) in ways.items():
                     before = {pid: cpu(pid) for pid in family(command.pid)}
@@ -102,13 +102,15 @@ def main() -> None:
                     if number:
                         spent[name].append(sum(used) / options.requests * 1e6)
                     if name == "2" and number:
-                        shares.append(max(used) / sum(used))
+                        shares.append((max(used) / sum(used), used[0] / sum(used)))
             one, two = (statistics.median(spent[name]) for name in ways)
             print(f"\n{path}")
             line("one process", f"{one:.0f} us a request")
             line("two processes and their parent", f"{two:.0f} us a request")
-            line("the busiest of the three", f"{statistics.median(shares):.0%}")
-            carried = min(2, 1 / statistics.median(shares)) * one / two
+            busiest, parent = (statistics.median(share) for share in zip(*shares, strict=True))
+            line("the busiest of the three, and the parent, have of that", f"{busiest:.0%}, {parent:.0%}")
+            line("most that any number of processors carries, beside one", f"{one / (parent * two):.2f} x")
+            carried = min(2, 1 / busiest) * one / two
             line("two processors carry, beside one", f"{carried:.2f} x", carried >= 1.8)
 
 

@@ -132,6 +132,7 @@ class _Pages:
         self._jobs = jobs
         self._metrics = server_metrics(service, settings, jobs)
         self._metrics.count_connections(lambda: block.total(CONNECTIONS))
+        self._metrics.count_children(lambda: [one.pid for one in group.processes if one.pid])
         self.feeding = Feed(history_of(service, settings, jobs))
 
     async def page(self, message: PageMessage) -> Page:

@@ -215,7 +215,7 @@ class Link(asyncio.Protocol):
         """Return whether the bytes held have a whole frame, so that a large one is put together once."""
         if (size := len(self._held) - _LENGTH) < 0:
             return False
-        length = _length_at(self._held, 0)[0]
+        length: int = _length_at(self._held, 0)[0]
         return length > LONGEST_FRAME or length <= size
 
     def _received(self, data: memoryview) -> None:

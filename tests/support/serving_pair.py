@@ -21,6 +21,7 @@ from sidecar.processes.link import Link
 from sidecar.processes.parent import ParentEnd
 from sidecar.processes.relay import RelayedPages
 from sidecar.processes.remote_provider import RemoteProvider
+from sidecar.processes.supervisor import ServingProcess
 from sidecar.processes.turns import SharedTurns
 from sidecar.processes.whole import WholeAdmission, published_check, publishing
 from sidecar.providers import Providers
@@ -42,7 +43,9 @@ class Several:
         self.sidecars: list[Sidecar] = []
         self.links: list[Link] = []
         """The parent's ends."""
-        self.processes: list[Link] = []
+        self.processes: list[ServingProcess] = []
+        """Blank: all ends are in this process."""
+        self.ends: list[Link] = []
         self.restarts = 0
 
 
@@ -95,7 +98,7 @@ async def _serve(
     )
     stack.callback(child.link.close)
     several.links.append(parent.link)
-    several.processes.append(child.link)
+    several.ends.append(child.link)
     several.sidecars.append(Sidecar(listening, service, upstream))
 
 
