@@ -17,13 +17,13 @@ from sidecar.http.dashboard.relayed import RelayedFeed
 from sidecar.http.responses.openai import BodyShape
 from sidecar.http.server.relayed import Relayed
 from sidecar.http.server.server import Listening, serve
-from sidecar.jobs.monitor import monitoring
 from sidecar.processes.admission import SharedAdmission
 from sidecar.processes.block import Block
 from sidecar.processes.child import ChildEnd, Clients
 from sidecar.processes.link import Link
 from sidecar.processes.messages import Ready, Stop
 from sidecar.processes.relay import RelayedCompletions, RelayedEngine, RelayedLog, RelayedPages, RelayedQuotas
+from sidecar.processes.signs import signs_of_life
 from sidecar.processes.turns import SharedTurns
 from sidecar.processes.whole import published_check
 from sidecar.provider.selection import server_client
@@ -97,7 +97,7 @@ async def run_serving(settings: Settings, passed: Passed) -> int:
                 relayed=relayed,
             )
             with reloading(settings, providers.reload, limits.reload):
-                async with serving as listening:
+                async with signs_of_life(block, passed.row), serving as listening:
                     service.kernel.calls.open_after(None)
                     end.link.tell(Ready(listening.url))
                     await stop.wait()
@@ -145,6 +145,8 @@ def _service(settings: Settings, providers: Providers, end: ChildEnd, block: Blo
 @asynccontextmanager
 async def _jobs(settings: Settings, providers: Providers) -> AsyncIterator[ServerJobs]:
     """Open the store of jobs and look at Redis during the block; offload is the parent's."""
+    from sidecar.jobs.monitor import monitoring  # noqa: PLC0415 - late: most servers have no jobs
+
     store = job_store(settings, providers.keys)
     try:
         async with monitoring(store, starting=settings.redis_url == "embedded") as monitor:

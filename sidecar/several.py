@@ -16,11 +16,11 @@ import msgspec
 from sidecar.config.load import environment_for_child, take_passed_sockets
 from sidecar.config.settings import Settings
 from sidecar.core import events
+from sidecar.engine.history.history import History
 from sidecar.engine.service import Service
 from sidecar.engine.status import Processes, status_of
 from sidecar.http.dashboard.feed import Feed
 from sidecar.http.server.listener import listen
-from sidecar.http.server.server import history_of
 from sidecar.http.server.socket_activation import inherited
 from sidecar.processes.block import CONNECTIONS, Block, open_block
 from sidecar.processes.forwarded_keys import ForwardedKeys
@@ -70,7 +70,8 @@ async def run_several(settings: Settings, *, demo: bool = False) -> int:
             stack.callback(sock.close)
             processes = _processes(settings, sock.fileno(), (block_fd, block))
             pages = _Pages(service, settings, group, block, jobs.status)
-            reload = (providers.reload, limits.reload, group.reload)
+            reload = [providers.reload, limits.reload]
+            reload += [group.reload] if settings.providers_file or settings.tokens_file else []
             async with (
                 embedded_jobs(settings, systemd, *reload) as finish,
                 pages.feeding.running(),
@@ -133,7 +134,7 @@ class _Pages:
         self._metrics = server_metrics(service, settings, jobs)
         self._metrics.count_connections(lambda: block.total(CONNECTIONS))
         self._metrics.count_children(lambda: [one.pid for one in group.processes if one.pid])
-        self.feeding = Feed(history_of(service, settings, jobs))
+        self.feeding = Feed(History(service, jobs=jobs, embedded=settings.redis_url == "embedded"))
 
     async def page(self, message: PageMessage) -> Page:
         """Return the page that is asked for."""

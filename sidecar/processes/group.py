@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from sidecar.processes.link import Link
+from sidecar.processes.signs import SIGN_SECONDS
 from sidecar.processes.supervisor import LAST_SECONDS, MakeEnd, ServingProcess
 
 
@@ -44,7 +45,8 @@ class Group:
     async def running(self, processes: Sequence[ServingProcess], end: MakeEnd) -> AsyncIterator[None]:
         """Keep the processes alive during the block; those that still run at its end are killed."""
         self.processes = processes
-        tasks = [asyncio.create_task(self._keep(one, end), name=f"process {one.index}") for one in processes]
+        tasks = [asyncio.create_task(self._watch(), name="watch over processes")]
+        tasks += [asyncio.create_task(self._keep(one, end), name=f"process {one.index}") for one in processes]
         try:
             yield
         finally:
@@ -56,6 +58,12 @@ class Group:
         if code := await process.keep(end, self._changed):
             self.code = code
             self.failed.set()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(SIGN_SECONDS)
+            for one in self.processes:
+                one.end_if_stuck()
 
     def reload(self) -> None:
         """Have each process read again what can be."""

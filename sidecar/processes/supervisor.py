@@ -19,6 +19,7 @@ from sidecar.processes.block import Block
 from sidecar.processes.link import Link
 from sidecar.processes.messages import Stop
 from sidecar.processes.parent import ParentEnd
+from sidecar.processes.signs import STUCK_SECONDS, silence
 from sidecar.runtime import parent_death
 
 FIRST_PAUSE: Final = 0.1
@@ -139,6 +140,12 @@ class ServingProcess:
             # Ctrl-C goes to a terminal's whole group, and the order of stopping is the parent's.
             start_new_session=True,
         )
+
+    def end_if_stuck(self) -> None:
+        """Kill the process if its event loop stands still: its callers wait in vain, and another one is started."""
+        if self.url and (seconds := silence(self._block, self.index)) > STUCK_SECONDS:
+            events.warning("process_stuck", process=self.index, seconds=round(seconds))
+            self.send(signal.SIGKILL)
 
     def stop(self, grace: float, *, last: bool) -> None:
         """Have the process finish what it accepted, and start it no more."""

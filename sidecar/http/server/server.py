@@ -199,7 +199,11 @@ async def serve(
         most = connection_limit(descriptors or limit, settings.concurrency)
         guard = _guard(settings, service.quotas, local=local_only(sock))
 
-        feed = relayed.feed if relayed is not None else Feed(history_of(service, settings, jobs_status))
+        feed = (
+            relayed.feed
+            if relayed is not None
+            else Feed(History(service, jobs=jobs_status, embedded=settings.redis_url == "embedded"))
+        )
         served = routes or routes_of(
             service, settings, guard, jobs=jobs, jobs_status=jobs_status, metrics=metrics, feed=feed, relayed=relayed
         )
@@ -240,11 +244,6 @@ async def serve(
             yield listening
         finally:
             await listening.close()
-
-
-def history_of(service: Service, settings: Settings, jobs_status: Callable[[], JobsHealth] | None) -> History:
-    """Return the history that the dashboard shows."""
-    return History(service, jobs=jobs_status, embedded=settings.redis_url == "embedded")
 
 
 def _hosts(settings: Settings, named: Named | None, sock: socket.socket) -> Hosts | None:

@@ -61,6 +61,7 @@ async def test_a_killed_process_costs_its_own_callers_alone(server: Served, demo
     assert demo.stats.received == before + 21
 
 
+@pytest.mark.long(alone=True)
 @pytest.mark.parametrize("victim", [0, 1])
 async def test_shared_work_outlives_the_process_that_began_it(
     server: Served, demo: Demo, callers: list[Caller], victim: int
@@ -80,6 +81,7 @@ async def test_shared_work_outlives_the_process_that_began_it(
     assert replies.count(True) == 20 - len(its)
 
 
+@pytest.mark.long(alone=True)
 async def test_a_process_stopped_alone_is_replaced_and_fails_no_request(server: Served) -> None:
     """SIGTERM to one process: the other takes new connections, accepted ones are answered, a new one follows."""
     async with load((server.host, server.port), 8) as callers:
@@ -105,6 +107,7 @@ async def test_sigterm_drains_both(server: Served, demo: Demo) -> None:
     assert all(map(gone, family))
 
 
+@pytest.mark.long(alone=True)
 async def test_the_grace_has_an_end(demo: Demo) -> None:
     """What is not finished within SHUTDOWN_GRACE hears so, and all processes end."""
     words = (f"--base-url={demo.url}/v1", "--api-key=k", "--shutdown-grace=0.2", "--processes=2")
@@ -117,6 +120,7 @@ async def test_the_grace_has_an_end(demo: Demo) -> None:
     await demo.until(lambda stats: stats.in_flight == 0)
 
 
+@pytest.mark.long(alone=True)
 async def test_a_killed_parent_leaves_nothing_behind(server: Served) -> None:
     """`kill -9` of the parent ends the serving processes too, and frees the port for the next start."""
     family = children(server)
@@ -141,6 +145,7 @@ async def test_sighup_reaches_all_processes(demo: Demo, tmp_path: Path) -> None:
         assert (demo.stats.received, other.stats.received) == (1, 20)
 
 
+@pytest.mark.long(alone=True)
 async def test_a_restart_on_a_socket_of_the_service_manager_fails_no_request(demo: Demo) -> None:
     """The new server is up, the old one gets SIGTERM, under load: every call succeeds."""
     with socket.create_server(("127.0.0.1", 0)) as shared:

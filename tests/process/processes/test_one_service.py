@@ -5,12 +5,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sidecar.demo.options import Options
 from sidecar.demo.provider import Demo
 from sidecar.demo.server import serve
 from tests.support.http_sidecar import Answer, post
 from tests.support.process_family import connections
 from tests.support.server_process import Served, served
+
+# tests/edge/processes has the same promises for ends inside one process; these are for real ones.
+pytestmark = pytest.mark.long(alone=True)
 
 V1 = "/v1/chat/completions"
 

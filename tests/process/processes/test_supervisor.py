@@ -3,19 +3,23 @@
 import asyncio
 import os
 import socket
+import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 
 from sidecar.processes import supervisor
-from sidecar.processes.block import HELD, Block, open_block
+from sidecar.processes.block import ALIVE, HELD, Block, open_block
 from sidecar.processes.group import Group
 from sidecar.processes.parent import ParentEnd
+from sidecar.processes.signs import STUCK_SECONDS
 from sidecar.processes.supervisor import MOST_SHORT, ServingProcess
 from sidecar.service import service_of
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import settings_of
+from tests.support.paths import ROOT
 
 
 class NoPages:
@@ -45,6 +49,29 @@ async def group(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest)
             yield group
         assert block.rows[0][HELD] == 0
     os.close(fd)
+
+
+@pytest.mark.parametrize("group", ["import time; time.sleep(60)"], indirect=True)
+async def test_a_process_that_stands_still_is_killed(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop without a sign of life serves nobody, though its process lives."""
+    monkeypatch.setattr("sidecar.processes.group.SIGN_SECONDS", 0.01)
+    process = group.processes[0]
+    while not process.pid:  # noqa: ASYNC110 - another process begins
+        await asyncio.sleep(0.01)
+    first, process.url = process.pid, "http://127.0.0.1:1"
+    process._block.rows[0][ALIVE] = int(time.monotonic() - STUCK_SECONDS - 2)
+    async with asyncio.timeout(30):
+        while process.pid in {0, first}:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.01)
+    assert group.restarts == 1
+
+
+def test_the_parent_does_without_the_servers_libraries() -> None:
+    """It neither speaks HTTP nor calls providers: what the serving processes load is not loaded here."""
+    heavy = "aiohttp", "openai", "pydantic", "redis", "prometheus_client"
+    code = f"import sys, sidecar.several; print([name for name in {heavy} if name in sys.modules])"
+    words = (sys.executable, "-c", code)
+    assert subprocess.run(words, cwd=ROOT, capture_output=True, check=True).stdout == b"[]\n"
 
 
 @pytest.mark.parametrize("group", ["raise SystemExit(3)"], indirect=True)
