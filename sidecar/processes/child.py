@@ -120,8 +120,11 @@ class ChildEnd:
 
     async def _work(self, _number: int, body: msgspec.Raw, parts: Parts) -> object:
         attempt = _messages.decode(body)
-        call, shape = self._call(attempt)
-        client = self._clients.find(attempt.client)
+        if (found := self._call(attempt)) is None:
+            if attempt.streams:
+                raise UpstreamUnreachable(unsent=True)
+            return Completed(absent=True)
+        (call, shape), client = found, self._clients.find(attempt.client)
         if not attempt.streams:
             done = await client.complete(call, deadline=attempt.deadline)
             return _plain(done) if shape is None else await _shaped(done, shape)
@@ -131,14 +134,15 @@ class ChildEnd:
                 await parts.send(data)
         return Used(usage.prompt_tokens, usage.completion_tokens)
 
-    def _call(self, attempt: Attempt) -> tuple[Call, Shape | None]:
+    def _call(self, attempt: Attempt) -> tuple[Call, Shape | None] | None:
+        """Return the call, and what makes a body of its answer; None for a call whose caller has left."""
         if attempt.prompt is not None:
             return call_of(attempt.prompt, attempt.trace), None
         if not attempt.owner:
             return decode_call(attempt.call, attempt.trace), self._shapes(attempt.shape)
         held = self.holdings.get(attempt.owner)
-        if held is None or held.call is None:  # its caller has just left, and the parent will hear of that
-            raise UpstreamUnreachable(unsent=True)
+        if held is None or held.call is None:
+            return None
         call = msgspec.structs.replace(held.call, trace=attempt.trace) if attempt.trace else held.call
         return call, held.shape
 

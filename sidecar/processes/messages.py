@@ -142,6 +142,8 @@ class Completed(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     lacks: str = ""
     body: bytes = b""
     failure: Failure | None = None
+    absent: bool = False
+    """True where the process no longer has the call, since its caller has left."""
 
 
 class Used(msgspec.Struct, frozen=True, array_like=True):

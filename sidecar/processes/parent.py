@@ -122,7 +122,8 @@ class ParentEnd:
         return Answered(outcome.reply, outcome.retry_after)
 
     async def _complete(self, number: int, message: CompletionMessage, parts: Parts) -> Answered:
-        OWNER.set(Owner(self.link, number, message.call, message.shape))
+        owner = Owner(self.link, number, call=message.call, shape=message.shape)
+        OWNER.set(owner)
         context, quotas = message.context, self._service.quotas
         texts = ({"content": Length.of(message.characters)},) if message.characters else ()
         request = CompletionRequest(
@@ -134,12 +135,15 @@ class ParentEnd:
             **self._facts(number, context),
         )
         trace = Trace(span=request.span)
-        async with self._held(context.token, message.user_id):
-            if message.streams:
-                failure = await self._service.completions.stream(request, _Named(parts, trace).send, trace)
-                data = None if failure is None else failure_of(failure)
-                return Answered(failure=data, provider=trace.provider)
-            body = await self._service.completions.answer(request, _body, trace)
+        try:
+            async with self._held(context.token, message.user_id):
+                if message.streams:
+                    failure = await self._service.completions.stream(request, _Named(parts, trace).send, trace)
+                    data = None if failure is None else failure_of(failure)
+                    return Answered(failure=data, provider=trace.provider)
+                body = await self._service.completions.answer(request, _body, trace)
+        finally:
+            owner.waits = False
         if isinstance(body, SidecarError):
             return Answered(failure=failure_of(body), provider=trace.provider)
         return Answered(body=body, provider=trace.provider)

@@ -25,11 +25,13 @@ _completed: Final[msgspec.msgpack.Decoder[Completed]] = decoder_of(Completed)
 _used: Final[msgspec.msgpack.Decoder[Used]] = decoder_of(Used)
 
 
-class Owner(msgspec.Struct, frozen=True):
+class Owner(msgspec.Struct):
     """The request that a call is made for, or that began the work which the call belongs to."""
 
     link: Link
     number: int
+    waits: bool = True
+    """True while its caller waits, and its process has the call."""
     call: bytes = b""
     """The call, in JSON, where the process holds it and others may share the answer."""
     shape: bytes = b""
@@ -90,9 +92,12 @@ class RemoteProvider:
         while True:
             link, message = self._attempt(call, deadline, streams=False)
             try:
-                return _completion(await link.request(message, _completed))
+                done = await link.request(message, _completed)
             except Lost:
                 continue
+            if not done.absent:
+                return _completion(done)
+            OWNER.get().waits = False  # its caller has just left, and others wait for the answer
 
     async def stream(self, call: Call, *, deadline: float, usage: Usage | None = None) -> AsyncGenerator[bytes, None]:
         link, message = self._attempt(call, deadline, streams=True)
@@ -126,8 +131,10 @@ class RemoteProvider:
         }
         if not isinstance(call, HeldCall):
             return link, Attempt(**shared, prompt=prompted(call))
-        if own:
+        if own and owner.waits:
             return link, Attempt(**shared, owner=owner.number)
+        if not owner.call:  # nobody else may have the answer
+            raise InternalError
         return link, Attempt(**shared, call=owner.call, shape=owner.shape)
 
     async def aclose(self) -> None:

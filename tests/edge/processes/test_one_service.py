@@ -201,6 +201,27 @@ async def test_shared_work_goes_on_in_another_process_when_its_own_is_gone() -> 
             assert (await asyncio.gather(first, return_exceptions=True))[0] != "An answer."
 
 
+async def test_shared_work_goes_on_when_the_caller_who_began_it_leaves() -> None:
+    """Its call still waits for a slot then; the other process's caller has the answer all the same."""
+    upstream = HeldUpstream(held=True)
+    async with several(upstream, CONCURRENCY="1") as service:
+        one, two = service.sidecars
+        busy = asyncio.create_task(act(one, "Holds the slot"))
+        await upstream.reached()
+        first = await one.call()
+        body = b'{"messages": [{"role": "user", "content": "A page"}]}'
+        await first.send(post(body, path=f"{V1}?action=summarize"))
+        await until_waiting(service, 1)
+        second = asyncio.create_task(complete(two, "A page", path=f"{V1}?action=summarize"))
+        flights = service.service.kernel.flights
+        await until(lambda: flights.joined)
+        await first.leave()
+        await until(lambda: one.service.admission.held == 1)
+        upstream.gate.set()
+        assert (await second).json["choices"][0]["message"]["content"] == "An answer."
+        assert (await busy)["success"]
+
+
 async def test_the_dashboard_of_a_process_shows_the_service() -> None:
     """Its events are those of the parent; a page that closes is forgotten there too."""
     async with several() as service, await service.sidecars[1].call() as caller:
