@@ -150,7 +150,7 @@ class ChildEnd:
 def _plain(done: Completion) -> Completed:
     return Completed(
         text=sendable(done.text),
-        finish_reason=done.finish_reason,
+        finish_reason=sendable(done.finish_reason),
         model=sendable(done.model),
         prompt_tokens=done.prompt_tokens,
         completion_tokens=done.completion_tokens,

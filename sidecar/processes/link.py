@@ -166,7 +166,7 @@ class Link(asyncio.Protocol):
 
     def _send(self, kind: int, number: int, body: object) -> None:
         frame = self._encode((kind, number, body))
-        if self._transport is not None:
+        if self._transport is not None and not self.gone:
             self._transport.write(len(frame).to_bytes(_LENGTH, "big") + frame)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -237,21 +237,18 @@ class Link(asyncio.Protocol):
 
     def _start(self, number: int, body: msgspec.Raw) -> None:
         parts = Parts(self._send, number)
-        self._served[number] = asyncio.create_task(self._serve(number, body, parts), name="request of a process"), parts
+        task = asyncio.create_task(self._serve(number, body, parts), name="request of a process")
+        self._served[number] = task, parts
+        # Not in the task, which never runs if it is cancelled in the same turn.
+        task.add_done_callback(lambda _: self._served.pop(number))
 
     async def _serve(self, number: int, body: msgspec.Raw, parts: Parts) -> None:
         try:
-            try:
-                result = await self._work(number, body, parts)
-            finally:
-                del self._served[number]
-            self._send(DONE, number, result)
-        except asyncio.CancelledError:
-            return  # the other process wants no answer, or is gone
+            self._send(DONE, number, await self._work(number, body, parts))
         except SidecarError as exc:
             self._send(FAILED, number, failure_of(exc))
-        except Lost:
-            return
+        except (asyncio.CancelledError, Lost):  # mostly the wish of the other process, which then ignores this
+            self._send(FAILED, number, failure_of(InternalError()))
         except Exception as exc:  # noqa: BLE001 - the task's outermost: the other process must have an answer
             events.fault("internal", exc)
             self._send(FAILED, number, failure_of(InternalError()))

@@ -167,7 +167,7 @@ class RelayedLog(RequestLog):
                 request_id=request_id,
                 token=token,
                 user=user,
-                traceparent="" if span is None else span.traceparent,
+                traceparent="" if span is None or not span.traceparent.isascii() else span.traceparent,
             )
         )
 
@@ -204,7 +204,8 @@ class RelayedPages:
 
     async def page(self, accept: str, *, exemplars: bool = False) -> tuple[str, bytes]:
         """Return content type and body of /metrics."""
-        page = await self._link.request(PageMessage("metrics", accept, exemplars), _page)
+        sane = accept.encode("ascii", "replace").decode()
+        page = await self._link.request(PageMessage("metrics", sane, exemplars), _page)
         return page.kind, page.body
 
     async def status(self) -> bytes:
@@ -220,6 +221,8 @@ class RelayedPages:
 
 def _context(request: RequestContext) -> Context:
     traced = request.span.context if isinstance(request.span, Passing) else None
+    if traced is not None and not traced.traceparent.isascii():  # of a version to come, and in no encoding
+        traced = None
     return Context(
         deadline=request.deadline,
         request_id=request.request_id,

@@ -158,7 +158,8 @@ async def test_the_pages_of_operators_show_the_whole() -> None:
             status = await get(end, "/status")
             assert status["answers"] == {"ok": 6, "invalid_request": 1}
             assert status["processes"]["configured"] == 2
-            page = (await end.fetch(head("Connection: close", path="/metrics", method="GET"))).body.decode()
+            odd = ("Connection: close", "Accept: caf\xe9")
+            page = (await end.fetch(head(*odd, path="/metrics", method="GET"))).body.decode()
             assert '{action="chat",code="ok",route="ai"} 6.0' in page
 
 

@@ -141,6 +141,34 @@ async def test_a_request_that_is_cancelled_is_cancelled_at_the_other_end() -> No
     assert "0 served" in repr(other)
 
 
+async def test_a_request_cancelled_before_it_begins_leaves_nothing() -> None:
+    """Both frames arrive in one piece: the work never runs, and neither end holds anything."""
+    one, other = end(), end()
+    wire, _ = connected(one, other)
+    wire.held = bytearray()
+    request = asyncio.create_task(one.request("x", TEXT))
+    await asyncio.sleep(0)
+    request.cancel()
+    await asyncio.gather(request, return_exceptions=True)
+    other.data_received(bytes(wire.held))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert "0 pending" in repr(one)
+    assert "0 served" in repr(other)
+
+
+async def test_work_that_is_cancelled_from_within_has_an_answer_too() -> None:
+    """The process that waits must not wait for ever."""
+
+    async def work(_number: int, _message: str, _parts: Parts) -> object:
+        raise asyncio.CancelledError
+
+    one, other = end(), end(work)
+    connected(one, other)
+    with pytest.raises(InternalError):
+        await one.request("x", TEXT)
+
+
 async def test_a_reader_that_stands_still_holds_up_its_writer_alone() -> None:
     """At most a window of parts is on its way; all arrive in order once they are read, and the result after them."""
     sent: list[int] = []
