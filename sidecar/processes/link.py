@@ -123,11 +123,22 @@ class Link(asyncio.Protocol):
     async def stream(
         self, message: object, *, number: int = 0, ended: Callable[[msgspec.Raw], None] | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """Yield the parts of the answer to `message`; `ended` takes its result. Raises as `request` does."""
+        """Yield the parts of the answer to `message`. Raises as `request` does.
+
+        `ended` takes the result as soon as it is there, while the last parts may still be unread.
+        """
         number, taken = number or self.number(), 0
         result = self._begin(number, message)
         reading = self._reading[number] = _Reading()
-        result.add_done_callback(lambda _: reading.changed.set())
+
+        def over(_: object) -> None:
+            nonlocal ended
+            reading.changed.set()
+            if ended is not None and not result.cancelled() and result.exception() is None:
+                ended(result.result())
+                ended = None
+
+        result.add_done_callback(over)
         try:
             while not result.done() or reading.parts:
                 if not reading.parts:
@@ -139,12 +150,11 @@ class Link(asyncio.Protocol):
                 if taken >= WINDOW // 2 and not result.done():
                     self._send(TAKEN, number, taken)
                     taken = 0
-            found = result.result()
+            result.result()
+            over(None)  # the callback may still be due
         finally:
             del self._reading[number]
             self._end(number)
-        if ended is not None:
-            ended(found)
 
     def tell(self, message: object) -> None:
         """Send a message that has no answer; nothing is sent once the other process is gone."""

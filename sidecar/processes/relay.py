@@ -1,13 +1,15 @@
 """The serving process's end: what routes take for engine, completions, log and limits passes requests to the parent."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
 import msgspec
 
 from sidecar.config.tokens import TokensFile
-from sidecar.core.errors import InternalError, Overloaded, SidecarError
+from sidecar.core.errors import DeadlineExceeded, InternalError, Overloaded, SidecarError
 from sidecar.core.off_loop import off_loop
 from sidecar.core.ports import Call
 from sidecar.core.trace_context import Passing
@@ -38,6 +40,12 @@ from sidecar.processes.messages import (
     Refused,
     decoder_of,
 )
+
+FAILED_SECONDS: Final = 0.5
+"""Seconds in which the last events of a stream that failed can still be read."""
+LAST_SECONDS: Final = 30.0
+"""The same for a stream that came to its regular end: as long as a stream may stand still."""
+_UNREAD: Final = "The stream stood still for too long and was ended."
 
 _answered: Final[msgspec.msgpack.Decoder[Answered]] = decoder_of(Answered)
 _page: Final[msgspec.msgpack.Decoder[Page]] = decoder_of(Page)
@@ -110,20 +118,30 @@ class RelayedCompletions(Completions):
 
     async def stream(self, request: CompletionRequest, send: Send, trace: Trace | None = None) -> SidecarError | None:
         message = msgspec.structs.replace(self._message(request), streams=True)
-        number, found = self._link.number(), list[Answered]()
+        number, loop = self._link.number(), asyncio.get_running_loop()
+        answered: Answered | None = None
+
+        def ended(result: msgspec.Raw) -> None:
+            nonlocal answered
+            answered = _answered.decode(result)
+            # The parent is done with the stream, and its caller may have stopped reading long ago.
+            limit.reschedule(loop.time() + (LAST_SECONDS if answered.failure is None else FAILED_SECONDS))
+
         self._holdings[number] = Held(request.place, request.call)
-        events = self._link.stream(message, number=number, ended=lambda result: found.append(_answered.decode(result)))
         try:
-            async with aclosing(events):
-                provider = await anext(events, None)
-                if trace is not None and provider is not None:
-                    trace.provider = provider.decode()
-                async for data in events:
-                    await send(data)
+            with contextlib.suppress(TimeoutError):
+                async with (
+                    asyncio.timeout(None) as limit,
+                    aclosing(self._link.stream(message, number=number, ended=ended)) as events,
+                ):
+                    await _pump(events, send, trace)
         finally:
             del self._holdings[number]
-        failure = found[0].failure if found else None
-        return None if failure is None else error_from(failure)
+        if answered is None:
+            raise InternalError
+        if answered.failure is not None:
+            return error_from(answered.failure)
+        return DeadlineExceeded(_UNREAD) if limit.expired() else None
 
     def _message(self, request: CompletionRequest) -> CompletionMessage:
         call = request.call
@@ -135,6 +153,15 @@ class RelayedCompletions(Completions):
             max_tokens=call.max_tokens,
             characters=tokens_of(call, 0) * CHARACTERS if self._limited else 0,
         )
+
+
+async def _pump(events: AsyncGenerator[bytes, None], send: Send, trace: Trace | None) -> None:
+    """Send the events on, behind the provider's name."""
+    provider = await anext(events, None)
+    if trace is not None and provider is not None:
+        trace.provider = provider.decode()
+    async for data in events:
+        await send(data)
 
 
 class RelayedLog(RequestLog):

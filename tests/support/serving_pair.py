@@ -10,6 +10,7 @@ from typing import cast
 
 from sidecar.config.load import with_tokens
 from sidecar.config.settings import Settings
+from sidecar.engine.completions import SILENT_SECONDS
 from sidecar.engine.service import Service
 from sidecar.http.dashboard.relayed import RelayedFeed
 from sidecar.http.server.relayed import Relayed
@@ -29,6 +30,7 @@ from sidecar.quotas import limits_by_token
 from sidecar.service import service_of
 from sidecar.serving import _service, _shapes
 from sidecar.several import _Pages, parent_keys
+from tests.support.engines import with_streams
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import Sidecar, settings_of
 
@@ -50,7 +52,9 @@ class Several:
 
 
 @asynccontextmanager
-async def several(upstream: HeldUpstream | None = None, *, count: int = 2, **named: str) -> AsyncIterator[Several]:
+async def several(
+    upstream: HeldUpstream | None = None, *, count: int = 2, silent_seconds: float = SILENT_SECONDS, **named: str
+) -> AsyncIterator[Several]:
     """Run a parent and `count` serving ends under the settings `named`, with one provider for all."""
     settings = with_tokens(settings_of(PROCESSES=str(count), **named))
     upstream = upstream or HeldUpstream()
@@ -66,6 +70,7 @@ async def several(upstream: HeldUpstream | None = None, *, count: int = 2, **nam
         links.service = service = service_of(
             settings, providers.pool(), keys=keys, quotas=limits.quotas, admission=admission
         )
+        links.service = service = with_streams(service, silent_seconds=silent_seconds)
         pages = _Pages(service, settings, cast("Group", links), block, None)
         await stack.enter_async_context(publishing(service, admission, block))
         await stack.enter_async_context(pages.feeding.running())

@@ -1,11 +1,14 @@
 """Promises of several serving processes to callers: they are one service, with one queue, one limit and one cache."""
 
 import asyncio
+import contextlib
 import json
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 from sidecar.core.errors import RateLimited, UpstreamAuth
+from sidecar.core.ports import Call, Usage
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import Answer, Sidecar, head, post
 from tests.support.serving_pair import Several, several, until
@@ -221,6 +224,46 @@ async def test_shared_work_goes_on_when_the_caller_who_began_it_leaves() -> None
         upstream.gate.set()
         assert (await second).json["choices"][0]["message"]["content"] == "An answer."
         assert (await busy)["success"]
+
+
+class Endless(HeldUpstream):
+    """A provider whose streams never end."""
+
+    async def stream(self, call: Call, *, deadline: float, usage: Usage | None = None) -> AsyncGenerator[bytes, None]:
+        self.running += 1
+        try:
+            while True:
+                yield b'{"choices": [{"index": 0, "delta": {"content": "%s"}}]}' % (b"word " * 10_000)
+        finally:
+            self.running -= 1
+
+
+async def test_a_stream_that_nobody_reads_is_ended_in_all_processes() -> None:
+    """The slot is freed, the provider's call ends, and the connection of the caller is cut off."""
+    upstream = Endless()
+    async with several(upstream, silent_seconds=0.2) as service:
+        one = service.sidecars[0]
+        caller = await one.call()
+        await caller.send(post(b'{"stream": true, "messages": [{"role": "user", "content": "x"}]}', path=V1))
+        assert (await caller.reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
+        await until(lambda: upstream.running)
+        await until(lambda: not upstream.running and not one.service.admission.held)
+        assert service.service.kernel.calls.gate.running == 0
+        async with asyncio.timeout(10):
+            with contextlib.suppress(ConnectionError):
+                while await caller.reader.read(2**16):
+                    pass
+        await caller.leave()
+
+
+async def test_a_stream_ends_as_its_provider_ended_it() -> None:
+    """Every event arrives, and the last one closes the stream."""
+    async with several(HeldUpstream()) as service, await service.sidecars[1].call() as caller:
+        body = b'{"stream": true, "messages": [{"role": "user", "content": "x"}]}'
+        await caller.send(post(body, "Connection: close", path=V1))
+        stream = await caller.rest()
+        assert stream.count(b"data: ") == 2
+        assert b"data: [DONE]" in stream
 
 
 async def test_the_dashboard_of_a_process_shows_the_service() -> None:
