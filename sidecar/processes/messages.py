@@ -45,6 +45,8 @@ class CompletionMessage(msgspec.Struct, frozen=True, kw_only=True, tag="completi
     action: str
     model: str
     max_tokens: int
+    providers: tuple[str, ...] | None = None
+    """Names of the only providers that the token allows; None for all."""
     characters: int = 0
     """Length of the call's texts, for an estimate of tokens; 0 where none are limited."""
     streams: bool = False

@@ -130,6 +130,7 @@ class ParentEnd:
             call=HeldCall(messages=texts, max_tokens=message.max_tokens, model=message.model, key=message.key),
             user_id=message.user_id,
             action=message.action,
+            providers=message.providers,
             shared=bool(message.key),
             charge=None if quotas is None else quotas.charge(context.token, message.user_id),
             **self._facts(number, context),

@@ -99,7 +99,7 @@ class RelayedCompletions(Completions):
         message = self._message(request)
         if request.shared:
             size = request.place.size if request.place is not None else 0
-            key = await off_loop(size, self._keys.of_call, request.call)
+            key = await off_loop(size, self._keys.of_call, request.call, request.names)
             message = msgspec.structs.replace(
                 message,
                 key=bytes(key),
@@ -151,6 +151,7 @@ class RelayedCompletions(Completions):
             action=request.action,
             model=call.model,
             max_tokens=call.max_tokens,
+            providers=request.names,
             characters=tokens_of(call, 0) * CHARACTERS if self._limited else 0,
         )
 
