@@ -128,7 +128,7 @@ def _sidecar(build: Build, path: str, expected: bytes = RIGHT) -> Callable[[str,
         port = free_port()
         words = [build.python, "-m", "sidecar", "--http-mode", "--port", str(port), "--base-url", f"{upstream}/v1"]
         words += ["--concurrency", str(slots or 64), "--queue-size", "4000"]
-        env = {"OPENAI_API_KEY": "sk-bench", "PYTHONPATH": str(build.root), "LOG_FORMAT": "json"}
+        env = {"OPENAI_API_KEY": "sk-bench", "PYTHONPATH": str(build.root), "PYTHONSAFEPATH": "1", "LOG_FORMAT": "json"}
         with process(words, f"http://127.0.0.1:{port}/health", **env) as pid:
             yield Running(Ask("127.0.0.1", port, path, (), expected), pid)
 

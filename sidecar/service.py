@@ -37,13 +37,15 @@ def service_of(
     keys: Keys | None = None,
     clock: Callable[[], float] = time.monotonic,
     quotas: "Quotas | None" = None,
+    admission: Admission | None = None,
 ) -> Service:
     """Build engine, completions and background runner side by side, as `settings` describe them.
 
-    `upstream`: the provider, or a pool of providers, whose `keys` may change with them.
+    `upstream`: the provider, or a pool of providers, whose `keys` may change with them. `admission`: one that this
+    process shares with others.
     """
     kernel = _kernel(settings, upstream, keys or keys_of(settings), clock)
-    admission = Admission(places=settings.queue_size, size=settings.queue_bytes)
+    admission = admission or Admission(places=settings.queue_size, size=settings.queue_bytes)
     drain, log = Drain(admission, clock=clock), RequestLog(kernel.calls, admission)
     splitter, limits = Splitter(), limits_of(settings)
     return Service(

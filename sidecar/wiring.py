@@ -61,7 +61,7 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
                 tracer=tracer,
             )
             async with (
-                _embedded_jobs(settings, systemd, providers.reload, limits.reload) as finish,
+                embedded_jobs(settings, systemd, providers.reload, limits.reload) as finish,
                 serving as listening,
             ):
                 providers.log_hosts()
@@ -83,7 +83,7 @@ async def run_http(settings: Settings, *, demo: bool = False) -> int:
 
 
 @asynccontextmanager
-async def _embedded_jobs(
+async def embedded_jobs(
     settings: Settings, systemd: "Systemd", *reload: Callable[[], None]
 ) -> AsyncIterator[Callable[[], None]]:
     """Run the server's own Valkey and worker if REDIS_URL=embedded; give the function that drains the worker.

@@ -110,6 +110,10 @@ def _http(settings: Settings, flags: Mapping[str, str | None], env_file: str | N
     from sidecar.wiring import run, run_http
 
     configure_service_log(settings, flags, env_file)
+    if settings.processes > 1:
+        from sidecar.several import run_several
+
+        return run(lambda: run_several(settings, demo=demo), fast_loop=True)
     return run(lambda: run_http(settings, demo=demo), fast_loop=True)
 
 

@@ -20,4 +20,6 @@ def contradictions(settings: Settings, *, need_key: bool) -> list[str]:
         faults.append(f"JOBS_MAX_BODY_BYTES={types.shown_size(settings.jobs_max_body_bytes)}: {most}")
     if settings.ai_require_token and not (settings.sidecar_token or settings.tokens_file):
         faults.append("SIDECAR_TOKEN: required with AI_REQUIRE_TOKEN=true")
+    if settings.processes > 1 and settings.tracing:
+        faults.append(f"PROCESSES={settings.processes}: must be 1 with TRACING=true, whose spans are one process's")
     return faults

@@ -60,15 +60,11 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "seconds from arrival to answer, waiting included; by default a fifth, at least 5 s and at most half, "
         "less than OPENAI_SIDECAR_HTTP_TIMEOUT where that is set",
     ),
+    _s("PROCESSES", types.processes, 1, "the processes that serve HTTP, or auto for one a processor"),
     _s("CONCURRENCY", types.integer(1, 10_000), 64, "the most provider calls in flight at once"),
     _s("QUEUE_SIZE", _count, 2048, "the most requests held at once"),
     _s("QUEUE_BYTES", types.size(1024, 2**40), 128 * _MIB, "the most bytes of request bodies held at once"),
-    _s(
-        "MAX_BODY_BYTES",
-        types.size(1024, 2**30),
-        4 * _MIB,
-        "the largest request body, and the longest stdio line",
-    ),
+    _s("MAX_BODY_BYTES", types.size(1024, 2**30), 4 * _MIB, "the largest request body, and the longest stdio line"),
     _s("CONTEXT_TOKENS", types.integer(200, 10_000_000), 16_000, "the tokens one provider call may take"),
     _s("SHUTDOWN_GRACE", types.seconds(0, 3600), 30.0, "seconds to finish accepted requests after SIGTERM"),
     _s("SIDECAR_TOKEN", types.secret, "", "the token callers must send", secret=True),
@@ -179,6 +175,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     host: str
     request_timeout: float
+    processes: int
     concurrency: int
     queue_size: int
     queue_bytes: int

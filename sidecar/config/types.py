@@ -3,6 +3,7 @@
 Each kind raises `ValueError` with the values that it allows, worded to follow "must be".
 """
 
+import os
 import re
 from collections.abc import Callable
 from typing import Any, Final
@@ -11,6 +12,7 @@ import msgspec
 
 Kind = Callable[[str], Any]
 
+MOST_PROCESSES: Final = 64
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 _UNITS: Final = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
@@ -158,3 +160,14 @@ def json_object(text: str) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
     raise ValueError('a JSON object, such as {"reasoning_effort": "low"}')
+
+
+def processes(text: str) -> int:
+    """Return a number of processes; `auto` is the number of processors that this process may use."""
+    if text.lower() == "auto":
+        return min(MOST_PROCESSES, len(os.sched_getaffinity(0)))
+    try:
+        found: int = integer(1, MOST_PROCESSES)(text)
+    except ValueError as exc:
+        raise ValueError(f"auto or {exc}") from None
+    return found

@@ -79,7 +79,7 @@ class Admission:
         if self.draining and not even_draining:
             raise ShuttingDown
         if self._waiting or not self._fits(size):
-            raise Overloaded(cause="places" if self.held >= self.places else "bytes")
+            raise Overloaded(cause="places" if self._places_held() >= self.places else "bytes")
         self._check_shares(size, pending=pending, bulk=bulk)
         return self._take(size, pending=pending, bulk=bulk)
 
@@ -90,8 +90,9 @@ class Admission:
         """
         if not (pending or bulk) or size <= self.size // self.places:
             return
-        kind = (self.bulk if bulk else self.pending) - own
-        both = self.bulk + self.pending - own
+        pending_bytes, bulk_bytes = self._kinds_held()
+        kind = (bulk_bytes if bulk else pending_bytes) - own
+        both = bulk_bytes + pending_bytes - own
         if (kind and kind + size > self.size // 2) or (both and both + size > self.size * 3 // 4):
             raise Overloaded(cause="bytes")
 
@@ -124,7 +125,18 @@ class Admission:
             await self._empty.wait()
 
     def _fits(self, size: int) -> bool:
-        return self.held < self.places and self.held_bytes + size <= self.size
+        return self._places_held() < self.places and self._bytes_held() + size <= self.size
+
+    def _places_held(self) -> int:
+        """Count the requests under the bound; where several processes share it, all of theirs."""
+        return self.held
+
+    def _bytes_held(self) -> int:
+        return self.held_bytes
+
+    def _kinds_held(self) -> tuple[int, int]:
+        """Return the bytes of bodies still to arrive, and of lists of jobs."""
+        return self.pending, self.bulk
 
     def _take(self, size: int, *, pending: bool = False, bulk: bool = False) -> Place:
         self.held += 1
@@ -143,7 +155,7 @@ class Admission:
     def resize(self, place: Place, size: int) -> None:
         """See `Place.resize`."""
         if (by := size - place.size) > 0:
-            if self.held_bytes + by > self.size:
+            if self._bytes_held() + by > self.size:
                 raise Overloaded(cause="bytes")
             self._check_shares(size, pending=place.pending, bulk=place.bulk, own=place.size)
         self._grow(place, by)

@@ -84,6 +84,16 @@ class Shared(msgspec.Struct, frozen=True):
     kept_bytes: int
 
 
+class Processes(msgspec.Struct, frozen=True):
+    """Serving processes of one service."""
+
+    serving: int
+    configured: int
+    """PROCESSES."""
+    restarts: int
+    """Starts of a process in the place of one that ended."""
+
+
 class Status(msgspec.Struct, frozen=True):
     """The keys of GET /status; times in seconds. docs/operations.md explains them."""
 
@@ -103,6 +113,8 @@ class Status(msgspec.Struct, frozen=True):
     """The providers by name, with PROVIDERS_FILE."""
     tokens: dict[str, TokenStatus] | msgspec.UnsetType = msgspec.UNSET
     """The tokens that allow some providers only, by name; absent without any."""
+    processes: Processes | msgspec.UnsetType = msgspec.UNSET
+    """The serving processes, where there are several."""
     jobs: object = msgspec.UNSET
     """The jobs, as the capability that stores them describes them."""
 

@@ -4,7 +4,7 @@ prometheus_client is imported at the first scrape, in a thread.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from sidecar.core.jobs import Lane
@@ -36,11 +36,16 @@ class Exposition:
         self._readings = readings
         self._build = build_reading(client)
         self._connections: Callable[[], int] | None = None
+        self._children: Callable[[], Sequence[int]] = tuple
         self._render: Render | None = None
 
     def count_connections(self, count: Callable[[], int]) -> None:
         """Publish the number of open connections that `count` returns."""
         self._connections = count
+
+    def count_children(self, children: Callable[[], Sequence[int]]) -> None:
+        """Count the processes whose ids `children` returns with this one."""
+        self._children = children
 
     async def page(self, accept: str, *, exemplars: bool = False) -> tuple[str, bytes]:
         """Return content type and body for the header `accept`; `exemplars` shows request ids, in OpenMetrics only."""
@@ -55,7 +60,7 @@ class Exposition:
         if self._connections is not None:
             yield Reading(families.CONNECTIONS, (), self._connections())
         yield self._build
-        yield from process_readings()
+        yield from process_readings(self._children())
 
 
 def _load() -> Render:

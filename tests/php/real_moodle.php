@@ -8,6 +8,8 @@
 //
 //   php real_moodle.php /path/of/moodle/config.php ORDER < {"…": …}      prints JSON
 
+declare(strict_types=1);
+
 define('CLI_SCRIPT', true);
 require($argv[1]);
 require_once($CFG->libdir . '/testing/generator/lib.php');

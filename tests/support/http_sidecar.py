@@ -66,7 +66,7 @@ async def running(
     tracer: Tracer | None = None,
     **named: str,
 ) -> AsyncIterator[Sidecar]:
-    """A sidecar under the settings `named`, with the times of `serve` and of streams in `timings`, and a tracer."""
+    """A sidecar under the settings `named`, with the times and descriptors of `serve` and of streams in `timings`."""
     settings = settings_of(**named)
     upstream = upstream or HeldUpstream()
     service, limits = service_of(settings, upstream), {"linger_seconds": 2 * PATIENCE} | (timings or {})
@@ -74,7 +74,11 @@ async def running(
         service = with_streams(service, silent_seconds=limits.pop("silent_seconds"))
     # No test may depend on the end of lingering: such a test fails by PATIENCE first.
     metrics = server_exposition(service, client="aiohttp")
-    async with serve(service, settings, metrics=metrics, tracer=tracer, timings=Timings(**limits)) as listening:
+    descriptors = int(limits.pop("descriptors", 0)) or None
+    times = Timings(**limits)
+    async with serve(
+        service, settings, metrics=metrics, tracer=tracer, timings=times, descriptors=descriptors
+    ) as listening:
         yield Sidecar(listening, service, upstream)
 
 

@@ -107,10 +107,14 @@ class Calls:
         return self.pool.limit_of(reach).breaker.refusal(idle=not self.probing(reach))
 
     def drain_seconds(self, requests: int) -> float:
-        """Return the seconds that `requests` take, at the rate of recent answers or, in a young burst, of all slots."""
-        limit = self.limit
-        full = limit.expected / limit.holding if limit.holding else 0.0
-        return limit.pause + requests / max(1.0, self.answered.per_second(), full)
+        """Return the seconds that `requests` take."""
+        return self.limit.pause + requests / self.drain_rate
+
+    @property
+    def drain_rate(self) -> float:
+        """Return requests a second: the rate of recent answers or, in a young burst, of all slots."""
+        full = self.limit.expected / self.limit.holding if self.limit.holding else 0.0
+        return max(1.0, self.answered.per_second(), full)
 
     def retry_after(self, late: float, reach: Reach = EVERY["interactive"]) -> float:
         """Return the `Retry-After` seconds of a caller whose answer would come `late` seconds after the deadline.

@@ -179,6 +179,17 @@ class JobsState(Shape):
     """Single jobs at work; where they are many, those with the most calls."""
 
 
+class Processes(Shape):
+    """Serving processes of one service."""
+
+    serving: Count
+    """Processes that serve now."""
+    configured: Count
+    """PROCESSES."""
+    restarts: Count
+    """Processes that were started in the place of one that ended."""
+
+
 class Status(Shape):
     """State of the sidecar in numbers, free of anything a request holds."""
 
@@ -206,5 +217,7 @@ class Status(Shape):
     """The providers by name, with PROVIDERS_FILE only."""
     tokens: dict[str, Token] | None = None
     """The tokens that allow some providers only, by name; absent without any."""
+    processes: Processes | None = None
+    """With PROCESSES above 1 only."""
     jobs: JobsState | None = None
     """With REDIS_URL only."""

@@ -22,6 +22,17 @@ _NO_REASON: Final = re.compile("[^A-Za-z_-]+")
 _encoder: Final = msgspec.json.Encoder()
 
 
+class BodyShape(msgspec.Struct, frozen=True):
+    """Shape of one response's body: `encode` with these fields."""
+
+    model: str
+    fallback_id: str
+    spaced: bool
+
+    def __call__(self, completion: Completion) -> bytes:
+        return encode(completion, model=self.model, fallback_id=self.fallback_id, spaced=self.spaced)
+
+
 def encode(completion: Completion, *, model: str, fallback_id: str, spaced: bool) -> bytes:
     """Return the body of the response; `model` and `fallback_id` fill in for fields that the provider left out.
 

@@ -23,7 +23,7 @@ from sidecar.http.limits import charge, held, look
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import PROVIDER, json_response
 from sidecar.http.responses.event_stream import EventStream
-from sidecar.http.responses.openai import encode
+from sidecar.http.responses.openai import BodyShape
 from sidecar.http.responses.openai_errors import NoModel, refuse
 from sidecar.http.router import Handler, Route
 from sidecar.http.schemas.completion_policy import PLAIN, Policy, policy_of
@@ -124,8 +124,7 @@ class _Chat:
         return parsed, parsed.held
 
     async def _whole(self, completing: CompletionRequest, policy: Policy) -> web.Response:
-        shape = partial(
-            encode,
+        shape = BodyShape(
             model=completing.call.model or next(iter(self._service.kernel.calls.pool.models(completing.reach)), ""),
             fallback_id=f"chatcmpl-{completing.request_id}",
             spaced=policy.spaced,

@@ -4,7 +4,7 @@
 """
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -59,15 +59,18 @@ def status_route(
     token: str,
     local: Callable[[str], bool] | None = None,
     jobs: Callable[[], object] | None = None,
+    whole: Callable[[], Awaitable[bytes]] | None = None,
 ) -> Route:
     """Return the route /status, the engine's numbers, for operators only.
 
-    `jobs` returns the numbers of jobs, None without jobs.
+    `jobs` returns the numbers of jobs, None without jobs; `whole` the body for several processes, None for one.
     """
     check = operators_only(token, local, service.quotas)
 
     async def get(request: Arrival) -> web.Response:
         check(request)
+        if whole is not None:
+            return json_response(await whole())
         status = status_of(service)
         if jobs is not None:
             status = msgspec.structs.replace(status, jobs=jobs())

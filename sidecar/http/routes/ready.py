@@ -32,8 +32,14 @@ class Readiness(msgspec.Struct, frozen=True):
     checks: Checks
 
 
-def ready_route(service: Service, jobs: Callable[[], JobsHealth] | None = None) -> Route:
+def ready_route(
+    service: Service,
+    jobs: Callable[[], JobsHealth] | None = None,
+    provider: Callable[[], Check] | None = None,
+) -> Route:
     """Return the route /ready; `jobs` returns the health of jobs, None without jobs.
+
+    `provider` returns the state of the providers where another process calls for them.
 
     Only the server's own state decides, since a balancer would take every node away from the callers if the provider
     or Redis decided: both are the same for all nodes. With `?strict=1` every check decides.
@@ -41,7 +47,8 @@ def ready_route(service: Service, jobs: Callable[[], JobsHealth] | None = None) 
 
     async def get(request: Arrival) -> web.Response:
         redis, worker = _jobs_checks(jobs)
-        checks = Checks(server_check(service), provider_check(service), redis, worker)
+        providers = provider_check(service) if provider is None else provider()
+        checks = Checks(server_check(service), providers, redis, worker)
         deciding = msgspec.structs.astuple(checks) if request.query.get("strict") == "1" else (checks.server,)
         ready = all(check in {"ok", "off"} for check in deciding)
         return json_response(msgspec.json.encode(Readiness(ready, checks)), 200 if ready else 503)

@@ -11,23 +11,33 @@ from typing import Final
 from sidecar.core import events
 from sidecar.http.server.connections import Connections
 from sidecar.http.server.protocol import Protocol
+from sidecar.http.server.relayed import Turns
 
 AT_ONCE: Final = 64
 """Most connections accepted in one turn of the loop, so that open ones are served in between."""
+AT_ONCE_IN_TURN: Final = 2
+"""The same where several processes accept from one socket, so that a burst is shared."""
 RETRY_SECONDS: Final = 1.0
 """Wait after accept(2) failed: descriptors and memory may become free without the end of a connection here."""
 
 
 class Acceptor:
-    """Accepts connections from `sock`, which it owns, until `most` are open; resumes when an eighth has ended."""
+    """Accepts connections from `sock`, which it owns, until `most` are open; resumes when an eighth has ended.
 
-    def __init__(self, sock: socket.socket, connections: Connections, *, most: int) -> None:
+    `turns` shares the connections with other processes that accept from the same socket; None where there are none.
+    """
+
+    def __init__(self, sock: socket.socket, connections: Connections, *, most: int, turns: Turns | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._connections = connections
         self._most = most
         # Below `most`: otherwise the acceptor would pause and resume with every single connection.
         self._resume_at = most - max(1, most // 8)
+        self._turns = turns
+        self._waited = False
+        """True once the others had their turn at the connections that wait."""
+        self._turn: asyncio.TimerHandle | None = None
         self._paused = False
         self._retry: asyncio.TimerHandle | None = None
         self._opening: set[asyncio.Task[None]] = set()
@@ -43,12 +53,15 @@ class Acceptor:
         if self._sock.fileno() < 0:
             return
         self._loop.remove_reader(self._sock)
+        if self._turns is not None:
+            self._turns.stop()
         if last:
             self._take(self._most - len(self._connections.open))
         self._sock.close()
         self._connections.on_end = None
-        if self._retry is not None:
-            self._retry.cancel()
+        for timer in (self._retry, self._turn):
+            if timer is not None:
+                timer.cancel()
 
     async def settled(self) -> None:
         """Return once every accepted connection has its transport."""
@@ -59,10 +72,26 @@ class Acceptor:
         free = self._most - len(self._connections.open)
         if free <= 0:
             self._pause()
-        if (failure := self._take(min(free, AT_ONCE))) is not None:
+        elif self._turns is not None and self._others_first(self._turns):
+            return
+        if (failure := self._take(min(free, AT_ONCE if self._turns is None else AT_ONCE_IN_TURN))) is not None:
             # The whole machine has no descriptor left, or no memory: the connection stays in the backlog.
             self._pause(failure.strerror)
             self._retry = self._loop.call_later(RETRY_SECONDS, self._resume)
+
+    def _others_first(self, turns: Turns) -> bool:
+        """Leave new connections to processes with fewer, once and for a moment: those may be busy."""
+        wait = 0.0 if self._waited else turns.wait(len(self._connections.open))
+        self._waited = wait > 0
+        if self._waited:
+            self._loop.remove_reader(self._sock)
+            self._turn = self._loop.call_later(wait, self._own_turn)
+        return self._waited
+
+    def _own_turn(self) -> None:
+        self._turn = None
+        if not self._paused:
+            self._loop.add_reader(self._sock, self._ready)
 
     def _take(self, most: int) -> OSError | None:
         """Accept at most `most` connections from the backlog; return the error of accept(2), None without one."""
@@ -96,6 +125,8 @@ class Acceptor:
         self._connections.disable_keep_alive()
 
     def _ended(self) -> None:
+        if self._turns is not None:
+            self._turns.count(len(self._connections.open))
         if self._paused and self._retry is None and len(self._connections.open) <= self._resume_at:
             self._resume()
 

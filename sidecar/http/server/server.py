@@ -31,6 +31,7 @@ from sidecar.http.server.acceptor import Acceptor
 from sidecar.http.server.connections import Connections
 from sidecar.http.server.listener import BACKLOG, connection_limit, listen, local_only, raise_descriptor_limit
 from sidecar.http.server.protocol import READ_BUFFER
+from sidecar.http.server.relayed import Relayed
 from sidecar.http.server.timings import USUAL, Timings
 from sidecar.http.tracing import traced
 
@@ -56,7 +57,8 @@ class Listening:
     ) -> None:
         self._service = service
         self._feed = feed
-        self._exclusive = exclusive
+        self.exclusive = exclusive
+        """True if no other process accepts from the socket: what waits there at the end is this one's to answer."""
         self._last_request_seconds = last_request_seconds
         self._acceptor = acceptor
         self._connections = connections
@@ -99,7 +101,7 @@ class Listening:
 
     def stop_accepting(self) -> None:
         """Accept no new connections; open ones go on."""
-        self._acceptor.stop(last=self._exclusive)
+        self._acceptor.stop(last=self.exclusive)
 
     async def close(self) -> None:
         """Accept no new connections, send the responses in flight, end every other connection."""
@@ -130,11 +132,12 @@ def routes_of(
     jobs_status: Callable[[], JobsHealth] | None = None,
     metrics: Metrics | None = None,
     feed: Feed | None = None,
+    relayed: Relayed | None = None,
 ) -> Routes:
     """Return all routes.
 
     `guard` is /ai's, `jobs` the store of jobs, `jobs_status` their numbers for /status, `metrics` the page of /metrics,
-    `feed` the dashboard's numbers.
+    `feed` the dashboard's numbers, `relayed` what the parent of several processes says.
     """
     token, named = settings.sidecar_token, service.quotas
 
@@ -145,8 +148,8 @@ def routes_of(
         {
             "/ai": ai_route(service, settings, guard),
             "/health": health_route(service),
-            "/ready": ready_route(service, jobs_status),
-            "/status": status_route(service, token, jobs=jobs_status),
+            "/ready": ready_route(service, jobs_status, relayed and relayed.provider),
+            "/status": status_route(service, token, jobs=jobs_status, whole=relayed and relayed.status),
             "/metrics": metrics_route(metrics, token, named=named),
             "/dashboard": page_route(),
             "/dashboard/events": events_route(feed or Feed(History(service)), operators_only(token, named=named)),
@@ -168,25 +171,29 @@ async def serve(
     metrics: Metrics | None = None,
     routes: Routes | None = None,
     tracer: Tracer | None = None,
+    relayed: Relayed | None = None,
     timings: Timings = USUAL,
     descriptors: int | None = None,
 ) -> AsyncIterator[Listening]:
     """Serve `service` over HTTP on HOST and PORT, or on `sock`, which listens already and is closed at the end.
 
     `jobs` is the store of jobs, None without jobs, and `jobs_status` returns their numbers for /status. `metrics` is
-    the page of /metrics, and `tracer` records a span of each request. `routes` replace the server's own, for a worker.
-    `descriptors` is the most open files of the process (None: as many as it can get). Leaving the block closes within
-    two seconds; `Listening.drain` and `Listening.hand_over` finish accepted requests before. Raises `ConfigError` if
-    listening fails.
+    the page of /metrics, and `tracer` records a span of each request. `routes` replace the server's own, for a worker;
+    `relayed` has the parts of one of several processes. `descriptors` is the most open files of the process (None: as
+    many as it can get). Leaving the block closes within two seconds; `Listening.drain` and `Listening.hand_over` finish
+    accepted requests before. Raises `ConfigError` if listening fails.
     """
     limit = raise_descriptor_limit()
     exclusive = sock is None
     sock = sock or listen(settings.host, settings.port)
     try:
         guard = _guard(settings, service.quotas, local=local_only(sock))
-        feed = Feed(History(service, jobs=jobs_status, embedded=settings.redis_url == "embedded"))
+        if relayed is None:
+            feed = Feed(History(service, jobs=jobs_status, embedded=settings.redis_url == "embedded"))
+        else:
+            feed = relayed.feed
         served = routes or routes_of(
-            service, settings, guard, jobs=jobs, jobs_status=jobs_status, metrics=metrics, feed=feed
+            service, settings, guard, jobs=jobs, jobs_status=jobs_status, metrics=metrics, feed=feed, relayed=relayed
         )
         answer = application(served, service, _hosts(settings, service.quotas, sock))
         connections = _connections(answer if tracer is None else traced(answer, served, tracer), served, timings)
@@ -195,7 +202,8 @@ async def serve(
         sock.setblocking(False)
         sock.listen(BACKLOG)  # an inherited socket may have a smaller backlog
         address = _bound(sock)
-        acceptor = Acceptor(sock, connections, most=connection_limit(descriptors or limit, settings.concurrency))
+        most = connection_limit(descriptors or limit, settings.concurrency)
+        acceptor = Acceptor(sock, connections, most=most, turns=relayed and relayed.turns)
     except BaseException:
         sock.close()
         raise

@@ -9,13 +9,10 @@ import contextlib
 import os
 import signal
 import sys
-import sysconfig
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Final
 
-import sidecar
 from sidecar.config.load import environment_for_child
 from sidecar.config.settings import Settings
 from sidecar.core import events
@@ -23,6 +20,7 @@ from sidecar.core.errors import JobsUnavailable
 from sidecar.jobs.embedded.state_dir import check_folder, listener, taken, valkey_program
 from sidecar.jobs.embedded.supervisor import Child
 from sidecar.jobs.redis import SOCKET, bounded, connect
+from sidecar.runtime.importable import importable
 
 _LOOK_SECONDS: Final = 0.5
 """Seconds between two tries to take STATE_DIR."""
@@ -56,7 +54,7 @@ class Embedded:
         self._worker = Child(
             "worker",
             (sys.executable, "-P", "-m", "sidecar", "worker", "--env-file=/dev/null"),
-            env=_worker_environment(settings),
+            env=importable(environment_for_child(settings)),
             # Without Valkey the worker could finish nothing; its jobs are taken up again.
             dies_by=signal.SIGKILL,
         )
@@ -179,12 +177,3 @@ def _valkey_command(settings: Settings) -> tuple[str, ...]:
         "crash-log-enabled": "no",
     }
     return (valkey_program(), *(word for name, value in options.items() for word in (f"--{name}", value)))
-
-
-def _worker_environment(settings: Settings) -> dict[str, str]:
-    env = environment_for_child(settings)
-    folder = str(Path(sidecar.__file__).resolve().parents[1])
-    if folder not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
-        # A checkout is importable here by the working directory, which the child ignores.
-        env["PYTHONPATH"] = folder + (f":{known}" if (known := env.get("PYTHONPATH")) else "")
-    return env

@@ -27,6 +27,7 @@ WALLS = {
     "jobs": MIDDLE | {"jobs"},
     "metrics": MIDDLE | {"metrics"},
     "tracing": MIDDLE | {"tracing"},
+    "processes": MIDDLE | {"processes"},
     "demo": CORE | {"demo"},
     "rehearse": MIDDLE | {"rehearse"},
     "moodle": MIDDLE | {"moodle"},
