@@ -24,10 +24,8 @@ async def opened(file: Path) -> int:
                 await asyncio.sleep(0.01)
 
 
-def write(descriptor: int, name: str, demo: Demo) -> None:
-    """Write a table of one provider, and close."""
-    os.write(descriptor, f'[[provider]]\nname = "{name}"\nbase_url = "{demo.url}/v1"\nmodel = "demo"\n'.encode())
-    os.close(descriptor)
+def table(name: str, demo: Demo) -> str:
+    return f'[[provider]]\nname = "{name}"\nbase_url = "{demo.url}/v1"\nmodel = "demo"\n'
 
 
 @pytest.mark.parametrize("command", [["--http-mode", "--port=0"], ["worker"]], ids=["server", "worker"])
@@ -45,9 +43,10 @@ async def test_a_reload_before_the_loop_runs_is_made_up_for(tmp_path: Path, demo
         writer = await opened(file)  # the process reads its settings now
         for number in (signal.SIGUSR1, signal.SIGHUP):
             process.send_signal(number)
-        write(writer, "one", demo)
-        await starting.event("provider", provider="one")
-        write(await opened(file), "two", demo)
+        file.unlink()
+        file.write_text(table("two", demo))
+        os.write(writer, table("one", demo).encode())
+        os.close(writer)
         await starting.event("providers_read", providers=["two"])
     finally:
         process.kill()
