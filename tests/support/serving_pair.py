@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import cast
@@ -54,9 +54,17 @@ class Several:
 
 @asynccontextmanager
 async def several(
-    upstream: HeldUpstream | None = None, *, count: int = 2, silent_seconds: float = SILENT_SECONDS, **named: str
+    upstream: HeldUpstream | None = None,
+    *,
+    count: int = 2,
+    silent_seconds: float = SILENT_SECONDS,
+    upstreams: Mapping[str, HeldUpstream] | None = None,
+    **named: str,
 ) -> AsyncIterator[Several]:
-    """Run a parent and `count` serving ends under the settings `named`, with one provider for all."""
+    """Run a parent and `count` serving ends under the settings `named`.
+
+    `upstream` stands for every provider, and `upstreams`, by host, for those of a PROVIDERS_FILE.
+    """
     settings = with_tokens(settings_of(PROCESSES=str(count), **named))
     upstream = upstream or HeldUpstream()
     fd = open_block(count)
@@ -76,12 +84,19 @@ async def several(
         await stack.enter_async_context(publishing(service, admission, block))
         await stack.enter_async_context(pages.feeding.running())
         for row in range(count):
-            await _serve(stack, settings, links, pages=pages, upstream=upstream, row=row)
+            await _serve(stack, settings, links, pages=pages, upstream=upstream, upstreams=upstreams or {}, row=row)
         yield links
 
 
 async def _serve(
-    stack: AsyncExitStack, settings: Settings, several: Several, *, pages: _Pages, upstream: HeldUpstream, row: int
+    stack: AsyncExitStack,
+    settings: Settings,
+    several: Several,
+    *,
+    pages: _Pages,
+    upstream: HeldUpstream,
+    upstreams: Mapping[str, HeldUpstream],
+    row: int,
 ) -> None:
     parent = ParentEnd(several.service, pages, ready=lambda _: None, lost=lambda: several.block.clear(row))
     clients = Clients()
@@ -89,7 +104,7 @@ async def _serve(
     await linked(parent.link, child.link)
 
     def client(own: Settings) -> LentClient:
-        return clients.add(own, upstream)
+        return clients.add(own, upstreams.get(own.provider_host, upstream))
 
     service = _service(settings, Providers(settings, client), child, several.block, row)
     shown = RelayedPages(child.link)
