@@ -20,7 +20,7 @@ from sidecar.processes.link import Link
 from sidecar.processes.messages import Stop
 from sidecar.processes.parent import ParentEnd
 from sidecar.processes.signs import STUCK_SECONDS, silence
-from sidecar.runtime import parent_death
+from sidecar.runtime import child_process, parent_death
 
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0
@@ -83,7 +83,7 @@ class ServingProcess:
                 pause, short = FIRST_PAUSE, 0
             else:
                 short += 1
-            how = ending(code)
+            how = child_process.ending(code)
             if code == BAD_SETTINGS or short >= MOST_SHORT:
                 note = "it ends again and again, so the service ends; the lines above say why"
                 events.warning("process_failed", process=self.index, how=how, note=note)
@@ -157,28 +157,8 @@ class ServingProcess:
 
     async def ended(self, seconds: float) -> None:
         """Wait for the end after `stop`, `seconds` at most; then kill the process."""
-        process = self._process
-        if process is None:
-            return
-        try:
-            async with asyncio.timeout(seconds):
-                await process.wait()
-        except TimeoutError:
-            events.warning("child_killed", child=f"process {self.index}", after=seconds)
-            self.send(signal.SIGKILL)
-            await process.wait()
+        await child_process.ended(self._process, seconds, child=f"process {self.index}")
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the process, if one runs."""
-        if self._process is not None and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
-
-
-def ending(code: int) -> str:
-    """Return how a process ended, in words."""
-    if code >= 0:
-        return f"exit code {code}"
-    with contextlib.suppress(ValueError):
-        return signal.Signals(-code).name
-    return f"signal {-code}"
+        child_process.send(self._process, number)

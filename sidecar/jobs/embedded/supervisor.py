@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.core import events
-from sidecar.runtime import parent_death
+from sidecar.runtime import child_process, parent_death
 
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 30.0
@@ -95,7 +95,9 @@ class Child:
         if code == parent_death.TAKEN and self._unlocked is not None:
             await self._unlocked()
             return "another one still holds its files"
-        return _ending(code) + ("" if self.ready.is_set() or not self._log else f": {_last_line(self._log)}")
+        return child_process.ending(code) + (
+            "" if self.ready.is_set() or not self._log else f": {_last_line(self._log)}"
+        )
 
     async def _watch(self, pid: int) -> None:
         if self._probe is not None:
@@ -128,22 +130,11 @@ class Child:
 
     async def ended(self, seconds: float) -> None:
         """Wait for the end after `stop`, `seconds` at most; then kill the child."""
-        process = self._process
-        if process is None:
-            return
-        try:
-            async with asyncio.timeout(seconds):
-                await process.wait()
-        except TimeoutError:
-            events.warning("child_killed", child=self.name, after=seconds)
-            self.send(signal.SIGKILL)
-            await process.wait()
+        await child_process.ended(self._process, seconds, child=self.name)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the child, if one runs."""
-        if self._process is not None and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
+        child_process.send(self._process, number)
 
 
 def _last_line(path: str) -> str:
@@ -152,11 +143,3 @@ def _last_line(path: str) -> str:
     except OSError as exc:
         return f"its log cannot be read ({exc.strerror})"
     return next((line for line in reversed(text.splitlines()) if line.strip()), "it said nothing")
-
-
-def _ending(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    with contextlib.suppress(ValueError):
-        return signal.Signals(-code).name
-    return f"signal {-code}"

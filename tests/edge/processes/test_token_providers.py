@@ -36,8 +36,8 @@ async def test_a_tokens_texts_go_to_its_providers_only(tmp_path: Path, path: str
     file = tmp_path / "tokens.toml"
     tables = [token_table(token, f"providers = {json.dumps(sorted(names))}") for token, names in ALLOWED.items()]
     file.write_text("\n".join([*tables, token_table("gone")]))
-    named = {"TOKENS_FILE": str(file), "PROVIDERS_FILE": providers_file(tmp_path, *upstreams)}
-    async with several(upstreams=upstreams, **named) as service:
+    places = providers_file(tmp_path, *upstreams)
+    async with several(upstreams=upstreams, TOKENS_FILE=str(file), PROVIDERS_FILE=places) as service:
         for number in range(4):
             for end in service.sidecars:
                 for token in (*ALLOWED, "gone"):
