@@ -5,7 +5,8 @@ Adapters bring only `_post`. Retries are the engine's, sockets and outside libra
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from functools import partial
 from io import BytesIO
 from itertools import chain
 from typing import TYPE_CHECKING, Final, Protocol
@@ -56,7 +57,7 @@ class Reply(Protocol):
 async def read_whole(reply: Reply) -> Answer:
     """Return the reply with its body, unpacked, and closed; a refusal's body is cut at `MAX_ERROR_BYTES`.
 
-    Raises `UpstreamError` for a body over `MAX_ANSWER_BYTES`, and what `chunks` raises.
+    Raises `UpstreamError` for a body over `MAX_ANSWER_BYTES`, and what `read` raises.
     """
     good = 200 <= reply.status < 300
     if (whole := reply.arrived()) is not None:
@@ -112,13 +113,13 @@ def _check_deadline(deadline: float) -> None:
         raise DeadlineExceeded
 
 
-async def _parsed(weight: int, data: Iterable[bytes]) -> Iterator[bytes]:
+async def _parsed(weight: int, data: Callable[[], Iterable[bytes]]) -> Iterator[bytes]:
     """Return the data that takes the parsing of `weight` bytes: many are parsed in the thread beside the loop."""
 
     def taken() -> tuple[list[bytes], UpstreamFailure | None]:
         found: list[bytes] = []
         try:
-            found.extend(data)
+            found.extend(data())
         except UpstreamFailure as exc:
             return found, exc
         return found, None
@@ -263,6 +264,6 @@ class _Arriving:
         reader = self._reader
         if chunk := await self._reply.read():
             weight = reader.weight(chunk)
-            return reader.feed(chunk) if weight < THREAD_BYTES else await _parsed(weight, reader.feed(chunk))
+            return reader.feed(chunk) if weight < THREAD_BYTES else await _parsed(weight, partial(reader.feed, chunk))
         self._over = True
-        return await _parsed(reader.weight(), reader.end())
+        return await _parsed(reader.weight(), reader.end)

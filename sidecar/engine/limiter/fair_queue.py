@@ -82,8 +82,8 @@ class _Class(Generic[Item]):
 class FairQueue(Generic[Item]):
     """Calls that wait for a slot, in the order of their grants."""
 
-    def __init__(self) -> None:
-        self._streams = Streams()
+    def __init__(self, streams: Streams | None = None) -> None:
+        self._streams = streams or Streams()
         self._interactive: _Class[Item] = _Class(self._streams)
         self._background: _Class[Item] = _Class(self._streams)
         self._since_background = 0
@@ -91,11 +91,6 @@ class FairQueue(Generic[Item]):
 
     def __len__(self) -> int:
         return self._interactive.size + self._background.size
-
-    @property
-    def background(self) -> int:
-        """Count the waiting background calls."""
-        return self._background.size
 
     @property
     def reaches(self) -> Collection[Reach]:

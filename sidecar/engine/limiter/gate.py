@@ -1,15 +1,14 @@
 """Layer 6, the gate: the bounded queue and the worker pool in one. A grant of a slot is a worker's turn to call.
 
 The limits of the providers decide when and where a call may be sent, the gate decides which call. A slot is held only
-during a provider call. State changes are plain functions; only `slot` awaits.
+during a provider call. State changes are plain functions; only `enter` awaits.
 """
 
 import asyncio
 import math
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, Final
 
@@ -20,7 +19,7 @@ from sidecar.engine.limiter.fair_queue import FairQueue
 from sidecar.engine.limiter.grant import Grant
 from sidecar.engine.limiter.pool import Pool
 from sidecar.engine.limiter.provider import Passed, Provider
-from sidecar.engine.limiter.ticket import Ticket
+from sidecar.engine.limiter.ticket import Streams, Ticket
 
 Granted = tuple[Provider, Grant]
 """A slot: the provider that the call goes to, and its grant."""
@@ -70,7 +69,7 @@ class Gate:
         self.on_timer: Callable[[], None] | None = None
         """Callback after the timer fired: the limit allowed a call by time, without the end of another."""
         self._clock = clock
-        self._queue: FairQueue[_Waiter] = FairQueue()
+        self._queue: FairQueue[_Waiter] = FairQueue(Streams(pool.related))
         self._since: OrderedDict[_Waiter, float] = OrderedDict()
         self._failed: set[_Waiter] = set()
         """Waiting calls that pass over a provider where they failed."""
@@ -111,25 +110,14 @@ class Gate:
             return only.running < only.limit.slots and not self._queue
         return not self.closed and self.running < self.pool.most and self.pool.has_room(reach, self._clock())
 
-    @asynccontextmanager
-    async def slot(
-        self, ticket: Ticket, *, deadline: Point, resumed: bool = False, passed: Passed | None = None
-    ) -> AsyncIterator[Granted]:
-        """Hold a slot for the `with` block; yield the provider that has it, and the grant.
+    async def enter(
+        self, ticket: Ticket, deadline: Point, passed: Passed | None = None, *, resumed: bool = False
+    ) -> Granted:
+        """Return a slot, which `leave` gives back: the provider that has it, and the grant.
 
         Raises `DeadlineExceeded` for a call that would start after its deadline; such a call costs nothing. `resumed`
         keeps the turn that the request already had; `passed` has the providers that the call passes over.
         """
-        granted = await self.enter(ticket, deadline, passed, resumed=resumed)
-        try:
-            yield granted
-        finally:
-            self.leave(ticket, granted)
-
-    async def enter(
-        self, ticket: Ticket, deadline: Point, passed: Passed | None = None, *, resumed: bool = False
-    ) -> Granted:
-        """Return a slot, which `leave` gives back; for arguments and errors see `slot`."""
         if (free := self._enter_now(ticket, deadline)) is not None:
             return free
         waiter = _Waiter(ticket, deadline, passed)

@@ -82,6 +82,10 @@ class Pool:
         """Return whether one of these providers may have texts of this reach."""
         return not self._of(reach).members.isdisjoint(providers)
 
+    def related(self, reach: Reach, other: Reach) -> bool:
+        """Return whether the two reaches have a provider in common."""
+        return not self._of(reach).members.isdisjoint(self._of(other).members)
+
     @property
     def settled(self) -> bool:
         """Return whether every limit and breaker is as at the start, with no change left to log."""

@@ -1,9 +1,12 @@
 """Tickets: the requests at the gate as the fair queue knows them, and the slots that their streams hold."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 from sidecar.core.reach import EVERY, Reach
+
+Related = Callable[[Reach, Reach], bool]
 
 STREAMS_SHARE: Final = 0.75
 """Share of the slots that streams may hold while other calls wait: a stream holds its slot until its caller is done."""
@@ -40,9 +43,13 @@ class Ticket:
 
 
 class Streams:
-    """Counts of the streams that hold a slot, by reach and by user."""
+    """Counts of the streams that hold a slot, by reach and by user.
 
-    def __init__(self) -> None:
+    `related` says whether two reaches have a provider in common.
+    """
+
+    def __init__(self, related: Related = lambda _one, _other: True) -> None:
+        self._related = related
         self._running: Counter[Reach] = Counter()
         self._by_user: Counter[str] = Counter()
 
@@ -61,6 +68,10 @@ class Streams:
             del self._by_user[ticket.user]
 
     def over_share(self, ticket: Ticket, slots: int) -> bool:
-        """Return whether one stream more would be over a share of its reach's `slots`; one stream never is."""
-        streams, own = self._running[ticket.reach] + 1, self._by_user[ticket.user] + 1
+        """Return whether one stream more would be over a share of its reach's `slots`; one stream never is.
+
+        Streams of related reaches count, since they may hold these slots too.
+        """
+        related = (count for reach, count in self._running.items() if self._related(ticket.reach, reach))
+        streams, own = sum(related) + 1, self._by_user[ticket.user] + 1
         return (streams > 1 and streams > slots * STREAMS_SHARE) or (own > 1 and own > slots * USER_STREAMS_SHARE)

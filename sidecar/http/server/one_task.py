@@ -52,6 +52,8 @@ class OneTask(RequestHandler):
                     await self._message()
                 if not await self._serve(*self._messages.popleft()):
                     break
+                if self._messages:
+                    await asyncio.sleep(0)  # one caller's pipelined requests are not answered in one turn of the loop
         except BaseException:
             self.force_close()
             raise
@@ -104,6 +106,11 @@ class OneTask(RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """Send a response, or the rest of one; return it, and whether the caller has left."""
         if self._write_whole(request, resp):
+            if self.writing_paused:  # the caller reads slowly, and the response is under way until it is read
+                try:
+                    await request.writer.drain()
+                except ConnectionError:
+                    return resp, True
             return resp, False
         return await super().finish_response(request, resp, start_time)
 

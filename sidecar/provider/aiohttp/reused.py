@@ -14,6 +14,7 @@ from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.http import RawResponseMessage
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.tracing import Trace
 
 from sidecar.provider.codec import STEP
 from sidecar.provider.connection_errors import cut
@@ -56,13 +57,15 @@ class ReusingConnector(aiohttp.TCPConnector):
 
     async def idle(self) -> Connection | None:
         """Return a connection that is open and clean, None where there is none."""
-        if self.key is None:
-            return None
-        while (connection := await self._get(self.key, [])) is not None:
+        return None if self.key is None else await self._get(self.key, [])
+
+    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
+        """Return a kept connection without unread bytes: what came without a request is no answer to the next one."""
+        while (connection := await super()._get(key, traces)) is not None:
             protocol = connection.protocol
             if protocol is not None and not protocol.should_close:
                 return connection
-            connection.close()  # what came without a request is no answer to the next one
+            connection.close()
         return None
 
 

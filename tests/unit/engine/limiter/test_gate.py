@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from sidecar.core.errors import DeadlineExceeded, Overloaded, RateLimited, UpstreamUnreachable
 from sidecar.engine.deadline import Deadline
 from sidecar.engine.limiter.gate import Gate
+from sidecar.engine.limiter.grant import Grant
 from sidecar.engine.limiter.pool import alone
 from sidecar.engine.limiter.ticket import Ticket
 from tests.support.simulated_provider import SimulatedProvider
@@ -26,6 +28,16 @@ def gate_of(slots: int, clock: Callable[[], float] = time.monotonic) -> Gate:
     return Gate(alone(SimulatedProvider(World(name="unused")), concurrency=slots, clock=clock), clock=clock)
 
 
+@asynccontextmanager
+async def slot(gate: Gate, ticket: Ticket, deadline: float) -> AsyncIterator[Grant]:
+    """Hold a slot."""
+    granted = await gate.enter(ticket, Deadline(deadline))
+    try:
+        yield granted[1]
+    finally:
+        gate.leave(ticket, granted)
+
+
 async def settle() -> None:
     """Let every task that can go on do so."""
     for _ in range(10):
@@ -33,7 +45,7 @@ async def settle() -> None:
 
 
 async def hold(gate: Gate, user: str, until: asyncio.Event, deadline: float = FAR, *, patient: bool = False) -> None:
-    async with gate.slot(Ticket(user, patient=patient), deadline=Deadline(deadline)):
+    async with slot(gate, Ticket(user, patient=patient), deadline):
         await until.wait()
 
 
@@ -227,12 +239,12 @@ def test_calls_follow_each_other_evenly_once_one_was_refused() -> None:
         limit = gate.pool.providers[0].limit
 
         async def call(user: str) -> None:
-            async with gate.slot(Ticket(user), deadline=Deadline(loop.time() + 60)) as (_, grant):
+            async with slot(gate, Ticket(user), loop.time() + 60) as grant:
                 starts.append(loop.time())
                 await asyncio.sleep(1.0)
                 limit.succeeded(grant, running=gate.running - 1)
 
-        async with gate.slot(Ticket("refused"), deadline=Deadline(loop.time() + 60)) as (_, grant):
+        async with slot(gate, Ticket("refused"), loop.time() + 60) as grant:
             limit.failed(grant, RateLimited(scope="capacity"), running=1)
         await asyncio.gather(*(call(str(n)) for n in range(10)))
         return starts

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from sidecar.core.reach import Reach
 from sidecar.engine.limiter.fair_queue import BACKGROUND_SHARE, FairQueue
-from sidecar.engine.limiter.ticket import Ticket
+from sidecar.engine.limiter.ticket import Streams, Ticket
 
 reaches = st.sampled_from("abc").map(lambda name: Reach("interactive", (name,)))
 
@@ -66,3 +66,16 @@ def test_background_calls_of_few_providers_are_not_starved() -> None:
         granted.append(turns.pop(lambda reach, due=due: 4 if reach != few or not due else 0))  # type: ignore[misc]
     assert len(granted) <= 2 * BACKGROUND_SHARE + 4
     assert granted.count("night") <= 3
+
+
+def test_streams_of_every_reach_hold_three_quarters_of_a_provider_in_common() -> None:
+    """Tokens of some providers and callers of all share its slots; streams of other providers count for nothing."""
+    eu, every, us = Reach("interactive", ("eu",)), Reach("interactive"), Reach("interactive", ("us",))
+    turns: FairQueue[str] = FairQueue(Streams(lambda one, other: {one, other} != {eu, us}))
+    for number in range(8):
+        for reach in (eu, every):
+            turns.push(Ticket(f"stream {number} {reach.names}", reach=reach, stream=True), "stream")
+        turns.push(Ticket(f"whole {number}"), "whole")
+    assert [turns.pop(lambda _: 8) for _ in range(12)].count("stream") == 6
+    turns.push(Ticket("stream of us", reach=us, stream=True), "us")
+    assert turns.pop(lambda reach: 8 * (reach == us)) == "us"
