@@ -74,6 +74,9 @@ try {
         $found = ['facts' => facts()];
     }
     reply($found);
+} catch (\dml_exception $error) {
+    // Its message may hold what was to be written.
+    reply(['error' => 'the database refused: ' . $error::class . " ($error->errorcode)"]);
 } catch (\Throwable $error) {
     $where = $error::class === 'RuntimeException' ? '' : ' (' . basename($error->getFile()) . ':' . $error->getLine() . ')';
     reply(['error' => $error->getMessage() . $where]);

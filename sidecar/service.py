@@ -59,7 +59,7 @@ def service_of(
             log=log,
             splitter=splitter,
             limits=limits,
-            formatter=formatter_of(settings, usual="html"),
+            formatter=formatter_of(settings, usual="html", cached=True),
             offload=offload,
         ),
         completions=Completions(kernel, drain=drain, log=log),

@@ -17,6 +17,7 @@ function undo(array $request): array {
     // Moodle changes the order itself when it disables an instance, so the order is judged first and restored last.
     $order = $journal->entries['config of core_ai provider_order'] ?? null;
     $target = $order ? order_before($order, $journal) : null;
+    check_instances($journal);
     foreach (array_reverse($journal->entries) as $entry) {
         match ($entry['kind']) {
             'config' => $entry === $order || undo_config($entry, $changes),
@@ -34,6 +35,20 @@ function undo(array $request): array {
     }
     $changes->dry || $journal->forget();
     return ['remove' => $uninstall, 'changes' => $changes->list, 'left' => $changes->left];
+}
+
+/** Throws where uninstalling the plugin would delete instances that setup did not make. */
+function check_instances(journal $journal): void {
+    $uninstalls = in_array('plugin', array_column($journal->entries, 'kind'), true);
+    if (!$uninstalls || !has_instances() || !class_exists('aiprovider_sidecar\provider')) {
+        return;
+    }
+    $instances = manager()->get_provider_instances(['provider' => 'aiprovider_sidecar\provider']);
+    unset($instances[$journal->instance()]);
+    if ($instances) {
+        $names = implode(', ', array_map(fn(object $one): string => '"' . $one->name . '"', $instances));
+        throw new \RuntimeException("other instances of the plugin would be deleted with it: $names; delete them first");
+    }
 }
 
 /** Returns the order to restore: that of before or, where another hand changed it, the present one without ours. */

@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import re
 import sys
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from sidecar.cli.flags import PROGRAM, parser, report_faults
 from sidecar.config import addresses
@@ -29,6 +31,8 @@ _SHIPPED_PORT: Final = 8081
 _BLOCK: Final = "http://127.77.0.1"
 """Address of deploy/nginx-moodle-ai.conf, which core's own provider needs."""
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - addresses to listen on, and those to call
+_API_ENDS: Final = re.compile(r"(/v1/chat/completions|/chat/completions|/v1|/ai)?/*$")
+"""Ends of an address that are part of the API, as docs and the plugin name them."""
 _LONGEST_TOKEN: Final = 4096
 
 
@@ -106,12 +110,15 @@ async def _wish(flags: dict[str, Any], provider: str) -> Wish:
         faults.append("SIDECAR_TOKEN: not set, and core's provider needs one (docs/moodle.md); or name --token-file")
     url = flags["url"] or (_BLOCK if provider == "openai" else await _running(ours, flags["env_file"], settings))
     try:
-        addresses.url(url)
+        parts = urlsplit(addresses.url(url))
     except ValueError as exc:
         faults.append(f"--url={plain(url, 200)}: must be {exc}")
+    else:
+        if "@" in parts.netloc or parts.query or parts.fragment:  # not shown: it may hold a token
+            faults.append("--url: must have no user, no question mark and no #; the token is told by --token-file")
     wish = Wish(
         provider=provider,
-        url=url.rstrip("/"),
+        url=_API_ENDS.sub("", url),
         actions=_names("--actions", flags["actions"], ACTIONS, faults),
         placements=_names("--placements", flags["placements"], PLACEMENTS, faults),
         name=flags["name"],

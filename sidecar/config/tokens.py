@@ -50,7 +50,9 @@ class NamedToken(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def reach(self) -> Reach:
-        """Providers that may have the texts of `/ai` and `/v1`."""
+        """Providers that may have the texts of `/ai` and `/v1`, or those of jobs where the token has no other route."""
+        if not self.routes & {"ai", "openai"}:
+            return reach_of("jobs", self.providers)
         return reach_of("background" if self.background else "interactive", self.providers)
 
 

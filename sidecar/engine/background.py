@@ -60,7 +60,7 @@ class Background:
     ) -> str:
         """Return the answer to `request`; raises the `SidecarError` of the call that failed."""
         user = request.user_id or "@jobs"
-        ticket = Ticket(user, background=background, patient=True, reach=reach)
+        ticket = Ticket(user, background=background, patient=True, reach=reach, unattended=True)
         calling = _Calling(self._kernel, request.user_id, ticket, trace, longest=self._longest)
         completer = _JobCompleter(self._kernel, self._splitter, calling, parts, Deadline(deadline))
         with self._drain.within(deadline):

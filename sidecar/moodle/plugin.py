@@ -1,9 +1,11 @@
 """The plugin to install, from a folder or a zip: its version, and a copy that PHP's user can read."""
 
 import hashlib
+import lzma
 import re
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
@@ -51,7 +53,7 @@ def read_plugin(source: Path) -> Plugin:
         files = dict(_from_folder(source) if source.is_dir() else _from_zip(source))
     except OSError as exc:
         raise MoodleError(f"{source} cannot be read ({exc.strerror})", _MAKE) from None
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError):
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, ValueError, NotImplementedError, RuntimeError, EOFError):
         raise MoodleError(f"{source} is no zip that can be read", _MAKE) from None
     text = files.get("version.php", b"").decode("utf-8", "replace")
     version = _VERSION.search(text)

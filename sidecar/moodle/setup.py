@@ -53,6 +53,7 @@ def undo(program: Program, provider: str, *, dry_run: bool) -> Iterator[Change |
     """Yield each value that is restored, and as a text each that another hand has changed. Raises `MoodleError`."""
     folder = program.site.plugin
     if program.call("undo", provider=provider, dry=True).remove:
+        _check_pending(look(program))  # Moodle's upgrade, which takes the plugin away, would run for all components
         _check_right(folder.parent)  # without its folder gone, an uninstalled plugin comes back with the next upgrade
     done = program.call("undo", provider=provider, dry=dry_run)
     yield from done.changes
@@ -68,11 +69,16 @@ def _check(facts: Facts) -> None:
     """Raise `MoodleError` where a setup makes no sense yet."""
     if facts.branch < OLDEST or not facts.has_ai:
         raise MoodleError(f"Moodle {facts.release} has no AI subsystem", "Moodle 4.5 and newer have one")
+    _check_pending(facts)
+    if not facts.writable:
+        raise MoodleError("PHP's user may not write Moodle's data folder", "run this as root")
+
+
+def _check_pending(facts: Facts) -> None:
+    """Raise `MoodleError` where something else than the plugin waits for Moodle's upgrade."""
     if others := [name for name in facts.pending if name != PLUGIN]:
         what = f"Moodle itself waits for an upgrade ({', '.join(others[:5])}{', …' if len(others) > 5 else ''})"
         raise MoodleError(what, "finish it first: php admin/cli/upgrade.php, as the web server's user")
-    if not facts.writable:
-        raise MoodleError("PHP's user may not write Moodle's data folder", "run this as root")
 
 
 def _install(program: Program, facts: Facts, source: str, *, dry_run: bool) -> Iterator[Change]:
@@ -84,6 +90,9 @@ def _install(program: Program, facts: Facts, source: str, *, dry_run: bool) -> I
         if source:
             raise MoodleError(f"Moodle has a newer {PLUGIN} ({there.version}) than {source} ({wanted.version})")
         wanted = there
+    if float(facts.plugin_installed or 0) > float(wanted.version):
+        what = f"Moodle's database has a newer {PLUGIN} ({facts.plugin_installed}) than these files ({wanted.version})"
+        raise MoodleError(what, "update this checkout, or name a newer one with --plugin=FILE")
     if there is not None and there.digest == wanted.digest and facts.plugin_installed == wanted.version:
         return
     if not dry_run:

@@ -78,11 +78,14 @@ class Formatter:
         return self.usual if wanted is msgspec.UNSET else wanted
 
 
-def formatter_of(settings: "Settings", usual: Format) -> Formatter:
-    """Return the formatter of `settings`; `usual` where neither FORMAT nor HTML_SAFE says anything."""
+def formatter_of(settings: "Settings", usual: Format, *, cached: bool = False) -> Formatter:
+    """Return the formatter of `settings`; `usual` where neither FORMAT nor HTML_SAFE says anything.
+
+    `cached`: it keeps the HTML of shared answers.
+    """
     if settings.html_safe:
         usual = "markdown"
-    size = settings.cache_bytes // _CACHE_SHARE
+    size = settings.cache_bytes // _CACHE_SHARE if cached else 0
     finished = AnswerCache(ttl=settings.cache_ttl, size=size) if size and settings.cache_ttl else None
     named = next((known for known in FORMATS if known == settings.format), usual)
     return Formatter(named, parted=settings.html_safe, finished=finished)

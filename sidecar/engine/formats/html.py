@@ -98,7 +98,7 @@ def _code(token: Token) -> str:
 
 def _inline(tokens: Sequence[Token]) -> Iterator[str]:
     titles: list[str] = []
-    for token in tokens:
+    for at, token in enumerate(tokens):
         match token.type:
             case "text" | "text_special":
                 yield escape(token.content, quote=False)
@@ -108,7 +108,10 @@ def _inline(tokens: Sequence[Token]) -> Iterator[str]:
                 yield "<br>"
             case "link_open":
                 titles.append(str(token.attrs.get("title", "")))
-                yield f'<a href="{escape(str(token.attrs["href"]))}">'
+                address = str(token.attrs["href"])
+                yield f'<a href="{escape(address)}">'
+                if tokens[at + 1].type == "link_close":
+                    yield escape(address, quote=False)
             case "link_close":
                 # The widget cuts what looks like an attribute out of an attribute too: a title is safe as text only.
                 title = titles.pop()

@@ -14,7 +14,7 @@ from sidecar.engine.formats.tables import table
 LONGEST: Final = 64 * 1024
 """Characters of a text that is read as Markdown; a longer one counts as plain.
 
-Reading takes 1 ms for 1,000 characters, and two seconds for this many where a text is made to be slow (brackets only).
+Reading takes 1 ms for 1,000 characters, and four seconds for this many where a text is made to be slow.
 """
 DEEPEST: Final = 60
 """Levels of blocks inside blocks; a deeper text counts as plain. markdown-it would drop what is deeper."""

@@ -94,7 +94,8 @@ class Calls:
 
     def retries(self, ticket: Ticket) -> Retries:
         """Return the state of a new call's retries."""
-        return Retries(ticket.reach, None if self.pool.only is not None else Passed())
+        passed = None if self.pool.only is not None else Passed()
+        return Retries(ticket.reach, passed, unattended=ticket.unattended)
 
     def probing(self, reach: Reach = EVERY["interactive"]) -> bool:
         """Return whether a probe of these providers' open breakers is in flight or waits for its slot."""
@@ -166,7 +167,8 @@ class Calls:
         if pause is None:
             return False
         if pause == 0:
-            return not futile(self.pool, self.gate, retries.reach, now=self.clock(), until=deadline.at)
+            now, reach = self.clock(), retries.reach
+            return retries.unattended or not futile(self.pool, self.gate, reach, now=now, until=deadline.at)
         if self.clock() + pause + limit.duration >= deadline.at:
             return False
         await self.sleep(pause)

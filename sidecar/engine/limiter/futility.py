@@ -10,7 +10,7 @@ from sidecar.engine.limiter.gate import Gate
 from sidecar.engine.limiter.pool import Pool
 
 LONGEST_LEFT: Final = 60.0
-"""Seconds left from which a caller is a job or a batch, for which to wait costs nothing."""
+"""Seconds left from which a caller is a line of a batch, which loses nothing by waiting."""
 LONG_PAUSE: Final = 1.0
 """Seconds of pause for which a lone caller is refused at once; one who comes later in the pause probes the provider."""
 

@@ -17,10 +17,12 @@ MOST_RETRIES: Final = 8
 class Retries:
     """Retries of one call."""
 
-    __slots__ = ("_count", "_once", "attempts", "passed", "reach")
+    __slots__ = ("_count", "_once", "attempts", "passed", "reach", "unattended")
 
-    def __init__(self, reach: Reach, passed: Passed | None) -> None:
+    def __init__(self, reach: Reach, passed: Passed | None, *, unattended: bool = False) -> None:
         self.reach = reach
+        self.unattended = unattended
+        """Flag: nobody waits for the answer."""
         self.passed = passed
         """The providers that the call passes over; None where there is one provider."""
         self.attempts = 0

@@ -17,7 +17,7 @@ USER_STREAMS_SHARE: Final = 0.5
 class Ticket:
     """One request at the gate. The request's calls (one, or the parts of a long text) take its user's turns."""
 
-    __slots__ = ("background", "patient", "reach", "running", "started", "stream", "user")
+    __slots__ = ("background", "patient", "reach", "running", "started", "stream", "unattended", "user")
 
     def __init__(
         self,
@@ -27,6 +27,7 @@ class Ticket:
         patient: bool = False,
         reach: Reach = EVERY["interactive"],
         stream: bool = False,
+        unattended: bool = False,
     ) -> None:
         self.user = user
         self.stream = stream
@@ -36,6 +37,8 @@ class Ticket:
         self.background = background
         self.patient = patient
         """Flag: the request waits on where others are refused because they cannot be served in time."""
+        self.unattended = unattended
+        """Flag: nobody waits for the answer, as with jobs and batches."""
         self.started = False
         """Flag: a call of the request was granted already."""
         self.running = 0

@@ -97,6 +97,7 @@ async def test_the_session_is_released_only_where_no_write_is_lost() -> None:
         (SERVICE, [other, PLACEMENT]),
         (SERVICE, [{"methodname": ["aiplacement_x"]}]),
         (SERVICE, ["aiplacement_x"]),
+        (SERVICE, [{"methodname": "aiplacement_chat_ask"}]),
         (SERVICE, [{"methodname": "aiplacement_x\n"}]),
         (SERVICE, []),
         (SERVICE, None),

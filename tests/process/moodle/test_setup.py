@@ -140,6 +140,60 @@ def test_a_moodle_that_waits_for_an_upgrade_stays_as_it_is(capsys: Capture, tmp_
     assert "waits for an upgrade (core)" in said
 
 
+def test_undo_runs_no_upgrade_of_anything_else(capsys: Capture, tmp_path: Path) -> None:
+    """New files of Moodle wait for a maintenance window; nothing is undone before."""
+    moodle = Moodle(tmp_path)
+    setup(capsys, moodle)
+    (moodle.code / "version.php").write_text("<?php\n$version = 2026100600;\n")
+    before = moodle.read()
+    code, said = setup(capsys, moodle, "--undo")
+    assert (code, moodle.read(), moodle.plugin.exists()) == (1, before, True)
+    assert "waits for an upgrade (core)" in said
+
+
+def test_undo_deletes_no_instance_of_another_hand(capsys: Capture, tmp_path: Path) -> None:
+    """Uninstalling the plugin would, so that they are named and all stays."""
+    moodle = Moodle(tmp_path)
+    setup(capsys, moodle)
+    content = moodle.read()
+    content["instances"]["99"] = moodle.instance() | {"id": 99, "name": "Physics"}
+    moodle.write(content)
+    for words in (("--undo", "--dry-run"), ("--undo",)):
+        code, said = setup(capsys, moodle, *words)
+        assert (code, moodle.read()) == (1, content)
+        assert '"Physics"' in said
+
+
+def test_older_files_are_not_put_over_a_newer_database(capsys: Capture, tmp_path: Path) -> None:
+    """Moodle would refuse the downgrade, and wait for it for ever on that node."""
+    moodle = Moodle(tmp_path)
+    setup(capsys, moodle)
+    moodle.set("aiprovider_sidecar", version=str(VERSION + 1))
+    for path in moodle.plugin.iterdir():
+        path.unlink()
+    moodle.plugin.rmdir()
+    code, said = setup(capsys, moodle)
+    assert (code, "database has a newer" in said, moodle.plugin.exists()) == (1, True, False)
+
+
+@pytest.mark.parametrize("address", ["http://moodle:t0ken@127.0.0.1:8081", "http://127.0.0.1:8081/?t0ken"])
+def test_an_address_that_may_hold_a_token_is_refused_unshown(capsys: Capture, tmp_path: Path, address: str) -> None:
+    """The plugin would refuse it too."""
+    moodle = Moodle(tmp_path)
+    before = moodle.read()
+    code, said = setup(capsys, moodle, f"--url={address}")
+    assert (code, moodle.read()) == (2, before)
+    assert "t0ken" not in said
+
+
+@pytest.mark.parametrize("end", ["/v1/chat/completions", "/v1/", "/ai"])
+def test_the_apis_ends_of_an_address_are_taken_off(capsys: Capture, tmp_path: Path, end: str) -> None:
+    """An address may be given as the docs of each route name it."""
+    moodle = Moodle(tmp_path)
+    setup(capsys, moodle, f"--url={URL}{end}")
+    assert moodle.instance()["config"]["url"] == URL
+
+
 def test_another_web_node_gets_the_files_only(capsys: Capture, tmp_path: Path) -> None:
     """Nodes share the database, so nothing but the plugin's folder is missing there."""
     moodle = Moodle(tmp_path)

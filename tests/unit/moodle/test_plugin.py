@@ -1,5 +1,6 @@
 """Promises of the plugin's source: a folder or a zip, nothing outside of it, and nothing without bounds."""
 
+import contextlib
 import stat
 import zipfile
 from pathlib import Path
@@ -92,3 +93,15 @@ def test_another_plugin_is_refused(tmp_path: Path, text: str) -> None:
     for source in sources:
         with pytest.raises(MoodleError):
             read_plugin(source)
+
+
+def test_a_zip_that_is_broken_inside_is_named(tmp_path: Path) -> None:
+    """Each byte of its packed content in turn."""
+    path = packed(tmp_path / "p.zip", **{"sidecar/version.php": VERSION})
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("sidecar/version.php", VERSION * 20)
+    whole = path.read_bytes()
+    for at in range(whole.index(b"PK\x01\x02")):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        with contextlib.suppress(MoodleError):
+            read_plugin(path)

@@ -103,7 +103,11 @@ class page_store {
      * @param string $summary
      */
     public static function complete(\stdClass $row, string $summary): void {
-        self::update($row, ['status' => self::COMPLETE, 'summary' => str_replace("\0", '', $summary)]);
+        self::update($row, [
+            'status' => self::COMPLETE,
+            'summary' => str_replace("\0", '', $summary),
+            'timecreated' => \core\di::get(\core\clock::class)->time(),
+        ]);
     }
 
     /**

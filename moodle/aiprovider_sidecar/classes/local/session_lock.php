@@ -27,8 +27,8 @@ final class session_lock {
     /** @var string The script that serves Moodle's ajax calls. */
     private const AJAX_SERVICE = '/lib/ajax/service.php';
 
-    /** @var string Names of the web service functions that write nothing to the session after a call: AI placements'. */
-    private const PLACEMENTS = '~^aiplacement_[a-z0-9_]+$~D';
+    /** @var string Web service functions that write nothing to the session after a call: those of core's placements. */
+    private const PLACEMENTS = '~^aiplacement_(courseassist|editor)_[a-z0-9_]+$~D';
 
     /**
      * Write the session and release its lock, if nothing later in this request can write to the session.

@@ -52,7 +52,7 @@ class stored_summary {
         if (!$text || $text->hash !== $row->contenthash || !$text->is_in($prompt)) {
             return null;
         }
-        return self::had($contextid, $userid, (int) $row->timemodified) ? null : $row->summary;
+        return self::had($contextid, $userid, (int) $row->timecreated) ? null : $row->summary;
     }
 
     /**

@@ -69,6 +69,6 @@ async def test_the_html_of_a_shared_answer_is_made_once() -> None:
 @pytest.mark.parametrize("named", [{"CACHE_TTL": "0"}, {"CACHE_BYTES": "0"}])
 async def test_without_a_cache_nothing_is_kept(named: dict[str, str]) -> None:
     """What turns the cache of answers off turns this one off."""
-    formatter = formatter_of(settings_of(**{"FORMAT": "html", **named}), "html")
+    formatter = formatter_of(settings_of(**{"FORMAT": "html", **named}), "html", cached=True)
     assert await formatter.written(TEXT, shared=True) == WRITTEN["html"]
     assert formatter.kept == 0

@@ -94,6 +94,11 @@ def test_links_go_out_and_nowhere_else(address: str) -> None:
     assert "title" in html(f'[text]({address} "title")')
 
 
+def test_a_link_without_words_shows_its_address() -> None:
+    """Else there would be nothing to see, and nothing to press."""
+    assert Elements(html("see [](https://example.org/a) now")).text == "see https://example.org/a now"
+
+
 @pytest.mark.parametrize(
     ("text", "tags", "shown"),
     [

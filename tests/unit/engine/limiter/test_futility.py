@@ -5,11 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
+from sidecar.core.contract import Request
+from sidecar.core.errors import DeadlineExceeded
 from sidecar.core.ports import Call, Completion
 from sidecar.engine.engine import Outcome
 from sidecar.engine.limiter.pauses import A_MINUTE, FIRST_BELIEF
 from sidecar.engine.limiter.pool import Pool
 from sidecar.engine.limiter.provider import Provider
+from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.service import Service
 from sidecar.provider import errors
 from sidecar.provider.connection_errors import CONNECT_SECONDS, not_connected
@@ -17,6 +20,7 @@ from sidecar.provider.http_answer import Answer
 from tests.support.bursts import service_at
 from tests.support.engines import code, request_of, service_over
 from tests.support.held_provider import HeldUpstream
+from tests.support.simulated_pool import Unstored
 from tests.support.simulated_provider import refusal
 from tests.support.virtual_time import in_virtual_time
 from tests.support.worlds import Voice, World
@@ -88,6 +92,18 @@ async def test_a_wait_beyond_the_deadline_is_told_soon(voice: Voice) -> None:
     assert outcome.retry_after > 25
     outcome, took = await told(service)
     assert (code(outcome), len(upstream.calls), took) == ("rate_limited", 2, 0.0)
+
+
+@in_virtual_time
+async def test_a_job_waits_however_little_time_it_has() -> None:
+    """Nobody waits for it, and the wait that the provider names may be a constant."""
+    upstream = Refusing(lambda at: refusal("openai", 1060.0 - at, 60.0))
+    request, began = Request(action="chat", content="a job"), now()
+    with pytest.raises(DeadlineExceeded):
+        await service_over(upstream).background.text(
+            request, Unstored(), Trace(), deadline=began + 50.0, background=True
+        )
+    assert now() - began == pytest.approx(50.0)
 
 
 @in_virtual_time
