@@ -4,8 +4,8 @@
 PYTHON ?=
 # More arguments for the command: make test ARGS="-k queue -x"
 ARGS ?=
-# Test processes: tests mostly wait, so a machine of two cores has time for four.
-WORKERS ?= 4
+# Test processes: tests mostly wait, so a machine of two cores has time for five.
+WORKERS ?= 5
 # Share of the long tests that test-long runs, from 0 to 1.
 SCALE ?= 0.1
 UV := uv==0.13.9
