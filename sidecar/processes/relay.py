@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import Final
 
 import msgspec
@@ -210,9 +210,8 @@ class RelayedQuotas(Quotas):
     def look(self, token: str, *, hold: bool = True) -> None:
         """Refuse nothing yet: the parent does, before any work."""
 
-    @asynccontextmanager
-    async def held(self, token: str, user: str) -> AsyncIterator[None]:  # noqa: ARG002 - the parent holds it
-        yield
+    def held(self, token: str, user: str) -> AbstractAsyncContextManager[None]:  # noqa: ARG002 - the parent holds it
+        return nullcontext()
 
     def charge(self, token: str, user: str) -> Charge | None:  # noqa: ARG002 - as above
         return None

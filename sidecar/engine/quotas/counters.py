@@ -8,7 +8,7 @@ counters all or none, and its moving window says when a refusal ends only if it 
 import math
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from sidecar.core.quotas import Field, Refusal, Scope
@@ -43,6 +43,24 @@ class _Counter:
         return admitted[over - 1] + MINUTE - now if over > 0 else 0.0
 
 
+_Found = tuple[Field, float]
+"""A limit that refuses, and for how many seconds."""
+
+
+def _refused(counter: _Counter, scope: Scope, now: float) -> _Found | None:
+    """Return whether the minute refuses, or another place does, whichever is longer."""
+    found: _Found | None = None
+    if (limit := scope.quota.requests_per_minute) and (wait := counter.minute_wait(limit, scope.counted, now)) > 0:
+        found = "requests_per_minute", wait
+    if counter.refused_until > now and scope.count == 1:
+        found = _worse(found, counter.refused_for, counter.refused_until - now)
+    return found
+
+
+def _worse(found: _Found | None, field: Field, seconds: float) -> _Found:
+    return found if found is not None and found[1] >= seconds else (field, seconds)
+
+
 class Counters:
     """Counters by name. A limit that is reached refuses, and changes nothing."""
 
@@ -73,33 +91,30 @@ class Counters:
 
         Without `hold` the request is over at once, and needs no place among those under way.
         """
-        now = self._clock()
-        found = [refusal for scope in scopes for refusal in self._refusals(scope, now, left, hold=hold)]
-        return max(found, key=lambda refusal: refusal.seconds, default=None)
-
-    def _refusals(self, scope: Scope, now: float, left: float, *, hold: bool) -> Iterator[Refusal]:
-        counter, quota = self._known(scope.name), scope.quota
-        if counter is None:
-            return
-        if quota.tokens_per_day and counter.spent >= quota.tokens_per_day:
-            yield Refusal(scope, "tokens_per_day", left)
-        if hold and quota.at_once and counter.running >= quota.at_once:
-            yield Refusal(scope, "at_once", self.estimate)
-        limit = quota.requests_per_minute
-        if limit and (wait := counter.minute_wait(limit, scope.counted, now)) > 0:
-            yield Refusal(scope, "requests_per_minute", wait)
-        if counter.refused_until > now and scope.count == 1:
-            yield Refusal(scope, counter.refused_for, counter.refused_until - now)
+        now, worst = self._clock(), None
+        for scope in scopes:
+            if (counter := self._known(scope.name)) is None:
+                continue
+            found = _refused(counter, scope, now)
+            if counter.spent and counter.spent >= (scope.quota.tokens_per_day or math.inf):
+                found = _worse(found, "tokens_per_day", left)
+            if hold and counter.running and counter.running >= (scope.quota.at_once or math.inf):
+                found = _worse(found, "at_once", self.estimate)
+            if found is not None and (worst is None or found[1] > worst.seconds):
+                worst = Refusal(scope, *found)
+        return worst
 
     def take(self, scopes: Sequence[Scope], *, hold: bool) -> list[str]:
         """Count an admitted request; return the counters at which it is under way now, if `hold`."""
         now, held = self._clock(), []
         for scope in scopes:
-            counter = self._counter(scope.name, user=scope.kind == "user")
-            counter.admitted.extend([now] * scope.counted)
-            if scope.kind == "user" and scope.counted:
-                self._recent[scope.name] = counter
-                self._recent.move_to_end(scope.name)
+            user, counted = scope.kind == "user", scope.counted
+            counter = self._counter(scope.name, user=user)
+            if counted:
+                counter.admitted.extend((now,) * counted)
+                if user:
+                    self._recent[scope.name] = counter
+                    self._recent.move_to_end(scope.name)
             if hold and scope.quota.at_once:
                 counter.running += 1
                 held.append(scope.name)

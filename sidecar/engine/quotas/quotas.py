@@ -6,9 +6,10 @@ A request counts at its site, its token and its user at once: where one refuses,
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
+from types import TracebackType
 from typing import Final
 
 import msgspec
@@ -26,6 +27,9 @@ from sidecar.engine.quotas.shared import LOG_SECONDS, Shared
 SITE: Final = "site"
 SAVE_SECONDS: Final = 1.0
 """Seconds between two savings of the numbers of the day: what a killed process loses."""
+MOST_CALLERS: Final = 1024
+"""Callers whose scopes are remembered: a request needs them twice, and its user's next one again."""
+_UNLIMITED: Final = nullcontext()
 
 
 class Quotas:
@@ -47,6 +51,8 @@ class Quotas:
         self._clock = clock
         self._wall = wall
         self._logged_at = -LOG_SECONDS
+        self.callers: dict[tuple[str, str], Sequence[Scope]] = {}
+        """Scopes of a request by token and user."""
         self.counters = Counters(clock=clock)
         self.counters.saves = self._ledger is not None
         self.replace(file)
@@ -58,6 +64,7 @@ class Quotas:
         self._named = {token.name: token for token in file.tokens}
         self._days = Days(file.time_zone, wall=self._wall)
         self._fixed = {name: tuple(self._scopes_of(name)) for name in ("", *self._named)}
+        self.callers.clear()
         self.counters.forget_refusals()
 
     def _scopes_of(self, token: str) -> list[Scope]:
@@ -77,6 +84,15 @@ class Quotas:
         text = f"{token}\0{user}".encode("utf-8", "surrogatepass")
         digest = hashlib.blake2b(text, digest_size=16, key=self._key).hexdigest()
         return Scope(kind="user", name=f"user:{digest}", quota=quota, token=token, count=count)
+
+    def _caller(self, token: str, user: str) -> Sequence[Scope]:
+        """Return the scopes of one request."""
+        scopes = self.callers.get((token, user))
+        if scopes is None:
+            if len(self.callers) >= MOST_CALLERS:
+                self.callers.clear()
+            scopes = self.callers[token, user] = self._scopes(token, {user: 1})
+        return scopes
 
     def _scopes(self, token: str, users: Mapping[str, int]) -> list[Scope]:
         total = sum(users.values())
@@ -108,25 +124,12 @@ class Quotas:
         """Count requests that no caller waits for; `users` has the requests of each. Raises `Limited`."""
         await self._admit(self._scopes(token, users), hold=False)
 
-    @asynccontextmanager
-    async def held(self, token: str, user: str) -> AsyncIterator[None]:
+    def held(self, token: str, user: str) -> AbstractAsyncContextManager[None]:
         """Count a request, which is under way during the block. Raises `Limited`."""
-        scopes = self._scopes(token, {user: 1})
-        if not scopes:
-            yield
-            return
-        held, since = await self._admit(scopes, hold=True), self._clock()
-        try:
-            yield
-            self.counters.lasted(self._clock() - since)
-        finally:
-            if self._shared is None:
-                self.counters.release(held)
-            else:
-                for ident in held:
-                    await self._shared.release(ident)
+        scopes = self._caller(token, user)
+        return Held(self, scopes) if scopes else _UNLIMITED
 
-    async def _admit(self, scopes: list[Scope], *, hold: bool) -> list[str]:
+    async def _admit(self, scopes: Sequence[Scope], *, hold: bool) -> list[str]:
         """Count a request; return what is to be released: counters here, or its id in the store, if it has one."""
         left = self._left()
         self._check(scopes, left, hold=hold)
@@ -136,6 +139,20 @@ class Quotas:
         if refusal is not None:
             raise limited(self._learned(refusal, left))
         return [ident] if ident else []
+
+    async def begin(self, scopes: Sequence[Scope]) -> tuple[list[str], float]:
+        """Count a request that is under way from now on; return what `end` needs."""
+        return await self._admit(scopes, hold=True), self._clock()
+
+    async def end(self, held: Iterable[str], since: float, *, measured: bool) -> None:
+        """Count a request as ended; its time tells how soon places become free, where it is `measured`."""
+        if measured:
+            self.counters.lasted(self._clock() - since)
+        if self._shared is None:
+            self.counters.release(held)
+            return
+        for ident in held:
+            await self._shared.release(ident)
 
     def _learned(self, refusal: Refusal, left: float) -> Refusal:
         """Return a store's refusal with its time, remembered where the same holds for the next request."""
@@ -149,8 +166,7 @@ class Quotas:
 
     def charge(self, token: str, user: str) -> Charge | None:
         """Return the function that counts tokens of a request; None where none are limited."""
-        scopes = self._scopes(token, {user: 1})
-        counted = [scope for scope in scopes if scope.quota.tokens_per_day]
+        counted = [scope for scope in self._caller(token, user) if scope.quota.tokens_per_day]
         return partial(self._spend, counted) if counted else None
 
     def _spend(self, scopes: list[Scope], tokens: int) -> None:
@@ -205,3 +221,21 @@ class Quotas:
             except Exception as exc:  # noqa: BLE001 - the task's outermost: a dead task would save nothing more
                 events.fault("internal", exc)
             await asyncio.sleep(SAVE_SECONDS)
+
+
+class Held(AbstractAsyncContextManager[None]):
+    """A request under way at `scopes` during its block: a class, since a generator takes five times as long."""
+
+    __slots__ = ("_held", "_quotas", "_scopes", "_since")
+
+    def __init__(self, quotas: Quotas, scopes: Sequence[Scope]) -> None:
+        self._quotas = quotas
+        self._scopes = scopes
+
+    async def __aenter__(self) -> None:
+        self._held, self._since = await self._quotas.begin(self._scopes)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self._quotas.end(self._held, self._since, measured=kind is None)

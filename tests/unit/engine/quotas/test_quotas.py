@@ -10,7 +10,7 @@ import pytest
 from sidecar.config.tokens import NamedToken, TokensFile
 from sidecar.core.errors import Limited
 from sidecar.core.quotas import Away, Quota
-from sidecar.engine.quotas.quotas import Quotas
+from sidecar.engine.quotas.quotas import MOST_CALLERS, Quotas
 from tests.support.clocks import Clock
 
 MIDNIGHT = 1_800_000_000.0 - 1_800_000_000.0 % 86_400
@@ -242,3 +242,13 @@ async def test_a_fault_of_the_ledger_ends_nothing(caplog: pytest.LogCaptureFixtu
     await asyncio.wait((task,))
     assert [record.message for record in caplog.records] == ["internal"]
     assert list(quotas.counters.unsaved.values()) == [3]
+
+
+async def test_callers_are_remembered_in_a_bounded_number() -> None:
+    """A caller that makes up names fills no memory with them, and a forgotten caller's requests still count."""
+    quotas = quotas_of(user=Quota(requests_per_minute=1))
+    assert await ask(quotas, user="7") == ""
+    for number in range(2 * MOST_CALLERS):
+        await ask(quotas, user=f"made-up-{number}")
+        assert len(quotas.callers) <= MOST_CALLERS
+    assert await ask(quotas, user="7") == "user.requests_per_minute"
