@@ -165,13 +165,14 @@ async def call(
     start: float,
     timeout: float = 30.0,
     path: str = "/ai",
+    method: str = "POST",
     token: str = "",
     headers: Headers = (),
 ) -> Answer:
-    """Send one POST on a new connection, as PHP does."""
+    """Send one request on a new connection, as PHP does."""
     host, _, port = url.removeprefix("http://").partition(":")
     sent = time.perf_counter() - start
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nConnection: close\r\n"
     if token:
         head += f"Authorization: Bearer {token}\r\n"
     head += "".join(f"{name}: {value}\r\n" for name, value in headers)

@@ -177,6 +177,6 @@ def _add_demo_options(made: Parser) -> None:
     for name, hint in get_type_hints(Options, include_extras=True).items():
         if name in _DEMO:
             bare: dict[str, Any] = {"nargs": "?", "const": "true"} if get_args(hint)[0] is bool else {}
-            group.add_argument(
-                f"--{name.replace('_', '-')}", dest=f"demo_{name}", metavar="VALUE", help=MEANINGS[name], **bare
-            )
+            option = f"--{name.replace('_', '-')}"
+            group.add_argument(option, dest=f"demo_{name}", metavar="VALUE", help=MEANINGS[name], **bare)
+            made.flags.append(option)

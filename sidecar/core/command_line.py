@@ -17,11 +17,12 @@ class Parser(argparse.ArgumentParser):
     """Reports a mistake in one line, without the usage before it."""
 
     def __init__(self, **more: Any) -> None:
-        self._flags: list[str] = []
+        self.flags: list[str] = []
+        """Known flags, for the hint at a misspelled one. Those of a group of the help are added by hand."""
         super().__init__(**more)
 
     def add_argument(self, *names: Any, **more: Any) -> argparse.Action:
-        self._flags += [name for name in names if name.startswith("--")]
+        self.flags += [name for name in names if name.startswith("--")]
         return super().add_argument(*names, **more)
 
     def error(self, message: str) -> NoReturn:
@@ -42,5 +43,5 @@ class Parser(argparse.ArgumentParser):
         """Return an unknown flag as it may be shown, with the nearest that there is."""
         from sidecar.core.nearest import nearest  # noqa: PLC0415 - late: only a mistake needs it
 
-        meant = nearest(flag, self._flags, far=True) if len(flag) > 2 else ""
+        meant = nearest(flag, self.flags, far=True) if len(flag) > 2 else ""
         return plain(flag, 50) + (f" (did you mean {meant}?)" if meant else "")

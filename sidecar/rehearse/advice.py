@@ -100,6 +100,31 @@ def _queue_full(facts: Facts) -> str | None:
     return f"The queue was full at {places} requests: raise QUEUE_SIZE, and pm.max_children of PHP with it."
 
 
+def _provider_refuses(facts: Facts) -> str | None:
+    count = facts.result.refused.get("rate_limited", 0)
+    if not count or 2 * count < _unserved(facts):
+        return None
+    return (
+        f"The provider refused {_callers(count)} as long as they had time: its account's quota (requests or tokens, a "
+        "minute or a day) is used up, or others use it; raise it at the provider, add a second provider "
+        "(PROVIDERS_FILE), or spread the class over more time."
+    )
+
+
+def _provider_too_slow(facts: Facts) -> str | None:
+    result, server = facts.result, facts.server
+    count = result.late.get("timeout", 0)
+    if server is None or not count or 2 * count < _unserved(facts):
+        return None
+    if result.answered and result.php.workers > server.slots.found:
+        return None  # callers waited for others
+    return (
+        f"The provider is too slow: {_callers(count)} got no answer within the sidecar's REQUEST_TIMEOUT, though "
+        "no call waited for others; let PHP and sidecar wait longer (OPENAI_SIDECAR_HTTP_TIMEOUT), or ask for less or "
+        "a faster model (MAX_TOKENS, OPENAI_MODEL)."
+    )
+
+
 def _provider_is_the_limit(facts: Facts) -> str | None:
     server, count = facts.server, _unserved(facts)
     if server is None or not count or server.slots.found >= server.slots.ceiling:
@@ -119,8 +144,8 @@ def _concurrency_is_the_limit(facts: Facts) -> str | None:
         return None
     time = _time_needed(facts)
     return (
-        f"{_callers(count)} got no answer though the provider shows no limit below CONCURRENCY={server.slots.ceiling}: "
-        f"raise CONCURRENCY, with which this class of {_calls(facts.needed)} needs about {time} s now."
+        f"{_callers(count)} got no answer though the provider shows no limit below CONCURRENCY={server.slots.ceiling}, "
+        f"with which this class of {_calls(facts.needed)} needs about {time} s: raise it."
     )
 
 
@@ -158,6 +183,8 @@ _RULES: Final[tuple[Callable[[Facts], str | None], ...]] = (
     _caller_too_impatient,
     _site_limits,
     _queue_full,
+    _provider_refuses,
+    _provider_too_slow,
     _provider_is_the_limit,
     _concurrency_is_the_limit,
     _unserved_for_unknown_cause,

@@ -93,3 +93,13 @@ def test_too_few_open_files_are_said_before_the_start() -> None:
     with pytest.raises(ConfigError, match=rf"needs {hard + 65} open files, and this process may have {hard} "):
         reserve(hard + 1)
     reserve(1)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("--slotz=3", "--slots"), ("--user=3", "--users"), ("--prot=1", "--port")]
+)
+def test_a_misspelled_option_is_told_the_nearest(written: str, meant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the class, of the demo provider and of the settings alike."""
+    with pytest.raises(SystemExit):
+        read([written])
+    assert f"(did you mean {meant}?)" in capsys.readouterr().err
