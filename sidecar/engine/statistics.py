@@ -1,11 +1,12 @@
 """Statistics of one service since its start: plain counters and histograms, for /status, /metrics and the dashboard.
 
-Counting is on every request's way, so it is a dictionary and a bisection; libraries that publish the numbers read them.
+Counting is on every request's way, so it is a dictionary and a bisection; sums and libraries are for those who read.
 """
 
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict
+from functools import partial
 from typing import Final, NamedTuple
 
 from sidecar.core.observations import CallEnd, RequestEnd
@@ -29,6 +30,10 @@ class Exemplar(NamedTuple):
     """Seconds since 1970."""
 
 
+_exemplar: Final = partial(tuple.__new__, Exemplar)
+"""As `Exemplar`, without its way through Python code."""
+
+
 class Histogram:
     """Histogram of seconds."""
 
@@ -45,7 +50,7 @@ class Histogram:
         self.counts[bucket] += 1
         self.sum += seconds
         if request_id:
-            self.exemplars[bucket] = Exemplar(request_id, seconds, time.time())
+            self.exemplars[bucket] = _exemplar((request_id, seconds, time.time()))
 
 
 class Requests(NamedTuple):
@@ -85,53 +90,112 @@ class Tokens(NamedTuple):
     """`prompt` or `completion`."""
 
 
+_Ended = tuple[str, str, str, str, str, str]
+"""Route, action, code, token, cause of an early refusal, and how the answer was shared."""
+_Attempted = tuple[str, str, str, bool]
+"""Provider, code, scope, and whether the attempt was not a call's first."""
+
+
 class Statistics:
-    """Observer that counts. Keys come from code and configuration alone, so their number is bounded."""
+    """Observer that counts. Keys come from code and configuration alone, so their number is bounded.
+
+    One addition a request and one an attempt; the counters below are summed up for those that read them.
+    """
 
     def __init__(self) -> None:
-        self.requests: Counter[Requests] = Counter()
+        self._ended: dict[_Ended, int] = {}
+        self._attempted: dict[_Attempted, int] = {}
+        self._used: dict[tuple[str, str], list[int]] = {}
+        """Tokens of prompts and of answers, by action and provider."""
         self.duration: defaultdict[str, Histogram] = defaultdict(Histogram)
         """Seconds from arrival to the end of requests, by route; those that their route refused are excluded."""
         self.wait: defaultdict[str, Histogram] = defaultdict(Histogram)
         """Seconds in which requests with a provider call waited for slots, by route."""
-        self.shed: Counter[str] = Counter()
-        """Early refusals by cause."""
-        self.refusals: Counter[Refusal] = Counter()
-        """Requests without an answer whose caller did not leave."""
-        self.shared: Counter[str] = Counter()
-        """Answers without a provider call of their own, by `RequestEnd.shared`."""
-        self.tokens: Counter[Tokens] = Counter()
-        self.calls: Counter[Outcome] = Counter()
-        self.retries: Counter[str] = Counter()
-        """Attempts after a call's first one, by provider."""
         self.latency: defaultdict[str, Histogram] = defaultdict(Histogram)
         """Seconds of answered provider calls, by provider."""
         self.first_token: defaultdict[str, Histogram] = defaultdict(Histogram)
         """Seconds until the first event of streams, by provider."""
 
     def request_ended(self, end: RequestEnd) -> None:
-        self.requests[Requests(end.route, end.action, end.code)] += 1
-        if end.code not in _NO_REFUSAL:
-            self.refusals[Refusal(end.route, end.token, end.shed or end.code, bool(end.shed))] += 1
+        key = (end.route, end.action, end.code, end.token, end.shed, end.shared)
+        self._ended[key] = self._ended.get(key, 0) + 1
         if end.shed:
-            self.shed[end.shed] += 1
             return
         if end.action:  # a storm of its route's refusals, a millisecond each, must not look like quick answers
             self.duration[end.route].observe(end.seconds, end.request_id)
         if end.calls:
             self.wait[end.route].observe(end.queued, end.request_id)
-        if end.shared and end.code == "ok":
-            self.shared[end.shared] += 1
-        if end.prompt_tokens:
-            self.tokens[Tokens(end.action, end.provider, "prompt")] += end.prompt_tokens
-        if end.completion_tokens:
-            self.tokens[Tokens(end.action, end.provider, "completion")] += end.completion_tokens
+        if end.prompt_tokens or end.completion_tokens:
+            used = self._used.get((end.action, end.provider))
+            if used is None:
+                used = self._used[end.action, end.provider] = [0, 0]
+            used[0] += end.prompt_tokens
+            used[1] += end.completion_tokens
 
     def call_ended(self, end: CallEnd) -> None:
-        self.calls[Outcome(end.provider, end.code, end.scope)] += 1
-        if end.retry:
-            self.retries[end.provider] += 1
+        key = (end.provider, end.code, end.scope, end.retry)
+        self._attempted[key] = self._attempted.get(key, 0) + 1
         if end.code == "ok":
             self.latency[end.provider].observe(end.seconds)
         if end.first is not None:
             self.first_token[end.provider].observe(end.first)
+
+    @property
+    def requests(self) -> Counter[Requests]:
+        found: Counter[Requests] = Counter()
+        for (route, action, code, *_), count in self._ended.items():
+            found[Requests(route, action, code)] += count
+        return found
+
+    @property
+    def shed(self) -> Counter[str]:
+        """Early refusals by cause."""
+        found: Counter[str] = Counter()
+        for (*_, shed, _), count in self._ended.items():
+            if shed:
+                found[shed] += count
+        return found
+
+    @property
+    def refusals(self) -> Counter[Refusal]:
+        """Requests without an answer whose caller did not leave."""
+        found: Counter[Refusal] = Counter()
+        for (route, _, code, token, shed, _), count in self._ended.items():
+            if code not in _NO_REFUSAL:
+                found[Refusal(route, token, shed or code, bool(shed))] += count
+        return found
+
+    @property
+    def shared(self) -> Counter[str]:
+        """Answers without a provider call of their own, by `RequestEnd.shared`."""
+        found: Counter[str] = Counter()
+        for (_, _, code, _, shed, shared), count in self._ended.items():
+            if shared and code == "ok" and not shed:
+                found[shared] += count
+        return found
+
+    @property
+    def tokens(self) -> Counter[Tokens]:
+        found: Counter[Tokens] = Counter()
+        for (action, provider), counts in self._used.items():
+            for kind, count in zip(("prompt", "completion"), counts, strict=True):
+                if count:
+                    found[Tokens(action, provider, kind)] = count
+        return found
+
+    @property
+    def calls(self) -> Counter[Outcome]:
+        """Attempts at providers."""
+        found: Counter[Outcome] = Counter()
+        for (provider, code, scope, _), count in self._attempted.items():
+            found[Outcome(provider, code, scope)] += count
+        return found
+
+    @property
+    def retries(self) -> Counter[str]:
+        """Attempts after a call's first one, by provider."""
+        found: Counter[str] = Counter()
+        for (provider, _, _, retry), count in self._attempted.items():
+            if retry:
+                found[provider] += count
+        return found

@@ -86,29 +86,31 @@ def engine_readings(service: Service, lane: str = "") -> Iterator[Reading]:
 
 
 def _request_readings(statistics: Statistics, usual: Sequence[Requests]) -> Iterator[Reading]:
-    for key in dict.fromkeys((*usual, *statistics.requests)):
-        yield Reading(families.REQUESTS, key, statistics.requests[key])
+    requests, shed, shared = statistics.requests, statistics.shed, statistics.shared
+    for key in dict.fromkeys((*usual, *requests)):
+        yield Reading(families.REQUESTS, key, requests[key])
     routes = dict.fromkeys((*(key.route for key in usual), *statistics.duration))
     for route in routes:
         yield Reading(families.REQUEST_SECONDS, (route,), statistics.duration.get(route, _EMPTY))
         yield Reading(families.WAIT_SECONDS, (route,), statistics.wait.get(route, _EMPTY))
-    for cause in dict.fromkeys((*CAUSES, *statistics.shed)):
-        yield Reading(families.SHED, (cause,), statistics.shed[cause])
-    for shared, source in SOURCES.items():
-        yield Reading(families.SHARED, (source,), statistics.shared[shared])
+    for cause in dict.fromkeys((*CAUSES, *shed)):
+        yield Reading(families.SHED, (cause,), shed[cause])
+    for how, source in SOURCES.items():
+        yield Reading(families.SHARED, (source,), shared[how])
     for tokens, count in statistics.tokens.items():
         yield Reading(families.TOKENS, (tokens.action, tokens.provider or DEFAULT, tokens.kind), count)
 
 
 def _call_readings(statistics: Statistics, names: Sequence[str]) -> Iterator[Reading]:
-    for key in dict.fromkeys((*(Outcome(name, "ok", "") for name in names), *statistics.calls)):
-        yield Reading(families.CALLS, (key.provider or DEFAULT, key.code, key.scope), statistics.calls[key])
+    calls, retries = statistics.calls, statistics.retries
+    for key in dict.fromkeys((*(Outcome(name, "ok", "") for name in names), *calls)):
+        yield Reading(families.CALLS, (key.provider or DEFAULT, key.code, key.scope), calls[key])
     # Providers that left PROVIDERS_FILE are among those called.
-    for name in dict.fromkeys((*names, *(key.provider for key in statistics.calls))):
+    for name in dict.fromkeys((*names, *(key.provider for key in calls))):
         label = (name or DEFAULT,)
         yield Reading(families.CALL_SECONDS, label, statistics.latency.get(name, _EMPTY))
         yield Reading(families.FIRST_TOKEN, label, statistics.first_token.get(name, _EMPTY))
-        yield Reading(families.RETRIES, label, statistics.retries[name])
+        yield Reading(families.RETRIES, label, retries[name])
 
 
 def _queue_readings(service: Service) -> Iterator[Reading]:
