@@ -104,3 +104,10 @@ def test_every_alert_has_its_runbook() -> None:
     assert alerts == headings
     assert links == [f"docs/monitoring.md#{alert.lower()}" for alert in alerts]
     assert Path(ROOT, links[0].partition("#")[0]).is_file()
+
+
+def test_every_alert_fires_once_in_its_test() -> None:
+    """`tests/process/monitoring` has promtool play them: an alert that nobody saw fire may never do."""
+    played = (ROOT / "tests/prometheus/alerts_test.yml").read_text("utf-8")
+    fired = set(re.findall(r"alertname: (\w+)\n\s+exp_alerts:\n\s+- exp_labels", played))
+    assert fired == set(re.findall(r"- alert: (\w+)", ALERTS))
