@@ -114,7 +114,9 @@ def _used(url: str, command: Command, numbers: range, *, scraped: bool) -> float
 
 def _observing(times: int = 20_000) -> float:
     """Return the seconds that a request's observations take, their making included."""
-    observers = Observers(Statistics())
+    observers, counting = Observers(), Statistics()
+    observers.of_requests.append(counting)
+    observers.of_calls.append(counting)
     started = time.thread_time()
     for number in range(times):
         observers.call_ended(CallEnd(provider="", code="ok", seconds=0.3, first=None))

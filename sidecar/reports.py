@@ -33,5 +33,5 @@ async def _usage(settings: Settings, services: Sequence[Service]) -> AsyncIterat
     recorder = Recorder(pseudonym_under(settings.user_secret) if settings.usage_users else None)
     async with recording(settings.usage_file, recorder, days=settings.usage_days):
         for service in services:
-            service.log.observers.all.append(recorder)
+            service.log.observers.of_requests.append(recorder)
         yield

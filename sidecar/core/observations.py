@@ -57,10 +57,14 @@ class CallEnd(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Time until a stream's first event; None for whole answers."""
 
 
-class Observer(Protocol):
-    """Port: takes observations. A method returns at once and never raises."""
+class RequestObserver(Protocol):
+    """Port: takes ends of requests. The method returns at once and never raises."""
 
     def request_ended(self, end: RequestEnd) -> None: ...
+
+
+class CallObserver(Protocol):
+    """Port: takes ends of attempts, as `RequestObserver` takes those of requests."""
 
     def call_ended(self, end: CallEnd) -> None: ...
 
@@ -68,13 +72,14 @@ class Observer(Protocol):
 class Observers:
     """Observers of one service, one after another."""
 
-    def __init__(self, *observers: Observer) -> None:
-        self.all = list(observers)
+    def __init__(self) -> None:
+        self.of_requests: list[RequestObserver] = []
+        self.of_calls: list[CallObserver] = []
 
     def request_ended(self, end: RequestEnd) -> None:
-        for observer in self.all:
+        for observer in self.of_requests:
             observer.request_ended(end)
 
     def call_ended(self, end: CallEnd) -> None:
-        for observer in self.all:
+        for observer in self.of_calls:
             observer.call_ended(end)

@@ -22,7 +22,8 @@ class RequestLog:
         self.statistics = Statistics()
         self.observers = calls.observers
         """Observers of every request and of every provider call."""
-        self.observers.all.append(self.statistics)
+        self.observers.of_requests.append(self.statistics)
+        self.observers.of_calls.append(self.statistics)
 
     @property
     def codes(self) -> Counter[str]:

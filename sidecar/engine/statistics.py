@@ -44,13 +44,13 @@ class Histogram:
         self.exemplars: list[Exemplar | None] = [None] * (len(SECONDS) + 1)
         self.sum = 0.0
 
-    def observe(self, seconds: float, request_id: str = "") -> None:
-        """Count a value; `request_id` becomes the bucket's exemplar."""
+    def observe(self, seconds: float, request_id: str = "", at: float = 0.0) -> None:
+        """Count a value; `request_id` becomes the bucket's exemplar, seen `at` seconds since 1970."""
         bucket = bisect_left(SECONDS, seconds)
         self.counts[bucket] += 1
         self.sum += seconds
         if request_id:
-            self.exemplars[bucket] = _exemplar((request_id, seconds, time.time()))
+            self.exemplars[bucket] = _exemplar((request_id, seconds, at))
 
 
 class Requests(NamedTuple):
@@ -121,10 +121,11 @@ class Statistics:
         self._ended[key] = self._ended.get(key, 0) + 1
         if end.shed:
             return
+        now = time.time()
         if end.action:  # a storm of its route's refusals, a millisecond each, must not look like quick answers
-            self.duration[end.route].observe(end.seconds, end.request_id)
+            self.duration[end.route].observe(end.seconds, end.request_id, now)
         if end.calls:
-            self.wait[end.route].observe(end.queued, end.request_id)
+            self.wait[end.route].observe(end.queued, end.request_id, now)
         if end.prompt_tokens or end.completion_tokens:
             used = self._used.get((end.action, end.provider))
             if used is None:

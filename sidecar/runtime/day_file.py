@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from sidecar.core.quotas import Away
+from sidecar.runtime.sqlite_errors import said
 
 _BUSY_SECONDS: Final = 2.0
 """Seconds that another process may hold the file."""
@@ -59,10 +60,8 @@ class DayFile:
     async def _run(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._with_file, work)
-        except sqlite3.Error as exc:
-            raise Away(f"{self._path}: {exc}") from exc
-        except OSError as exc:
-            raise Away(f"{self._path}: {exc.strerror or exc}") from exc
+        except (sqlite3.Error, OSError) as exc:
+            raise Away(f"{self._path}: {said(exc)}") from exc
 
     def _with_file(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Open the file for one transaction, so that a file that was removed is made anew."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from sidecar.core import events
-from sidecar.core.observations import CallEnd, RequestEnd
+from sidecar.core.observations import RequestEnd
 from sidecar.usage.counts import HOUR, SUMS, Batch, Counts, Key
 
 MOST_KEYS: Final = 20_000
@@ -55,9 +55,6 @@ class Recorder:
         sums[3] += end.calls
         sums[4] += end.prompt_tokens
         sums[5] += end.completion_tokens
-
-    def call_ended(self, end: CallEnd) -> None:
-        """Ignore calls: the request's end has their sum."""
 
     def _user(self, user: str) -> str:
         if self._pseudonym is None or not user:

@@ -9,6 +9,7 @@ from typing import Final
 
 from sidecar.core import events
 from sidecar.runtime.daemon_thread import in_daemon_thread
+from sidecar.runtime.sqlite_errors import said
 from sidecar.usage.counts import HOUR
 from sidecar.usage.database import ERRORS, add
 from sidecar.usage.recorder import Recorder
@@ -59,8 +60,8 @@ class Writer:
         except (*ERRORS, RuntimeError) as exc:
             self._recorder.give_back(batch)
             if not self._failing:
-                reason = exc.strerror if isinstance(exc, OSError) else str(exc)
-                events.warning("usage_failed", file=self._path, reason=reason, note="requests are counted in memory")
+                note = "requests are counted in memory"
+                events.warning("usage_failed", file=self._path, reason=said(exc), note=note)
             self._failing = True
             return
         self._expired_in = hour

@@ -52,7 +52,7 @@ class History:
         self.started = wall()
         """Seconds since 1970."""
         self._users = RefusedUsers()
-        service.log.observers.all.append(self._users)
+        service.log.observers.of_requests.append(self._users)
         now = totals_of(service.log.statistics, service.clock())
         self._minute: deque[Totals] = deque([now], maxlen=MINUTE + 1)
         self._since_sample = now

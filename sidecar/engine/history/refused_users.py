@@ -5,7 +5,7 @@ from collections import Counter, deque
 from hashlib import blake2b
 from typing import Final
 
-from sidecar.core.observations import CallEnd, RequestEnd
+from sidecar.core.observations import RequestEnd
 
 SLICE_SECONDS: Final = 10
 SLICES: Final = 6
@@ -39,6 +39,3 @@ class RefusedUsers:
         name = blake2b(end.user.encode("utf-8", "replace"), key=self._key, digest_size=4).hexdigest()
         if name in self._now or len(self._now) < MOST_USERS:
             self._now[name] += 1
-
-    def call_ended(self, end: CallEnd) -> None:
-        """Ignore provider calls."""

@@ -65,6 +65,20 @@ async def test_an_outage_is_logged_once_and_loses_nothing(tmp_path: Path, caplog
     assert (said(caplog), requests_in(path)) == (["usage_back"], 7)
 
 
+async def test_a_damaged_file_is_told_with_what_to_do(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Moved away while the server runs, it is made anew, and nothing is lost."""
+    path, recorder = tmp_path / "usage.db", Recorder()
+    path.write_bytes(b"no database at all" * 300)
+    writer = Writer(str(path), recorder, days=1, add=add_at_once)
+    recorder.request_ended(END)
+    await writer.write()
+    [warning] = [record for record in caplog.records if record.msg == "usage_failed"]
+    assert "file is not a database; move it away, and a new one is begun" in str(warning.__dict__)
+    path.rename(tmp_path / "damaged")
+    await writer.write()
+    assert requests_in(path) == 1
+
+
 async def test_what_is_lost_at_the_end_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The end does not wait for a folder to come."""
     caplog.set_level(logging.INFO, "sidecar")

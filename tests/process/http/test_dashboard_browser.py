@@ -66,6 +66,22 @@ async def faults(tab: Tab) -> list[str]:
     return found
 
 
+LONGEST = "a-provider-with-the-longest-name-of-all-0"[:40]
+STATE_OF_LONGEST = f"""(() => {{
+  const [name, state] = document.querySelector("#providers tbody tr").cells;
+  name.textContent = {LONGEST!r};
+  return state.getBoundingClientRect().right - document.documentElement.clientWidth;
+}})()"""
+"""Pixels by which a provider's state is outside of the window."""
+
+
+async def readable_with_long_names(tab: Tab) -> None:
+    """On a phone the state of a provider is beside its name, without scrolling to the side."""
+    await tab.size(360, 800)
+    await tab.until("innerWidth === 360")
+    assert await tab.run(STATE_OF_LONGEST) <= 0
+
+
 ROWS = "[...document.querySelectorAll('#jobs tbody tr')]"
 WIDE, NARROW = ("light", 1280), ("dark", 360)
 
@@ -114,6 +130,7 @@ async def test_a_burst_is_seen_on_the_page_and_the_end_of_the_server_too(demo: D
             await asyncio.gather(*(sidecar.chat(f"{TEXT} {number}", user_id=USER) for number in range(4)))
             await tab.until(shows("the provider refuses the key"))
             await accessible(tab, WIDE, NARROW)
+            await readable_with_long_names(tab)
             everything = await tab.run("document.documentElement.outerHTML + JSON.stringify([samples, shown])")
             assert not [secret for secret in (TOKEN, TEXT, USER, KEY) if secret in everything]
             assert tab.complaints == []

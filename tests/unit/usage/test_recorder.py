@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.core.observations import CallEnd, RequestEnd
+from sidecar.core.observations import RequestEnd
 from sidecar.usage.counts import Counts, Key
 from sidecar.usage.recorder import Recorder
 
@@ -40,7 +40,6 @@ def test_requests_of_one_key_are_summed_up() -> None:
     usage.request_ended(end(calls=1, prompt_tokens=5, completion_tokens=1))
     usage.request_ended(end(shared="kept"))
     usage.request_ended(end(token="faculty", provider="big", calls=1))
-    usage.call_ended(CallEnd(provider="", code="ok"))
     assert usage.take() == {
         key(): Counts(3, 0, 1, 3, 15, 4),
         key(token="faculty", provider="big"): Counts(1, 0, 0, 1, 0, 0),
