@@ -92,6 +92,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     latency: Quantiles
     providers: Sequence[Provider]
     refused: Sequence[Refused]
+    unlisted: int
+    """Requests of further rows, those with the fewest."""
     affected: int
     """Users among them, as far as they are named."""
     users: Sequence[RefusedUser]

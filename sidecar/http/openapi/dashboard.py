@@ -90,6 +90,9 @@ class DashboardNow(Shape):
     latency: Quantiles
     providers: list[DashboardProvider]
     refused: list[Refused]
+    """The rows with the most requests."""
+    unlisted: Count
+    """Requests without an answer that are in no row."""
     affected: Count
     """Users among them, as far as they are named."""
     users: list[RefusedUser]

@@ -124,6 +124,15 @@ async def test_who_is_refused_and_why() -> None:
 
 
 @in_virtual_time
+async def test_what_has_no_row_is_counted() -> None:
+    """A hundred tokens over their limit fill the page with the worst twenty, and the rest is not silent."""
+    scene = Scene()
+    ends = [ended("limited", token=f"t{number}") for number in range(100) for _ in range(1 + (number == 50))]
+    snapshot = await scene.tick(*ends)
+    assert (len(snapshot.refused), snapshot.refused[0].token, snapshot.unlisted) == (20, "t50", 101 - 21)
+
+
+@in_virtual_time
 async def test_tokens_count_from_midnight() -> None:
     """Or from the start, where that was later; the machine's own midnight."""
     local = time.localtime(NOON)
