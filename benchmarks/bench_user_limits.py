@@ -89,9 +89,10 @@ def refusals(*, rounds: int) -> None:
             with (
                 tokens_file(over="requests_per_minute = 1") as env,
                 shared as more,
-                sidecar(upstream, "--concurrency", "16", **env, **more) as (url, _),
+                sidecar(upstream, "--concurrency", "16", **env, **more) as (url, command),
             ):
                 _refusals(url, bare, name, rounds)
+                _refusals_cpu(url, command)
 
 
 def _refusals(url: str, bare: str, name: str, rounds: int) -> None:
@@ -128,9 +129,25 @@ def _refusals(url: str, bare: str, name: str, rounds: int) -> None:
     line("  a bare aiohttp relay's 404, beside them", spread(bare_times))
     line("  a 404 in the place of each", spread(times["over beside 404s"]))
     line(f"  refusals over {MOST_MS:.0f} ms; of the bare relay", f"{late:.1%}; {_late(bare_times):.1%}")
-    line("  no more than the machine makes late by itself", "", late <= _late(bare_times) + 0.01)
+    health = times["/health beside refusals"]
+    ratio = statistics.median(refused) / statistics.median(health)
+    line("  a refusal beside /health, medians", f"{ratio:.2f} x", ratio <= 1.5)
     for way, seconds in waits.items():
         line(f"  the others' seconds, {way}", f"{spread(seconds)}  mean {statistics.mean(seconds):.3f}")
+
+
+def _refusals_cpu(url: str, command: Command, times: int = 5) -> None:
+    """Print the CPU of a refusal, which other load on the machine makes no later, beside that of `/health`."""
+    for name, stream in (
+        ("  CPU of a refusal, its connection included", (url, "/ai", chats(USERS), OVER)),
+        ("  the same of /health", (url, "/health", [b""] * USERS, "")),
+    ):
+        spent = []
+        for _ in range(times):
+            before = cpu(command.pid)
+            uvloop.run(together({name: stream}))
+            spent.append((cpu(command.pid) - before) / USERS)
+        line(name, f"{statistics.median(spent) * 1e3:.2f} ms")
 
 
 def _late(times: list[float]) -> float:

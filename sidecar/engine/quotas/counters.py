@@ -34,11 +34,18 @@ class _Counter:
         """Point on the clock until which another place, such as Redis, refuses."""
         self.refused_for: Field = "requests_per_minute"
 
-    def minute_wait(self, limit: int, more: int, now: float) -> float:
-        """Return the seconds until `more` admissions fit into the limit."""
+    def let_go(self, now: float) -> None:
+        """Forget admissions that are older than a minute."""
         admitted = self.admitted
         while admitted and admitted[0] + MINUTE <= now:
             admitted.popleft()
+
+    def minute_wait(self, limit: int, more: int, now: float) -> float:
+        """Return the seconds until `more` admissions fit into the limit."""
+        admitted = self.admitted
+        if len(admitted) + more <= limit:  # with those that the minute has let go
+            return 0.0
+        self.let_go(now)
         over = len(admitted) + more - limit
         return admitted[over - 1] + MINUTE - now if over > 0 else 0.0
 
@@ -50,7 +57,8 @@ _Found = tuple[Field, float]
 def _refused(counter: _Counter, scope: Scope, now: float) -> _Found | None:
     """Return whether the minute refuses, or another place does, whichever is longer."""
     found: _Found | None = None
-    if (limit := scope.quota.requests_per_minute) and (wait := counter.minute_wait(limit, scope.counted, now)) > 0:
+    limit = scope.quota.requests_per_minute
+    if limit and (wait := counter.minute_wait(limit, 1 if scope.count == 1 else scope.counted, now)) > 0:
         found = "requests_per_minute", wait
     if counter.refused_until > now and scope.count == 1:
         found = _worse(found, counter.refused_for, counter.refused_until - now)
@@ -111,6 +119,7 @@ class Counters:
             user, counted = scope.kind == "user", scope.counted
             counter = self._counter(scope.name, user=user)
             if counted:
+                counter.let_go(now)
                 counter.admitted.extend((now,) * counted)
                 if user:
                     self._recent[scope.name] = counter

@@ -161,6 +161,17 @@ def test_memory_follows_the_requests_of_a_minute() -> None:
     assert sum(len(counter.admitted) for counter in counters._users.values()) == 1
 
 
+def test_a_site_with_a_large_limit_remembers_a_minute_too() -> None:
+    """Not as many admissions as its limit allows."""
+    clock = Clock()
+    counters = Counters(clock=clock)
+    for _ in range(500):
+        counters.refusal([scope(requests_per_minute=10**7)], DAY_LEFT)
+        counters.take([scope(requests_per_minute=10**7)], hold=False)
+        clock.now += 1.0
+    assert len(counters._fixed["site"].admitted) == 60
+
+
 def test_the_refusal_of_another_place_is_remembered_until_its_end() -> None:
     """A herd over a shared limit is refused here; a list of requests is looked at anew."""
     clock = Clock()
