@@ -77,6 +77,11 @@ def cut() -> UpstreamError:
     return UpstreamError("The AI provider cut the connection in the middle of its answer.")
 
 
+def broken_off() -> UpstreamError:
+    """Return the error for an answer that is no HTTP from its middle on, which may have been paid for."""
+    return UpstreamError("The AI provider's answer broke off in its middle: what followed is not HTTP.")
+
+
 def not_http(host: str) -> UpstreamFailure:
     """Return the error for an answer that is no HTTP."""
     return UpstreamError(

@@ -5,19 +5,22 @@ does in between (cookies, redirects, authentication, a task that writes) took a 
 nothing of it is used here.
 """
 
+import asyncio
 from collections.abc import Mapping
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import aiohttp
 from aiohttp import StreamReader
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.http import RawResponseMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.tracing import Trace
 
+from sidecar.provider.aiohttp.response_handler import FailingResponseHandler, body_failure
 from sidecar.provider.codec import STEP
-from sidecar.provider.connection_errors import cut
 
 LARGEST: Final = STEP
 """Bytes of a body that is written with its head at once."""
@@ -50,6 +53,11 @@ class ReusingConnector(aiohttp.TCPConnector):
 
     key: ConnectionKey | None = None
     """Key of the connections; None before the first."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        handler: type[ResponseHandler] = FailingResponseHandler
+        self._factory = partial(handler, loop=asyncio.get_running_loop())
 
     def opens(self, request: ClientRequest) -> None:
         """Note the key of a connection that is opened."""
@@ -113,7 +121,7 @@ class ReusedReply:
         try:
             return await self._payload.readany()
         except (aiohttp.ClientError, OSError) as exc:
-            raise cut() from exc
+            raise body_failure(exc) from exc
 
     async def aclose(self) -> None:
         """Close the connection unless it is free again already."""

@@ -14,6 +14,7 @@ from yarl import URL
 
 from sidecar.core.errors import UpstreamFailure
 from sidecar.provider.aiohttp.large_body import written
+from sidecar.provider.aiohttp.response_handler import body_failure
 from sidecar.provider.aiohttp.reused import LARGEST, Heads, HttpProcessingError, ReusedReply, ReusingConnector, exchange
 from sidecar.provider.codec import Body
 from sidecar.provider.connection_errors import CONNECT_SECONDS, cut, no_answer, not_connected, not_http, proxy_refused
@@ -161,7 +162,7 @@ class SessionReply:
         try:
             return await self._response.content.readany()
         except (aiohttp.ClientError, OSError) as exc:
-            raise cut() from exc
+            raise body_failure(exc) from exc
 
     async def aclose(self) -> None:
         """Give the connection back if the body was read to its end, else close it at once."""

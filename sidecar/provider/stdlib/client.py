@@ -12,7 +12,7 @@ from typing import Final
 from sidecar.config.settings import Settings
 from sidecar.provider.base import HttpUpstream, Reply
 from sidecar.provider.codec import Body
-from sidecar.provider.connection_errors import cut, no_answer, not_http
+from sidecar.provider.connection_errors import broken_off, cut, no_answer, not_http
 from sidecar.provider.proxy import proxy_for, tls_context
 from sidecar.provider.stdlib.connect import dial
 from sidecar.provider.stdlib.http1 import Connection, ProtocolError
@@ -98,7 +98,9 @@ class _Reply:
     async def read(self) -> bytes:
         try:
             return await anext(self._chunks, b"")
-        except (OSError, EOFError, ProtocolError) as exc:
+        except ProtocolError as exc:
+            raise broken_off() from exc
+        except (OSError, EOFError) as exc:
             raise cut() from exc
 
     async def aclose(self) -> None:

@@ -16,7 +16,8 @@ from tests.support.paths import ROOT
 
 LEANED_ON = {
     "aiohttp.base_protocol.BaseProtocol": {"_buffer_paused", "_loop"},
-    "aiohttp.connector.BaseConnector": {"_get"},
+    "aiohttp.client_proto.ResponseHandler": {"_payload"},
+    "aiohttp.connector.BaseConnector": {"_factory", "_get"},
     "aiohttp.connector.TCPConnector": {"_create_connection"},
     "aiohttp.http_writer": {"_serialize_headers"},
     "aiohttp.web_protocol": {"_ErrInfo"},
