@@ -2,17 +2,22 @@
 
     python benchmarks/bench_stalls.py [lists nested answer-lists answer-text ...] [--seconds 6]
 
-/health on one kept connection shows the longest stall of the loop, a small chat on a new one what a caller waits.
+The longest stall of the loop is the most CPU time of the process between two of its turns (`turns.py`); other programs
+lengthen it where they hold up the loop's thread alone, so it is a median. Beside it, the longest wait for /health on
+one kept connection, and small chats on new ones.
 """
 
 import argparse
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import statistics
+import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +29,7 @@ from rig import Command, call, line, sidecar
 MIB = 2**20
 MOST_STALL_MS = 20.0
 MOST_CHAT_MS = 100.0
+TURNS = str(Path(__file__).with_name("turns.py"))
 ROUTE = "/v1/chat/completions"
 TEXT = "The mitochondrion makes most of the energy of a cell. Ünï 🙂. " * 60_000
 SUMMARY = json.dumps({"action": "summarize", "content": TEXT}, ensure_ascii=False).encode()
@@ -35,14 +41,16 @@ def wanted(kind: str) -> bytes:
     return json.dumps(content).encode()
 
 
-ANSWERS = ("answer-lists", "answer-logprobs", "answer-text", "answer-accents")
+ANSWERS = tuple(f"answer-{kind}" for kind in ("lists", "logprobs", "nan", "nested", "text", "accents", "quotes"))
 WORK: dict[str, tuple[str, bytes]] = {
     "nothing": ("/health", b""),
     **{kind: (ROUTE, KINDS[kind]) for kind in ("lists", "nested", "text")},
     "chat": ("/ai", KINDS["chat"]),
     **{kind: (ROUTE, wanted(kind.removeprefix("answer-"))) for kind in ANSWERS},
-    "ai-text": ("/ai", json.dumps({"action": "chat", "content": "[sink text]"}).encode()),
-    "ai-accents": ("/ai", json.dumps({"action": "chat", "content": "[sink accents]"}).encode()),
+    **{
+        f"ai-{kind}": ("/ai", json.dumps({"action": "chat", "content": f"[sink {kind}]"}).encode())
+        for kind in ("text", "accents", "quotes")
+    },
     "event": (ROUTE, wanted("event")),
     "summary": ("/ai", SUMMARY),
 }
@@ -80,37 +88,60 @@ def sink() -> Iterator[str]:
         command.stop()
 
 
-async def work(url: str, path: str, body: bytes, seconds: float) -> tuple[int, set[str]]:
-    """Send the large requests one after the other; return how many, and their outcomes."""
-    count, codes, start = 0, set(), time.perf_counter()
+class Stalls:
+    """The longest stall of the loop since the last look, in milliseconds, as `turns.py` keeps it in a file."""
+
+    def __init__(self, path: str) -> None:
+        self._file = os.open(path, os.O_RDWR)
+        os.pwrite(self._file, bytes(8), 0)
+
+    def look(self) -> float:
+        """Return the longest stall, and begin anew."""
+        [seconds] = struct.unpack("d", os.pread(self._file, 8, 0))
+        os.pwrite(self._file, bytes(8), 0)
+        return 1e3 * float(seconds)
+
+
+async def work(url: str, path: str, body: bytes, seconds: float, stalls: Stalls) -> tuple[list[float], set[str]]:
+    """Send the large requests one after the other; return the longest stall of each, and their outcomes."""
+    found: list[float] = []
+    codes, start = set(), time.perf_counter()
     while time.perf_counter() - start < seconds:
-        if not body:
+        stalls.look()
+        if body:
+            answer = await call(url, body, start=start, timeout=60, path=path)
+            codes.add(answer.code if len(answer.body) < MIB else str(answer.status))  # nobody waits for its parsing
+        else:
             await asyncio.sleep(0.1)
-            continue
-        answer = await call(url, body, start=start, timeout=60, path=path)
-        codes.add(answer.code if len(answer.body) < MIB else str(answer.status))  # nobody waits for its parsing
-        count += 1
-    return count, codes
+        found.append(stalls.look())
+    return found, codes
 
 
 def measure(kind: str, seconds: float) -> None:
     path, body = WORK[kind]
-    with sink() as upstream, sidecar(upstream, "--cache-bytes", "0") as (url, command):
-        asyncio.run(work(url, path, body, 1.0))  # what is loaded at its first use
-        probing = subprocess.Popen([sys.executable, __file__, "probe", url, str(seconds)], stdout=subprocess.PIPE)
-        count, codes = asyncio.run(work(url, path, body, seconds))
-        health, chats = json.loads(probing.communicate()[0])
-        peak = command.memory("VmHWM")
-    stall, waits = max(health), sorted(chats)
-    p99 = waits[int(len(waits) * 0.99) - 1]
+    with sink() as upstream, tempfile.NamedTemporaryFile() as file:
+        stalls = Stalls(file.name)
+        with sidecar(upstream, "--cache-bytes", "0", program=(TURNS, file.name)) as (url, command):
+            asyncio.run(work(url, path, body, 1.0, stalls))  # what is loaded at its first use
+            before = command.cpu()
+            probing = subprocess.Popen([sys.executable, __file__, "probe", url, str(seconds)], stdout=subprocess.PIPE)
+            found, codes = asyncio.run(work(url, path, body, seconds, stalls))
+            cost = (command.cpu() - before) / len(found)
+            health, chats = json.loads(probing.communicate()[0])
+            peak = command.memory("VmHWM")
+    found, waits = sorted(found), sorted(chats)
+    p99 = waits[max(int(len(waits) * 0.99) - 1, 0)]
+    stall = statistics.median(found)
     line(
-        f"{kind}: /health max, {len(health)} times beside {count} {codes or ''}",
-        f"{stall:.0f} ms",
+        f"{kind}: longest stall, median and worst of {len(found)} {codes or ''}",
+        f"{stall:.1f}, {found[-1]:.1f} ms",
         stall < MOST_STALL_MS,
     )
+    line(f"{kind}: CPU of each, small requests included; memory's peak", f"{1e3 * cost:.0f} ms; {peak:.0f} MiB")
+    line(f"{kind}: /health max of {len(health)}", f"{max(health):.0f} ms")
     line(
-        f"{kind}: a small chat p50, p99, max; memory's peak",
-        f"{statistics.median(waits):.1f}, {p99:.1f}, {waits[-1]:.1f} ms; {peak:.0f} MiB",
+        f"{kind}: a small chat p50, p99, max",
+        f"{statistics.median(waits):.1f}, {p99:.1f}, {waits[-1]:.1f} ms",
         p99 < MOST_CHAT_MS,
     )
 

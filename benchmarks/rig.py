@@ -97,7 +97,9 @@ def demo_upstream(*words: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def sidecar(upstream: str, *words: str, **env: str) -> Iterator[tuple[str, Command]]:
+def sidecar(
+    upstream: str, *words: str, program: tuple[str, ...] = ("-m", "sidecar"), **env: str
+) -> Iterator[tuple[str, Command]]:
     """Run the sidecar as a process over `upstream`; yield its address and the process."""
     flags = (
         "--http-mode",
@@ -110,7 +112,7 @@ def sidecar(upstream: str, *words: str, **env: str) -> Iterator[tuple[str, Comma
         "--log-format",
         "json",
     )
-    command = Command(*flags, *words, ready='"listening"', **env)
+    command = Command(*flags, *words, ready='"listening"', program=program, **env)
     url = json.loads(command.log[-1])["ai"].removesuffix("/ai")
     try:
         yield url, command

@@ -15,6 +15,7 @@ MOST = 16 * 2**20 - 1024
 ANSWER = json.dumps(
     {"choices": [{"message": {"role": "assistant", "content": "Read."}, "finish_reason": "stop"}], "model": "sink"}
 ).encode()
+NAN = b'{"token":"ab","logprob":NaN,"bytes":[97,98],"top_logprobs":[]}'
 LOGPROB = b'{"token":"ab","logprob":-0.123,"bytes":[97,98],"top_logprobs":[]}'
 
 
@@ -24,9 +25,10 @@ def filled(part: bytes, by: bytes = b",") -> bytes:
 
 def answer_of(kind: str) -> bytes:
     """Return the body of a large answer."""
-    values = {"lists": filled(b"[]"), "logprobs": filled(LOGPROB)}
-    texts = {"text": filled(b"A word and a.", b" "), "accents": filled("Ünï 🙂 wörd.".encode(), b" ")}
-    text = texts.get(kind, b"Read.").decode()
+    parts = {"lists": b"[]", "logprobs": LOGPROB, "nan": NAN, "nested": b"[" * 50 + b"]" * 50}
+    values = {kind: filled(parts[kind])} if kind in parts else {}
+    words = {"text": "A word and a.", "accents": "Ünï 🙂 wörd.", "quotes": "It's `a` <b>."}
+    text = filled(words[kind].encode(), b" ").decode() if kind in words else "Read."
     message = {"role": "assistant", "content": text}
     whole = json.dumps(
         {"choices": [{"message": message, "finish_reason": "stop"}], "model": "sink"}, ensure_ascii=False

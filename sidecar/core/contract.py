@@ -11,6 +11,7 @@ from typing import Final, Literal, get_args
 import msgspec
 
 from sidecar.core.errors import InvalidJSON, InvalidRequest, JobGoesOn, SidecarError, UnknownAction
+from sidecar.core.long_text import PIECE, add_json
 from sidecar.core.reach import Names
 
 Action = Literal["chat", "summarize", "analyze"]
@@ -82,8 +83,8 @@ _whole: Final = msgspec.json.Decoder(msgspec.Raw)
 _FIELD: Final = re.compile(r" - at `\$\.(\w+)`$")
 _encoder: Final = msgspec.json.Encoder()
 _UNSENDABLE: Final = re.compile("[\x00\ud800-\udfff]")
-_STEP: Final = 2**20
-"""Characters searched at a time, in 5 ms."""
+_STEP: Final = 2**18
+"""Characters searched at a time, in 2 ms."""
 
 
 def parse_request(body: bytes) -> Request:
@@ -196,4 +197,16 @@ def _unsendable(text: str) -> bool:
 
 def encode_reply(reply: Reply) -> bytes:
     """Encode the reply as one line of JSON, UTF-8, without a line end."""
-    return _encoder.encode(reply)
+    return bytes(reply_body(reply))
+
+
+def reply_body(reply: Reply) -> bytes | bytearray:
+    """Encode the reply as `encode_reply` does; a long one grows piece by piece, and is copied nowhere as a whole."""
+    data = reply.data
+    if data is None or len(data) <= PIECE:
+        return _encoder.encode(reply)
+    before, name, after = _encoder.encode(msgspec.structs.replace(reply, data="")).partition(b'"data":')
+    whole = bytearray(before + name)
+    add_json(whole, data)
+    whole += after.removeprefix(b'""')
+    return whole

@@ -5,6 +5,7 @@ in turn. For the same reason the thread rests after a long piece of work.
 """
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from functools import cache
@@ -17,6 +18,9 @@ THREAD_BYTES: Final = 128 * 1024
 """Values from this size on are worth the 0.1 ms of a thread."""
 _REST_SECONDS: Final = 0.02
 """Longest rest between two pieces of work: a request takes the loop three or four rounds, each with the GIL."""
+
+_SWITCH_SECONDS: Final = 0.001
+"""Time after which the thread gives the GIL to a loop that waits; Python's own is five times as long."""
 
 Result = TypeVar("Result")
 
@@ -52,4 +56,5 @@ class _Worker:
 def _worker() -> _Worker:
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - late: the one-shot process seldom needs it
 
+    sys.setswitchinterval(_SWITCH_SECONDS)
     return _Worker(ThreadPoolExecutor(1, thread_name_prefix="large values"))

@@ -50,9 +50,9 @@ async def _summary(content: str, completer: CompleterPort, *, answer: int, room:
     while len(parts := await completer.split(text, fits=fits, tokens=tokens)) > 1 and len(text) > 1:
         most = _part_tokens(len(parts), fits=fits, tokens=tokens, answer=answer)
         prompt_of = prompts.reduction if reduced else prompts.part
-        summaries = await _side_by_side(
-            [prompt_of(part, most, number=number, of=len(parts)) for number, part in enumerate(parts, 1)], completer
-        )
+        # Each prompt is made in its turn: those of a text of megabytes would take the loop 20 ms together.
+        needed = (prompt_of(part, most, number=number, of=len(parts)) for number, part in enumerate(parts, 1))
+        summaries = await _side_by_side(needed, len(parts), completer)
         text, reduced = _join(summaries, len(text) // 2), True
     return await completer.complete(prompts.reduction(text, answer) if reduced else prompts.summary(text, answer))
 
@@ -79,14 +79,14 @@ def _join(summaries: Sequence[str], room: int) -> str:
     return truncate(_JOINT.join(truncate(summary, share) for summary in summaries), max(1, room))
 
 
-async def _side_by_side(needed: Sequence[Prompt], completer: CompleterPort) -> list[str]:
-    """Return the answers in the order of the prompts, with at most `AT_ONCE` of them under way."""
-    answers = [""] * len(needed)
+async def _side_by_side(needed: Iterator[Prompt], count: int, completer: CompleterPort) -> list[str]:
+    """Return the answers in the order of the `count` prompts, with at most `AT_ONCE` of them under way."""
+    answers = [""] * count
     waiting = iter(enumerate(needed))
     failure: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:
-            for number in range(min(AT_ONCE, len(needed))):
+            for number in range(min(AT_ONCE, count)):
                 group.create_task(_work(waiting, answers, completer), name=f"parts-{number}")
     except BaseExceptionGroup as failures:
         # The first one failed the text; the others failed at the same time or while being cancelled.

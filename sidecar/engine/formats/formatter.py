@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from sidecar.core.contract import FORMATS, Format, sendable
+from sidecar.core.long_text import replaced
 from sidecar.core.off_loop import THREAD_BYTES, off_loop
 from sidecar.engine.answer_cache import AnswerCache, Key
 
@@ -72,7 +73,7 @@ class Formatter:
             from sidecar.engine.formats.text import to_text  # noqa: PLC0415 - as above
 
             text = sendable(to_text(text))
-        return text.replace("<", "< ") if self._parted else text
+        return replaced(text, "<", "< ") if self._parted else text
 
     def _of(self, wanted: Wanted) -> Format:
         return self.usual if wanted is msgspec.UNSET else wanted

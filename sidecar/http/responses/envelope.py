@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from sidecar.core.contract import Reply, encode_reply, failed
+from sidecar.core.contract import Reply, failed, reply_body
 from sidecar.core.errors import MethodNotAllowed, SidecarError, Unauthorized
 from sidecar.http.responses.statuses import retry_after, status_of
 
@@ -24,14 +24,14 @@ COMMON: Final = {
 }
 
 
-def json_response(body: bytes, status: int = 200) -> web.Response:
+def json_response(body: bytes | bytearray, status: int = 200) -> web.Response:
     """Return a response with `body`, which is JSON already."""
     return web.Response(body=body, status=status, headers=COMMON)
 
 
 def reply_response(reply: Reply, *, strict: bool, wait: float | None = None) -> web.Response:
     """Return the response that carries `reply`; `wait` is the seconds after which a retry makes sense."""
-    response = json_response(encode_reply(reply), status_of(reply.code, strict=strict))
+    response = json_response(reply_body(reply), status_of(reply.code, strict=strict))
     if (seconds := retry_after(reply.code, wait)) is not None:
         response.headers[hdrs.RETRY_AFTER] = str(seconds)
     return response

@@ -19,6 +19,8 @@ from sidecar.http.responses.openai_errors import shape
 
 DONE: Final = b"[DONE]"
 _SIGN_OF_LIFE: Final = b": keep-alive\n\n"
+_STEP: Final = 256 * 1024
+"""Bytes of an event that is written at a time."""
 FAREWELL_SECONDS: Final = 5.0
 """Time that a slow caller has to take the last event."""
 
@@ -51,7 +53,9 @@ class EventStream:
         Raises `ConnectionError` once the caller has left.
         """
         self._stuck = True
-        if self.response is None:
+        if len(data) > _STEP:
+            await self._send_large(data)
+        elif self.response is None:
             self.response = await self._begin()
             await self.response.write(_event(data))
         elif self._chunked:
@@ -59,6 +63,20 @@ class EventStream:
         else:
             await self.response.write(_event(data))
         self._stuck = False
+
+    async def _send_large(self, data: bytes) -> None:
+        """Send an event in steps, each written once: a transport copies what is left of a write."""
+        if self.response is None:
+            self.response = await self._begin()
+        if b"\n" in data or b"\r" in data:
+            await self.response.write(_event(data))
+            return
+        await self.response.write(b"data: ")
+        view = memoryview(data)
+        for at in range(0, len(data), _STEP):
+            await self.response.write(view[at : at + _STEP])
+            await asyncio.sleep(0)
+        await self.response.write(b"\n\n")
 
     async def _write(self, event: bytes) -> None:
         """Write an event as a chunk, as the library does in a third of the steps."""

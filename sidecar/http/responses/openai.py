@@ -13,11 +13,15 @@ import msgspec
 
 from sidecar.core.contract import sendable
 from sidecar.core.errors import UpstreamError
+from sidecar.core.long_text import encodable, replaced
 from sidecar.core.ports import Completion
+from sidecar.core.raw_json import found
 
 _LONGEST_MODEL: Final = 50
 _LONGEST_NAME: Final = 128
 _NO_REASON: Final = re.compile("[^A-Za-z_-]+")
+
+_NUL: Final = b"\\u0000"
 
 _encoder: Final = msgspec.json.Encoder()
 
@@ -41,11 +45,11 @@ def encode(completion: Completion, *, model: str, fallback_id: str, spaced: bool
     body = shaped(completion, model=model, fallback_id=fallback_id, spaced=spaced)
     try:
         try:
-            raw = _encoder.encode(body)
+            raw = _encoder.encode(encodable(body))
         except UnicodeEncodeError:
-            raw = b"\\u0000"
+            raw = _NUL
         # PHP's json_decode fails on half a surrogate pair and on a name that begins with NUL, at any depth.
-        return _encoder.encode(_clean(body)) if b"\\u0000" in raw else raw
+        return _encoder.encode(encodable(_clean(body))) if found(_NUL, raw) else raw
     except RecursionError as exc:
         raise UpstreamError("The AI provider's answer is nested too deeply.", status=200) from exc
 
@@ -98,7 +102,7 @@ def _content(message: Mapping[str, Any], *, spaced: bool) -> str:
         refusal = message.get("refusal")
         content = refusal if isinstance(refusal, str) else ""
     content = sendable(content)
-    return content.replace("<", "< ") if spaced else content
+    return replaced(content, "<", "< ") if spaced else content
 
 
 def _usage(completion: Completion) -> dict[str, Any]:

@@ -15,6 +15,9 @@ from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
 
 JOINED: Final = 64 * 1024
 """Bytes of a body that is copied behind its head, for one write."""
+STEP: Final = 256 * 1024
+"""Bytes of a body that is written at a time."""
+_BODIES: Final = (bytes, bytearray)
 _BODILESS: Final = frozenset({204, 205, 304})
 
 
@@ -105,24 +108,29 @@ class OneTask(RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Send a response, or the rest of one; return it, and whether the caller has left."""
-        if self._write_whole(request, resp):
-            if self.writing_paused:  # the caller reads slowly, and the response is under way until it is read
-                try:
+        if (body := self._write_whole(request, resp)) is not None:
+            try:
+                if len(body) > STEP:
+                    await self._write_in_steps(request, body)
+                if self.writing_paused:  # the caller reads slowly, and the response is under way until it is read
                     await request.writer.drain()
-                except ConnectionError:
-                    return resp, True
+            except ConnectionError:
+                return resp, True
             return resp, False
         return await super().finish_response(request, resp, start_time)
 
-    def _write_whole(self, request: web.BaseRequest, response: web.StreamResponse) -> bool:
-        """Write a whole response, and return True; return False for one that the library has to write."""
+    def _write_whole(self, request: web.BaseRequest, response: web.StreamResponse) -> bytes | bytearray | None:
+        """Write a whole response, of a long one the head, and return its body.
+
+        Returns None for a response that the library has to write.
+        """
         if type(response) is not web.Response or response.prepared or response.status in _BODILESS or self._upgraded:
-            return False
+            return None
         body = response.body
-        if type(body) is not bytes or request.version != HttpVersion11 or request.method == hdrs.METH_HEAD:
-            return False
+        if not isinstance(body, _BODIES) or request.version != HttpVersion11 or request.method == hdrs.METH_HEAD:
+            return None
         if self.transport is None:
-            return False
+            return None
         headers = response.headers
         headers[hdrs.CONTENT_LENGTH] = str(len(body))
         headers[hdrs.DATE] = rfc822_formatted_time()
@@ -133,6 +141,23 @@ class OneTask(RequestHandler):
         head = _serialize_headers(f"HTTP/1.1 {response.status} {response.reason}", headers)
         if len(body) <= JOINED:
             self.transport.write(head + body)
-        else:
+        elif len(body) <= STEP:
             self.transport.writelines((head, body))
-        return True
+        else:
+            self.transport.write(head)
+        return body
+
+    async def _write_in_steps(self, request: web.BaseRequest, body: bytes | bytearray) -> None:
+        """Write a long body as the caller reads it: a transport copies what is left of a write.
+
+        Raises `ConnectionError` once the caller has left.
+        """
+        view = memoryview(body)
+        for at in range(0, len(body), STEP):
+            if self.transport is None or self.transport.is_closing():
+                raise ConnectionResetError
+            self.transport.write(view[at : at + STEP])
+            if self.writing_paused:
+                await request.writer.drain()
+            else:
+                await asyncio.sleep(0)

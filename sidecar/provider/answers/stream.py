@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from sidecar.core.errors import UpstreamError
+from sidecar.core.long_text import encodable
 from sidecar.core.ports import Call, Usage
 from sidecar.provider import codec
 from sidecar.provider.answers.plain_events import plain_data
@@ -17,6 +18,7 @@ from sidecar.provider.answers.whole import (
     TOO_LARGE,
     completion_of,
     finish_reason,
+    leniently,
     not_json,
     object_of,
     refusal,
@@ -151,7 +153,7 @@ class StreamReader:
             for choice in choices if isinstance(choices, list) else ():
                 self._finished = self._finished or (isinstance(choice, dict) and bool(finish_reason(choice)))
             hollow = body.pop("error", None)  # the official SDK takes a blank error's object for an error
-            yield codec.encode(body) if delta_for_message(body) or hollow else data
+            yield codec.encode(encodable(body)) if delta_for_message(body) or hollow else data
 
     def _body(self, data: bytes) -> tuple[dict[str, Any], bytes]:
         """Return an event's object, and its data as strict parsers take it."""
@@ -160,7 +162,7 @@ class StreamReader:
             try:
                 body = strictly(data)
             except ValueError:
-                body, strict = codec.decode(data), False
+                body, strict = leniently(data), False
         except (ValueError, RecursionError) as exc:
             raise _NotJSONError from exc
         if isinstance(body, list) and len(body) == 1:
@@ -169,7 +171,7 @@ class StreamReader:
             raise _NotJSONError
         if self._halves or not strict:
             self._halves.join(body)
-            data = codec.encode(body)
+            data = codec.encode(encodable(body))
         return body, data
 
 

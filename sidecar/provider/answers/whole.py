@@ -92,12 +92,19 @@ def parse(answer: Answer) -> dict[str, Any]:
 
 def decoded(raw: bytes) -> Any:
     """Return the JSON value in `raw`, of which a large one may have raw parts. Raises as `codec.decode`."""
-    if len(raw) < LARGE_BYTES:
-        return codec.decode(raw)
     try:
         return strictly(raw)
     except ValueError:
-        return codec.decode(raw)  # with all that providers write and JSON does not have
+        return leniently(raw)
+
+
+def leniently(raw: bytes) -> Any:
+    """Return the JSON value in `raw`, read as providers write it, as `decoded` does."""
+    if len(raw) < LARGE_BYTES:
+        return codec.decode(raw)
+    from sidecar.provider.answers.large import decode  # noqa: PLC0415 - as below
+
+    return decode(raw)
 
 
 def strictly(raw: bytes) -> Any:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from sidecar.core.long_text import encodable
 from sidecar.provider import codec
 from sidecar.provider.answers.whole import finish_reason, text_of
 
@@ -94,10 +95,10 @@ def events_of(body: Mapping[str, Any], *, usage: bool) -> Iterator[bytes]:
     choices = [choice for choice in body.get("choices", ()) if isinstance(choice, dict)]
     for number, choice in enumerate(choices):
         event = {"index": number, "delta": _delta(choice.get("message")), "finish_reason": None}
-        yield codec.encode({**head, "choices": [event]})
+        yield codec.encode(encodable({**head, "choices": [event]}))
     for number, choice in enumerate(choices):
         event = {"index": number, "delta": {}, "finish_reason": finish_reason(choice) or "stop"}
-        yield codec.encode({**head, "choices": [event]})
+        yield codec.encode(encodable({**head, "choices": [event]}))
     if usage and body.get("usage"):
         yield codec.encode({**head, "choices": [], "usage": body["usage"]})
 

@@ -89,6 +89,21 @@ async def test_an_event_of_several_lines_stays_one() -> None:
         assert [json.loads(data) for data in (await ear.rest())[:-1]] == [{"choices": []}, {"a": 1}]
 
 
+async def test_a_large_event_arrives_as_it_came() -> None:
+    """First or later, with line ends or without."""
+    large = delta("x" * 1_000_000)
+    lines = b'{"choices":\n["%s"]}' % (b"y" * 300_000)
+    spring = FedProvider()
+    for item in (large, delta("a"), large, lines, None):
+        await spring.feed.put(item)
+    async with running(spring) as sidecar, streaming(sidecar) as (_, ear):
+        await ear.head()
+        *found, last, done = await ear.rest()
+    assert found == [large, delta("a"), large]
+    assert json.loads(last) == json.loads(lines)
+    assert done == DONE
+
+
 async def test_before_the_first_event_a_failure_is_an_ordinary_refusal() -> None:
     """With its status: a client reads no stream that never was one."""
     spring = FedProvider()
@@ -234,16 +249,19 @@ async def test_a_stream_that_outlasts_the_grace_says_so() -> None:
 
 
 async def test_an_old_client_gets_its_stream_without_chunks() -> None:
-    """HTTP/1.0 has none: the end of the connection is the end."""
-    spring = FedProvider()
-    for item in (delta("a", "stop"), None):
-        await spring.feed.put(item)
+    """HTTP/1.0 has none: the end of the connection is the end, behind a large event too."""
+    large = delta("x" * 1_000_000)
     raw = body(stream=True)
     start = head("Content-Type: application/json", f"Content-Length: {len(raw)}", path=PATH)
-    async with running(spring) as sidecar, await sidecar.call() as caller:
-        await caller.send(start.replace(b"HTTP/1.1", b"HTTP/1.0") + raw)
-        said = await caller.rest()
-    assert said.endswith(b"\r\n\r\ndata: " + delta("a", "stop") + b"\n\ndata: [DONE]\n\n")
+    for first in (delta("a"), large):
+        spring = FedProvider()
+        for item in (first, large, delta("a", "stop"), None):
+            await spring.feed.put(item)
+        async with running(spring) as sidecar, await sidecar.call() as caller:
+            await caller.send(start.replace(b"HTTP/1.1", b"HTTP/1.0") + raw)
+            said = await caller.rest()
+        events = b"\n\n".join(b"data: " + data for data in (first, large, delta("a", "stop"), b"[DONE]"))
+        assert said.partition(b"\r\n\r\n")[2] == events + b"\n\n"
 
 
 async def test_streams_are_never_shared() -> None:

@@ -6,6 +6,7 @@ import pytest
 from aiohttp import web
 
 from sidecar.http.server import server
+from sidecar.http.server.one_task import STEP
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import PATIENCE, Caller, head, post, running, serving
 
@@ -55,6 +56,42 @@ async def test_requests_sent_ahead_leave_the_loop_its_turns() -> None:
             await caller.receive()
         counting.cancel()
     assert len(seen) > 50
+
+
+@pytest.mark.parametrize("size", [STEP, STEP + 1, 5 * STEP - 1])
+async def test_a_long_answer_arrives_whole_and_the_next_one_too(size: int) -> None:
+    """On one connection, whether the body is bytes or was put together piece by piece."""
+    bodies = [bytes(range(256)) * (size // 256 + 1), bytearray(b"y" * size), b"z"]
+    bodies[0] = bodies[0][:size]
+    waiting = iter(bodies)
+
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.Response(body=next(waiting))
+
+    async with serving(answer) as (host, port), await Caller.connect(host, port, described=False) as caller:
+        for body in bodies:
+            await caller.send(ASKED)
+            assert (await caller.receive()).body == body
+
+
+async def test_a_caller_who_leaves_amid_a_long_answer_ends_it() -> None:
+    """And others are answered."""
+    body, begun = b"x" * LARGE, 0
+
+    async def answer(_: web.BaseRequest) -> web.Response:
+        nonlocal begun
+        begun += 1
+        return web.Response(body=body)
+
+    async with serving(answer) as (host, port):
+        async with await Caller.connect(host, port, described=False) as caller:
+            await caller.send(ASKED)
+            await caller.reader.readexactly(100_000)
+            caller.writer.transport.abort()
+        async with await Caller.connect(host, port, described=False) as caller:
+            await caller.send(ASKED)
+            assert len((await caller.receive()).body) == LARGE
+    assert begun == 2
 
 
 async def test_an_answer_that_is_still_read_is_waited_for_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

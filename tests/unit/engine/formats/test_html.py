@@ -2,6 +2,7 @@
 
 import pytest
 
+from sidecar.core import long_text
 from sidecar.engine.formats.html import MARK, to_html
 from sidecar.engine.formats.markdown import DEEPEST, LONGEST
 from tests.support.pages import Elements, chat_page, widget
@@ -127,6 +128,15 @@ def test_what_is_too_deep_or_too_long_is_plain(text: str) -> None:
     shown = Elements(html(text).replace("<br>", "\n"))
     assert shown.text.split() == text.split()
     assert {tag for tag, _ in shown.tags} == {"p"}
+
+
+def test_a_long_text_is_written_in_pieces_that_nobody_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever a piece ends: the text is escaped, and no entity or tag goes from one piece into the next."""
+    text = " \n" + 'It\'s `a` <b> &amp; \r\n"q" \U0001f642\n' * (LONGEST // 20) + "\n "
+    whole = to_html(text)
+    monkeypatch.setattr(long_text, "PIECE", 1009)
+    assert to_html(text) == whole
+    assert "".join(Elements(whole).text.split()) == "".join(text.split())
 
 
 def test_both_pages_of_the_deployed_plugin_show_it() -> None:
