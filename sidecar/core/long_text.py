@@ -5,8 +5,6 @@ from typing import Any, Final
 
 import msgspec
 
-from sidecar.core.joining import joined
-
 PIECE: Final = 128 * 1024
 """Characters of a piece: a third of a millisecond in a parser, and as much as is worth a thread."""
 
@@ -32,7 +30,7 @@ def part(text: str, begin: int, end: int) -> str:
     """Return the text from `begin` to `end`."""
     if end - begin <= PIECE:
         return text[begin:end]
-    return joined(pieces(text, begin, end))
+    return "".join(pieces(text, begin, end))
 
 
 def bounds(text: str, begin: int = 0) -> tuple[int, int]:
@@ -49,7 +47,7 @@ def replaced(text: str, old: str, new: str) -> str:
     """Return the text with `new` for each `old`, which is one character."""
     if len(text) <= PIECE:
         return text.replace(old, new)
-    return joined(piece.replace(old, new) for piece in pieces(text))
+    return "".join(piece.replace(old, new) for piece in pieces(text))
 
 
 def json_of(text: str) -> msgspec.Raw:

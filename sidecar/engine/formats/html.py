@@ -14,7 +14,6 @@ from typing import Final
 import nh3
 from markdown_it.token import Token
 
-from sidecar.core.joining import joined
 from sidecar.core.long_text import bounds, pieces
 from sidecar.engine.formats.markdown import code_of, tokens_of
 
@@ -52,7 +51,7 @@ def to_html(text: str) -> str:
 def _shown(text: str) -> str:
     """Return a text as it is, as one paragraph, escaped piece by piece."""
     written = (_cleaned(_broken(piece)) for piece in pieces(text, *bounds(text)))
-    return joined((MARK, "<p>", *written, "</p>"))
+    return "".join((MARK, "<p>", *written, "</p>"))
 
 
 def _cleaned(written: str) -> str:

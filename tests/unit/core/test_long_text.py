@@ -5,9 +5,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sidecar.core import joining, long_text
+from sidecar.core import long_text
 from sidecar.core.contract import Reply, answered, encode_reply, reply_body
-from sidecar.core.joining import joined
 from sidecar.core.long_text import bounds, encodable, part, pieces, place_of, replaced
 
 TEXTS = st.text(st.sampled_from('a <"\\\n\u00a0é\u0141🙂'), max_size=60)
@@ -17,7 +16,6 @@ TEXTS = st.text(st.sampled_from('a <"\\\n\u00a0é\u0141🙂'), max_size=60)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make pieces so short that a test's texts are long."""
     monkeypatch.setattr(long_text, "PIECE", 7)
-    monkeypatch.setattr(joining, "_SHORT", 3)
 
 
 @settings(
@@ -32,27 +30,6 @@ def test_pieces_are_the_text(text: str, begin: int, end: int) -> None:
     assert text[first:last] == text.strip()
     assert replaced(text, "<", "< ") == text.replace("<", "< ")
     assert place_of('"\\', text) == text.find('"\\')
-
-
-@settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
-@given(st.lists(TEXTS, max_size=9))
-def test_joined_pieces_are_one_text(parts: list[str]) -> None:
-    """Of the same width as any other text of these characters, so that the two are equal and have one hash."""
-    whole, expected = joined(iter(parts)), "".join(parts)
-    assert whole == expected
-    assert hash(whole) == hash(expected)
-    assert whole.__sizeof__() == expected.__sizeof__()
-    assert {whole: 1}[expected] == 1
-
-
-def test_a_long_join_is_the_same() -> None:
-    """With wide characters first, last or nowhere."""
-    for body in ("abc", "é a", "\u0141 x", "🙂 y"):
-        for last in ("", "é", "\u0141", "🙂"):
-            parts = [body * 20_000, body * 20_000, last]
-            assert joined(parts).encode() == "".join(parts).encode()
 
 
 @settings(
