@@ -94,7 +94,7 @@ class JobStore:
         raise JobsUnavailable("Jobs are not available: Redis does not keep what it is given.")
 
     async def _ids_of(self, requests: Sequence[Request]) -> list[str]:
-        if sum(len(request.content) for request in requests) < _HASHED_AT_ONCE:
+        if sum(len(request.content) + len(request.context) for request in requests) < _HASHED_AT_ONCE:
             return [self.id_of(request) for request in requests]
         # hashlib releases the GIL for long texts.
         return await asyncio.to_thread(lambda: [self.id_of(request) for request in requests])

@@ -34,14 +34,16 @@ class WholeSplitter:
         return [text]
 
 
-def service_over(upstream: Upstream, *, concurrency: int = 4, formatter: Formatter | None = None) -> Service:
+def service_over(
+    upstream: Upstream, *, concurrency: int = 4, formatter: Formatter | None = None, keys: Keys | None = None
+) -> Service:
     """A service with ten places."""
     clock = asyncio.get_running_loop().time
     pool = alone(upstream, concurrency=concurrency, clock=clock)
     kernel = Kernel(
         calls=Calls(pool, clock=clock),
         flights=SingleFlight(AnswerCache(ttl=100.0, size=100_000)),
-        keys=Keys(model="m", limits=LIMITS),
+        keys=keys or Keys(model="m", limits=LIMITS),
         contexts=ContextSizes(pool.models),
         pseudonym=lambda user: f"hash of {user}",
     )

@@ -51,12 +51,12 @@ class Formatter:
     async def written(self, text: str, wanted: Wanted = msgspec.UNSET, *, shared: bool = False) -> str:
         """Return `text` as `wanted`; `shared`: others may get the same answer."""
         if self._of(wanted) == "markdown":
-            return self.write(text, wanted)
+            return await off_loop(len(text), self.write, text, wanted)
         if self._loading is not None:
             await asyncio.wait((self._loading,))
         if self._finished is None or not (shared and self._of(wanted) == "html"):
             return await off_loop(len(text) * _WEIGHT, self.write, text, wanted)
-        key = _key(text)
+        key = await off_loop(len(text), _key, text)
         if (found := self._finished.get(key, "")) is None:
             found = await off_loop(len(text) * _WEIGHT, self.write, text, wanted)
             self._finished.put(key, found)
