@@ -52,7 +52,10 @@ _BY_TYPE: Final[tuple[tuple[type[BaseException], str], ...]] = (
     ),
     (
         FileNotFoundError,
-        "Redis' socket file is not there: it does not run, or REDIS_URL names another path.",
+        (
+            "Redis' socket file is not there: it does not run, or REDIS_URL names another path (embedded: the server "
+            "that starts it does not run, or has another STATE_DIR)."
+        ),
     ),
     (
         PermissionError,

@@ -110,6 +110,7 @@ class Child:
         try:
             if self._log:
                 output = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+                os.write(output, b"\n")  # on a full disk the child could not even say why it ends
             return await asyncio.create_subprocess_exec(
                 *self._command,
                 env=self._env,
@@ -139,7 +140,9 @@ class Child:
 
 def _last_line(path: str) -> str:
     try:
-        text = Path(path).read_bytes()[-_LAST_BYTES:].decode("utf-8", "replace")
+        with Path(path).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LAST_BYTES))
+            text = file.read(_LAST_BYTES).decode("utf-8", "replace")
     except OSError as exc:
         return f"its log cannot be read ({exc.strerror})"
     return next((line for line in reversed(text.splitlines()) if line.strip()), "it said nothing")
