@@ -5,6 +5,7 @@ Imports stay few, since a process started for one click loads this file.
 
 import argparse
 import sys
+from collections.abc import Collection
 from typing import Any, Final
 
 from sidecar.config.env_file import ENV_FILE
@@ -16,9 +17,10 @@ from sidecar.core.errors import ConfigError, plain
 PROGRAM: Final = "openai-moodle-sidecar"
 
 
-def parser(command: str = "", *, description: str, epilog: str) -> Parser:
-    """Return a parser for `command`, or for the program itself if `command` is blank."""
+def parser(command: str = "", *, description: str, epilog: str, commands: Collection[str] = ()) -> Parser:
+    """Return a parser for `command`, or for the program itself, with its `commands`, if `command` is blank."""
     return Parser(
+        commands=commands,
         prog=f"{PROGRAM} {command}".strip(),
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter if command else _unasked,

@@ -45,8 +45,8 @@ _GROUPS: Final = {
     ),
     "Listening": "http_mode port host sidecar_token tokens_file ai_require_token allow_unauthenticated allowed_hosts",
     "Time and load": (
-        "request_timeout shutdown_grace concurrency queue_size queue_bytes max_body_bytes cache_ttl cache_bytes "
-        "stdio_max_processes"
+        "request_timeout shutdown_grace processes concurrency queue_size queue_bytes max_body_bytes cache_ttl "
+        "cache_bytes stdio_max_processes"
     ),
     "Jobs": (
         "redis_url redis_prefix state_dir job_queue_size job_queue_bytes jobs_max_body_bytes job_result_ttl "

@@ -12,7 +12,7 @@ from sidecar import __version__
 from sidecar.cli.flags import PROGRAM, add_settings, parser, report_faults
 from sidecar.config.load import load, stated, with_tokens
 from sidecar.config.settings import Settings
-from sidecar.core.command_line import BAD_CONFIGURATION, Parser
+from sidecar.core.command_line import BAD_CONFIGURATION, Parser, show
 from sidecar.core.errors import ConfigError
 from sidecar.stdio.descriptors import bound_stderr, fill_missing, has_piped_data
 
@@ -59,8 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if helps := {"-h", "--help", "--help-all"}.intersection(words):
         from sidecar.cli.help import full_help, short_help
 
-        sys.stdout.write((full_help if "--help-all" in helps else short_help)(COMMANDS))
-        return 0
+        return show((full_help if "--help-all" in helps else short_help)(COMMANDS), PROGRAM)
     # PHP hangs on a long stderr, and even a message about flags can be long.
     unbound = bound_stderr() if has_piped_data() else None
     flags = _parser().read(words)
@@ -88,7 +87,7 @@ def _hold_signals() -> None:
 
 
 def _parser() -> Parser:
-    made = parser(description="", epilog="")
+    made = parser(description="", epilog="", commands=COMMANDS)
     made.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     for flag in ("--stdio", "--jobs"):
         made.add_argument(flag, action="store_true")

@@ -1,7 +1,6 @@
 """Command `openai-moodle-sidecar moodle setup PATH`: makes a Moodle use the sidecar, and undoes that."""
 
 import asyncio
-import os
 import re
 import sys
 from typing import Any, Final
@@ -10,10 +9,11 @@ from urllib.parse import urlsplit
 from sidecar.cli.flags import PROGRAM, parser, report_faults
 from sidecar.config import addresses
 from sidecar.config.env_file import ENV_FILE
-from sidecar.config.load import load, read_secret_file
+from sidecar.config.load import load
 from sidecar.config.provenance import value_of
+from sidecar.config.secret_file import alone, read_secret_file
 from sidecar.config.settings import BY_FIELD, Settings
-from sidecar.core.command_line import Parser
+from sidecar.core.command_line import Parser, show
 from sidecar.core.errors import ConfigError, plain
 from sidecar.doctor import http_check
 from sidecar.doctor import moodle as doctor
@@ -92,12 +92,8 @@ def _counted(count: int) -> str:
 
 
 def _print(text: str) -> None:
-    """Write to stdout; a reader who left, as with `| head`, does not end a setup that is half done."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Write to stdout; an output that cannot be written does not end a setup that is half done."""
+    show(text, f"{PROGRAM} {_COMMAND}")
 
 
 async def _wish(flags: dict[str, Any], provider: str) -> Wish:
@@ -136,11 +132,11 @@ def _token(path: str, settings: Settings, faults: list[str]) -> str | None:
         return settings.sidecar_token or None
     try:
         text = sys.stdin.read(_LONGEST_TOKEN).strip() if path == "-" else read_secret_file(path)
-        return str(BY_FIELD["sidecar_token"].kind(text))
+        return alone(text, BY_FIELD["sidecar_token"].kind)
     except OSError as exc:
         faults.append(f"--token-file={plain(path, 200)}: cannot be read ({exc.strerror})")
     except ValueError as exc:
-        faults.append(f"--token-file={plain(path, 200)}: the file must hold {exc}")
+        faults.append(f"--token-file={plain(path, 200)}: the text in it must be {exc}")
     return None
 
 

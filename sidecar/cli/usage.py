@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -13,7 +12,7 @@ import msgspec
 
 from sidecar.cli.flags import PROGRAM, add_settings, parser, report_faults
 from sidecar.config.load import load
-from sidecar.core.command_line import Parser
+from sidecar.core.command_line import Parser, show
 from sidecar.core.errors import ConfigError, plain
 from sidecar.stdio.descriptors import fill_missing
 from sidecar.usage.report import DIMENSIONS, SUMS, Report, Unreadable, report
@@ -44,7 +43,7 @@ def main(argv: list[str]) -> int:
     except Unreadable as exc:
         sys.stderr.write(f"{PROGRAM} {_COMMAND}: {exc}\n")
         return 1
-    return _print(_FORMATS[form](found, period))
+    return show(_FORMATS[form](found, period), f"{PROGRAM} {_COMMAND}")
 
 
 def _usage_file(flags: dict[str, str | None], env_file: str | None) -> str:
@@ -127,15 +126,6 @@ def _json(found: Report, period: _Period) -> str:
 
 
 _FORMATS: Final[dict[str, Callable[[Report, _Period], str]]] = {"table": _table, "csv": _csv, "json": _json}
-
-
-def _print(text: str) -> int:
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:  # as with `| head`; the interpreter's own flush at the end must find something open
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
 
 
 def _parser() -> Parser:

@@ -10,6 +10,9 @@ _WANTED: Final = "an http:// or https:// address"
 _TOKEN: Final = re.compile(r"[!-~]+")
 _ONCE: Final = ("/v1", "/v1beta", "/v2", "/openai/v1", "/api/v1", "/chat/completions")
 """Parts of a path that a slip of copying doubles."""
+_OPERATION: Final = re.compile(r"/v1(beta)?(/openai)?/(models|completions|responses|embeddings|chat)/?")
+"""End of an address that is one operation of an API, and no address of the API."""
+_LABEL: Final = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _FORBIDDEN: Final = frozenset('<>"{}|^`')
 # The client takes any other option for an argument of its own, and some of those break what it reads.
 _REDIS_OPTIONS: Final = {"db": "[0-9]{1,9}"}
@@ -32,9 +35,19 @@ def url(text: str) -> str:
     if rest[:8].lower().startswith(("http:/", "https:/")):
         raise ValueError(f"{_WANTED}, with http:// or https:// once")
     parts = _split(text)
-    if scheme.lower() not in {"http", "https"} or not parts.hostname or _FORBIDDEN.intersection(text):
+    if scheme.lower() not in {"http", "https"} or not parts.hostname:
         raise ValueError(_WANTED)
+    if _FORBIDDEN.intersection(text):
+        raise ValueError(f"{_WANTED} without any of < > {{ }} | ^; a name in such brackets stands for the real one")
+    if "," in parts.netloc:
+        raise ValueError("one http:// or https:// address; several providers stand in PROVIDERS_FILE")
+    if not _is_host(parts.hostname):
+        raise ValueError(f"{_WANTED} whose host has only letters, digits, -, _ and single dots")
     return text
+
+
+def _is_host(host: str) -> bool:
+    return ":" in host or all(map(_LABEL.fullmatch, host.removesuffix(".").split(".")))
 
 
 def base_url(text: str) -> str:
@@ -43,6 +56,8 @@ def base_url(text: str) -> str:
     for part in _ONCE:
         if f"{part}{part}/" in path:
             raise ValueError(f"the API's address, with {part} once and not twice")
+    if match := re.search(_OPERATION.pattern + "$", path):
+        raise ValueError(f"the API's address, without /{match[3]} at its end")
     return text
 
 

@@ -12,8 +12,9 @@ import msgspec
 
 from sidecar.config import types
 from sidecar.config.contradictions import contradictions
-from sidecar.config.env_file import ENCODING, LONGEST_FILE, read_env_file, reason
+from sidecar.config.env_file import read_env_file
 from sidecar.config.providers import ProviderSettings, read_providers
+from sidecar.config.secret_file import secret_of
 from sidecar.config.setting import Setting
 from sidecar.config.settings import BY_FIELD, SETTINGS, Settings
 from sidecar.core.errors import ConfigError, plain
@@ -57,6 +58,8 @@ def load(
     needed = need_key and not settings.providers_file and settings.azure_auth != "entra"
     found_key = "openai_api_key" in texts or any(fault.startswith("OPENAI_API_KEY") for fault in faults)
     faults += contradictions(settings, need_key=needed and not found_key)
+    if needed and not found_key:
+        faults += _keys_under_another_name(sources[_ENVIRONMENT])
     if faults:
         raise ConfigError(faults)
     return settings
@@ -83,6 +86,14 @@ def ignored_variables(
     sources = layers(flags, env_file, environ, [])
     given = {name for source in sources for name, text in source.items() if text.strip()}
     return misspelled_variables(given & env.keys(), given)
+
+
+def _keys_under_another_name(env: Mapping[str, str]) -> list[str]:
+    """Return a line for each variable that was probably meant for the key, which is missing."""
+    from sidecar.config.names import misspelled_variables  # noqa: PLC0415 - as above
+
+    found = misspelled_variables([name for name, text in env.items() if text.strip()], ())
+    return [one.advice for one in found if one.meant == "OPENAI_API_KEY"]
 
 
 def with_tokens(settings: Settings) -> Settings:
@@ -182,8 +193,9 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
+_ENVIRONMENT: Final = 1
 _ENV_FILE: Final = 2
-"""Place of the env file among the sources."""
+"""Places of the environment and of the env file among the sources."""
 
 
 def layers(
@@ -209,7 +221,7 @@ def _find(setting: Setting, sources: list[Mapping[str, str]], faults: list[str])
         if text := source.get(setting.name, "").strip():
             return text
         if setting.secret and (path := source.get(f"{setting.name}_FILE", "").strip()):
-            return _read_secret(setting, path, faults)
+            return secret_of(setting, path, faults)
     return ""
 
 
@@ -220,30 +232,6 @@ def _file_of(name: str, sources: list[Mapping[str, str]]) -> str:
             return ""
         if path := source.get(f"{name}_FILE", "").strip():
             return path
-    return ""
-
-
-def read_secret_file(path: str) -> str:
-    """Return the secret in a file, without white space around it. Raises `OSError`, or `ValueError` for no UTF-8."""
-    with open(path, encoding=ENCODING) as file:
-        return file.read(LONGEST_FILE).strip()
-
-
-def _read_secret(setting: Setting, path: str, faults: list[str]) -> str:
-    try:
-        text = read_secret_file(path)
-    except (OSError, ValueError) as exc:
-        faults.append(f"{setting.name}_FILE={plain(path, 200)}: cannot be read ({reason(exc)})")
-        return ""
-    fault = "the file is empty"
-    if text:
-        try:
-            setting.kind(text)
-        except ValueError as exc:
-            fault = f"the file must hold {exc}"
-        else:
-            return text
-    faults.append(f"{setting.name}_FILE={plain(path, 200)}: {fault}")
     return ""
 
 

@@ -27,9 +27,13 @@ _SDK: Final = frozenset(
 _LINK: Final = r"\w+_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_[0-9]+_(TCP|UDP)(_\w+)?)?)"
 """Variables that Kubernetes and Docker make of the name of a service near by, such as OPENAI_SIDECAR_PORT."""
 _OTHER_TOOLS: Final = {
+    "API_BASE": "OPENAI_BASE_URL",
+    "API_KEY": "OPENAI_API_KEY",
     "AZURE_OPENAI_API_KEY": "OPENAI_API_KEY",
     "AZURE_OPENAI_ENDPOINT": "OPENAI_BASE_URL",
+    "BASE_URL": "OPENAI_BASE_URL",
     "LOGLEVEL": "LOG_LEVEL",
+    "MODEL": "OPENAI_MODEL",
     "OPENAI_API_BASE": "OPENAI_BASE_URL",
     "OPENAI_API_BASE_URL": "OPENAI_BASE_URL",
     "OPENAI_API_ENDPOINT": "OPENAI_BASE_URL",
@@ -51,7 +55,7 @@ _OTHER_TOOLS: Final = {
     "OPENAI_URL": "OPENAI_BASE_URL",
     "SIDECAR_URL": "OPENAI_SIDECAR_HTTP_URL",
 }
-"""Names of other tools, and the sidecar's for the same."""
+"""Names of other tools, and those of the sidecar's own flags, with the sidecar's variables for the same."""
 
 
 class Misspelled(msgspec.Struct, frozen=True):
@@ -81,8 +85,9 @@ def misspelled(name: str) -> Misspelled | None:
 def misspelled_variables(names: Collection[str], given: Collection[str]) -> list[Misspelled]:
     """Return the misspelled of the environment's `names`, sorted.
 
-    Names in lower case are other programs', as are those that Kubernetes and Docker make. One beside the name that was
-    meant (`given`) does no harm.
+    Names in lower case are other programs', unless they begin as the sidecar's do; so are those that Kubernetes and
+    Docker make. One beside the name that was meant (`given`) does no harm.
     """
-    found = [misspelled(name) for name in sorted(names) if name.isupper() and not re.fullmatch(_LINK, name)]
+    own = [name for name in sorted(names) if name.isupper() or name.upper().startswith(_PREFIXES)]
+    found = [misspelled(name) for name in own if not re.fullmatch(_LINK, name.upper())]
     return [one for one in found if one and one.meant not in given]

@@ -18,15 +18,20 @@ _FALSE: Final = frozenset({"false", "0", "no", "off"})
 _UNITS: Final = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _SIZE: Final = re.compile(r"([0-9]{1,18})\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _TOKEN: Final = re.compile(r"[!-~]+")
-_ASSIGNED: Final = r"(export\s+)?[A-Z][A-Z0-9]*(_[A-Z0-9]+)+\s*=(?!=|$)"
+_ASSIGNED: Final = re.compile(
+    r"(export\s+)?([A-Z][A-Z0-9]*(_[A-Z0-9]+)+|(?i:(\w*_)?(api[_-]?)?(key|token)))\s*(=(?!=|$)|:\s)"
+)
+_PLACEHOLDER: Final = re.compile(r"\$\{\w+\}|\$[A-Z][A-Z0-9]*(_[A-Z0-9]+)+|<[^<>]+>")
 
 
 def bare(text: str) -> None:
-    """Raise `ValueError` for a text that was written for another reader: in quotes, or with a comment behind it."""
+    """Raise `ValueError` for a text written for another reader: in quotes, with a comment behind it, a placeholder."""
     if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'`":
         raise ValueError("written without the quotes around it")
     if " #" in text or "\t#" in text:
         raise ValueError("alone in its line; a comment needs a line of its own")
+    if _PLACEHOLDER.fullmatch(text):
+        raise ValueError("the value itself: nothing here fills in $NAME, ${NAME} or <name>")
 
 
 def boolean(text: str) -> bool:
@@ -145,7 +150,7 @@ def header(text: str) -> str:
 def secret(text: str) -> str:
     """Parse a key or token, which an HTTP header carries."""
     bare(text)
-    if "=" in text and re.match(_ASSIGNED, text):
+    if _ASSIGNED.match(text):
         raise ValueError("the key or token alone, without NAME= before it")
     if text[:7].lower() == "bearer ":
         raise ValueError("the key or token alone, without the word Bearer before it")

@@ -4,9 +4,31 @@ Plain edit distance: difflib costs a one-shot process some milliseconds.
 """
 
 from collections.abc import Collection
+from typing import Final
 
 LONGEST = 60
 """Characters of a name that are compared."""
+FLAGS_OF_OTHERS: Final = {
+    "-p": "--port",
+    "--api-base": "--base-url",
+    "--api-url": "--base-url",
+    "--bind": "--host",
+    "--debug": "--log-level",
+    "--endpoint": "--base-url",
+    "--http": "--http-mode",
+    "--key": "--api-key",
+    "--listen": "--host",
+    "--log": "--log-level",
+    "--redis": "--redis-url",
+    "--serve": "--http-mode",
+    "--timeout": "--request-timeout",
+    "--token": "--sidecar-token",
+    "--tokens": "--tokens-file",
+    "--url": "--base-url",
+    "--verbose": "--log-level",
+    "--workers": "--processes",
+}
+"""Flags of other tools, and the sidecar's for the same."""
 
 
 def nearest(written: str, known: Collection[str], *, far: bool = False) -> str:

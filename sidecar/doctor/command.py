@@ -11,7 +11,7 @@ from typing import Any, Final
 from sidecar.config.provenance import origins, value_of
 from sidecar.config.settings import SETTINGS, Settings
 from sidecar.core import events
-from sidecar.core.command_line import Parser
+from sidecar.core.command_line import Parser, show
 from sidecar.doctor import configuration, interpreter, machine, plugin, provider
 from sidecar.doctor.findings import Finding, Report, report
 
@@ -36,8 +36,8 @@ def main(argv: list[str]) -> int:
         flags["redis_url"] = "embedded"
     events.LOGGER.addHandler(logging.NullHandler())  # the report says it all; without a handler, events reach stderr
     found = asyncio.run(examine(flags, **{name: options[name] for name in options if name not in ("json", "all")}))
-    sys.stdout.write(f"{found.as_json()}\n" if options["json"] else found.as_text(every=options["all"]))
-    return 0 if found.ok else 1
+    unwritten = show(f"{found.as_json()}\n" if options["json"] else found.as_text(every=options["all"]), _PROGRAM)
+    return unwritten if found.ok else 1
 
 
 async def examine(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.config import types
-from sidecar.config.load import read_secret_file
+from sidecar.config.secret_file import read_secret_file
 from sidecar.core import events
 from sidecar.core.errors import UpstreamAuth
 from sidecar.provider.credentials import AUTHORIZATION, Credentials

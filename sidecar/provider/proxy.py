@@ -51,7 +51,7 @@ def proxy_for(endpoint: Endpoint, proxies: Mapping[str, str]) -> Proxy | None:
     except ValueError:
         host, port = None, 0
     if not host or parts.scheme != "http":
-        raise ConfigError([f"{source}_proxy: must be an http:// address, such as http://proxy.example:3128"])
+        raise ConfigError([f"{source}_proxy: must be an http:// address, such as {_wanted(text)}"])
     authorization = ""
     if parts.username is not None:
         import base64  # noqa: PLC0415 - as below
@@ -59,6 +59,16 @@ def proxy_for(endpoint: Endpoint, proxies: Mapping[str, str]) -> Proxy | None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = "Basic " + base64.b64encode(pair.encode()).decode()
     return Proxy(host, port, authorization)
+
+
+def _wanted(text: str) -> str:
+    """Return an example, with what is wrong with `text`."""
+    example = "http://proxy.example:3128"
+    if text[:1] in {'"', "'"}:
+        return f"{example}, written without the quotes around it"
+    if text.lower().startswith(("socks", "https:")):
+        return f"{example}; the sidecar speaks neither SOCKS nor TLS to a proxy"
+    return example
 
 
 def _bypassed(endpoint: Endpoint, no_proxy: str) -> bool:

@@ -43,7 +43,7 @@ def listen(host: str, port: int) -> socket.socket:
 def _fault(exc: OSError, host: str, port: int) -> str:
     match exc.errno:
         case errno.EADDRINUSE:
-            holder = port_holder(host, port) or "something"
+            holder = port_holder(host, port) or "a process that `ss -ltnp` shows to root"
             return f"PORT={port}: {holder} listens on {host}:{port} already; stop it, or set another PORT (--port)"
         case errno.EACCES:
             return (

@@ -52,6 +52,14 @@ def test_nobody_is_named_who_is_not_in_the_way(tmp_path: Path) -> None:
     assert port_holder("127.0.0.1", port, tmp_path / "none") == ""
 
 
+def test_a_holder_that_may_not_be_looked_at_has_a_command_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process of another user."""
+    monkeypatch.setattr(listener, "port_holder", lambda *_: "")
+    fault = listener._fault(OSError(errno.EADDRINUSE, "Address already in use"), "127.0.0.1", 8081)
+    assert "`ss -ltnp` shows to root" in fault
+    assert "set another PORT" in fault
+
+
 def test_a_port_that_needs_a_privilege_says_which_to_take() -> None:
     """Without a chmod, a setcap or root."""
     fault = listener._fault(PermissionError(errno.EACCES, "Permission denied"), "127.0.0.1", 80)

@@ -33,6 +33,10 @@ def fault(env: dict[str, str]) -> str:
         ("PORT", '"8080"', "without the quotes"),
         ("HTTP_MODE", '"true"', "without the quotes"),
         ("REDIS_URL", '"redis://:canary@there"', "without the quotes"),
+        ("OPENAI_API_KEY", "${CANARY_KEY}", "the value itself"),
+        ("SIDECAR_TOKEN", "$CANARY_TOKEN", "the value itself"),
+        ("OPENAI_API_KEY", "<your canary key>", "the value itself"),
+        ("OPENAI_MODEL", "${OPENAI_MODEL}", "the value itself"),
         ("QUEUE_BYTES", "lots", "such as 64MiB"),
         ("REQUEST_TIMEOUT", "25s", "a plain number"),
     ],
@@ -64,6 +68,14 @@ def test_what_was_written_for_another_reader_is_told(name: str, value: str, advi
         ("https://there.example/v1/chat/completions/chat/completions", "with /chat/completions once"),
         ("ftp://there.example", "an http:// or https:// address"),
         ("https:///v1", "an http:// or https:// address"),
+        ("https://there..example/v1", "single dots"),
+        ("https://th!ere.example/v1", "only letters"),
+        ("https://one.example,https://two.example", "several providers stand in PROVIDERS_FILE"),
+        ("https://<resource>.example/v1", "stands for the real one"),
+        ("https://{resource}.example/v1", "stands for the real one"),
+        ("https://there.example/v1/models", "without /models at its end"),
+        ("https://there.example/v1/completions/", "without /completions at its end"),
+        ("https://there.example/v1beta/openai/embeddings", "without /embeddings at its end"),
         ("https://[::1", "an http:// or https:// address"),
     ],
 )
@@ -81,6 +93,9 @@ def test_an_address_with_a_slip_is_told_what_is_wrong_with_it(url: str, advice: 
         "http://127.0.0.1:11434/v1",
         "http://[::1]:8000/v1",
         "https://there.example/v1beta/openai/",
+        "https://there.example/v1/chat/completions",
+        "https://there.example/models",
+        "https://models_1.there.example./v1",
         "https://there.example/v1/v1beta",
         "https://gateway.example/v1/account/openai/openai",
         "https://there.example/openai/deployments/gpt?api-version=2024-10-21",
@@ -96,8 +111,13 @@ def test_addresses_that_work_are_taken(url: str) -> None:
     [
         ("OPENAI_API_KEY=sk-canary\n", "without NAME= before it"),
         ("export SCHOOL_KEY='sk-canary'\n", "without NAME= before it"),
-        ('"sk-canary"\n', "without the quotes"),
-        ("sk-canary\nsk-canary-too\n", "without spaces"),
+        ("api_key=sk-canary\n", "without NAME= before it"),
+        ("OPENAI_API_KEY: sk-canary\n", "without NAME= before it"),
+        ('"sk-canary"\n', "written without the quotes"),
+        ("sk-canary\nsk-canary-too\n", "one line"),
+        ("# of the school\nsk-canary\n", "without a comment"),
+        ("sk-canary # of the school\n", "without a comment"),
+        ("sk canary\n", "without spaces"),
     ],
 )
 def test_a_key_file_holds_the_key_alone(tmp_path: Path, text: str, advice: str) -> None:
@@ -107,12 +127,12 @@ def test_a_key_file_holds_the_key_alone(tmp_path: Path, text: str, advice: str) 
     with pytest.raises(ConfigError) as raised:
         load({}, "/dev/null", {"OPENAI_API_KEY_FILE": str(file)})
     [found] = raised.value.faults
-    assert found.startswith(f"OPENAI_API_KEY_FILE={file}: the file must hold ")
+    assert found.startswith(f"OPENAI_API_KEY_FILE={file}: the text in it must be ")
     assert advice in found
     assert "canary" not in found
 
 
-@pytest.mark.parametrize("key", ["sk-proj_A-b", "QUJD_REVG=", "a=b", "QUJDREVGRw==", "0123456789abcdef"])
+@pytest.mark.parametrize("key", ["sk-proj_A-b", "QUJD_REVG=", "a=b", "QUJDREVGRw==", "my_key:0af", "a$B"])
 def test_real_keys_are_taken(key: str) -> None:
     """Some end in =, or have one."""
     assert load({}, "/dev/null", {"OPENAI_API_KEY": key}).openai_api_key == key

@@ -20,6 +20,9 @@ MISTAKES = [
     ("OPENAI_SIDECAR_HTTP_TIMOUT", "OPENAI_SIDECAR_HTTP_TIMEOUT"),
     ("LOGLEVEL", "LOG_LEVEL"),
     ("AZURE_OPENAI_ENDPOINT", "OPENAI_BASE_URL"),
+    ("BASE_URL", "OPENAI_BASE_URL"),
+    ("API_KEY", "OPENAI_API_KEY"),
+    ("MODEL", "OPENAI_MODEL"),
 ]
 FOREIGN = """
     PATH HOME HOST HOSTNAME HOSTTYPE USER LOGNAME LANG LC_ALL TZ TERM SHELL PWD OLDPWD SHLVL MAIL EDITOR
@@ -82,8 +85,26 @@ def test_the_right_name_in_the_env_file_counts_as_well(tmp_path: Path) -> None:
 
 
 def test_other_programs_variables_are_no_noise() -> None:
-    """Those of shells, systemd, Kubernetes, OpenAI's SDK, and names in lower case."""
-    assert ignored_variables({}, None, dict.fromkeys([*FOREIGN, "openai_baseurl", "Port", "port"], "1")) == []
+    """Those of shells, systemd, Kubernetes, OpenAI's SDK, and common names in lower case."""
+    names = [*FOREIGN, "Port", "port", "model", "openai_sidecar_port_8081_tcp"]
+    assert ignored_variables({}, None, dict.fromkeys(names, "1")) == []
+
+
+@pytest.mark.parametrize("written", ["openai_base_url", "OpenAI_BaseUrl"])
+def test_a_variable_of_ours_in_lower_case_is_warned_of(written: str) -> None:
+    """Nothing reads it, and texts go to the default host; no other program's begins so."""
+    [found] = ignored_variables({}, None, {written: "http://there"})
+    assert (found.name, found.meant) == (written, "OPENAI_BASE_URL")
+
+
+@pytest.mark.parametrize("written", ["OPENAI_KEY", "API_KEY", "openai_api_key", "OPENAI_API_KYE"])
+def test_a_missing_key_is_told_with_the_variable_that_was_meant_for_it(written: str) -> None:
+    """The warning of other misspelled variables comes after the start, and there is none without a key."""
+    with pytest.raises(ConfigError) as raised:
+        load({}, "/dev/null", {written: "sk-canary", "OPENAI_TIMEOUT": "5"})
+    [missing, meant] = raised.value.faults
+    assert missing.startswith("OPENAI_API_KEY: required")
+    assert meant == f"{written} is no setting of the sidecar; write OPENAI_API_KEY"
 
 
 def test_a_name_of_ours_that_is_like_nothing_is_warned_of_without_a_guess() -> None:

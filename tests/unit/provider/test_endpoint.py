@@ -93,3 +93,22 @@ def test_no_proxy_names_hosts_domains_networks_and_ports(no_proxy: str, base: st
     """As curl and Go's clients read it."""
     proxy = proxy_for(endpoint(base), {"all": "http://proxy.example", "no": no_proxy})
     assert (proxy is None) is direct
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ('"http://user:canary@proxy.example:3128"', "without the quotes around it"),
+        ("socks5://proxy.example:1080", "neither SOCKS nor TLS"),
+        ("https://proxy.example:3128", "neither SOCKS nor TLS"),
+        ("http://proxy.example:99999", "such as http://proxy.example:3128"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_told_under_its_own_name(text: str, advice: str) -> None:
+    """`all_proxy` is not told as `http_proxy`, and a password is not shown."""
+    with pytest.raises(ConfigError) as raised:
+        proxy_for(endpoint("http://there.example"), {"all": text})
+    [found] = raised.value.faults
+    assert found.startswith("all_proxy: must be an http:// address")
+    assert advice in found
+    assert "canary" not in found
