@@ -92,6 +92,21 @@ async def test_a_process_stopped_alone_is_replaced_and_fails_no_request(server: 
     assert callers.failed == []
 
 
+async def test_a_signal_without_a_meaning_ends_no_process(server: Served, demo: Demo) -> None:
+    """Sent to the parent and to each process, in the middle of a call: every answer comes, and no process is new."""
+    family = children(server)
+    slow = [asyncio.create_task(server.chat(f"[demo latency=1] {n}")) for n in range(4)]
+    await demo.until(lambda stats: stats.in_flight == 4)
+    numbers = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
+    for process in (server.process.pid, *family):
+        for number in numbers:
+            os.kill(process, number)
+    # The parent says what its processes say.
+    await server.until(lambda log: [line["event"] for line in log].count("signal_ignored") == 3 * len(numbers))
+    assert all(found["success"] for found in await asyncio.gather(*slow))
+    assert children(server) == family
+
+
 async def test_sigterm_drains_both(server: Served, demo: Demo) -> None:
     """Accepted calls are answered, newcomers hear `shutting_down`, and no process is left behind."""
     family = children(server)
