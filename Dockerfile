@@ -20,6 +20,7 @@ ENV PATH=/opt/sidecar/bin:$PATH
 USER 10001:10001
 EXPOSE 8080
 STOPSIGNAL SIGTERM
+# podman and buildah leave this out of an image in their own format: build with --format=docker.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \
     CMD ["python", "/opt/sidecar/healthcheck.py"]
 ENTRYPOINT ["openai-moodle-sidecar"]
