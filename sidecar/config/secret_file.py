@@ -1,9 +1,16 @@
 """Secrets in files of their own: a file holds the value and nothing else."""
 
+from typing import Final
+
 from sidecar.config.env_file import ENCODING, LONGEST_FILE, reason
 from sidecar.config.setting import Setting
 from sidecar.config.types import Kind
 from sidecar.core.errors import plain
+
+_CREDENTIALS: Final = "/run/credentials/"
+"""Folder of systemd's copies of the files that LoadCredential= names (systemd.exec(5))."""
+_FOR_ALL: Final = "write the value into it"
+_FOR_SYSTEMD: Final = "write the value into the file that LoadCredential= in the unit names, or into the env file"
 
 
 def read_secret_file(path: str) -> str:
@@ -33,7 +40,7 @@ def secret_of(setting: Setting, path: str, faults: list[str]) -> str:
         faults.append(f"{start}cannot be read ({reason(exc)})")
         return ""
     if not text:
-        faults.append(f"{start}the file is empty")
+        faults.append(f"{start}the file is empty; {_FOR_SYSTEMD if path.startswith(_CREDENTIALS) else _FOR_ALL}")
         return ""
     try:
         alone(text, setting.kind)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.config import secret_file
 from sidecar.config.load import load
 from sidecar.config.settings import BY_FIELD
 from sidecar.core.errors import ConfigError
@@ -130,6 +131,23 @@ def test_a_key_file_holds_the_key_alone(tmp_path: Path, text: str, advice: str) 
     assert found.startswith(f"OPENAI_API_KEY_FILE={file}: the text in it must be ")
     assert advice in found
     assert "canary" not in found
+
+
+@pytest.mark.parametrize(
+    ("copied", "advice"),
+    [(False, "write the value into it"), (True, "the file that LoadCredential= in the unit names")],
+)
+def test_an_empty_key_file_says_where_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copied: bool, advice: str
+) -> None:
+    """The one under /run is systemd's copy, made blank where the file itself is missing."""
+    (tmp_path / "key").write_text(" \n")
+    monkeypatch.setattr(secret_file, "_CREDENTIALS", str(tmp_path) if copied else "/run/credentials/")
+    with pytest.raises(ConfigError) as raised:
+        load({}, "/dev/null", {"OPENAI_API_KEY_FILE": f"{tmp_path}/key"})
+    [found] = raised.value.faults
+    assert found.startswith(f"OPENAI_API_KEY_FILE={tmp_path}/key: the file is empty; ")
+    assert advice in found
 
 
 @pytest.mark.parametrize("key", ["sk-proj_A-b", "QUJD_REVG=", "a=b", "QUJDREVGRw==", "my_key:0af", "a$B"])
