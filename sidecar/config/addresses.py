@@ -10,9 +10,8 @@ _WANTED: Final = "an http:// or https:// address"
 _TOKEN: Final = re.compile(r"[!-~]+")
 _ONCE: Final = ("/v1", "/v1beta", "/v2", "/openai/v1", "/api/v1", "/chat/completions")
 """Parts of a path that a slip of copying doubles."""
-_OPERATION: Final = re.compile(r"/v1(beta)?(/openai)?/(models|completions|responses|embeddings|chat)/?")
-"""End of an address that is one operation of an API, and no address of the API."""
-_LABEL: Final = re.compile(r"[A-Za-z0-9_-]{1,63}")
+_OPERATIONS: Final = frozenset({"models", "completions", "responses", "embeddings", "chat"})
+"""What an address ends with, behind the version, if it is that of one operation and not of the API."""
 _FORBIDDEN: Final = frozenset('<>"{}|^`')
 # The client takes any other option for an argument of its own, and some of those break what it reads.
 _REDIS_OPTIONS: Final = {"db": "[0-9]{1,9}"}
@@ -47,7 +46,11 @@ def url(text: str) -> str:
 
 
 def _is_host(host: str) -> bool:
-    return ":" in host or all(map(_LABEL.fullmatch, host.removesuffix(".").split(".")))
+    return ":" in host or all(map(_is_label, host.removesuffix(".").split(".")))
+
+
+def _is_label(text: str) -> bool:
+    return len(text) < 64 and text.strip("-_").replace("-", "").replace("_", "").isalnum()
 
 
 def base_url(text: str) -> str:
@@ -56,8 +59,9 @@ def base_url(text: str) -> str:
     for part in _ONCE:
         if f"{part}{part}/" in path:
             raise ValueError(f"the API's address, with {part} once and not twice")
-    if match := re.search(_OPERATION.pattern + "$", path):
-        raise ValueError(f"the API's address, without /{match[3]} at its end")
+    before, _, last = path.rstrip("/").rpartition("/")
+    if last in _OPERATIONS and before.removesuffix("/openai").endswith(("/v1", "/v1beta")):
+        raise ValueError(f"the API's address, without /{last} at its end")
     return text
 
 

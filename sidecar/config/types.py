@@ -18,10 +18,9 @@ _FALSE: Final = frozenset({"false", "0", "no", "off"})
 _UNITS: Final = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _SIZE: Final = re.compile(r"([0-9]{1,18})\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _TOKEN: Final = re.compile(r"[!-~]+")
-_ASSIGNED: Final = re.compile(
-    r"(export\s+)?([A-Z][A-Z0-9]*(_[A-Z0-9]+)+|(?i:(\w*_)?(api[_-]?)?(key|token)))\s*(=(?!=|$)|:\s)"
-)
-_PLACEHOLDER: Final = re.compile(r"\$\{\w+\}|\$[A-Z][A-Z0-9]*(_[A-Z0-9]+)+|<[^<>]+>")
+# Compiled where they are needed, since a one-shot process pays for each.
+_ASSIGNED: Final = r"(export\s+)?([A-Z][A-Z0-9]*(_[A-Z0-9]+)+|(?i:(\w*_)?(api[_-]?)?(key|token)))\s*(=(?!=|$)|:\s)"
+_PLACEHOLDER: Final = r"\$\{\w+\}|\$[A-Z][A-Z0-9]*(_[A-Z0-9]+)+|<[^<>]+>"
 
 
 def bare(text: str) -> None:
@@ -30,7 +29,7 @@ def bare(text: str) -> None:
         raise ValueError("written without the quotes around it")
     if " #" in text or "\t#" in text:
         raise ValueError("alone in its line; a comment needs a line of its own")
-    if _PLACEHOLDER.fullmatch(text):
+    if text[:1] in {"$", "<"} and re.fullmatch(_PLACEHOLDER, text):
         raise ValueError("the value itself: nothing here fills in $NAME, ${NAME} or <name>")
 
 
@@ -150,7 +149,7 @@ def header(text: str) -> str:
 def secret(text: str) -> str:
     """Parse a key or token, which an HTTP header carries."""
     bare(text)
-    if _ASSIGNED.match(text):
+    if ("=" in text or ":" in text) and re.match(_ASSIGNED, text):
         raise ValueError("the key or token alone, without NAME= before it")
     if text[:7].lower() == "bearer ":
         raise ValueError("the key or token alone, without the word Bearer before it")
