@@ -11,7 +11,7 @@ _TOKEN: Final = re.compile(r"[!-~]+")
 _ONCE: Final = ("/v1", "/v1beta", "/v2", "/openai/v1", "/api/v1", "/chat/completions")
 """Parts of a path that a slip of copying doubles."""
 _OPERATIONS: Final = frozenset({"models", "completions", "responses", "embeddings", "chat"})
-"""What an address ends with, behind the version, if it is that of one operation and not of the API."""
+"""Last parts, behind the version, of addresses of one operation; they are no addresses of an API."""
 _FORBIDDEN: Final = frozenset('<>"{}|^`')
 # The client takes any other option for an argument of its own, and some of those break what it reads.
 _REDIS_OPTIONS: Final = {"db": "[0-9]{1,9}"}
