@@ -50,23 +50,35 @@ class Formatter:
 
     async def written(self, text: str, wanted: Wanted = msgspec.UNSET, *, shared: bool = False) -> str:
         """Return `text` as `wanted`; `shared`: others may get the same answer."""
-        if self._of(wanted) == "markdown":
-            return await off_loop(len(text), self.write, text, wanted)
-        if self._loading is not None:
-            await asyncio.wait((self._loading,))
-        if self._finished is None or not (shared and self._of(wanted) == "html"):
-            return await off_loop(len(text) * _WEIGHT, self.write, text, wanted)
+        form = self._of(wanted)
+        if self._finished is None or not (shared and form == "html"):
+            return await self._made(text, form)
         key = await off_loop(len(text), _key, text)
         if (found := self._finished.get(key, "")) is None:
-            found = await off_loop(len(text) * _WEIGHT, self.write, text, wanted)
+            found = await self._made(text, form)
             self._finished.put(key, found)
         return found
 
+    async def _made(self, text: str, form: Format) -> str:
+        """Return `text` in a format, written in the thread where a parser takes long."""
+        if form == "markdown":
+            return await off_loop(len(text), self._parsed, text, form)
+        if (found := _simple(text, form)) is not None:
+            return found
+        if self._loading is not None:
+            await asyncio.wait((self._loading,))
+        return await off_loop(len(text) * _WEIGHT, self._parsed, text, form)
+
     def write(self, text: str, wanted: Wanted = msgspec.UNSET) -> str:
         """Return `text` as `wanted`, on the calling thread."""
-        text, form = sendable(text), self._of(wanted)
+        form = self._of(wanted)
+        found = _simple(text, form)
+        return self._parsed(text, form) if found is None else found
+
+    def _parsed(self, text: str, form: Format) -> str:
+        text = sendable(text)
         if form == "html":
-            from sidecar.engine.formats.html import to_html  # noqa: PLC0415 - late: a caller of Markdown needs neither
+            from sidecar.engine.formats.html import to_html  # noqa: PLC0415 - late: few answers need a parser
 
             return sendable(to_html(text))
         if form == "text":
@@ -90,6 +102,14 @@ def formatter_of(settings: "Settings", usual: Format, *, cached: bool = False) -
     finished = AnswerCache(ttl=settings.cache_ttl, size=size) if size and settings.cache_ttl else None
     named = next((known for known in FORMATS if known == settings.format), usual)
     return Formatter(named, parted=settings.html_safe, finished=finished)
+
+
+def _simple(text: str, form: Format) -> str | None:
+    if form != "html":
+        return None
+    from sidecar.engine.formats.simple import LONGEST, simple_html  # noqa: PLC0415 - late: a caller of Markdown needs none
+
+    return simple_html(sendable(text)) if len(text) <= LONGEST else None
 
 
 def _load() -> None:

@@ -15,18 +15,15 @@ import nh3
 from markdown_it.token import Token
 
 from sidecar.core.long_text import bounds, pieces
-from sidecar.engine.formats.markdown import code_of, tokens_of
+from sidecar.engine.formats.markdown import code_of, inside_of, tokens_of
+from sidecar.engine.formats.simple import HEADINGS, MARK, simple_html
 
-MARK: Final = "<code hidden></code>"
-"""The beginning of every answer."""
 TAGS: Final = frozenset(
     {"p", "br", "strong", "em", "s", "code", "pre", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "hr"}
     | {"table", "thead", "tbody", "tr", "th", "td", "a"}
 )
 ATTRIBUTES: Final = {"a": {"href"}, "ol": {"start"}, "li": {"value"}, "code": {"class"}}
 """Attributes by tag, beside those that every link and every table gets."""
-_HEADINGS: Final = {"h1": "h3", "h2": "h4", "h3": "h5", "h4": "h6", "h5": "h6", "h6": "h6"}
-"""Headings below those of the page around an answer."""
 _CLASS: Final = "language-"
 _PIECE: Final = re.compile(r"(<[^<>]*>)|[^<>]+")
 _ENTITIES: Final = (("\n", "&#10;"), ("\r", "&#10;"), ('"', "&quot;"), ("'", "&#39;"), ("`", "&#96;"))
@@ -43,7 +40,13 @@ _cleaner: Final = nh3.Cleaner(
 
 
 def to_html(text: str) -> str:
-    """Return the answer as one line of HTML."""
+    """Return the answer as one line of HTML; the parser reads those parts of a simple text that are not simple."""
+    written = simple_html(text, _inside)
+    return parsed_html(text) if written is None else MARK + _cleaned(written.removeprefix(MARK))
+
+
+def parsed_html(text: str) -> str:
+    """Return the same, all of it read by the parser."""
     tokens = tokens_of(text)
     return _shown(text) if tokens is None else MARK + _cleaned("".join(_blocks(tokens)))
 
@@ -52,6 +55,10 @@ def _shown(text: str) -> str:
     """Return a text as it is, as one paragraph, escaped piece by piece."""
     written = (_cleaned(_broken(piece)) for piece in pieces(text, *bounds(text)))
     return "".join((MARK, "<p>", *written, "</p>"))
+
+
+def _inside(text: str) -> str:
+    return "".join(_inline(inside_of(text)))
 
 
 def _cleaned(written: str) -> str:
@@ -151,5 +158,5 @@ def _image(token: Token, *, inside_link: bool) -> str:
 
 
 def _tag(token: Token) -> str:
-    tag = _HEADINGS.get(token.tag, token.tag)
+    tag = HEADINGS.get(token.tag, token.tag)
     return f"</{tag}>" if token.nesting < 0 else f"<{tag}>"

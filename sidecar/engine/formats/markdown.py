@@ -41,6 +41,13 @@ def tokens_of(text: str) -> list[Token] | None:
         return None
 
 
+def inside_of(text: str) -> list[Token]:
+    """Return the tokens inside a block whose text is `text`."""
+    parser, tokens = _parser(), list[Token]()
+    parser.inline.parse(text, parser, {}, tokens)
+    return tokens
+
+
 def code_of(token: Token) -> tuple[str, str]:
     """Return the language of a block of code, blank for none, and its text.
 

@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.core.errors import UpstreamError, UpstreamUnreachable
 from sidecar.core.ports import Call, Completion
-from sidecar.engine.formats.html import MARK
+from sidecar.engine.formats.simple import MARK
 from tests.support.batch_folder import Folder, Provider, answers, data
 
 

@@ -3,8 +3,9 @@
 import pytest
 
 from sidecar.core import long_text
-from sidecar.engine.formats.html import MARK, to_html
+from sidecar.engine.formats.html import to_html
 from sidecar.engine.formats.markdown import DEEPEST, LONGEST
+from sidecar.engine.formats.simple import MARK
 from tests.support.pages import Elements, chat_page, widget
 
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.core.contract import sendable
-from sidecar.engine.formats.html import ATTRIBUTES, MARK, TAGS, to_html
+from sidecar.engine.formats.html import ATTRIBUTES, TAGS, to_html
+from sidecar.engine.formats.simple import MARK
 from sidecar.engine.formats.text import to_text
 from tests.support.pages import Elements, chat_page, widget
 from tests.support.scale import scaled
