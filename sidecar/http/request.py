@@ -9,6 +9,8 @@ from typing import Any, Final
 from aiohttp import HttpVersion, HttpVersion10, HttpVersion11, StreamReader, hdrs, web
 from aiohttp.http import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from sidecar.core.reach import Names
 from sidecar.core.trace_context import TRACEPARENT, TRACESTATE, Passing, TraceContext, trace_context
@@ -31,6 +33,17 @@ def _random_ids() -> Iterator[str]:
 
 _ids: Final = _random_ids()
 
+_NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict())
+
+
+def _let_go(*, should_close: bool) -> RawRequestMessage:
+    """Return what stands for the parsed head of a request that was read: all that an answer still needs of it."""
+    return RawRequestMessage("", "", HttpVersion11, _NO_HEADERS, (), should_close, None, False, False, URL())
+
+
+_LAST: Final = _let_go(should_close=True)
+_ONE_OF_MANY: Final = _let_go(should_close=False)
+
 
 class Arrival(web.BaseRequest):
     """The library's request, with the metadata that the routes need."""
@@ -45,6 +58,8 @@ class Arrival(web.BaseRequest):
     """Names of the only providers that the token allows; None for all."""
     background: bool = False
     """Class of the users of that token."""
+    fresh: bool = False
+    """The caller's demand for a new answer, not one from the cache; known once the body is read."""
 
     def __init__(self, message: RawRequestMessage, *args: Any, **kwargs: Any) -> None:
         super().__init__(message, *args, **kwargs)
@@ -67,9 +82,12 @@ class Arrival(web.BaseRequest):
         return self._payload
 
     def body_read(self) -> None:
-        """Let go of the reader of a body that is read: a kilobyte while the caller waits."""
+        """Let go of what nobody reads once the body is: its reader, and the headers, two kilobytes a waiting caller."""
         if self._payload.is_eof() and self._payload.exception() is None:
             self._payload = EMPTY_PAYLOAD
+        if (control := self._headers.get(hdrs.CACHE_CONTROL)) is not None:
+            self.fresh = "no-cache" in control.lower()
+        self._message, self._headers = (_LAST if self._message.should_close else _ONE_OF_MANY), _NO_HEADERS
 
     @property
     def version(self) -> HttpVersion:
@@ -85,11 +103,6 @@ class Arrival(web.BaseRequest):
     def origin(self) -> str:
         """The caller's address, without its port."""
         return self.remote or ""
-
-    @property
-    def fresh(self) -> bool:
-        """The caller's demand for a new answer, not one from the cache."""
-        return "no-cache" in self.headers.get(hdrs.CACHE_CONTROL, "").lower()
 
     def deadline(self, timeout: float) -> float:
         """Return the deadline on the monotonic clock: `timeout` seconds from arrival, or sooner.

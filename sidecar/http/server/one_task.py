@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from aiohttp import HttpVersion11, StreamReader, hdrs, web
 from aiohttp.helpers import rfc822_formatted_time
-from aiohttp.http import RawRequestMessage
 from aiohttp.http_writer import StreamWriter, _serialize_headers
 from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
 
@@ -33,13 +32,15 @@ class _Few(list[Any]):
 class OneTask(RequestHandler):
     """The library's connection, with a loop over requests and a writer of whole responses of its own."""
 
-    __slots__ = ()
+    __slots__ = ("_current_handler", "_final_body")
     _no_task: Any = None
     """The task that the library's request would hold: it is the connection's, and the reference would be a cycle."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._messages: Any = _Few()
+        self._final_body: StreamReader | None = None
+        """Body of the request that its caller has said to be the last, while it arrives."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # The library's timer for idle connections begins after an answer; before, there is the time for headers.
@@ -47,19 +48,42 @@ class OneTask(RequestHandler):
         super().connection_made(transport)
         self._keepalive_timeout = idle
 
+    def data_received(self, data: bytes) -> None:
+        """Parse what came; drop the parser behind a last request: with all that it read, 2 KB a waiting caller."""
+        known = self._request_count
+        super().data_received(data)
+        if self._request_count != known:
+            message, body = self._messages[-1]
+            self._final_body = body if not isinstance(message, _ErrInfo) and message.should_close else None
+        if self._final_body is not None and self._final_body.is_eof():
+            self._parser = self._final_body = None
+
     async def start(self) -> None:
         """Answer requests until the connection ends."""
         try:
             while not self._force_close:
                 if not self._messages:
                     await self._message()
-                if not await self._serve(*self._messages.popleft()):
+                if (request := self._next_request()) is None:
                     break
+                # One frame between the task and the application: each has 300 bytes for every caller that waits.
+                outcome: web.StreamResponse | Exception
+                try:
+                    outcome = await self._current_handler(request)
+                except Exception as exc:  # noqa: BLE001 - the connection's outermost
+                    outcome = exc
+                finally:
+                    self._current_request = None
+                if not await self._respond(request, outcome):
+                    break
+                del request, outcome
                 if self._messages:
                     await asyncio.sleep(0)  # one caller's pipelined requests are not answered in one turn of the loop
         except BaseException:
             self.force_close()
             raise
+        finally:
+            self._answered()
         if not self._force_close:
             self._task_handler = None
             if self.transport is not None:
@@ -72,28 +96,43 @@ class OneTask(RequestHandler):
         finally:
             self._waiter = None
 
-    async def _serve(self, message: RawRequestMessage | _ErrInfo, payload: StreamReader) -> bool:
-        """Answer a request; return whether the connection is there for another one."""
+    def _next_request(self) -> web.BaseRequest | None:
+        """Return the next request, and set its handler; None once the caller has left."""
+        message, payload = self._messages.popleft()
         if self._parser is not None:
             self._parser.message_consumed()
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
             self._resume_reading_if_drained()
         manager, handler, factory = self._manager, self._request_handler, self._request_factory
-        if manager is None or handler is None or factory is None:  # the caller has left
-            return False
+        if manager is None or handler is None or factory is None:
+            return None
         manager.requests_count += 1
         if isinstance(message, _ErrInfo):
             handler, message = self._make_error_handler(message), ERROR
         request = factory(message, payload, self, StreamWriter(self, self._loop), self._no_task)
-        del message, payload  # they would be in memory for as long as the caller waits
+        self._current_handler = handler
+        self._current_request, self._request_in_progress = request, True
+        return request
+
+    def _answered(self) -> None:
+        """Let a shutdown of the library's go on, which waits for the answer to the current request."""
+        self._request_in_progress = False
+        if self._handler_waiter is not None and not self._handler_waiter.done():
+            self._handler_waiter.set_result(None)
+
+    async def _respond(self, request: web.BaseRequest, outcome: web.StreamResponse | Exception) -> bool:
+        """Send the response, or the one to an error; return whether the connection is there for another request."""
         try:
-            response, reset = await self._handle_request(request, None, handler)
+            response = self.handle_error(request, 500, outcome) if isinstance(outcome, Exception) else outcome
+            response, reset = await self.finish_response(request, response, None)
         except ConnectionError:
             return False
         except Exception as exc:  # noqa: BLE001 - the connection's outermost
             self.log_exception(exc_info=exc)
             self.force_close()
             return False
+        finally:
+            self._answered()
         self._keepalive = not reset and response.keep_alive is not False
         if not request.content.is_eof() and not self._force_close:
             self.close()

@@ -112,7 +112,9 @@ class Protocol(OneTask):
         self._over(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._discarding:
+        if self._parser is None and data:
+            self._discarding = True  # behind a last request
+        if self._discarding or self._parser is None:
             return
         self._received_at = self._loop.time()
         known, previous = self._request_count, self._last_body
