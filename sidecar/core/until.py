@@ -7,23 +7,24 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
+from sidecar.core.timers import Timer
+
 
 class Until:
     """Ends its block at a point on the loop's clock, and then raises `TimeoutError`. The point may move."""
 
-    __slots__ = ("_cancelling", "_expired", "_loop", "_task", "_timer", "at")
+    __slots__ = ("_cancelling", "_expired", "_task", "_timer", "at")
 
     def __init__(self, at: float) -> None:
         self.at = at
         """Point on the loop's clock, in seconds; infinity for never."""
         self._expired = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
 
     def __enter__(self) -> Self:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a block that can end has a task
         self._task, self._cancelling = task, task.cancelling()
-        self._loop = asyncio.get_running_loop()
         self.move(self.at)
         return self
 
@@ -32,7 +33,10 @@ class Until:
         self.at = at
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(at, self._expire) if at != _NEVER and not self._expired else None
+        self._timer = self._timer_at(at) if at != _NEVER and not self._expired else None
+
+    def _timer_at(self, at: float) -> Timer:
+        return asyncio.get_running_loop().call_at(at, self._expire)
 
     def _expire(self) -> None:
         self._timer, self._expired = None, True

@@ -4,9 +4,10 @@ import asyncio
 import math
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from sidecar.core.errors import DeadlineExceeded, ShuttingDown
+from sidecar.core.timers import Timer, Timers
 from sidecar.core.until import Until
 from sidecar.engine.admission import Admission
 
@@ -19,6 +20,8 @@ class Drain:
         self._clock = clock
         self._stop_at = math.inf
         self._running: set[Until] = set()
+        self.timers: Final = Timers()
+        """Timers of the deadlines: nearly every request has one for as long as it waits."""
         self._idle: asyncio.Event | None = None
 
     def begin(self, grace: float) -> None:
@@ -67,6 +70,9 @@ class Within(Until):
     def __enter__(self) -> Self:
         self.at = min(self._deadline, self._drain.entered(self))
         return super().__enter__()
+
+    def _timer_at(self, at: float) -> Timer:
+        return self._drain.timers.call_at(at, self._expire)
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         stop_at = self._drain.left(self)

@@ -4,7 +4,9 @@ Every way in leads to the same engine, which knows no HTTP status, no stream of 
 """
 
 import asyncio
+from collections.abc import Coroutine
 from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -85,25 +87,33 @@ class Engine:
             return Outcome(reply=failed(error), retry_after=error.retry_after)
         return Outcome(reply=reply)
 
-    async def _text(self, request: ActionRequest, trace: Trace) -> str:
-        """Return the answer's text, shared where the request has a key."""
+    def _text(self, request: ActionRequest, trace: Trace) -> Coroutine[Any, Any, str]:
+        """Return the coroutine of the answer's text, which is shared where the request has a key."""
+        size = len(request.request.content)
+        if size >= THREAD_BYTES:
+            return self._large_text(request, trace, size)
+        return self._shared_text(request, trace, self._kernel.keys.of_request(request.request))
+
+    async def _large_text(self, request: ActionRequest, trace: Trace, size: int) -> str:
+        key = await off_loop(size, self._kernel.keys.of_request, request.request)
+        return await self._shared_text(request, trace, key)
+
+    def _shared_text(self, request: ActionRequest, trace: Trace, key: Key[str] | None) -> Coroutine[Any, Any, str]:
         needed = rounds(request.request, self._limits)
-        act = partial(self._act, request, trace)
-        size, key_of = len(request.request.content), self._kernel.keys.of_request
-        key = key_of(request.request) if size < THREAD_BYTES else await off_loop(size, key_of, request.request)
         if key is None:
             check_in_time(self._kernel.calls, request, needed)
-            return await act(Deadline(request.deadline))
+            return self._act(request, trace, Deadline(request.deadline))
+        act = partial(self._act, request, trace)
         if self._offloaded is not None:
-            return await self._offload(self._offloaded, key, act, request, trace, needed=needed)
-        return await share(self._kernel, key, act, request, trace, needed=needed)
+            return self._offload(self._offloaded, key, act, request, trace, needed=needed)
+        return share(self._kernel, key, act, request, trace, needed=needed)
 
-    async def _act(self, request: ActionRequest, trace: Trace, deadline: Point) -> str:
+    def _act(self, request: ActionRequest, trace: Trace, deadline: Point) -> Coroutine[Any, Any, str]:
         """Run the action here."""
         ticket = Ticket(request.user, background=request.background, patient=request.patient, reach=request.reach)
         user_id = request.request.user_id
         completer = Completer(self._kernel, self._splitter, ticket, trace, deadline, user_id=user_id)
-        return await ACTIONS[request.request.action](request.request, completer, self._limits)
+        return ACTIONS[request.request.action](request.request, completer, self._limits)
 
     async def _offload(
         self, offloaded: Offloaded, key: Key[str], act: Work[str], request: ActionRequest, trace: Trace, *, needed: int

@@ -87,7 +87,8 @@ class Arrival(web.BaseRequest):
             self._payload = EMPTY_PAYLOAD
         if (control := self._headers.get(hdrs.CACHE_CONTROL)) is not None:
             self.fresh = "no-cache" in control.lower()
-        self._message, self._headers = (_LAST if self._message.should_close else _ONE_OF_MANY), _NO_HEADERS
+        self._cache["headers"] = self._headers = _NO_HEADERS
+        self._message = _LAST if self._message.should_close else _ONE_OF_MANY
 
     @property
     def version(self) -> HttpVersion:

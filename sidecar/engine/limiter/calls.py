@@ -152,8 +152,9 @@ class Calls:
                 if not await self.wait_for_retry(failure, retries, deadline):
                     raise
             resumed = True
-        text = completion.text
-        trace.used(completion.prompt_tokens, completion.completion_tokens, estimate=lambda: tokens_of(call, len(text)))
+        # No lambda: its cells would be made for every caller that waits.
+        estimate = partial(tokens_of, call, len(completion.text))
+        trace.used(completion.prompt_tokens, completion.completion_tokens, estimate=estimate)
         return completion
 
     async def wait_for_retry(self, failure: UpstreamFailure, retries: Retries, deadline: Point) -> bool:

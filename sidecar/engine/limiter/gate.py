@@ -7,9 +7,7 @@ during a provider call. State changes are plain functions; only `enter` awaits.
 import asyncio
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection
-from functools import partial
 from typing import Any, Final
 
 from sidecar.core.errors import DeadlineExceeded, Overloaded, SidecarError, UpstreamFailure
@@ -27,34 +25,29 @@ Granted = tuple[Provider, Grant]
 _NOTHING_PASSED: Final = Passed()
 
 
-class _Slot(asyncio.Future[SidecarError | Granted]):
-    """Future that gives up its place in the queue in the moment in which it is cancelled.
+class _Waiter(asyncio.Future[SidecarError | Granted]):
+    """A call that waits for its slot: a future that leaves the queue in the moment in which it is cancelled.
 
-    `asyncio.wait` would leave the future alone, at a kilobyte for each caller that waits.
+    `asyncio.wait` would leave the future alone, at a kilobyte for each caller that waits; so would parts of their own.
     """
 
-    gone: Callable[[], object] = bool
+    __slots__ = ("deadline", "key", "passed", "queue", "ticket")
 
-    def cancel(self, msg: Any | None = None) -> bool:
-        cancelled = super().cancel(msg)
-        if cancelled:
-            self.gone()
-        return cancelled
-
-
-class _Waiter:
-    """A call that waits for its slot."""
-
-    __slots__ = ("deadline", "future", "key", "passed", "ticket")
-
-    def __init__(self, ticket: Ticket, deadline: Point, passed: Passed | None) -> None:
+    def __init__(self, ticket: Ticket, deadline: Point, passed: Passed | None, queue: "FairQueue[_Waiter]") -> None:
+        super().__init__()
         self.ticket = ticket
         self.deadline = deadline
         self.passed = passed
         """The providers that the call passes over; None where there is one provider."""
-        self.future = _Slot()
+        self.queue = queue
         self.key = 0
         """Key of the call in the fair queue."""
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        cancelled = super().cancel(msg)
+        if cancelled:
+            self.queue.remove(self.ticket, self.key)
+        return cancelled
 
 
 class Gate:
@@ -70,7 +63,7 @@ class Gate:
         """Callback after the timer fired: the limit allowed a call by time, without the end of another."""
         self._clock = clock
         self._queue: FairQueue[_Waiter] = FairQueue(Streams(pool.related))
-        self._since: OrderedDict[_Waiter, float] = OrderedDict()
+        self._since: dict[_Waiter, float] = {}
         self._failed: set[_Waiter] = set()
         """Waiting calls that pass over a provider where they failed."""
         self._timer: asyncio.TimerHandle | None = None
@@ -120,26 +113,24 @@ class Gate:
         """
         if (free := self._enter_now(ticket, deadline)) is not None:
             return free
-        waiter = _Waiter(ticket, deadline, passed)
-        future = waiter.future
+        waiter = _Waiter(ticket, deadline, passed, self._queue)
         waiter.key = self._queue.push(ticket, waiter, resumed=resumed)
         self.grant()
-        if not future.done():
+        if not waiter.done():
             self._since[waiter] = self._clock()
             if passed is not None and passed.failed:
                 self._failed.add(waiter)
-            future.gone = partial(self._queue.remove, ticket, waiter.key)
             try:
-                await future
+                await waiter
             except asyncio.CancelledError:
                 # The slot was granted in the moment the caller left: the next call gets it.
-                if not future.cancelled() and isinstance(granted := future.result(), tuple):
+                if not waiter.cancelled() and isinstance(granted := waiter.result(), tuple):
                     self.leave(ticket, granted)
                 raise
             finally:
                 del self._since[waiter]
                 self._failed.discard(waiter)
-        outcome = future.result()
+        outcome = waiter.result()
         if isinstance(outcome, SidecarError):
             raise outcome
         return outcome
@@ -214,9 +205,9 @@ class Gate:
         """Give a call its slot, unless the call's deadline has passed, or it must not go to this provider."""
         if waiter.deadline.at <= now or not provider.serves(waiter.ticket.reach):
             self._queue.ended(waiter.ticket)
-            waiter.future.set_result(DeadlineExceeded() if waiter.deadline.at <= now else NoProvider())
+            waiter.set_result(DeadlineExceeded() if waiter.deadline.at <= now else NoProvider())
             return
-        waiter.future.set_result(self._granted(provider))
+        waiter.set_result(self._granted(provider))
 
     def _granted(self, provider: Provider) -> Granted:
         granted = provider, provider.limit.grant(provider.running)
@@ -240,7 +231,7 @@ class Gate:
         """End every wait of a call of these reaches with `error`, since none of them can be served; None: of all."""
         for waiter in [waiter for waiter in self._since if reaches is None or waiter.ticket.reach in reaches]:
             if self._queue.remove(waiter.ticket, waiter.key):
-                waiter.future.set_result(error.again())
+                waiter.set_result(error.again())
 
     def refuse_due(self, point: float, error: UpstreamFailure, reaches: Collection[Reach] | None = None) -> None:
         """End with `error` the waits whose deadline lies before `point`, the earliest point of a grant."""
@@ -248,7 +239,7 @@ class Gate:
             ticket = waiter.ticket
             concerned = reaches is None or ticket.reach in reaches
             if not ticket.patient and concerned and self._queue.remove(ticket, waiter.key):
-                waiter.future.set_result(error.again())
+                waiter.set_result(error.again())
 
     def refuse_unserved(self) -> None:
         """End the waits of calls that no provider may have any more."""
@@ -280,4 +271,4 @@ class Gate:
             late = now + due + duration - waiter.deadline.at
             if late > 0 and not waiter.ticket.patient and self._queue.remove(waiter.ticket, waiter.key):
                 due -= interval
-                waiter.future.set_result(Overloaded(retry_after=retry_after(late), cause="late"))
+                waiter.set_result(Overloaded(retry_after=retry_after(late), cause="late"))

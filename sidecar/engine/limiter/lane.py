@@ -6,7 +6,7 @@ many calls wait in it.
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from sidecar.core.reach import Reach
@@ -32,19 +32,76 @@ class Turns:
         return self._first
 
 
+class Calls(Generic[Item]):
+    """Waiting calls of one request, in order: nearly always one, for which a dict would take six times the memory."""
+
+    __slots__ = ("_first", "_key", "_more")
+
+    def __init__(self, key: int, item: Item) -> None:
+        self._key = key
+        self._first = item
+        self._more: OrderedDict[int, Item] | None = None
+        """All of them once there are several, and until there are none."""
+
+    def __bool__(self) -> bool:
+        return self._key != 0 if self._more is None else bool(self._more)
+
+    def __iter__(self) -> Iterator[Item]:
+        if self._more is not None:
+            return iter(self._more.values())
+        return iter((self._first,) if self._key else ())
+
+    def add(self, key: int, item: Item, *, first: bool) -> None:
+        """Add a call behind the others, or before them."""
+        if self._more is None:
+            self._more = OrderedDict({self._key: self._first})
+        self._more[key] = item
+        self._more.move_to_end(key, last=not first)
+
+    def take(self) -> Item:
+        """Take the first call out."""
+        if self._more is not None:
+            return self._more.popitem(last=False)[1]
+        self._key = 0
+        return self._first
+
+    def remove(self, key: int) -> bool:
+        """Take a call out; return whether it was here."""
+        if self._more is not None:
+            return self._more.pop(key, None) is not None
+        if self._key != key:
+            return False
+        self._key = 0
+        return True
+
+
+Queue = OrderedDict[Ticket, Calls[Item]]
+
+
 class User(Generic[Item]):
     """Waiting requests of one user, those that had a grant before the fresh ones."""
 
-    __slots__ = ("fresh", "started", "turn", "waiting")
+    __slots__ = ("_fresh", "_started", "turn", "waiting")
 
     def __init__(self, turn: int) -> None:
-        self.started: OrderedDict[Ticket, OrderedDict[int, Item]] = OrderedDict()
-        self.fresh: OrderedDict[Ticket, OrderedDict[int, Item]] = OrderedDict()
+        self._started: Queue[Item] | None = None
+        self._fresh: Queue[Item] | None = None
         self.waiting = 0
         self.turn = turn
 
-    def tickets(self) -> list[OrderedDict[Ticket, OrderedDict[int, Item]]]:
-        return [self.started, self.fresh]
+    def of(self, ticket: Ticket) -> Queue[Item]:
+        """Return the requests among which this one waits; most users never have both kinds."""
+        if ticket.started:
+            if self._started is None:
+                self._started = OrderedDict()
+            return self._started
+        if self._fresh is None:
+            self._fresh = OrderedDict()
+        return self._fresh
+
+    def queues(self) -> list[Queue[Item]]:
+        """Return the requests of either kind."""
+        return [queue for queue in (self._started, self._fresh) if queue]
 
 
 class Lane(Generic[Item]):
@@ -67,13 +124,13 @@ class Lane(Generic[Item]):
         if user is None:
             user = self.users[ticket.user] = User(self._turns.behind())
         ticket.started = ticket.started or resumed
-        queue = user.started if ticket.started else user.fresh
+        queue = user.of(ticket)
         calls = queue.get(ticket)
         if calls is None:
-            calls = queue[ticket] = OrderedDict()
-        calls[key] = item
+            queue[ticket] = Calls(key, item)
+        else:
+            calls.add(key, item, first=resumed)
         if resumed:
-            calls.move_to_end(key, last=False)
             queue.move_to_end(ticket, last=False)
             self._move(ticket.user, user, last=False)
         user.waiting += 1
@@ -87,9 +144,9 @@ class Lane(Generic[Item]):
         user = self.users.get(ticket.user)
         if user is None:
             return False
-        for queue in user.tickets():
+        for queue in user.queues():
             calls = queue.get(ticket)
-            if calls is not None and calls.pop(key, None) is not None:
+            if calls is not None and calls.remove(key):
                 self._removed(ticket, user, queue)
                 return True
         return False
@@ -100,19 +157,17 @@ class Lane(Generic[Item]):
         Requests whose first call does not fit are passed over too.
         """
         share = None if slots is None else max(1, slots // 4)
-        for queue in user.tickets():
+        for queue in user.queues():
             for ticket, calls in queue.items():
                 if slots is not None and ticket.stream and self._streams.over_share(ticket, slots):
                     continue
-                if (share is None or ticket.running < share) and (fits is None or fits(next(iter(calls.values())))):
+                if (share is None or ticket.running < share) and (fits is None or fits(next(iter(calls)))):
                     return self._take(user, ticket, queue, share)
         return None
 
-    def _take(
-        self, user: User[Item], ticket: Ticket, queue: OrderedDict[Ticket, OrderedDict[int, Item]], share: int | None
-    ) -> Item:
+    def _take(self, user: User[Item], ticket: Ticket, queue: Queue[Item], share: int | None) -> Item:
         calls = queue[ticket]
-        _, item = calls.popitem(last=False)
+        item = calls.take()
         ticket.running += 1
         if ticket.stream:
             self._streams.began(ticket)
@@ -120,7 +175,7 @@ class Lane(Generic[Item]):
         if not ticket.started:
             ticket.started = True
             if calls:
-                user.started[ticket] = user.fresh.pop(ticket)
+                user.of(ticket)[ticket] = queue.pop(ticket)
         # All waiting parts of one request are one turn; then the next user has the turn.
         turn_over = not calls or (share is not None and ticket.running >= share)
         if user.waiting:
@@ -131,7 +186,7 @@ class Lane(Generic[Item]):
         self.users.move_to_end(name, last=last)
         user.turn = self._turns.behind() if last else self._turns.ahead()
 
-    def _removed(self, ticket: Ticket, user: User[Item], queue: OrderedDict[Ticket, OrderedDict[int, Item]]) -> None:
+    def _removed(self, ticket: Ticket, user: User[Item], queue: Queue[Item]) -> None:
         if not queue[ticket]:
             del queue[ticket]
         self._depths[user.waiting] -= 1
@@ -166,8 +221,7 @@ def _pairs(lane: Lane[Item]) -> Iterable[tuple[Lane[Item], User[Item]]]:
 def in_order(lanes: Sequence[Lane[Item]]) -> list[Item]:
     """Return the calls in the order of their grants, as if no call came, each had room and shares were unbounded."""
     rows = [
-        [item for queue in user.tickets() for calls in queue.values() for item in calls.values()]
-        for _, user in in_turn(lanes)
+        [item for queue in user.queues() for calls in queue.values() for item in calls] for _, user in in_turn(lanes)
     ]
     ordered, turn = [], 0
     while rows:

@@ -46,8 +46,11 @@ async def _answer(request: Arrival, service: Service, settings: Settings, guard:
             charge=charge(service, request, parsed.user_id),
             span=request.span,
         )
-        async with held(service, request, parsed.user_id):
+        if service.quotas is None:
             outcome = await service.engine.answer(action)
+        else:
+            async with held(service, request, parsed.user_id):
+                outcome = await service.engine.answer(action)
     respond = partial(reply_response, strict=settings.strict_status, wait=outcome.retry_after)
     return await off_loop(len(outcome.reply.data or ""), respond, outcome.reply)
 

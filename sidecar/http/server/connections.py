@@ -35,9 +35,10 @@ class Connections(web.Server):
         self._unanswered: set[Protocol] = set()
         """Connections with a request, or that may still bring one; excludes those that wait for the caller to close."""
         self._concluded: asyncio.Event | None = None
+        self._options = {"refusal": _plain} | self._kwargs | {"over": self._over}
 
     def __call__(self) -> Protocol:
-        protocol = Protocol(self, loop=self._loop, over=self._over, **({"refusal": _plain} | self._kwargs))
+        protocol = Protocol(self, loop=self._loop, **self._options)
         self.open.add(protocol)
         self._unanswered.add(protocol)
         return protocol

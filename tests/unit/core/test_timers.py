@@ -1,0 +1,76 @@
+"""Promises of timers that share one of the loop's, in virtual time."""
+
+import asyncio
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sidecar.core.timers import Timers
+from tests.support.scale import scaled
+from tests.support.virtual_time import run
+
+
+@settings(max_examples=scaled(40, 2_000), deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 12), st.integers(0, 14)), max_size=120))
+def test_each_fires_at_its_time_unless_it_was_cancelled_before(plan: list[tuple[int, int, int]]) -> None:
+    """Whenever they were made and cancelled, and however many there are; times are whole seconds."""
+    fired: list[tuple[float, int]] = []
+
+    async def scene() -> int:
+        loop, timers = asyncio.get_running_loop(), Timers()
+        began = loop.time()
+
+        async def one(number: int, made: int, due: int, cancelled: int) -> None:
+            await asyncio.sleep(made + 0.5)
+            timer = timers.call_at(began + made + due, lambda: fired.append((loop.time() - began, number)))
+            await asyncio.sleep(cancelled)
+            timer.cancel()
+            timer.cancel()
+
+        await asyncio.gather(*(one(number, *times) for number, times in enumerate(plan)))
+        return len(timers)
+
+    assert run(scene()) == 0
+    # One that is due before it is made fires at once.
+    assert sorted((round(at, 1), number) for at, number in fired) == sorted(
+        (max(made + due, made + 0.5), number)
+        for number, (made, due, cancelled) in enumerate(plan)
+        if max(due - 0.5, 0) < cancelled
+    )
+
+
+def test_cancelled_timers_do_not_pile_up() -> None:
+    """A busy server cancels thousands of deadlines before the first of them is due."""
+
+    async def scene() -> int:
+        loop, timers = asyncio.get_running_loop(), Timers()
+        last = timers.call_at(loop.time() + 1_000, lambda: None)
+        for _ in range(10_000):
+            timers.call_at(loop.time() + 500, lambda: None).cancel()
+        held = timers.held
+        last.cancel()
+        return held + timers.held
+
+    assert run(scene()) < 100
+
+
+def test_a_callback_may_cancel_and_make_others() -> None:
+    """Also the last one, at the same moment."""
+    fired: list[str] = []
+
+    async def scene() -> int:
+        loop, timers = asyncio.get_running_loop(), Timers()
+        at = loop.time() + 1
+
+        def first() -> None:
+            fired.append("first")
+            second.cancel()
+            timers.call_at(at, lambda: fired.append("third"))
+
+        timers.call_at(at, first)
+        second = timers.call_at(at + 0.0005, lambda: fired.append("second"))
+        await asyncio.sleep(5)
+        return len(timers)
+
+    assert run(scene()) == 0
+    assert fired == ["first", "third"]
