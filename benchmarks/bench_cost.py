@@ -1,4 +1,4 @@
-"""CPU of a request on /ai (Markdown and HTML), on /v1 and as a stream, beside a bare aiohttp relay: 64 connections.
+"""CPU of a request on /ai (Markdown, HTML, a new connection each), on /v1 and as a stream, beside a bare aiohttp relay.
 
     python benchmarks/bench_cost.py [--rounds 9] [--requests 3000] [--streams 300] [--profile FILE]
 
@@ -36,7 +36,14 @@ code = profile.runcall(main)
 profile.dump_stats(file)
 sys.exit(code)
 """
-MOST = {"/ai": 1.5, "/v1": 1.6, "stream": 1.5}
+MOST = {
+    "/ai": 1.5,
+    "/ai in HTML": 1.5,
+    "/ai in HTML, a summary": 1.5,
+    "/ai in HTML, new connections": 1.5,
+    "/v1": 1.6,
+    "stream": 1.5,
+}
 """CPU beside the relay, at most."""
 
 
@@ -46,6 +53,8 @@ class Way(NamedTuple):
     path: str
     body: Callable[[int], bytes]
     streams: bool = False
+    closes: bool = False
+    """Each request has a connection of its own, as PHP's have."""
 
 
 def _ai(number: int, **fields: object) -> bytes:
@@ -61,13 +70,15 @@ def _v1(number: int, **fields: object) -> bytes:
 WAYS = {
     "/ai": Way("/ai", lambda number: _ai(number, format="markdown")),  # as the relay passes it on
     "/ai in HTML": Way("/ai", lambda number: _ai(number, format="html")),
+    "/ai in HTML, a summary": Way("/ai", lambda number: _ai(number, format="html", content=f"Summarize: {number}")),
+    "/ai in HTML, new connections": Way("/ai", lambda number: _ai(number, format="html"), closes=True),
     "/v1": Way("/v1/chat/completions", _v1),
     "stream": Way("/v1/chat/completions", lambda number: _v1(number, stream=True), streams=True),
 }
 
 
 class Caller(asyncio.Protocol):
-    """One kept connection, which sends the next request when the last one's answer is here."""
+    """One connection, which sends the next request when the last one's answer is here, or ends then."""
 
     transport: asyncio.Transport
 
@@ -89,6 +100,8 @@ class Caller(asyncio.Protocol):
             return
         body = self.way.body(number)
         head = f"POST {self.way.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        if self.way.closes:
+            head += "Connection: close\r\n"
         self.transport.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
 
     def data_received(self, data: bytes) -> None:
@@ -108,7 +121,11 @@ class Caller(asyncio.Protocol):
             if not self.received.startswith(b"HTTP/1.1 200") or good not in self.received:
                 raise SystemExit(bytes(self.received[:2000]))
             self.received.clear()
-            self.send()
+            if self.way.closes:
+                self.transport.close()
+                self.over.set_result(None)
+            else:
+                self.send()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.over.done():
@@ -119,8 +136,20 @@ async def ask(url: str, way: Way, numbers: range, connections: int) -> None:
     """Ask for all numbers over the connections."""
     host, _, port = url.removeprefix("http://").partition(":")
     loop, left = asyncio.get_running_loop(), iter(numbers)
+    if way.closes:
+        await asyncio.gather(*(_one_by_one(way, left, host, int(port)) for _ in range(connections)))
+        return
     made = [await loop.create_connection(lambda: Caller(way, left), host, int(port)) for _ in range(connections)]
     await asyncio.gather(*(caller.over for _, caller in made))
+
+
+async def _one_by_one(way: Way, left: Iterator[int], host: str, port: int) -> None:
+    """Ask for one number after another, each over a new connection."""
+    for number in left:
+        _, caller = await asyncio.get_running_loop().create_connection(
+            lambda n=number: Caller(way, iter((n,))), host, port
+        )
+        await caller.over
 
 
 def cpu(pid: int) -> float:
@@ -190,7 +219,7 @@ def main() -> None:
             found[build.name] = stack.enter_context(serving(build, upstream, options.profile))
         spent = costs(found, options)
     for kind in options.ways:
-        print(f"\n{kind}: CPU a request, {CONNECTIONS} kept connections, provider answering at once")
+        print(f"\n{kind}: CPU a request, {CONNECTIONS} at once, provider answering at once")
         relay = spent[kind, "relay"]
         line("bare relay", f"{statistics.median(relay):.0f} us")
         for name in list(found)[1:]:

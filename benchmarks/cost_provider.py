@@ -12,18 +12,34 @@ from typing import cast
 import uvloop
 
 TEXT = "A fraction is a part of a whole: one half, two thirds. "
+SUMMARY = """## Summary
+
+The text explains **fractions**: how a whole is cut into equal parts, half of it or two thirds, and why.
+
+Key points:
+
+- **The numerator** counts the parts that are there.
+- **The denominator** says how many parts make a whole, and it's never zero.
+- *Equal* fractions have the same place on the line: 1/2 and 2/4.
+- Sums need parts of one size; products do not.
+
+1. Find a common denominator.
+2. Add the numerators, and leave the denominator as it is.
+
+In short, a fraction is a number of its own. Students should remember the two words and what each of them says.
+"""
+"""An answer as models write it, for callers that ask for a summary; the others get `TEXT`."""
 HEAD = {"id": "chatcmpl-1", "created": 1700000000, "model": "demo", "system_fingerprint": "fp"}
-WHOLE = json.dumps(
-    {
-        **HEAD,
-        "object": "chat.completion",
-        "choices": [
-            {"index": 0, "message": {"role": "assistant", "content": TEXT * 4}, "finish_reason": "stop"},
-        ],
-        "usage": {"prompt_tokens": 300, "completion_tokens": 48, "total_tokens": 348},
-    }
-).encode()
-REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(WHOLE), WHOLE)
+
+
+def whole(text: str) -> bytes:
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 300, "completion_tokens": 48, "total_tokens": 348}
+    body = json.dumps({**HEAD, "object": "chat.completion", "choices": [choice], "usage": usage}).encode()
+    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+
+REPLY, SUMMARIZED = whole(TEXT * 4), whole(SUMMARY)
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -64,7 +80,7 @@ class Provider(asyncio.Protocol):
                 self.transport.write(STREAM_HEAD + EVENT)
                 self.loop.call_later(self.seconds, self.go_on, self.events - 1)
             else:
-                self.transport.write(REPLY)
+                self.transport.write(SUMMARIZED if b"Summarize: " in body else REPLY)
 
     def go_on(self, left: int) -> None:
         if not left:

@@ -1,6 +1,7 @@
 """Promises of timers that share one of the loop's, in virtual time."""
 
 import asyncio
+from functools import partial
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,6 +53,28 @@ def test_cancelled_timers_do_not_pile_up() -> None:
         return held + timers.held
 
     assert run(scene()) < 100
+
+
+def test_those_that_are_left_fire_at_their_times() -> None:
+    """After a sweep too, whatever the order in which they were made."""
+    dues = [(number * 37) % 101 + 1 for number in range(300)]
+    fired: list[tuple[int, float]] = []
+
+    async def scene() -> None:
+        loop, timers = asyncio.get_running_loop(), Timers()
+        began = loop.time()
+
+        def note(due: int) -> None:
+            fired.append((due, loop.time() - began))
+
+        made = [timers.call_at(began + due, partial(note, due)) for due in dues]
+        for number, timer in enumerate(made):
+            if number % 7:
+                timer.cancel()
+        await asyncio.sleep(200)
+
+    run(scene())
+    assert fired == [(due, float(due)) for due in sorted(dues[::7])]
 
 
 def test_a_callback_may_cancel_and_make_others() -> None:

@@ -45,7 +45,7 @@ LEANED_ON = {
         "_upgraded",
         "_waiter",
     },
-    "aiohttp.web_request.BaseRequest": {"_headers", "_message", "_payload"},
+    "aiohttp.web_request.BaseRequest": {"_cache", "_headers", "_message", "_payload"},
     "aiohttp.web_response.StreamResponse": {"_send_headers_immediately"},
     "aiohttp.web_server.Server": {"_kwargs", "_loop", "_make_request"},
     "arq.worker.Worker": {"_poll_iteration", "_queue_read_offset", "_release_sem_dec_counter_on_complete"},
