@@ -1,4 +1,4 @@
-"""HTML of simple Markdown without a parser: paragraphs, headings, and lists; what is inside a line has simple_line.py.
+"""HTML of simple Markdown without a parser: paragraphs, headings, lists, code. Inside a line writes simple_line.py.
 
 Most answers are of this kind, and a parser in Python takes fifteen times as long. What is written here is what html.py
 writes of the same text, to the letter; a text with anything whose meaning is not certain is left to the parser.
@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from sidecar.engine.formats.simple_line import HARD, TRIM, simple_line
+from sidecar.engine.formats.simple_line import HARD, TRIM, code, simple_line
 
 MARK: Final = "<code hidden></code>"
 """The beginning of every answer; html.py says why."""
@@ -32,6 +32,7 @@ _BEGIN: Final = (
 _WORDS: Final = re.compile(_BEGIN)
 _ITEM: Final = re.compile(rf"( *)([-+*]|(\d{{1,9}})[.)])( {{1,4}})(?={_BEGIN})(.+)")
 _HEADING: Final = re.compile(r"(#{1,6}) +([^ ].*)")
+_FENCE: Final = re.compile(r"```(?: *([A-Za-z0-9][A-Za-z0-9+#._-]{0,29}))? *")
 _RULE: Final = re.compile(r"(?:-{3,}|\*{3,}|_{3,}) *")
 
 
@@ -142,12 +143,20 @@ class _Blocks:
         """Lines of the paragraph that the next line may belong to."""
         self._column = 0
         """Column of that paragraph's list item, to which spaces before a line are the list's."""
+        self._language = ""
+        self._code: list[str] | None = None
+        """Lines of the block of code that is open, and its language."""
 
     def written(self, inside: Inside) -> str:
+        if self._code is not None:
+            raise _Beyond
         return "".join([block if isinstance(block, str) else block.written(inside) for block in self._found])
 
     def take(self, line: str) -> None:
         """Read one line; raise `_Beyond` for one that is not simple."""
+        if self._code is not None:
+            self._in_code(self._code, line)
+            return
         if line[:1].isalpha():
             self._words(line)
             return
@@ -160,6 +169,8 @@ class _Blocks:
             self._words(line)
         elif (heading := _HEADING.fullmatch(line)) is not None:
             self._heading(heading[1], heading[2].rstrip(" "))
+        elif (fence := _FENCE.fullmatch(line)) is not None:
+            self._language, self._code = fence[1] or "", []
         elif _RULE.fullmatch(line) is not None:
             self._alone("<hr>")
         else:
@@ -181,6 +192,15 @@ class _Blocks:
         self._open.clear()
         self._lines, self._column = None, 0
         self._found.append(block)
+
+    def _in_code(self, lines: list[str], line: str) -> None:
+        if not line.lstrip(" ").startswith("```"):
+            lines.append(f"{line}\n")
+        elif line.rstrip(" ").strip("`"):
+            raise _Beyond
+        else:
+            self._code = None
+            self._alone(code("".join(lines), self._language))
 
     def _heading(self, signs: str, words: str) -> None:
         if words.endswith("#"):

@@ -1,6 +1,7 @@
 """The inside of a paragraph, heading or item of simple Markdown: text, bold, italics, code."""
 
 import re
+from html import escape
 from typing import Final
 
 HARD: Final = "\\_~&<$]"
@@ -14,6 +15,7 @@ _MORE: Final = re.compile(
     r"\\|~~|\]\(|&(?:#|[A-Za-z][A-Za-z0-9]*;)|<[^<>\x00-\x20]+>|(?<![^\W_])_|_(?![^\W_])",
 )
 """Escapes and formulas, strokes, links, entities, addresses, and emphasis outside of words."""
+_IN_CODE: Final = str.maketrans({"\n": "&#10;", "`": "&#96;", "\xa0": "&nbsp;"})
 _LAST: Final = frozenset(".,:!?)%")
 _NEXT: Final = frozenset(" \n.,:!?)")
 """Signs between which emphasis ends; behind a letter or digit it always does (CommonMark 6.2)."""
@@ -40,6 +42,12 @@ def simple_line(line: str, *, hard: bool) -> str | None:
     if marked is not None and "*" in marked:
         marked = _emphasis(marked)
     return marked if marked is None or "\n" not in marked else marked.replace("\n", "<br>")
+
+
+def code(text: str, language: str) -> str:
+    """Return a block of code as HTML in one line."""
+    begin = f'<pre><code class="language-{language}">' if language else "<pre><code>"
+    return f"{begin}{escape(text).replace('&#x27;', '&#39;').translate(_IN_CODE)}</code></pre>"
 
 
 def _code(line: str) -> str | None:
