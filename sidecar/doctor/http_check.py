@@ -7,7 +7,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
-from sidecar.provider.stdlib.http1 import Connection, Headers, ProtocolError
+from sidecar.provider.stdlib.http1 import Connection, Headers
+from sidecar.provider.stdlib.http1_reader import ProtocolError
 
 SECONDS: Final = 5.0
 NOT_LISTENING: Final = "nothing listens there"

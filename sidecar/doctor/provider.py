@@ -18,7 +18,8 @@ from sidecar.provider.endpoint import Endpoint, endpoint
 from sidecar.provider.proxy import Proxy, proxy_for, tls_context
 from sidecar.provider.stdlib.client import LightUpstream
 from sidecar.provider.stdlib.connect import dial
-from sidecar.provider.stdlib.http1 import Headers, ProtocolError
+from sidecar.provider.stdlib.http1 import Headers
+from sidecar.provider.stdlib.http1_reader import ProtocolError
 
 if TYPE_CHECKING:
     import ssl

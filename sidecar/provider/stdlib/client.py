@@ -1,7 +1,7 @@
 """The adapter of the one-shot process: the provider over asyncio alone.
 
-Importing the SDK costs more than the whole answer may. One attempt a call; no retries. Of outside libraries it
-loads h11 and aiohappyeyeballs, which take some 10 ms together.
+Importing the SDK costs more than the whole answer may. One attempt a call; no retries. Of outside libraries it loads
+aiohappyeyeballs, where a name has several addresses.
 """
 
 import asyncio
@@ -15,7 +15,8 @@ from sidecar.provider.codec import Body
 from sidecar.provider.connection_errors import broken_off, cut, no_answer, not_http
 from sidecar.provider.proxy import proxy_for, tls_context
 from sidecar.provider.stdlib.connect import dial
-from sidecar.provider.stdlib.http1 import Connection, ProtocolError
+from sidecar.provider.stdlib.http1 import Connection
+from sidecar.provider.stdlib.http1_reader import ProtocolError
 
 _IDLE_SECONDS: Final = 15.0
 """A connection unused for longer is not trusted to be open still."""

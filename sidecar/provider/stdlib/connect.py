@@ -11,17 +11,18 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from aiohappyeyeballs import AddrInfoType, start_connection
-
 from sidecar.core.errors import UpstreamUnreachable
 from sidecar.provider.connection_errors import CONNECT_SECONDS, not_connected, proxy_refused
 from sidecar.provider.endpoint import Endpoint
 from sidecar.provider.proxy import Proxy
 from sidecar.provider.stalls import STALLED_SECONDS, Stalls
-from sidecar.provider.stdlib.http1 import MAX_HEAD_BYTES, Connection, ProtocolError, open_tunnel
+from sidecar.provider.stdlib.http1 import MAX_HEAD_BYTES, Connection, open_tunnel
+from sidecar.provider.stdlib.http1_reader import ProtocolError
 
 if TYPE_CHECKING:
     import ssl
+
+    from aiohappyeyeballs import AddrInfoType
 
 _HEAD_START: Final = 0.25
 """Seconds an address has before the next one is tried beside it (RFC 8305, 5)."""
@@ -54,7 +55,7 @@ async def _dial(
     through = proxy is not None
     try:
         async with asyncio.timeout(connect_seconds):
-            sock = await start_connection(await _addresses(host, port), happy_eyeballs_delay=_HEAD_START)
+            sock = await _connected(await _addresses(host, port))
             try:
                 if proxy and tls:
                     await _tunnel(sock, endpoint, proxy)
@@ -70,11 +71,28 @@ async def _dial(
     return Connection(reader, writer)
 
 
-async def _addresses(host: str, port: int) -> Sequence[AddrInfoType]:
+async def _connected(addresses: Sequence["AddrInfoType"]) -> socket.socket:
+    """Return a socket connected to the first address that answers."""
+    if len(addresses) != 1:
+        from aiohappyeyeballs import start_connection  # noqa: PLC0415 - late: one address needs no race
+
+        return await start_connection(addresses, happy_eyeballs_delay=_HEAD_START)
+    family, kind, protocol, _, address = addresses[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _addresses(host: str, port: int) -> Sequence["AddrInfoType"]:
     loop = asyncio.get_running_loop()
     found: asyncio.Future[Sequence[AddrInfoType]] = loop.create_future()
 
-    def settle(addresses: Sequence[AddrInfoType], exc: OSError | None) -> None:
+    def settle(addresses: Sequence["AddrInfoType"], exc: OSError | None) -> None:
         if found.done():
             return
         if exc:
