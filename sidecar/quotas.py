@@ -13,7 +13,6 @@ from sidecar.core import events
 from sidecar.engine.quotas.ports import Ledger
 from sidecar.engine.quotas.quotas import Quotas
 from sidecar.engine.quotas.shared import Shared
-from sidecar.runtime.day_file import DayFile
 
 FILE: Final = "limits.sqlite3"
 """Name of the file in STATE_DIR with the tokens of the day, where there is no Redis."""
@@ -67,6 +66,8 @@ async def limits_by_token(settings: Settings, providers: InForce | None = None) 
 
         ledger = shared = Shared(SharedCounters(settings))
     else:
+        from sidecar.runtime.day_file import DayFile  # late: SQLite is for servers with TOKENS_FILE
+
         ledger = DayFile(f"{settings.state_dir}/{FILE}")
     quotas = Quotas(file, secret=settings.user_secret or settings.redis_prefix, shared=shared, ledger=ledger)
     await quotas.restore()

@@ -7,22 +7,16 @@ from typing import TYPE_CHECKING
 from sidecar.config.settings import Settings
 from sidecar.core.ports import Upstream
 from sidecar.engine.admission import Admission
-from sidecar.engine.answer_cache import AnswerCache
 from sidecar.engine.background import Background
 from sidecar.engine.completions import Completions
-from sidecar.engine.context_size import ContextSizes
 from sidecar.engine.drain import Drain
-from sidecar.engine.engine import Engine
-from sidecar.engine.formats.formatter import formatter_of
-from sidecar.engine.kernel import Kernel, no_pseudonym, pseudonym_under
 from sidecar.engine.keys import Keys
-from sidecar.engine.limiter.calls import Calls
-from sidecar.engine.limiter.pool import Pool, alone
+from sidecar.engine.limiter.pool import Pool
 from sidecar.engine.offload import OffloadPort
 from sidecar.engine.request_log import RequestLog
 from sidecar.engine.service import Service
-from sidecar.engine.single_flight import SingleFlight
 from sidecar.engine.splitter import Splitter
+from sidecar.engines import engine_of, kernel_of
 from sidecar.providers import keys_of, limits_of
 
 if TYPE_CHECKING:
@@ -44,7 +38,7 @@ def service_of(
     `upstream`: the provider, or a pool of providers, whose `keys` may change with them. `admission`: one that this
     process shares with others.
     """
-    kernel = _kernel(settings, upstream, keys or keys_of(settings), clock)
+    kernel = kernel_of(settings, upstream, keys or keys_of(settings), clock)
     admission = admission or Admission(places=settings.queue_size, size=settings.queue_bytes)
     drain, log = Drain(admission, clock=clock), RequestLog(kernel.calls, admission)
     splitter, limits = Splitter(), limits_of(settings)
@@ -53,28 +47,8 @@ def service_of(
         admission=admission,
         drain=drain,
         log=log,
-        engine=Engine(
-            kernel,
-            drain=drain,
-            log=log,
-            splitter=splitter,
-            limits=limits,
-            formatter=formatter_of(settings, usual="html", cached=True),
-            offload=offload,
-        ),
+        engine=engine_of(settings, kernel, drain=drain, log=log, splitter=splitter, offload=offload),
         completions=Completions(kernel, drain=drain, log=log),
         background=Background(kernel, drain=drain, splitter=splitter, limits=limits, longest=settings.call_timeout),
         quotas=quotas,
-    )
-
-
-def _kernel(settings: Settings, upstream: Upstream | Pool, keys: Keys, clock: Callable[[], float]) -> Kernel:
-    if not isinstance(upstream, Pool):
-        upstream = alone(upstream, concurrency=settings.concurrency, model=settings.openai_model, clock=clock)
-    return Kernel(
-        calls=Calls(upstream, clock=clock),
-        flights=SingleFlight(AnswerCache(ttl=settings.cache_ttl, size=settings.cache_bytes)),
-        keys=keys,
-        contexts=ContextSizes(upstream.models),
-        pseudonym=pseudonym_under(settings.user_secret) if settings.send_user else no_pseudonym,
     )

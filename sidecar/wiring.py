@@ -1,4 +1,4 @@
-"""Wiring of settings, engine and capabilities: HTTP, stdio, batch and worker all use the same engine."""
+"""Wiring of settings, engine and capabilities: HTTP, batch and worker all use the same engine."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 async def run_http(settings: Settings, *, demo: bool = False) -> int:
     """Serve HTTP until SIGTERM or SIGINT, then drain; return the exit code."""
-    # Late: the one-shot process imports this module too and must not pay for aiohttp.
+    # Late: commands that serve nothing import this module too.
     from sidecar.http.server.server import serve
     from sidecar.http.server.socket_activation import inherited
     from sidecar.publishing import server_metrics
@@ -222,21 +222,6 @@ def job_handlers(
         night, timeout = lane == "night", settings.job_timeout
         handlers[lane] = (JobHandler(runs, service, timeout=timeout, background=night, tracer=tracer), size)
     return handlers
-
-
-async def run_stdio(settings: Settings, *, source: int, sink: int, waited: float = 0.0, demo: bool = False) -> int:
-    """Answer lines of the descriptor `source` on `sink`; return the exit code. `waited`: see `serve_stdio`."""
-    from sidecar.provider.stdlib.client import LightUpstream
-    from sidecar.stdio.server import serve_stdio
-
-    async with AsyncExitStack() as stack:
-        if demo:
-            settings = await stack.enter_async_context(demo_provider(settings))
-        providers = Providers(settings, LightUpstream)
-        stack.push_async_callback(providers.aclose)
-        service = service_of(settings, providers.pool())
-        with stop_requested() as stop:
-            return await serve_stdio(service, settings, source=source, sink=sink, stop=stop, waited=waited)
 
 
 def run(main: Callable[[], Coroutine[Any, Any, int]], *, fast_loop: bool) -> int:

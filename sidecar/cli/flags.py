@@ -1,20 +1,16 @@
-"""Flags that all commands share: every setting, the env file, the demo.
-
-Imports stay few, since a process started for one click loads this file.
-"""
+"""Flags that all commands share: every setting, the env file, the demo."""
 
 import argparse
 import sys
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Any
 
 from sidecar.config.env_file import ENV_FILE
 from sidecar.config.settings import SETTINGS
 from sidecar.config.types import seconds
-from sidecar.core.command_line import BAD_CONFIGURATION, Parser
+from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError, plain
-
-PROGRAM: Final = "openai-moodle-sidecar"
+from sidecar.core.program import BAD_CONFIGURATION, PROGRAM
 
 
 def parser(command: str = "", *, description: str, epilog: str, commands: Collection[str] = ()) -> Parser:
@@ -30,10 +26,7 @@ def parser(command: str = "", *, description: str, epilog: str, commands: Collec
 
 
 def _unasked(prog: str) -> argparse.HelpFormatter:
-    """Return a formatter that does not ask for the terminal's width.
-
-    The modules for that are a twentieth of a one-shot process; `sidecar.cli.help` writes the program's own help.
-    """
+    """Return a formatter that does not ask for the terminal's width; `sidecar.cli.help` writes the program's help."""
     return argparse.HelpFormatter(prog, width=120)
 
 

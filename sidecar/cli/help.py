@@ -4,10 +4,10 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from sidecar.cli.flags import PROGRAM
 from sidecar.config.env_file import ENV_FILE
 from sidecar.config.setting import Setting
 from sidecar.config.settings import BY_FIELD, SETTINGS
+from sidecar.core.program import PROGRAM
 
 _WIDTH: Final = 100
 _INDENT: Final = 22

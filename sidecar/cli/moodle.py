@@ -6,7 +6,7 @@ import sys
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from sidecar.cli.flags import PROGRAM, parser, report_faults
+from sidecar.cli.flags import parser, report_faults
 from sidecar.config import addresses
 from sidecar.config.env_file import ENV_FILE
 from sidecar.config.load import load
@@ -15,6 +15,7 @@ from sidecar.config.secret_file import alone, read_secret_file
 from sidecar.config.settings import BY_FIELD, Settings
 from sidecar.core.command_line import Parser, show
 from sidecar.core.errors import ConfigError, plain
+from sidecar.core.program import PROGRAM
 from sidecar.doctor import http_check
 from sidecar.doctor import moodle as doctor
 from sidecar.doctor.findings import as_lines, report

@@ -8,9 +8,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from sidecar.cli.flags import PROGRAM
 from sidecar.config.settings import Settings
-from sidecar.core.command_line import BAD_CONFIGURATION
+from sidecar.core.program import BAD_CONFIGURATION, PROGRAM
 from sidecar.runtime.line_source import Source, opened
 from sidecar.runtime.log import configure
 from sidecar.runtime.stderr import NonblockingStderr

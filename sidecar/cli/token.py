@@ -9,11 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from sidecar.cli.flags import PROGRAM, parser
+from sidecar.cli.flags import parser
 from sidecar.config.tokens import TABLE, hash_of, read_tokens
 from sidecar.config.toml_file import short_name
-from sidecar.core.command_line import BAD_CONFIGURATION, Parser
+from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError, plain
+from sidecar.core.program import BAD_CONFIGURATION, PROGRAM
 from sidecar.stdio.descriptors import fill_missing
 
 _COMMAND: Final = "token"

@@ -10,10 +10,11 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from sidecar.cli.flags import PROGRAM, add_settings, parser, report_faults
+from sidecar.cli.flags import add_settings, parser, report_faults
 from sidecar.config.load import load
 from sidecar.core.command_line import Parser, show
 from sidecar.core.errors import ConfigError, plain
+from sidecar.core.program import PROGRAM
 from sidecar.stdio.descriptors import fill_missing
 from sidecar.usage.report import DIMENSIONS, SUMS, Report, Unreadable, report
 

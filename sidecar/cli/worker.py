@@ -4,12 +4,13 @@ import asyncio
 import sys
 from typing import Final
 
-from sidecar.cli.flags import PROGRAM, add_settings, parser, report_faults
+from sidecar.cli.flags import add_settings, parser, report_faults
 from sidecar.cli.service_log import configure_service_log
 from sidecar.config.load import load, with_tokens
 from sidecar.config.settings import Settings
 from sidecar.core.command_line import Parser
 from sidecar.core.errors import ConfigError, JobsUnavailable
+from sidecar.core.program import PROGRAM
 from sidecar.jobs.worker.worker import alive_here
 from sidecar.runtime.early_signals import hold
 from sidecar.wiring import run, run_worker

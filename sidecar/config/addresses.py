@@ -5,9 +5,10 @@ from typing import Final
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from sidecar.config.types import bare
+from sidecar.core.late_pattern import late_pattern
 
 _WANTED: Final = "an http:// or https:// address"
-_TOKEN: Final = re.compile(r"[!-~]+")
+_TOKEN: Final = late_pattern(r"[!-~]+")
 _ONCE: Final = ("/v1", "/v1beta", "/v2", "/openai/v1", "/api/v1", "/chat/completions")
 """Parts of a path that a slip of copying doubles."""
 _OPERATIONS: Final = frozenset({"models", "completions", "responses", "embeddings", "chat"})

@@ -1,15 +1,15 @@
 """A TOML file of settings: read within a bound, with every mistake told at once by line and field."""
 
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from sidecar.config import types
 from sidecar.config.toml_lines import Lines
 from sidecar.core.errors import plain
+from sidecar.core.late_pattern import late_pattern
 
 _LONGEST_FILE: Final = 64 * 2**10
-_NAME: Final = re.compile("[A-Za-z0-9._-]{1,40}")
+_NAME: Final = late_pattern("[A-Za-z0-9._-]{1,40}")
 
 
 class Document(NamedTuple):

@@ -10,14 +10,16 @@ from typing import Any, Final
 
 import msgspec
 
+from sidecar.core.late_pattern import late_pattern
+
 Kind = Callable[[str], Any]
 
 MOST_PROCESSES: Final = 64
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 _UNITS: Final = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
-_SIZE: Final = re.compile(r"([0-9]{1,18})\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
-_TOKEN: Final = re.compile(r"[!-~]+")
+_SIZE: Final = late_pattern(r"([0-9]{1,18})\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_TOKEN: Final = late_pattern(r"[!-~]+")
 # Compiled where they are needed, since a one-shot process pays for each.
 _ASSIGNED: Final = r"(export\s+)?([A-Z][A-Z0-9]*(_[A-Z0-9]+)+|(?i:(\w*_)?(api[_-]?)?(key|token)))\s*(=(?!=|$)|:\s)"
 _PLACEHOLDER: Final = r"\$\{\w+\}|\$[A-Z][A-Z0-9]*(_[A-Z0-9]+)+|<[^<>]+>"

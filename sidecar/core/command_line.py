@@ -1,6 +1,6 @@
 """Parser of command lines: reports a mistake in one line and shows no word that may be a key. What commands print.
 
-Each command adds its own flags. Imports stay few, since a process started for one click loads this file.
+Each command adds its own flags.
 """
 
 import argparse
@@ -11,9 +11,8 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final, NoReturn
 
 from sidecar.core.errors import plain
+from sidecar.core.program import BAD_CONFIGURATION
 
-BAD_CONFIGURATION: Final = 2
-"""The exit code for flags and settings that make no sense."""
 UNWRITTEN: Final = 1
 """The exit code for an output that could not be written."""
 

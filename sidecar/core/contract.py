@@ -4,13 +4,13 @@ Source: CONTRACT, "POST /ai". HTTP statuses and streams belong to `sidecar/http`
 """
 
 import codecs
-import re
 from sys import getsizeof
 from typing import Final, Literal, get_args
 
 import msgspec
 
 from sidecar.core.errors import InvalidJSON, InvalidRequest, JobGoesOn, SidecarError, UnknownAction
+from sidecar.core.late_pattern import late_pattern
 from sidecar.core.long_text import PIECE, add_json
 from sidecar.core.reach import Names
 
@@ -80,9 +80,9 @@ class _Wire(msgspec.Struct):
 
 _decoder: Final = msgspec.json.Decoder(_Wire)
 _whole: Final = msgspec.json.Decoder(msgspec.Raw)
-_FIELD: Final = re.compile(r" - at `\$\.(\w+)`$")
+_FIELD: Final = late_pattern(r" - at `\$\.(\w+)`$")
 _encoder: Final = msgspec.json.Encoder()
-_UNSENDABLE: Final = re.compile("[\x00\ud800-\udfff]")
+_UNSENDABLE: Final = late_pattern("[\x00\ud800-\udfff]")
 _STEP: Final = 2**18
 """Characters searched at a time, in 2 ms."""
 

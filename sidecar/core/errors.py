@@ -4,15 +4,16 @@
 these once, at their boundary.
 """
 
-import re
 from typing import ClassVar, Final, Literal, Self
+
+from sidecar.core.late_pattern import late_pattern
 
 MAX_SENTENCE: Final = 300
 """Characters of an error's sentence (CONTRACT: the widget shows it as HTML)."""
 
 _BIDI: Final = "\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069"
 """Controls of writing direction, which can make a sentence read otherwise than it is (Unicode, UAX #9)."""
-_UNSAFE: Final = re.compile(f"[\\x00-\\x20\\x7f-\\xa0<>\\u2028\\u2029\\ud800-\\udfff{_BIDI}]+")
+_UNSAFE: Final = late_pattern(f"[\\x00-\\x20\\x7f-\\xa0<>\\u2028\\u2029\\ud800-\\udfff{_BIDI}]+")
 
 
 def plain(text: str, limit: int = MAX_SENTENCE) -> str:
@@ -33,7 +34,7 @@ _FIELDS: Final = {
     "EXTRA_BODY": "extra_body",
 }
 """Fields of PROVIDERS_FILE for the variables that sentences name."""
-_VARIABLES: Final = re.compile(r"\b({0})\b(?: and ({0})\b)?".format("|".join(_FIELDS)))
+_VARIABLES: Final = late_pattern(r"\b({0})\b(?: and ({0})\b)?".format("|".join(_FIELDS)))
 
 
 def in_file(sentence: str, provider: str) -> str:

@@ -3,23 +3,23 @@
 An invalid header counts as absent: a trace is never a reason to refuse a request (W3C Trace Context, level 2).
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
+from sidecar.core.late_pattern import late_pattern
 from sidecar.core.observations import CallEnd, RequestEnd
 
 TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
 
-_PARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_PARENT: Final = late_pattern(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _LONGEST_PARENT: Final = 256
 """Characters of a header of a version to come, which may be longer than that of version 00."""
 _KEY: Final = r"[a-z0-9][a-z0-9_\-*/@]{0,255}"
 _VALUE: Final = r"[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
-_MEMBER: Final = re.compile(f"({_KEY})={_VALUE}")
+_MEMBER: Final = late_pattern(f"({_KEY})={_VALUE}")
 _MOST_MEMBERS: Final = 32
 _LONGEST_STATE: Final = 512
 """Characters of `tracestate` that are passed on; the standard wants at least so many."""

@@ -1,6 +1,5 @@
 """The kernel under engine, completions and background runner: calls, single flight, keys, pseudonym."""
 
-import hmac
 from collections.abc import Callable
 
 import msgspec
@@ -18,6 +17,8 @@ def no_pseudonym(_user: str) -> str:
 
 def pseudonym_under(secret: str) -> Callable[[str], str]:
     """Return a function from user_id to its HMAC-SHA256 under the site's secret: stable, and anonymous."""
+    import hmac  # noqa: PLC0415 - late: most sites send no user, and it loads the whole of OpenSSL
+
     key = secret.encode()
     return lambda user: hmac.new(key, user.encode("utf-8", "replace"), "sha256").hexdigest() if user else ""
 

@@ -6,9 +6,10 @@ the library takes no limit of time and cannot be stopped (`_WINDOW`).
 """
 
 import asyncio
-import re
 import time
 from typing import Final
+
+from sidecar.core.late_pattern import late_pattern
 
 VOCABULARY: Final = "gpt-4o"
 MARGIN: Final = 0.8
@@ -21,8 +22,8 @@ _WINDOW: Final = 12
 """Characters looked at for each token of a part. The library's time grows with the square of a run without borders
 (4 MB of Chinese: 16 s, of one letter: minutes), so the library sees a window of a few parts of a long text."""
 
-_TEXT: Final = re.compile(r"\S")
-_BLANK_LINES: Final = re.compile(r"(?<=[\r\n]{6})[\r\n]+")
+_TEXT: Final = late_pattern(r"\S")
+_BLANK_LINES: Final = late_pattern(r"(?<=[\r\n]{6})[\r\n]+")
 """To the library every length of a run of line ends is a level of its own, and a thousand levels take minutes."""
 
 

@@ -4,7 +4,6 @@ A refusal that names a field or role is a lesson: the call is mended and sent on
 for its model once the mended call was not refused in the same way.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ import msgspec
 
 from sidecar.core import events
 from sidecar.core.errors import plain
+from sidecar.core.late_pattern import late_pattern
 from sidecar.core.ports import Call
 from sidecar.core.raw_json import TooMuch, opened
 from sidecar.provider.http_answer import Answer
@@ -31,16 +31,16 @@ _OPENED: Final = 8 * 2**20
 _BODY: Final = 8192
 """Bytes of a refusal that are searched for a lesson."""
 
-_UNKNOWN: Final = re.compile(
+_UNKNOWN: Final = late_pattern(
     r"unsupported|not support|instead|deprecated|unrecognized|unexpected|extra_forbidden|extra (?:inputs|fields)"
     r"|not permitted|additional properties"
 )
-_NO_SYSTEM: Final = re.compile(
+_NO_SYSTEM: Final = late_pattern(
     r"system['\"`]* role (?:is )?not supported|not support[^.]{0,40}system"
     r"|system (?:prompt|message|instruction)s? (?:is|are) not (?:supported|enabled|allowed)"
     r"|developer instruction is not enabled"
 )
-_USER: Final = re.compile(r"['\"`]user['\"`]|(?:supplied|argument|parameter|field|property):? user\b")
+_USER: Final = late_pattern(r"['\"`]user['\"`]|(?:supplied|argument|parameter|field|property):? user\b")
 
 
 class Lesson(msgspec.Struct, frozen=True):

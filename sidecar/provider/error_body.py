@@ -4,15 +4,15 @@ OpenAI's object, a bare text, Google's list, FastAPI's and Mistral's `detail`, C
 `base_resp`, `error_message`, AWS's `__type`. Meanings are in error_meanings.py, quotes of users' text in redaction.py.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
+from sidecar.core.late_pattern import late_pattern
 from sidecar.provider import codec
 
-_EVENT: Final = re.compile(rb"\A\s*(?:(?:event|id|retry)?:[^\r\n]{0,200}[\r\n]+){0,4}data: ?(\{[^\r\n]*)")
+_EVENT: Final = late_pattern(rb"\A\s*(?:(?:event|id|retry)?:[^\r\n]{0,200}[\r\n]+){0,4}data: ?(\{[^\r\n]*)")
 """Start of a body that is an event stream, up to the first event's JSON."""
 _DEPTH: Final = 4
 """Levels of nested objects that are read."""

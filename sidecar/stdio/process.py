@@ -12,6 +12,7 @@ from typing import Final
 from sidecar.config.settings import Settings
 from sidecar.core.contract import encode_reply, failed
 from sidecar.core.errors import Overloaded, TooLarge
+from sidecar.core.program import INTERRUPTED
 from sidecar.runtime.lines import LineSplitter
 from sidecar.stdio.descriptors import bound_stderr, protect_stdout
 from sidecar.stdio.process_limit import hold_place
@@ -22,8 +23,6 @@ Returns the exit code."""
 
 _SHARE: Final = 0.5
 """The share of REQUEST_TIMEOUT that a process may wait for a place; the rest is for the answer."""
-_INTERRUPTED: Final = 130
-"""The exit code that shells give a process which SIGINT ended."""
 
 
 def stdio_process(settings: Settings, work: Work) -> int:
@@ -38,7 +37,7 @@ def stdio_process(settings: Settings, work: Work) -> int:
         # The place is held until the process is gone, since the interpreter's shutdown costs processor time too.
         return work(sink, place.waited)
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
 
 
 def refuse(source: int, sink: int, longest: int) -> None:

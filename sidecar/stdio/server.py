@@ -7,16 +7,17 @@ written. So no line runs out of time in the queue, and memory is bounded for any
 import asyncio
 import errno
 import os
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
 
 from sidecar.config.settings import Settings
 from sidecar.core import events
 from sidecar.core.contract import encode_reply, failed, parse_request
 from sidecar.core.errors import InternalError, ShuttingDown, SidecarError, TooLarge
-from sidecar.engine.admission import Place
+from sidecar.engine.admission import Admission, Place
+from sidecar.engine.drain import Drain
+from sidecar.engine.engine import Engine
 from sidecar.engine.request import ActionRequest
-from sidecar.engine.service import Service
 from sidecar.runtime.lines import LineSplitter
 from sidecar.runtime.pipes import read_chunk, reader_left, write_all
 
@@ -28,8 +29,26 @@ _LAST_WRITES: Final = 1.0
 """Seconds after the grace in which the last replies must be written."""
 
 
+class Answering(Protocol):
+    """Port: the parts that answer lines."""
+
+    @property
+    def admission(self) -> Admission: ...
+
+    @property
+    def drain(self) -> Drain: ...
+
+    @property
+    def engine(self) -> Engine: ...
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The monotonic clock that every deadline is a point on."""
+        ...
+
+
 async def serve_stdio(
-    service: Service,
+    service: Answering,
     settings: Settings,
     *,
     source: int,
@@ -93,7 +112,7 @@ class _Taken:
 class _Work:
     """Lines that are read and not yet answered, oldest first."""
 
-    def __init__(self, service: Service, settings: Settings, sink: int, waited: float) -> None:
+    def __init__(self, service: Answering, settings: Settings, sink: int, waited: float) -> None:
         self._service = service
         self._timeout = settings.request_timeout
         self._sink = sink

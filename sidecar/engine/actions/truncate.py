@@ -1,17 +1,18 @@
 """Cuts a text where a reader would cut it. Plain text in, plain text out; no tokens, no prompts."""
 
-import re
 from typing import Final
+
+from sidecar.core.late_pattern import late_pattern
 
 _NEAR: Final = 200
 """Characters given up at most to end at a word's border; with a short limit a quarter of the limit."""
 _CLUSTER: Final = 64
 """Characters looked back at most for the start of a cluster: a run of marks without end is cut anyway."""
 _ZWJ: Final = "\u200d"
-_FLAG: Final = re.compile("[\U0001f1e6-\U0001f1ff]")
+_FLAG: Final = late_pattern("[\U0001f1e6-\U0001f1ff]")
 # What never starts a cluster and is no mark by its Unicode category: joiners, skin tones, tags, low surrogates and
 # the vowels and finals of decomposed Hangul.
-_JOINS: Final = re.compile("[\u200c\u200d\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f\udc00-\udfff\u1160-\u11ff]")
+_JOINS: Final = late_pattern("[\u200c\u200d\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f\udc00-\udfff\u1160-\u11ff]")
 
 
 def truncate(text: str, limit: int) -> str:

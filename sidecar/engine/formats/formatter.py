@@ -27,13 +27,19 @@ class Formatter:
     """Writes answers in the format of each caller; `usual` is that of a caller that names none.
 
     `parted` puts a space after each `<` of answers that are no HTML (HTML_SAFE). `finished` keeps the HTML of shared
-    answers.
+    answers. `early`: what most answers can do without is loaded while the first call runs.
     """
 
     def __init__(
-        self, usual: Format = "markdown", *, parted: bool = False, finished: AnswerCache | None = None
+        self,
+        usual: Format = "markdown",
+        *,
+        parted: bool = False,
+        finished: AnswerCache | None = None,
+        early: bool = True,
     ) -> None:
         self.usual: Format = usual
+        self._early = early
         self._parted = parted
         self._finished = finished
         self._loading: asyncio.Task[None] | None = None
@@ -45,7 +51,7 @@ class Formatter:
 
     def prepare(self, wanted: Wanted) -> None:
         """Begin to load the libraries that `wanted` needs, while the provider works."""
-        if self._loading is None and self._of(wanted) != "markdown":
+        if self._early and self._loading is None and self._of(wanted) != "markdown":
             self._loading = asyncio.create_task(off_loop(THREAD_BYTES, _load), name="formats")
 
     async def written(self, text: str, wanted: Wanted = msgspec.UNSET, *, shared: bool = False) -> str:
@@ -91,17 +97,17 @@ class Formatter:
         return self.usual if wanted is msgspec.UNSET else wanted
 
 
-def formatter_of(settings: "Settings", usual: Format, *, cached: bool = False) -> Formatter:
+def formatter_of(settings: "Settings", usual: Format, *, cached: bool = False, early: bool = True) -> Formatter:
     """Return the formatter of `settings`; `usual` where neither FORMAT nor HTML_SAFE says anything.
 
-    `cached`: it keeps the HTML of shared answers.
+    `cached`: it keeps the HTML of shared answers. `early`: see `Formatter`.
     """
     if settings.html_safe:
         usual = "markdown"
     size = settings.cache_bytes // _CACHE_SHARE if cached else 0
     finished = AnswerCache(ttl=settings.cache_ttl, size=size) if size and settings.cache_ttl else None
     named = next((known for known in FORMATS if known == settings.format), usual)
-    return Formatter(named, parted=settings.html_safe, finished=finished)
+    return Formatter(named, parted=settings.html_safe, finished=finished, early=early)
 
 
 def _simple(text: str, form: Format) -> str | None:

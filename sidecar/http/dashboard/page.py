@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import re
-from importlib.resources import files
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from aiohttp import hdrs
@@ -20,7 +20,7 @@ class StaticPage(NamedTuple):
 
 def load() -> StaticPage:
     """Read the page. Its headers allow the style and the script in it, by their hashes, and no other source."""
-    body = files("sidecar.http.dashboard").joinpath("page.html").read_bytes()
+    body = Path(__file__).with_name("page.html").read_bytes()
     hashes: dict[str, list[str]] = {"style": [], "script": []}
     for kind, text in _INLINE.findall(body):
         digest = base64.b64encode(hashlib.sha256(text).digest()).decode()

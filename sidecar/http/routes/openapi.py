@@ -1,6 +1,6 @@
 """The route GET /openapi.json: the interface's description, as the package ships it."""
 
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 from aiohttp import web
@@ -9,7 +9,7 @@ from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import json_response
 from sidecar.http.router import Route
 
-_FILE: Final = files("sidecar.http.openapi").joinpath("openapi.json")
+_FILE: Final = Path(__file__).parents[1] / "openapi" / "openapi.json"
 
 
 def description_route() -> Route:

@@ -3,10 +3,11 @@
 import re
 from typing import Final
 
+from sidecar.core.late_pattern import late_pattern
 from sidecar.core.long_text import bounds, part, place_of
 
-_OPENING: Final = re.compile(r"\s*<(think|thinking|thought)>", re.IGNORECASE)
-_CLOSING: Final = re.compile(r"(?:\A|(?<=\n))[ \t]*</think>[ \t]*(?=\n|\Z)", re.IGNORECASE)
+_OPENING: Final = late_pattern(r"\s*<(think|thinking|thought)>", re.IGNORECASE)
+_CLOSING: Final = late_pattern(r"(?:\A|(?<=\n))[ \t]*</think>[ \t]*(?=\n|\Z)", re.IGNORECASE)
 """End of thoughts whose opening tag is part of the prompt's template: a line of its own."""
 _STEP: Final = 64 * 1024
 

@@ -196,7 +196,7 @@ def test_where_there_are_no_such_names_everyone_works() -> None:
 
 def test_a_waiting_process_is_small() -> None:
     """It has loaded neither an event loop, nor an HTTP client, nor the engine."""
-    code = "import sys, sidecar.cli.main, sidecar.stdio.process; print(' '.join(sys.modules))"
+    code = "import sys, sidecar.cli.main, sidecar.cli.program, sidecar.stdio.process; print(' '.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert not loaded & {"asyncio", "ssl", "http.client", "logging", "sidecar.engine", "sidecar.wiring"}

@@ -47,7 +47,6 @@ ONE_PLACE = {
     "sqlite3": ("sidecar.usage", "sidecar.runtime.day_file"),
     "markdown_it": ("sidecar.engine.formats",),
     "nh3": ("sidecar.engine.formats",),
-    "h11": ("sidecar.provider.stdlib.http1",),
     "aiohappyeyeballs": ("sidecar.provider.stdlib.connect",),
     "pydantic": ("sidecar.http.openapi",),
     "prometheus_client": ("sidecar.metrics.collector",),
@@ -163,7 +162,7 @@ def loaded_by(code: str) -> set[str]:
 
 def test_the_one_shot_process_pays_for_nothing_it_does_not_use() -> None:
     """Engine, light adapter and stdio door load no server, no SDK, no pydantic, no tokenizer."""
-    loaded = loaded_by("import sidecar.wiring, sidecar.cli.main, sidecar.provider.stdlib.client, sidecar.stdio.server")
+    loaded = loaded_by("import sidecar.cli.main, sidecar.cli.program, sidecar.stdio.process, sidecar.oneshot")
     assert not loaded & {
         "openai",
         "aiohttp",
@@ -176,6 +175,10 @@ def test_the_one_shot_process_pays_for_nothing_it_does_not_use() -> None:
         "sqlite3",
         "markdown_it",
         "nh3",
+        "aiohappyeyeballs",
+        "argparse",
+        "dataclasses",
+        "hashlib",
     }
     assert not loaded & {"sidecar.config.tokens", "sidecar.engine.quotas"}
 
@@ -207,13 +210,14 @@ def test_html_is_paid_for_by_the_first_answer() -> None:
 
 def test_a_wrong_setting_is_said_before_anything_is_loaded() -> None:
     """The command line knows its settings without an event loop."""
-    assert not loaded_by("import sidecar.cli.main") & {"asyncio", "aiohttp", "openai", "http.client", "h11"}
+    loaded = loaded_by("import sidecar.cli.main, sidecar.cli.program, sidecar.cli.flags")
+    assert not loaded & {"asyncio", "aiohttp", "openai", "http.client"}
 
 
 @pytest.mark.parametrize("name", ["batch", "collect", "enqueue", "rehearse"])
 def test_a_command_pays_for_nothing_before_it_is_at_work(name: str) -> None:
     """A wrong call needs no provider's library, and only a terminal needs a bar."""
-    assert not loaded_by(f"import sidecar.cli.{name}") & {"openai", "aiohttp", "tqdm", "uvloop", "h11"}
+    assert not loaded_by(f"import sidecar.cli.{name}") & {"openai", "aiohttp", "tqdm", "uvloop"}
 
 
 def test_packages_have_no_utils() -> None:
