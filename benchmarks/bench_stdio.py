@@ -16,9 +16,15 @@ import time
 from rig import chats, demo_upstream, environment, get, line, post, spread
 
 BASELINE = "import json, http.client, ssl, argparse"
-MOST_TIMES, MOST_MIB = 2.5, 32
-Cost = tuple[float, float, float]
-"""Wall ms, CPU ms, peak MiB."""
+MOST_TIMES, MOST_MIB = 1.8, 22
+Cost = tuple[float, float]
+"""Wall ms, CPU ms."""
+PEAK = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdin=0, stdout=subprocess.DEVNULL, check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+"""
+"""A small process that prints the peak MiB of its child: the kernel counts the memory of whoever starts it, too."""
 
 
 def run(words: list[str], text: bytes) -> tuple[Cost, bytes]:
@@ -36,7 +42,13 @@ def run(words: list[str], text: bytes) -> tuple[Cost, bytes]:
     process.stdout.close()
     if process.returncode:
         raise SystemExit(f"{words} ended with {process.returncode}")
-    return (wall * 1000, (usage.ru_utime + usage.ru_stime) * 1000, usage.ru_maxrss / 1024), reply
+    return (wall * 1000, (usage.ru_utime + usage.ru_stime) * 1000), reply
+
+
+def peak_of(words: list[str], text: bytes) -> float:
+    """Return the peak MiB of the process."""
+    command = [sys.executable, "-S", "-c", PEAK, *words]
+    return float(subprocess.run(command, input=text, capture_output=True, env=environment(), check=True).stdout)
 
 
 def command(url: str, *more: str) -> list[str]:
@@ -62,7 +74,7 @@ def one_at_a_time(url: str, runs: int) -> None:
         base, mine_ms = (statistics.median(cost[at] for cost in costs) for costs in (bare, ours))
         ratio = mine_ms / base
         line(f"{name}: baseline {base:.0f} ms, ours {mine_ms:.0f} ms", f"{ratio:.2f} times", ratio <= MOST_TIMES)
-    peak = max(cost[2] for cost in ours)
+    peak = max(peak_of(command(url), request) for _ in range(3))
     line("peak memory", f"{peak:.1f} MiB", peak <= MOST_MIB)
 
 
