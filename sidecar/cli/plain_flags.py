@@ -16,14 +16,14 @@ def plain_flags(words: Sequence[str]) -> dict[str, Any] | None:
     fields = {setting.option: setting.field for setting in SETTINGS} | {"--env-file": "env_file"}
     bare = {setting.option: setting.field for setting in SETTINGS if setting.default is False}
     found: dict[str, Any] = dict.fromkeys(fields.values()) | dict.fromkeys(_SWITCHES, False)
-    for word, following in zip(words, [*words, "--"][1:], strict=True):
+    for word in words:
         option, equals, value = word.partition("=")
         if equals and option in fields:
             found[fields[option]] = value
         elif word[:2] == "--" and word[2:] in _SWITCHES:
             found[word[2:]] = True
-        elif word in bare and following[:2] == "--":
-            found[bare[word]] = "true"
+        elif word in bare:
+            found[bare[word]] = "true"  # a value of its own word, which has no --, would end this
         else:
             return None
     return found
