@@ -46,7 +46,8 @@ def _used_up(answer: Answer, error: ErrorBody, status: int, call: Call) -> RateL
     """Return the error for a used-up account, which no waiting cures, or only the day's end."""
     if status == 429 and error_meanings.daily_quota(error):
         day = "The AI provider's limit for today is used up; the administrator must check plan and billing there."
-        return RateLimited(day, status=status, retry_after=reset_of(error.headers), scope="account")
+        after = reset_of(error.headers, answer.headers.get("date", ""))
+        return RateLimited(day, status=status, retry_after=after, scope="account")
     if status == 401:
         return None
     if status == 402:

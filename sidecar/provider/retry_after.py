@@ -1,7 +1,8 @@
 """Waits that providers name after a refusal, in all their forms.
 
 A wait is named by `Retry-After`, `retry-after-ms`, a field of the body or its words. `x-ratelimit-reset-*` names the
-point at which a whole bucket is full again: such a wait is vague and counts only where no other is named.
+point at which a whole bucket is full again: such a wait is vague and counts only where no other is named. A date and a
+point since 1970 are the provider's clock, so they are compared with the `Date` of its answer.
 """
 
 import math
@@ -38,7 +39,7 @@ def wait_in(headers: Mapping[str, str], error: ErrorBody) -> tuple[float | None,
     """Return the seconds to wait, None where no wait is named, and whether the wait is vague."""
     if (named := named_wait(headers, error)) is not None:
         return named, False
-    resets = [wait for source in _sources(headers, error) for wait in _resets(source)]
+    resets = [wait for source in _sources(headers, error) for wait in _resets(source, headers.get("date", ""))]
     return (max(resets), True) if resets else (None, False)
 
 
@@ -53,9 +54,9 @@ def named_wait(headers: Mapping[str, str], error: ErrorBody) -> float | None:
     return max(finer + whole, default=None)
 
 
-def reset_of(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds until the used-up buckets in these headers are full again, or None."""
-    return max(_resets(headers), default=None)
+def reset_of(headers: Mapping[str, str], sent: str) -> float | None:
+    """Return the seconds from `sent` (a date) until the used-up buckets in these headers are full again, or None."""
+    return max(_resets(headers, sent), default=None)
 
 
 def _sources(headers: Mapping[str, str], error: ErrorBody) -> Iterator[Mapping[str, str]]:
@@ -78,23 +79,24 @@ def _finer(headers: Mapping[str, str], error: ErrorBody) -> Iterator[float]:
 def _coarse(headers: Mapping[str, str], error: ErrorBody) -> Iterator[float]:
     for source in _sources(headers, error):
         text = source.get("retry-after", "")
-        numbers = [wait for piece in text.split(",") for wait in _seconds(piece)]  # a header sent twice comes joined
+        # A header sent twice comes joined.
+        numbers = [wait for piece in text.split(",") for wait in _seconds(piece, sent=headers.get("date", ""))]
         yield from numbers
         if text and not numbers:
-            yield from _date(text)
+            yield from _date(text, headers.get("date", ""))
 
 
-def _resets(headers: Mapping[str, str]) -> Iterator[float]:
+def _resets(headers: Mapping[str, str], sent: str) -> Iterator[float]:
     for bucket in _BUCKETS:
         left = _number(headers.get(f"x-ratelimit-remaining{bucket}", ""))
         if left is None or left <= 0:
             text = headers.get(f"x-ratelimit-reset{bucket}", "")
-            waits = list(_seconds(text))
-            yield from waits or _date(text)
+            waits = list(_seconds(text, sent=sent))
+            yield from waits or _date(text, sent)
 
 
-def _seconds(text: str, unit: float = 1.0) -> Iterator[float]:
-    """Yield the seconds of a number, of a span such as `2m59.56s`, or until a point since 1970."""
+def _seconds(text: str, unit: float = 1.0, *, sent: str = "") -> Iterator[float]:
+    """Yield the seconds of a number, of a span such as `2m59.56s`, or from `sent` (a date) to a point since 1970."""
     text = text.strip()
     if len(text) > _LONGEST_TEXT:
         return
@@ -102,7 +104,7 @@ def _seconds(text: str, unit: float = 1.0) -> Iterator[float]:
         since = number
         for (low, high), part in ((_EPOCH_SECONDS, 1.0), (_EPOCH_MILLISECONDS, 0.001)):
             if unit == 1.0 and low <= since < high:
-                yield from _until(since * part)
+                yield from _until(since * part, sent)
                 return
         yield from _bounded(number * unit)
     elif _SPAN.fullmatch(text):
@@ -117,24 +119,32 @@ def _unit(name: str) -> float:
     return _MILLI if name.startswith(("ms", "milli")) else _UNITS[name[0]]
 
 
-def _date(text: str) -> Iterator[float]:
-    """Yield the seconds until a date of HTTP (RFC 9110, 10.2.3) or of RFC 3339."""
+def _date(text: str, sent: str) -> Iterator[float]:
+    """Yield the seconds from `sent` (a date) to another date."""
+    if (moment := _moment(text)) is not None:
+        yield from _until(moment, sent)
+
+
+def _moment(text: str) -> float | None:
+    """Return the point since 1970 of a date of HTTP (RFC 9110, 10.2.3) or of RFC 3339, or None."""
     if not text[:1].isalnum() or len(text) > _LONGEST_TEXT:
-        return
+        return None
     from datetime import UTC, datetime  # noqa: PLC0415 - dates are rare, and the one-shot process need not load them
     from email.utils import parsedate_to_datetime  # noqa: PLC0415
 
     try:
         moment = datetime.fromisoformat(text) if text[0].isdigit() else parsedate_to_datetime(text)
-        yield from _until((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
-        return
+        return None
 
 
-def _until(moment: float) -> Iterator[float]:
+def _until(moment: float, sent: str) -> Iterator[float]:
+    """Yield the seconds from `sent` (a date; else from now) to `moment`: a wrong clock at the provider cancels out."""
     import time  # noqa: PLC0415 - as above
 
-    yield from _bounded(max(0.0, moment - time.time()))
+    since = _moment(sent)
+    yield from _bounded(max(0.0, moment - (time.time() if since is None else since)))
 
 
 def _bounded(wait: float) -> Iterator[float]:

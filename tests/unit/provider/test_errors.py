@@ -85,6 +85,25 @@ def test_a_date_to_come_back_is_the_time_until_then() -> None:
     assert 50 < wait <= 60
 
 
+@pytest.mark.parametrize("wrong", [-3600, -90, 90, 3600])
+def test_a_wrong_clock_at_the_provider_changes_no_wait(wrong: int) -> None:
+    """A date and a point since 1970 are read by the `Date` of the same answer, which comes from the same clock."""
+    clock = time.time() + wrong
+    sent = formatdate(clock, usegmt=True)
+    named = failing(error("x"), 429, retry_after=formatdate(clock + 8, usegmt=True), date=sent).retry_after
+    assert named == pytest.approx(8, abs=1)
+    reset = str(round((clock + 8) * 1000))
+    used_up = {"x_ratelimit_remaining": "0", "x_ratelimit_reset": reset, "date": sent}
+    assert failing(error("x"), 429, **used_up).retry_after == pytest.approx(8, abs=1.1)
+
+
+def test_a_date_without_sense_is_as_if_the_answer_had_none() -> None:
+    """The own clock is the second best."""
+    wait = failing(error("x"), 429, retry_after=formatdate(time.time() + 60, usegmt=True), date="noon").retry_after
+    assert wait is not None
+    assert 50 < wait <= 60
+
+
 @pytest.mark.parametrize(
     ("status", "body"),
     [
