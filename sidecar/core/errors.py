@@ -204,6 +204,8 @@ class UpstreamFailure(SidecarError):
         self.once = once
         self.vague = vague
         self.unsent = unsent
+        self.crowded = False
+        """Flag: other calls showed that the provider failed for want of room, before any work."""
 
     def name_provider(self, name: str) -> None:
         """Put the fields of the provider `name` in PROVIDERS_FILE in the place of the variables in the sentence."""

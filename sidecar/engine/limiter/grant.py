@@ -2,6 +2,10 @@
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Final
+
+_REMEMBERED: Final = 256
+"""Refusals that are remembered one by one."""
 
 
 class Grant:
@@ -29,6 +33,18 @@ class Unsettled:
     def __init__(self) -> None:
         self._grants: deque[Grant] = deque()
         self._sent = 0
+        self._admitted: Grant | None = None
+        """The call that was last known to be admitted."""
+
+    @property
+    def sent(self) -> int:
+        """Count all calls sent."""
+        return self._sent
+
+    @property
+    def undecided(self) -> int:
+        """Count the calls in flight that are neither refused nor known to be admitted."""
+        return sum(not grant.ended for grant in self._grants)
 
     def append(self, grant: Grant) -> None:
         """Add a call that was sent, and number it."""
@@ -42,7 +58,13 @@ class Unsettled:
         while grants and (grants[0].ended or grants[0].at <= sent):
             if not (grant := grants.popleft()).ended:
                 found.append(grant)
+                self._admitted = grant
         return found
+
+    def outlasts(self, now: float, seconds: float, longest: float) -> bool:
+        """Return whether a call has been in flight for twice as many `seconds` as another one took, up to `longest`."""
+        last = () if self._admitted is None else (self._admitted,)
+        return any(not grant.ended and 2 * seconds < now - grant.at <= longest for grant in (*last, *self._grants))
 
 
 class Refusals:
@@ -52,12 +74,20 @@ class Refusals:
         self.count = 0
         self.row = 0
         self._last = 0
+        self._lately: deque[tuple[float, int]] = deque(maxlen=_REMEMBERED)
+        """Points on the clock and numbers of the calls refused last."""
 
-    def add(self, grant: Grant) -> None:
-        """Count a refused call."""
+    def add(self, grant: Grant, now: float) -> None:
+        """Count a call that is refused now."""
         self.count += 1
         self.row = self.row + 1 if grant.number - self._last <= 1 else 1
         self._last = max(self._last, grant.number)
+        self._lately.append((now, grant.number))
+
+    def admitted_then(self, grant: Grant) -> int:
+        """Count the calls that were in flight when `grant` was sent, less those known to have been refused."""
+        refused = sum(at >= grant.at and number < grant.number for at, number in self._lately)
+        return max(0, grant.others - refused)
 
 
 def smoothed(before: float, seconds: float) -> float:

@@ -6,114 +6,27 @@ a call since the refusal before, and when the last admitted call was sent. docs/
 """
 
 import math
-import time
-from collections.abc import Callable
 from typing import Final
 
 from sidecar.core.errors import UpstreamFailure
-from sidecar.engine.limiter.breaker import Breaker
-from sidecar.engine.limiter.grant import Grant, Refusals, Unsettled, smoothed
-from sidecar.engine.limiter.latency import LatencyLimit
-from sidecar.engine.limiter.pacing import Spacing, distance
-from sidecar.engine.limiter.pauses import NamedWaits
-from sidecar.engine.limiter.probes import STEP, Highest, Levels, Probes, RefusalTime
+from sidecar.engine.limiter.crowding import crowded, unworked, waited_for_room
+from sidecar.engine.limiter.grant import Grant, smoothed
+from sidecar.engine.limiter.limit_state import LimitState
+from sidecar.engine.limiter.probes import LEAST_CONFIRM, STEP
 
 FORGOTTEN: Final = 300.0
 """Seconds without a refusal after which a limit found from refusals is dropped: finding it anew costs a handful of
 refusals, holding a class to last night's limit costs its answers. A limit found from deadlines stays."""
-FACT: Final = 3
-"""Refused probes since the last fall that make the limit a fact."""
-STEADY: Final = 1.5
-"""Seconds since the last fall that make the limit a fact, together with `FACT`."""
 RARE: Final = 1.0
 """Seconds between two calls from which a refused probe leaves the next call's point alone: a delay costs too much."""
+HANGING: Final = 5.0
+"""Seconds in flight, at least, from which a call is no sign of a living provider; for slow calls three times theirs."""
 STALLED: Final = 1.0
 """Seconds between a call's deadline and its end from which this process itself was stalled."""
 
 
-class Limit:
-    """Limit of one provider: calls at once, their distance in time, pauses and the breaker."""
-
-    def __init__(self, *, ceiling: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.ceiling = ceiling
-        self.found: float = ceiling
-        """Calls at once that the provider is thought to admit; below one, the share of the time that one may run."""
-        self.slots = ceiling
-        """Calls at once within the limit."""
-        self.breaker = Breaker(clock)
-        self.generation = 0
-        """Number of falls; each grant holds the generation it was sent in."""
-        self.duration = 0.0
-        """Seconds until a successful call has its answer, or a stream its first event, smoothed; 0 before the first."""
-        self.holding = 0.0
-        """Seconds that a successful call holds its slot, a stream to its end; smoothed, 0 before the first."""
-        self.refusals = Refusals()
-        self.why = ""
-        """Cause of the last change: `refusals`, `deadlines`, `probes`, `answers`, `quiet`; blank at the start."""
-        self.paused_until = -math.inf
-        """No call is sent before this point on the clock."""
-        self._clock = clock
-        self.refusal_time = RefusalTime()
-        self.waits = NamedWaits()
-        self._latency = LatencyLimit()
-        self._unsettled = Unsettled()
-        self._last: Grant | None = None
-        self._spacing = Spacing()
-        self._admitted_at = self._refused_at = self._fell_at = -math.inf
-        self._refusing_since = math.inf
-        self._trial: Grant | None = None
-        """The call that probes a provider whose breaker is open."""
-        self._probes = Probes()
-        self._levels = Levels(ceiling)
-        self._highest = Highest()
-
-    def __repr__(self) -> str:
-        return f"<Limit {self.found:g}/{self.ceiling}{' (fact)' if self.fact else ''}, {self.breaker.state}>"
-
-    @property
-    def unset(self) -> bool:
-        """Return whether the ceiling is the only limit, because refusals and late calls are absent or forgotten."""
-        return self._refused_at == -math.inf and not self._latency.active
-
-    @property
-    def gap(self) -> float:
-        """Return the seconds between two calls: 0 before the first refusal, then nearly the even distance."""
-        if self._refused_at == -math.inf:
-            return 0.0
-        return distance(self.holding, self.found)
-
-    @property
-    def pause(self) -> float:
-        """Return the seconds left of the pause after a refusal that came while no call was in flight."""
-        return max(0.0, self.paused_until - self._clock())
-
-    @property
-    def refusing_for(self) -> float:
-        """Return the seconds for which the provider has refused every call; 0 once a call was admitted."""
-        return max(0.0, self._clock() - self._refusing_since)
-
-    @property
-    def fact(self) -> bool:
-        """Return whether enough probes were refused, or deadlines passed, to refuse callers by the limit."""
-        if self.found >= self.ceiling:
-            return False
-        steady = self._clock() - self._fell_at >= STEADY and self._probes.failed >= FACT
-        return steady or self._latency.active
-
-    @property
-    def expected(self) -> float:
-        """Return the calls at once for estimates: the ceiling until the limit is a fact, then the highest of late."""
-        if self.unset:
-            return self.ceiling
-        if (proven := self._latency.proven(self.found)) is not None:
-            return proven
-        now = self._clock()
-        return self._highest.now(now, self.found) if self.fact else self._highest.known(now, self.found, self.ceiling)
-
-    @property
-    def spaced(self) -> float:
-        """Return the seconds until a call may be sent by spacing alone."""
-        return max(0.0, self._spacing.last + self.gap - self._clock())
+class Limit(LimitState):
+    """Limit of one provider, as calls and time change it."""
 
     def settle(self) -> None:
         """Apply what follows from time alone, for readers of the limit while no call is sent."""
@@ -175,6 +88,7 @@ class Limit:
         if not grant.ended:
             self._admitted(grant)
         self.waits.answered()
+        self._answered_at = self._clock()
         return self.breaker.close()
 
     def succeeded(self, grant: Grant, *, running: int, first: float | None = None) -> None:
@@ -198,14 +112,27 @@ class Limit:
 
     def failed(self, grant: Grant, failure: UpstreamFailure, *, running: int) -> None:
         """Record a failed call; `running` others are still in flight."""
-        self._settle(self._clock())
+        now = self._clock()
+        self._settle(now)
         probe = grant.probe
         self.ended(grant)
-        if failure.scope != "capacity":
+        if failure.scope == "capacity":
+            self.breaker.close()
+        elif not crowded(failure) or not self._lives(grant, now):
             self.breaker.failed(failure, grant.at)
             return
-        self.breaker.close()
+        elif unworked(failure, now - grant.at):
+            failure.crowded = failure.retryable = True
+        elif not waited_for_room(failure):
+            return
         self._refused(grant, running, failure, probe=probe)
+
+    def _lives(self, grant: Grant, now: float) -> bool:
+        """Return whether the provider answered a call since `grant` was sent, or works on one for longer."""
+        if self.breaker.opened_by is not None:
+            return False
+        longest = max(HANGING, 3 * self.holding)
+        return self._answered_at > grant.at or self._unsettled.outlasts(now, now - grant.at, longest)
 
     def timed_out(self, grant: Grant, *, overdue: float = 0.0) -> None:
         """Record an unanswered call; an end long `overdue` (seconds) means that this process was stalled."""
@@ -244,12 +171,24 @@ class Limit:
             self.why = "quiet"
 
     def _admitted(self, grant: Grant) -> None:
-        self._refusing_since = math.inf
+        self._refusing_since, before = math.inf, self._admitted_at
         if grant.at > self._admitted_at:  # noqa: PLR1730 - max() costs a tenth of the call
             self._admitted_at = grant.at
         if grant.probe:
             self._probe_over(grant)
             self._rise()
+        if self._throughput.armed:
+            self._return(silence=grant.at - before)
+
+    def _return(self, *, silence: float) -> None:
+        """Let the limit return to the measured rate of calls, since the provider admits calls again."""
+        now, self._throughput.armed = self._clock(), False
+        level = self._throughput.level(now, self.holding, self.found, silence=silence)
+        if level is not None:
+            self.found = self._levels.gain(now, self.holding, self.ceiling, to=level)
+            self.slots = max(1, int(self.found))
+            self._probes.returned(now, each=self.holding / self.found)
+            self.why = "probes"
 
     def _rise(self) -> None:
         now = self._clock()
@@ -263,33 +202,36 @@ class Limit:
         together = now - self._fell_at <= self.refusal_time.confirm
         self._latency.refused()
         self.refusal_time.measured(now - grant.at)
-        self.refusals.add(grant)
+        if self._admitted_at > self._last_spell:
+            self._throughput.refused(now, self._all_admitted, first=self._refused_at == -math.inf)
+        self._last_spell = now
+        self.refusals.add(grant, now)
         self._refusing_since = min(self._refusing_since, now)
         self._refused_at = now
         self._probes.interrupted()
         if not running and not probe:
+            self._throughput.armed = True
             pause = self.waits.after(failure, now, silence=now - max(self._admitted_at, 0.0), sent=grant.at)
             self.paused_until = max(self.paused_until, now + pause)
+        still = running
+        if running and now - grant.at > LEAST_CONFIRM:
+            # Admitted calls may have ended since the call was sent, while others to be refused held their places.
+            still = max(running, self.refusals.admitted_then(grant))
         if grant.generation != self.generation:
             if together:  # each of many refusals together lowers the known number; a later one is no new evidence
-                self._set(max(min(1.0, self.found), min(self.found, running)))
-        elif not probe and self.refusals.row == 1 and levels.low(running):
+                self._set(max(min(1.0, self.found), min(self.found, still)))
+        elif not probe and self.refusals.row == 1 and levels.low(still):
             self._set(levels.softened)
             self.why = "refusals"
         elif probe or levels.provisional:
             if self._last is grant and self.gap >= RARE:
                 self._spacing.undo()
             if not probe:
-                self._set(max(levels.firm, min(self.found - 1, running)))
+                self._set(max(levels.firm, min(self.found - 1, still)))
             self._probes.refused(now, each=self.holding / self.found, below_one=self.found < 1)
         else:
             admitted, self._fell_at = self._admitted_at > self._fell_at, now
-            self._fall(levels.after_fall(running, admitted=admitted), why="refusals")
-
-    def _set(self, level: float) -> None:
-        """Set the limit to a level without provisional part."""
-        self._levels.set(level)
-        self.found, self.slots = level, max(1, int(level))
+            self._fall(levels.after_fall(still, admitted=admitted), why="refusals")
 
     def _fall(self, found: float, *, why: str) -> None:
         self._set(found)

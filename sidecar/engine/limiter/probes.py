@@ -107,11 +107,15 @@ class Probes:
         self._interval = max(confirm, SOONER * self._interval) if self.admitted < 2 else confirm
         self._after(now, self._interval if self.admitted < 2 else 0.0, each=each, below_one=below_one)
 
+    def returned(self, now: float, *, each: float) -> None:
+        """Begin anew, after the longest wait: the limit returned to a measured rate, so there is little to find."""
+        self.admitted, self._interval = 0, _longest(each)
+        self.at = now + self._interval
+
     def refused(self, now: float, *, each: float, below_one: bool) -> None:
         """Record the refusal of a probe, or of a call within a provisional level."""
         self.failed += 1
-        longest = min(MOST_INTERVAL_BOUND, max(LEAST_INTERVAL_BOUND, CALLS_BETWEEN * each))
-        self._interval = min(longest, self._interval * 2)
+        self._interval = min(_longest(each), self._interval * 2)
         self._after(now, self._interval, each=each, below_one=below_one)
 
     def interrupted(self) -> None:
@@ -126,6 +130,11 @@ class Probes:
 
     def _after(self, now: float, seconds: float, *, each: float, below_one: bool) -> None:
         self.at = now + (max(seconds, SLOW_CALLS * each) if below_one else seconds)
+
+
+def _longest(each: float) -> float:
+    """Return the seconds between two probes, at most; `each`: seconds between two calls of the limit."""
+    return min(MOST_INTERVAL_BOUND, max(LEAST_INTERVAL_BOUND, CALLS_BETWEEN * each))
 
 
 class Levels:
@@ -167,9 +176,11 @@ class Levels:
         self.now = self.firm = level
         self._gains.clear()
 
-    def gain(self, now: float, holding: float, ceiling: float) -> float:
-        """Add a level, provisional for some calls of `holding` seconds; return the limit."""
-        self.now = min(float(ceiling), self.now + 1 if self.now >= 1 else min(1.0, self.now * STEP))
+    def gain(self, now: float, holding: float, ceiling: float, *, to: float | None = None) -> float:
+        """Add a level, or all up to `to`, provisional for some calls of `holding` seconds; return the limit."""
+        if to is None:
+            to = self.now + 1 if self.now >= 1 else min(1.0, self.now * STEP)
+        self.now = min(float(ceiling), to)
         self._gains.append((now + PROVISIONAL * holding, self.now))
         return self.now
 

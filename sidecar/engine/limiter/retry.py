@@ -8,6 +8,7 @@ from typing import Final
 
 from sidecar.core.errors import UpstreamFailure
 from sidecar.core.reach import Reach
+from sidecar.engine.limiter.crowding import RETRIES as CROWDED_RETRIES
 from sidecar.engine.limiter.provider import Passed
 
 MOST_RETRIES: Final = 8
@@ -37,7 +38,7 @@ class Retries:
             return None
         if failure.scope == "capacity":
             return 0.0
-        if self._count >= MOST_RETRIES or (failure.once and self._once):
+        if self._count >= (CROWDED_RETRIES if failure.crowded else MOST_RETRIES) or (failure.once and self._once):
             return None
         from random import random  # noqa: PLC0415 - late: it costs the one-shot process milliseconds
 

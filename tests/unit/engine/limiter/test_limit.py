@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.core.errors import RateLimited, UpstreamError
-from sidecar.engine.limiter.limit import STEADY
+from sidecar.engine.limiter.limit_state import STEADY
 from sidecar.engine.limiter.probes import FIRST_INTERVAL, SMALLEST
 from tests.support.limited_provider import Provider, fallen
 
