@@ -22,28 +22,18 @@ def burst_at(provider: SimulatedProvider) -> Burst:
     return run(scene())
 
 
-@pytest.mark.parametrize(
-    ("count", "seconds", "sliding", "voice", "last"),
-    [
-        pytest.param(20, 1.0, False, "bare", 1.3, id="a second, no waits"),
-        pytest.param(100, 5.0, True, "openai", 1.3, id="five sliding seconds"),
-    ],
-)
-def test_a_window_of_calls_answers_the_class(
-    count: int, seconds: float, sliding: bool, voice: str, last: float
-) -> None:
+def test_windows_of_calls_answer_the_class() -> None:
     """A provider that admits all of a window at once, and then nothing, gets the next window's calls without delay."""
-    world = World(name="", voice=voice)  # type: ignore[arg-type]
-    told = burst_at(Windowed(world, count, seconds, sliding=sliding))
+    world = World(name="")
+    told = burst_at(Windowed(world, 100, 5.0, sliding=True))
     assert len(told.answered) == 400
-    assert told.last <= last * best_of_windows(world, count, seconds)
+    assert told.last <= 1.3 * best_of_windows(world, 100, 5.0)
 
 
 @pytest.mark.parametrize(
     "world",
     [
         World(name="slots", slots=((16, FOREVER),), hold=0.6, refusing=0.2),
-        World(name="slots, a second", slots=((16, FOREVER),), hold=0.6, refusing=1.0),
         World(name="bucket", requests=Bucket(20, 10), hold=0.6, refusing=0.5),
     ],
     ids=lambda world: world.name,
