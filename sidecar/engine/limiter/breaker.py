@@ -88,8 +88,8 @@ class Breaker:
         self.opened_by, self._cooldown = None, 1.0
         return was_open
 
-    def failed(self, failure: UpstreamFailure, sent: float) -> None:
-        """Count a failed call that was sent at this point on the clock."""
+    def failed(self, failure: UpstreamFailure, sent: float, *, opens: bool = True) -> None:
+        """Count a failed call that was sent at this point on the clock; `opens`: the breaker may open now."""
         kind = type(failure)
         if kind not in FAILURES_TO_OPEN or failure.scope in {"request", "capacity"}:
             self.close()
@@ -103,6 +103,8 @@ class Breaker:
             return
         names_end = failure.scope == "account" and failure.retry_after is not None
         if self.opened_by is None and self._failures[kind] < FAILURES_TO_OPEN[kind] and not names_end:
+            return
+        if not opens:
             return
         # A sentence that two calls got cannot quote the text of one person.
         shown = kind is not UpstreamError or previous == str(failure)

@@ -10,10 +10,9 @@ from sidecar.core.errors import UpstreamError, UpstreamFailure, UpstreamUnreacha
 
 STATUSES: Final = frozenset({500, 502, 504, 520, 521, 522, 523, 524})
 """Statuses of a gateway without a free server, and of a server that fails under load; 520 to 524 are Cloudflare's."""
-TIMED_OUT: Final = frozenset({504, 522, 524})
-"""Statuses of a gateway that waited for a free server, so that they mean a want of room however late they come."""
-AT_ONCE: Final = 0.25
-"""Seconds within which a gateway's error, or the end of a connection, came before any work that costs."""
+AT_ONCE: Final = 0.5
+"""Seconds within which a gateway's error, or the end of a connection, came before any work that costs: a round trip and
+some slack of a busy machine."""
 AT_ONCE_INSIDE: Final = 0.1
 """The same for a 500, which a server may also answer after the call was paid for."""
 RETRIES: Final = 4
@@ -32,6 +31,6 @@ def unworked(failure: UpstreamFailure, seconds: float) -> bool:
     return failure.unsent or seconds <= (AT_ONCE_INSIDE if failure.status == 500 else AT_ONCE)
 
 
-def waited_for_room(failure: UpstreamFailure) -> bool:
-    """Return whether a gateway says that no server became free in time."""
-    return failure.status in TIMED_OUT
+def of_gateway(failure: UpstreamFailure) -> bool:
+    """Return whether a failure means a want of room however late it comes; a late 500 may be the text's fault."""
+    return failure.status != 500

@@ -33,8 +33,6 @@ class Unsettled:
     def __init__(self) -> None:
         self._grants: deque[Grant] = deque()
         self._sent = 0
-        self._admitted: Grant | None = None
-        """The call that was last known to be admitted."""
 
     @property
     def sent(self) -> int:
@@ -58,13 +56,7 @@ class Unsettled:
         while grants and (grants[0].ended or grants[0].at <= sent):
             if not (grant := grants.popleft()).ended:
                 found.append(grant)
-                self._admitted = grant
         return found
-
-    def outlasts(self, now: float, seconds: float, longest: float) -> bool:
-        """Return whether a call has been in flight for twice as many `seconds` as another one took, up to `longest`."""
-        last = () if self._admitted is None else (self._admitted,)
-        return any(not grant.ended and 2 * seconds < now - grant.at <= longest for grant in (*last, *self._grants))
 
 
 class Refusals:

@@ -9,7 +9,7 @@ import math
 from typing import Final
 
 from sidecar.core.errors import UpstreamFailure
-from sidecar.engine.limiter.crowding import crowded, unworked, waited_for_room
+from sidecar.engine.limiter.crowding import crowded, of_gateway, unworked
 from sidecar.engine.limiter.grant import Grant, smoothed
 from sidecar.engine.limiter.limit_state import LimitState
 from sidecar.engine.limiter.probes import LEAST_CONFIRM, STEP
@@ -79,6 +79,7 @@ class Limit(LimitState):
         else:
             self._spacing.sent(now, self.gap, probe=grant.probe)
         self._last = grant
+        self._in_flight[grant] = None
         self._settle(now)
         self._unsettled.append(grant)
         return grant
@@ -121,18 +122,22 @@ class Limit(LimitState):
         elif not crowded(failure) or not self._lives(grant, now):
             self.breaker.failed(failure, grant.at)
             return
-        elif unworked(failure, now - grant.at):
-            failure.crowded = failure.retryable = True
-        elif not waited_for_room(failure):
-            return
+        else:
+            if self._answered_at <= grant.at:
+                self.breaker.failed(failure, grant.at, opens=False)
+            if unworked(failure, now - grant.at):
+                failure.crowded = failure.retryable = True
+            elif not of_gateway(failure):
+                return
         self._refused(grant, running, failure, probe=probe)
 
     def _lives(self, grant: Grant, now: float) -> bool:
-        """Return whether the provider answered a call since `grant` was sent, or works on one for longer."""
+        """Return whether the provider answered a call since `grant` was sent, or works on one that was sent before."""
         if self.breaker.opened_by is not None:
             return False
         longest = max(HANGING, 3 * self.holding)
-        return self._answered_at > grant.at or self._unsettled.outlasts(now, now - grant.at, longest)
+        older = any(other.at < grant.at and now - other.at <= longest for other in self._in_flight)
+        return older or self._answered_at > grant.at
 
     def timed_out(self, grant: Grant, *, overdue: float = 0.0) -> None:
         """Record an unanswered call; an end long `overdue` (seconds) means that this process was stalled."""
@@ -151,6 +156,7 @@ class Limit(LimitState):
     def ended(self, grant: Grant) -> None:
         """Record the end of a call, whatever its outcome."""
         grant.ended = True
+        self._in_flight.pop(grant, None)
         self._probe_over(grant)
 
     def _probe_over(self, grant: Grant) -> None:

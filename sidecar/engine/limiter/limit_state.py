@@ -48,6 +48,8 @@ class LimitState:
         self.waits = NamedWaits()
         self._latency = LatencyLimit()
         self._unsettled = Unsettled()
+        self._in_flight: dict[Grant, None] = {}
+        """The calls in flight, in the order they were sent."""
         self._last: Grant | None = None
         self._spacing = Spacing()
         self._admitted_at = self._refused_at = self._fell_at = self._last_spell = -math.inf
