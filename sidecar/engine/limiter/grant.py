@@ -11,7 +11,7 @@ _REMEMBERED: Final = 256
 class Grant:
     """One granted call and the state of the limit when the call was sent."""
 
-    __slots__ = ("at", "ended", "generation", "number", "others", "probe")
+    __slots__ = ("at", "began", "ended", "generation", "number", "others", "probe")
 
     def __init__(self, at: float, generation: int, others: int) -> None:
         self.at = at
@@ -23,6 +23,8 @@ class Grant:
         self.probe = False
         """Flag: the call was sent above the limit and its outcome is open."""
         self.ended = False
+        self.began = False
+        """Flag: the call's own answer began, so that it was admitted, however it ends."""
         self.number = 0
         """Position of the call among all calls sent, from 1."""
 

@@ -89,7 +89,7 @@ class Limit(LimitState):
         if not grant.ended:
             self._admitted(grant)
         self.waits.answered()
-        self._answered_at = self._clock()
+        self._answered_at, grant.began = self._clock(), True
         return self.breaker.close()
 
     def succeeded(self, grant: Grant, *, running: int, first: float | None = None) -> None:
@@ -119,7 +119,7 @@ class Limit(LimitState):
         self.ended(grant)
         if failure.scope == "capacity":
             self.breaker.close()
-        elif not crowded(failure) or not self._lives(grant, now):
+        elif grant.began or not crowded(failure) or not self._lives(grant, now):
             self.breaker.failed(failure, grant.at)
             return
         else:
