@@ -12,6 +12,8 @@ import msgspec
 from sidecar.config.settings import Settings
 from sidecar.config.tokens import TokensFile
 from sidecar.core import events
+from sidecar.engine.formats.formatter import formatter_of
+from sidecar.engine.pump import Pump
 from sidecar.engine.service import Service
 from sidecar.http.dashboard.relayed import RelayedFeed
 from sidecar.http.responses.openai import BodyShape
@@ -20,14 +22,17 @@ from sidecar.http.server.server import Listening, serve
 from sidecar.processes.admission import SharedAdmission
 from sidecar.processes.block import Block
 from sidecar.processes.child import ChildEnd, Clients
+from sidecar.processes.lease import Lease
 from sidecar.processes.link import Link
+from sidecar.processes.local import LocalAnswers, WaitingCalls
 from sidecar.processes.messages import Ready, Stop
-from sidecar.processes.relay import RelayedCompletions, RelayedEngine, RelayedLog, RelayedPages, RelayedQuotas
+from sidecar.processes.pages import RelayedPages
+from sidecar.processes.relay import RelayedCompletions, RelayedEngine, RelayedLog, RelayedQuotas
 from sidecar.processes.signs import signs_of_life
 from sidecar.processes.turns import SharedTurns
 from sidecar.processes.whole import published_check
 from sidecar.provider.selection import server_client
-from sidecar.providers import Client, Providers, reloading
+from sidecar.providers import Client, Providers, limits_of, reloading
 from sidecar.quotas import Limits
 from sidecar.runtime.signals import done_or_stopped, stop_requested
 from sidecar.service import service_of
@@ -102,6 +107,8 @@ async def run_serving(settings: Settings, passed: Passed) -> int:
                     end.link.tell(Ready(listening.url))
                     await stop.wait()
                     await stopping.finish(listening, settings.shutdown_grace)
+                    if end.lease is not None:
+                        end.lease.report()
     return 0
 
 
@@ -133,11 +140,22 @@ def _service(settings: Settings, providers: Providers, end: ChildEnd, block: Blo
     admission = SharedAdmission(block, index, places=settings.queue_size, size=settings.queue_bytes)
     limited = settings.tokens_file != ""
     quotas = RelayedQuotas(settings.tokens or TokensFile(), end.link) if limited else None
-    own = service_of(settings, providers.pool(), keys=providers.keys, quotas=quotas, admission=admission)
+    pool = providers.pool()
+    own = service_of(settings, pool, keys=providers.keys, quotas=quotas, admission=admission)
+    end.lease = lease = Lease(end.link, block, own.clock, lambda: len(end.holdings))
+    local = LocalAnswers(
+        lease,
+        pool.providers[0].upstream,
+        own.drain,
+        Pump(own.drain, WaitingCalls(block), own.clock),
+        formatter_of(settings, usual="html"),
+        limits=limits_of(settings),
+        pseudonym=own.kernel.pseudonym,
+    )
     return msgspec.structs.replace(
         own,
-        engine=RelayedEngine(end.link, end.holdings),
-        completions=RelayedCompletions(end.link, end.holdings, providers.keys, limited=limited),
+        engine=RelayedEngine(end.link, end.holdings, local),
+        completions=RelayedCompletions(end.link, end.holdings, local, providers.keys, limited=limited),
         log=RelayedLog(end.link, block, own),
     )
 

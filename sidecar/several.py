@@ -4,6 +4,7 @@ The wiring of one process is in wiring.py; what both need is there.
 """
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -25,7 +26,8 @@ from sidecar.http.server.socket_activation import inherited
 from sidecar.processes.block import CONNECTIONS, Block, open_block
 from sidecar.processes.forwarded_keys import ForwardedKeys
 from sidecar.processes.group import Group
-from sidecar.processes.messages import Page, PageMessage
+from sidecar.processes.lending import Lender
+from sidecar.processes.messages import Page, PageMessage, Settle, decoder_of
 from sidecar.processes.parent import ParentEnd
 from sidecar.processes.remote_provider import RemoteProvider
 from sidecar.processes.supervisor import ServingProcess
@@ -41,6 +43,10 @@ from sidecar.wiring import NO_JOBS, embedded_jobs, server_jobs
 
 if TYPE_CHECKING:
     from sidecar.jobs.monitor import JobsStatus
+
+SETTLE_SECONDS: Final = 0.5
+"""Longest wait of a page for a process that is busy: what it answered last is missing there then."""
+_nothing: Final[msgspec.msgpack.Decoder[None]] = decoder_of(None)
 
 COMMAND: Final = (sys.executable, "-P", "-m", "sidecar.cli.serving_process")
 
@@ -70,13 +76,15 @@ async def run_several(settings: Settings, *, demo: bool = False) -> int:
             stack.callback(sock.close)
             processes = _processes(settings, sock.fileno(), (block_fd, block))
             pages = _Pages(service, settings, group, block, jobs.status)
+            lends = not (settings.providers_file or settings.tokens_file)
+            lender = Lender(service.kernel.calls, service.log, block, lends=lends)
             reload = [providers.reload, limits.reload]
             reload += [group.reload] if settings.providers_file or settings.tokens_file else []
             async with (
                 embedded_jobs(settings, systemd, *reload) as finish,
                 pages.feeding.running(),
                 publishing(service, admission, block),
-                group.running(processes, lambda ready, lost: ParentEnd(service, pages, ready=ready, lost=lost)),
+                group.running(processes, lambda ready, lost: ParentEnd(service, pages, lender, ready=ready, lost=lost)),
             ):
                 providers.log_hosts()
                 if await _first(group.serving, stop, group.failed):
@@ -138,6 +146,7 @@ class _Pages:
 
     async def page(self, message: PageMessage) -> Page:
         """Return the page that is asked for."""
+        await self._settle()
         self._refresh()
         if message.name == "metrics":
             return Page(*await self._metrics.page(message.accept, exemplars=message.exemplars))
@@ -149,6 +158,13 @@ class _Pages:
         if self._jobs is not None:
             status = msgspec.structs.replace(status, jobs=self._jobs())
         return Page("", msgspec.json.encode(status))
+
+    async def _settle(self) -> None:
+        """Have each process report what became of its calls."""
+        waits = [link.request(Settle(), _nothing) for link in self._group.links]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await asyncio.gather(*waits, return_exceptions=True)
 
     def _refresh(self) -> None:
         if isinstance(admission := self._service.admission, WholeAdmission):

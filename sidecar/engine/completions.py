@@ -4,16 +4,14 @@ They go the way of every request: admission, single flight, retry, gate, limit, 
 cannot be answered never makes them raise; the error is returned in the answer's place.
 """
 
-import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, TypeVar
 
 from sidecar.core import events
-from sidecar.core.errors import DeadlineExceeded, EmptyResponse, InternalError, SidecarError
+from sidecar.core.errors import InternalError, SidecarError
 from sidecar.core.off_loop import THREAD_BYTES, off_loop
 from sidecar.core.ports import Completion
-from sidecar.core.until import Until
 from sidecar.engine.deadline import Deadline, Point
 from sidecar.engine.drain import Drain
 from sidecar.engine.estimate import check_in_time
@@ -21,26 +19,14 @@ from sidecar.engine.kernel import Kernel
 from sidecar.engine.limiter.streams import streamed
 from sidecar.engine.limiter.ticket import Ticket
 from sidecar.engine.limiter.trace import Trace
-from sidecar.engine.movement import Movement
+from sidecar.engine.pump import SILENT_SECONDS, STREAM_SECONDS, UNREAD_SECONDS, Pump, Send
 from sidecar.engine.request import CompletionRequest
 from sidecar.engine.request_log import RequestLog, traced
 from sidecar.engine.sharing import share
 
-SILENT_SECONDS: Final = 30.0
-"""After its first event a stream ends when nothing came, or nothing was taken, for so long (CONTRACT)."""
-UNREAD_SECONDS: Final = 5.0
-"""After so long without a reader a stream ends if calls wait for its slot: some megabytes wait for its caller then."""
-STREAM_SECONDS: Final = 600.0
-"""After its first event a stream ends after so long in all: it holds a slot."""
-
-_SILENT: Final = "The stream stood still for too long and was ended."
-
 Answer = TypeVar("Answer")
 Shape = Callable[[Completion], bytes]
 """Makes a route's body of a completion; raises the `SidecarError` of one that cannot be sent."""
-Send = Callable[[bytes], Awaitable[None]]
-"""Takes one event's data to the caller, or a sign of life where the data is blank; raises `ConnectionError` once the
-caller has left."""
 
 
 class Completions:
@@ -59,9 +45,14 @@ class Completions:
         self._kernel = kernel
         self._drain = drain
         self._log = log
-        self._silent_seconds = silent_seconds
-        self._unread_seconds = unread_seconds
-        self._stream_seconds = stream_seconds
+        self._pump = Pump(
+            drain,
+            kernel.calls.gate,
+            kernel.calls.clock,
+            silent_seconds=silent_seconds,
+            unread_seconds=unread_seconds,
+            stream_seconds=stream_seconds,
+        )
 
     async def answer(
         self, request: CompletionRequest, shape: Shape, trace: Trace | None = None
@@ -82,7 +73,7 @@ class Completions:
         """
         trace = trace or Trace(span=request.span)
         trace.charge = request.charge
-        return await self._logged(request, trace, self._pump(request, send, trace))
+        return await self._logged(request, trace, self._stream(request, send, trace))
 
     async def _logged(
         self, request: CompletionRequest, trace: Trace, work: Coroutine[Any, Any, Answer]
@@ -111,7 +102,7 @@ class Completions:
         calls = self._kernel.calls
 
         async def work(deadline: Point) -> bytes:
-            ticket = Ticket(request.user, background=request.background, reach=request.reach)
+            ticket = Ticket(request.user, background=request.background, reach=request.reach, earlier=request.earlier)
             done = await calls.complete(request.call, ticket, trace, deadline=deadline)
             return shape(done) if done.size < THREAD_BYTES else await off_loop(done.size, shape, done)
 
@@ -123,31 +114,15 @@ class Completions:
             check_in_time(calls, request, 1)
             return await work(Deadline(request.deadline))
 
-    async def _pump(self, request: CompletionRequest, send: Send, trace: Trace) -> None:
-        calls, drain = self._kernel.calls, self._drain
-        ticket = Ticket(request.user, background=request.background, reach=request.reach, stream=True)
+    async def _stream(self, request: CompletionRequest, send: Send, trace: Trace) -> None:
+        calls = self._kernel.calls
+        ticket = Ticket(
+            request.user,
+            background=request.background,
+            reach=request.reach,
+            stream=True,
+            earlier=request.earlier,
+        )
         coming = streamed(calls, request.call, ticket, trace, deadline=Deadline(request.deadline))
-        async with contextlib.aclosing(coming):
-            with drain.within(request.deadline):
-                check_in_time(calls, request, 1)
-                data = await anext(coming, None)
-            if data is None:
-                raise EmptyResponse(status=200)
-            with drain.within(calls.clock() + self._stream_seconds), self._moving() as movement:
-                while data is not None:
-                    movement.sends()
-                    await send(data)
-                    movement.moved()
-                    data = await anext(coming, None)
-                    movement.moved()
-
-    @contextlib.contextmanager
-    def _moving(self) -> Iterator[Movement]:
-        """End the block with `DeadlineExceeded` once the stream stands still for too long."""
-        try:
-            with Until(asyncio.get_running_loop().time() + self._silent_seconds) as timeout:
-                gate = self._kernel.calls.gate
-                with Movement(timeout, gate, silent=self._silent_seconds, unread=self._unread_seconds) as movement:
-                    yield movement
-        except TimeoutError as exc:
-            raise DeadlineExceeded(_SILENT) from exc
+        check = partial(check_in_time, calls, request, 1)
+        await self._pump.run(coming, send, deadline=request.deadline, check=check)

@@ -110,7 +110,13 @@ class Engine:
 
     def _act(self, request: ActionRequest, trace: Trace, deadline: Point) -> Coroutine[Any, Any, str]:
         """Run the action here."""
-        ticket = Ticket(request.user, background=request.background, patient=request.patient, reach=request.reach)
+        ticket = Ticket(
+            request.user,
+            background=request.background,
+            patient=request.patient,
+            reach=request.reach,
+            earlier=request.earlier,
+        )
         user_id = request.request.user_id
         completer = Completer(self._kernel, self._splitter, ticket, trace, deadline, user_id=user_id)
         return ACTIONS[request.request.action](request.request, completer, self._limits)

@@ -9,6 +9,8 @@ from sidecar.engine.request import RequestContext
 
 def check_in_time(calls: Calls, context: RequestContext, needed: int) -> None:
     """Raise where the request's providers are down, or `needed` calls, one after another, would end too late."""
+    if context.earlier is not None:
+        return  # in time when its first attempt was made
     reach = context.reach
     if (refusal := calls.refusal(reach)) is not None:
         raise refusal.again()

@@ -1,18 +1,26 @@
 """Progress of a stream to its caller: the end of its silence, and of a slot that nobody reads while others wait."""
 
 import asyncio
-from typing import Self
+from typing import Protocol, Self
 
 from sidecar.core.until import Until
-from sidecar.engine.limiter.gate import Gate
+
+
+class Queue(Protocol):
+    """Port: the calls that wait for a slot."""
+
+    @property
+    def waiting(self) -> int:
+        """Count the waiting calls."""
+        ...
 
 
 class Movement:
     """Progress of one stream: moves the end of its silence, and looks whether its caller holds up others."""
 
-    def __init__(self, timeout: Until, gate: Gate, *, silent: float, unread: float) -> None:
+    def __init__(self, timeout: Until, queue: Queue, *, silent: float, unread: float) -> None:
         self._timeout = timeout
-        self._gate = gate
+        self._queue = queue
         self._silent_seconds = silent
         self._unread_seconds = unread
         self._loop = asyncio.get_running_loop()
@@ -46,7 +54,7 @@ class Movement:
 
     def _look(self) -> None:
         now = self._loop.time()
-        if self._sending and now - self._at >= self._unread_seconds and self._gate.waiting:
+        if self._sending and now - self._at >= self._unread_seconds and self._queue.waiting:
             self._timeout.move(now)
         else:
             self._look_later()

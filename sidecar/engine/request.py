@@ -7,6 +7,7 @@ from sidecar.core.ports import Call, Traffic
 from sidecar.core.reach import Names, Reach, reach_of
 from sidecar.core.tracing import Span
 from sidecar.engine.admission import Place
+from sidecar.engine.limiter.ticket import Earlier
 from sidecar.engine.limiter.trace import Charge
 
 
@@ -41,6 +42,8 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
     """Counts tokens towards limits of the day; None where there are none."""
     span: Span | None = None
     """The request's span; None where the request belongs to no trace."""
+    earlier: Earlier | None = None
+    """The attempt that was made before, elsewhere."""
 
     @property
     def reader(self) -> str:

@@ -11,9 +11,9 @@ from typing import Final
 HELD, BYTES, PENDING, BULK, CONNECTIONS, ACCEPTING, ALIVE = range(7)
 """Columns of a process's row: requests, bytes of their bodies, the parts of those bytes that still arrive and that are
 lists of jobs, open connections, 1 while it accepts, and the second on the clock of its last sign of life."""
-PAUSED_UNTIL, DRAIN_RATE, PROVIDER = range(3)
-"""Columns of the parent's row: the point on the clock before which no call is sent, requests a second, and the state
-of the providers."""
+PAUSED_UNTIL, DRAIN_RATE, PROVIDER, WAITING, DURATION, LENDING = range(6)
+"""Columns of the parent's row: the point on the clock before which no call is sent, requests a second, the state of the
+providers, calls that wait for a slot, the seconds of a call, and 1 while places that were lent may be used."""
 _COLUMNS: Final = 8
 _NUMBER: Final = 8
 

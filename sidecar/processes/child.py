@@ -16,8 +16,9 @@ from sidecar.core.ports import Call, Completion, Upstream, Usage
 from sidecar.engine.completions import Shape
 from sidecar.processes.calls import call_of, decode_call
 from sidecar.processes.failures import failure_of
+from sidecar.processes.lease import Lease
 from sidecar.processes.link import Link, Parts
-from sidecar.processes.messages import Attempt, Completed, NotesToChild, Stop, ToChild, Used, decoder_of
+from sidecar.processes.messages import Attempt, Completed, Lend, NotesToChild, Settle, Stop, ToChild, Used, decoder_of
 from sidecar.processes.relay import Holdings
 from sidecar.processes.remote_provider import digest_of
 
@@ -109,17 +110,26 @@ class ChildEnd:
         self._shapes = shapes
         self._stop = stop
         self.holdings: Holdings = {}
+        self.lease: Lease | None = None
+        """Places that this process may fill without asking, once it serves."""
         self.link = Link(self._work, note=self._note, lost=lost)
 
     def _note(self, body: msgspec.Raw) -> None:
         note = _notes.decode(body)
-        if isinstance(note, Stop):
+        if isinstance(note, Lend):
+            if self.lease is not None:
+                self.lease.lend(note)
+        elif isinstance(note, Stop):
             self._stop(note)
         elif (held := self.holdings.get(note.owner)) is not None and held.place is not None:
             held.place.step_aside()
 
     async def _work(self, _number: int, body: msgspec.Raw, parts: Parts) -> object:
         attempt = _messages.decode(body)
+        if isinstance(attempt, Settle):
+            if self.lease is not None:
+                self.lease.report()
+            return None
         if (found := self._call(attempt)) is None:
             if attempt.streams:
                 raise UpstreamUnreachable(unsent=True)

@@ -26,11 +26,19 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     tracestate: str = ""
 
 
+class Attempted(msgspec.Struct, frozen=True, array_like=True):
+    """First attempt of a request's call, which the serving process made and reported."""
+
+    failure: Failure
+    seconds: float
+
+
 class ActionMessage(msgspec.Struct, frozen=True, tag="action"):
     """Request of a serving process for an action; the result is `Answered`."""
 
     context: Context
     request: Request
+    earlier: Attempted | None = None
 
 
 class CompletionMessage(msgspec.Struct, frozen=True, kw_only=True, tag="completion", omit_defaults=True):
@@ -54,6 +62,7 @@ class CompletionMessage(msgspec.Struct, frozen=True, kw_only=True, tag="completi
     """The key under which the answer is shared; blank for an answer of its own."""
     call: bytes = b""
     shape: bytes = b""
+    earlier: Attempted | None = None
 
 
 class PageMessage(msgspec.Struct, frozen=True, tag="page"):
@@ -95,13 +104,13 @@ class Page(msgspec.Struct, frozen=True, array_like=True):
     body: bytes
 
 
-class Ready(msgspec.Struct, frozen=True, tag="ready"):
+class Ready(msgspec.Struct, frozen=True, tag="ready", array_like=True):
     """Note of a serving process that serves, and where."""
 
     url: str
 
 
-class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
+class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused", array_like=True):
     """Note of a serving process about a request that its route refused."""
 
     failure: Failure
@@ -112,7 +121,61 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
     traceparent: str = ""
 
 
-NotesToParent = Ready | Refused
+ANSWERED, CANCELLED, FAULT = range(3)
+"""Ends of a call: by the provider, with an answer or a failure; by its caller or a deadline; by a fault of ours."""
+
+
+class Began(msgspec.Struct, frozen=True, tag=0, array_like=True, gc=False):
+    """News of a call that a serving process sent from a place lent to it."""
+
+    number: int
+    at: float
+    """Point on the clock at which the call was sent."""
+    deadline: float
+    user: str
+    """The user as the request names it; blank for none."""
+    origin: str
+    stream: bool
+    request_id: str
+    route: str
+    action: str
+    token: str
+    arrived: float
+
+
+class Ended(msgspec.Struct, tag=1, array_like=True):
+    """News of such a call's end, and of its request's, unless the parent goes on with the request."""
+
+    number: int
+    how: int
+    seconds: float
+    """Seconds that the call took."""
+    first: float | None
+    """Seconds until a stream's first event."""
+    prompt_tokens: int
+    completion_tokens: int
+    failure: Failure | None
+    """The provider's failure."""
+    ended: float = 0.0
+    """Point on the clock at which the request ended; 0 where the parent goes on with it."""
+    error: Failure | None = None
+    """The error that the caller has in the answer's place."""
+    left: bool = False
+
+
+class Report(msgspec.Struct, frozen=True, tag="report", array_like=True):
+    """Note about a serving process's lease, with what happened to its calls, in order."""
+
+    order: int
+    """The last `Lend` that the process took."""
+    size: int
+    """Calls that it may have in flight."""
+    wish: int
+    """Calls that it would have liked to have in flight; 0 for no wish."""
+    news: list[Began | Ended]
+
+
+NotesToParent = Ready | Refused | Report
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, tag="attempt", omit_defaults=True):
@@ -155,16 +218,20 @@ class Used(msgspec.Struct, frozen=True, array_like=True):
     completion_tokens: int = 0
 
 
-ToChild = Attempt
+class Settle(msgspec.Struct, frozen=True, tag="settle"):
+    """Request for a report of everything up to now; there is no result."""
 
 
-class Aside(msgspec.Struct, frozen=True, tag="aside"):
+ToChild = Attempt | Settle
+
+
+class Aside(msgspec.Struct, frozen=True, tag="aside", array_like=True):
     """Note that a request joined work under way, and gives its place back, but for the bytes."""
 
     owner: int
 
 
-class Stop(msgspec.Struct, frozen=True, tag="stop"):
+class Stop(msgspec.Struct, frozen=True, tag="stop", array_like=True):
     """Note that the service stops: accepted requests have `grace` seconds.
 
     `last`: new connections have nowhere else to go and are answered until the end.
@@ -174,7 +241,18 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
     last: bool
 
 
-NotesToChild = Aside | Stop
+class Lend(msgspec.Struct, frozen=True, tag="lend", array_like=True):
+    """Note that a process may have `size` calls in flight without asking; with 0, that it may have none any more.
+
+    The process answers with a `Report` where it had more.
+    """
+
+    order: int
+    """Number of the note, so that the parent knows which ones the process has taken."""
+    size: int
+
+
+NotesToChild = Aside | Stop | Lend
 
 
 def decoder_of(kind: Any) -> Any:

@@ -6,19 +6,22 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from sidecar.core.errors import SidecarError
+from sidecar.core.errors import SidecarError, UpstreamFailure
 from sidecar.core.ports import Completion
 from sidecar.core.trace_context import Passing, TraceContext
 from sidecar.engine.admission import Admission, Place
+from sidecar.engine.limiter.ticket import Earlier
 from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.request import ActionRequest, CompletionRequest
 from sidecar.engine.service import Service
 from sidecar.processes.failures import error_from, failure_of
+from sidecar.processes.lending import Lender
 from sidecar.processes.link import Link, Parts
 from sidecar.processes.messages import (
     ActionMessage,
     Answered,
     Aside,
+    Attempted,
     CompletionMessage,
     Context,
     FeedMessage,
@@ -26,6 +29,7 @@ from sidecar.processes.messages import (
     Page,
     PageMessage,
     Ready,
+    Report,
     ToParent,
     decoder_of,
 )
@@ -67,19 +71,31 @@ class ParentEnd:
     """Answers the requests of one serving process out of `service`. `ready` and `lost` say how that process fares."""
 
     def __init__(
-        self, service: Service, pages: Pages, *, ready: Callable[[str], None], lost: Callable[[], None]
+        self,
+        service: Service,
+        pages: Pages,
+        lender: Lender,
+        *,
+        ready: Callable[[str], None],
+        lost: Callable[[], None],
     ) -> None:
         self._service = service
         self._pages = pages
         self._ready = ready
-        self.link = Link(self._work, note=self._note, lost=lost)
+        self._lost = lost
+        self.link = Link(self._work, note=self._note, lost=self._gone)
+        self._borrower = lender.borrower(self.link.tell)
 
     async def _work(self, number: int, body: msgspec.Raw, parts: Parts) -> object:
         message = _messages.decode(body)
         if isinstance(message, ActionMessage):
-            return await self._act(number, message)
+            answered = await self._act(number, message)
+            self._borrower.came_back()
+            return answered
         if isinstance(message, CompletionMessage):
-            return await self._complete(number, message, parts)
+            answered = await self._complete(number, message, parts)
+            self._borrower.came_back()
+            return answered
         if isinstance(message, PageMessage):
             return await self._pages.page(message)
         if isinstance(message, FeedMessage):
@@ -91,6 +107,9 @@ class ParentEnd:
 
     def _note(self, body: msgspec.Raw) -> None:
         note = _notes.decode(body)
+        if isinstance(note, Report):
+            self._borrower.report(note)
+            return
         if isinstance(note, Ready):
             self._ready(note.url)
             return
@@ -104,6 +123,10 @@ class ParentEnd:
             span=span,
         )
 
+    def _gone(self) -> None:
+        self._borrower.lost()
+        self._lost()
+
     def _held(self, token: str, user: str) -> AbstractAsyncContextManager[None]:
         quotas = self._service.quotas
         return nullcontext() if quotas is None else quotas.held(token, user)
@@ -115,6 +138,7 @@ class ParentEnd:
         request = ActionRequest(
             request=message.request,
             charge=None if quotas is None else quotas.charge(context.token, user),
+            earlier=_earlier(message.earlier),
             **self._facts(number, context),
         )
         async with self._held(context.token, user):
@@ -133,6 +157,7 @@ class ParentEnd:
             providers=message.providers,
             shared=bool(message.key),
             charge=None if quotas is None else quotas.charge(context.token, message.user_id),
+            earlier=_earlier(message.earlier),
             **self._facts(number, context),
         )
         trace = Trace(span=request.span)
@@ -179,6 +204,13 @@ class _Named:
             self._begun = True
             await self._parts.send(self._trace.provider.encode())
         await self._parts.send(data)
+
+
+def _earlier(attempted: Attempted | None) -> Earlier | None:
+    """Return the attempt that the serving process made, as the engine counts it."""
+    if attempted is None or not isinstance(failure := error_from(attempted.failure), UpstreamFailure):
+        return None
+    return Earlier(failure, attempted.seconds)
 
 
 def _body(completion: Completion) -> bytes:

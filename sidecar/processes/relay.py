@@ -2,24 +2,26 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import Final
 
 import msgspec
 
 from sidecar.config.tokens import TokensFile
+from sidecar.core.contract import failed
 from sidecar.core.errors import DeadlineExceeded, InternalError, Overloaded, SidecarError
 from sidecar.core.off_loop import off_loop
 from sidecar.core.ports import Call
 from sidecar.core.trace_context import Passing
 from sidecar.core.tracing import Span
 from sidecar.engine.admission import Place
-from sidecar.engine.completions import Completions, Send, Shape
+from sidecar.engine.completions import Completions, Shape
 from sidecar.engine.engine import Engine, Outcome
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.token_estimate import CHARACTERS, tokens_of
 from sidecar.engine.limiter.trace import Charge, Trace
+from sidecar.engine.pump import Send
 from sidecar.engine.quotas.quotas import Quotas
 from sidecar.engine.request import ActionRequest, CompletionRequest, RequestContext
 from sidecar.engine.request_log import RequestLog
@@ -28,15 +30,14 @@ from sidecar.processes.block import DRAIN_RATE, HELD, PAUSED_UNTIL, Block
 from sidecar.processes.calls import encode_call
 from sidecar.processes.failures import error_from, failure_of
 from sidecar.processes.link import Link
+from sidecar.processes.local import LocalAnswers, PassedOn
 from sidecar.processes.messages import (
     ActionMessage,
     Answered,
+    Attempted,
     CompletionMessage,
     Context,
     CountMessage,
-    FeedMessage,
-    Page,
-    PageMessage,
     Refused,
     decoder_of,
 )
@@ -48,7 +49,6 @@ LAST_SECONDS: Final = 30.0
 _UNREAD: Final = "The stream stood still for too long and was ended."
 
 _answered: Final[msgspec.msgpack.Decoder[Answered]] = decoder_of(Answered)
-_page: Final[msgspec.msgpack.Decoder[Page]] = decoder_of(Page)
 _nothing: Final[msgspec.msgpack.Decoder[None]] = decoder_of(None)
 
 
@@ -67,15 +67,29 @@ Holdings = dict[int, Held]
 class RelayedEngine(Engine):
     """Passes requests for actions to the parent."""
 
-    def __init__(self, link: Link, holdings: Holdings) -> None:
+    def __init__(self, link: Link, holdings: Holdings, local: LocalAnswers) -> None:
         self._link = link
         self._holdings = holdings
+        self._local = local
 
     async def answer(self, request: ActionRequest) -> Outcome:
+        earlier: Attempted | None = None
+        try:
+            done = await self._local.act(request)
+        except PassedOn as passed:
+            earlier = passed.earlier
+        else:
+            if isinstance(done, SidecarError):
+                return Outcome(reply=failed(done), retry_after=done.retry_after)
+            if done is not None:
+                return Outcome(reply=done)
+        return await self._relayed(request, earlier)
+
+    async def _relayed(self, request: ActionRequest, earlier: Attempted | None) -> Outcome:
         number = self._link.number()
         self._holdings[number] = Held(request.place)
         try:
-            message = ActionMessage(_context(request), request.request)
+            message = ActionMessage(_context(request), request.request, earlier)
             answered = await self._link.request(message, _answered, number=number)
         finally:
             del self._holdings[number]
@@ -87,16 +101,23 @@ class RelayedEngine(Engine):
 class RelayedCompletions(Completions):
     """Passes requests for raw completions to the parent; their calls stay here. `limited`: tokens are counted."""
 
-    def __init__(self, link: Link, holdings: Holdings, keys: Keys, *, limited: bool) -> None:
+    def __init__(self, link: Link, holdings: Holdings, local: LocalAnswers, keys: Keys, *, limited: bool) -> None:
         self._link = link
         self._holdings = holdings
+        self._local = local
         self._keys = keys
         self._limited = limited
 
     async def answer(
         self, request: CompletionRequest, shape: Shape, trace: Trace | None = None
     ) -> bytes | SidecarError:
-        message = self._message(request)
+        earlier: Attempted | None = None
+        try:
+            if (done := await self._local.complete(request, shape)) is not None:
+                return done
+        except PassedOn as passed:
+            earlier = passed.earlier
+        message = self._message(request, earlier)
         if request.shared:
             size = request.place.size if request.place is not None else 0
             key = await off_loop(size, self._keys.of_call, request.call, request.names)
@@ -117,7 +138,18 @@ class RelayedCompletions(Completions):
         return answered.body if answered.failure is None else error_from(answered.failure)
 
     async def stream(self, request: CompletionRequest, send: Send, trace: Trace | None = None) -> SidecarError | None:
-        message = msgspec.structs.replace(self._message(request), streams=True)
+        earlier: Attempted | None = None
+        try:
+            if (done := await self._local.stream(request, send)) is not None:
+                return done if isinstance(done, SidecarError) else None
+        except PassedOn as passed:
+            earlier = passed.earlier
+        return await self._relayed(request, send, trace, earlier)
+
+    async def _relayed(
+        self, request: CompletionRequest, send: Send, trace: Trace | None, earlier: Attempted | None
+    ) -> SidecarError | None:
+        message = msgspec.structs.replace(self._message(request, earlier), streams=True)
         number, loop = self._link.number(), asyncio.get_running_loop()
         answered: Answered | None = None
 
@@ -143,7 +175,7 @@ class RelayedCompletions(Completions):
             return error_from(answered.failure)
         return DeadlineExceeded(_UNREAD) if limit.expired() else None
 
-    def _message(self, request: CompletionRequest) -> CompletionMessage:
+    def _message(self, request: CompletionRequest, earlier: Attempted | None) -> CompletionMessage:
         call = request.call
         return CompletionMessage(
             context=_context(request),
@@ -153,6 +185,7 @@ class RelayedCompletions(Completions):
             max_tokens=call.max_tokens,
             providers=request.names,
             characters=tokens_of(call, 0) * CHARACTERS if self._limited else 0,
+            earlier=earlier,
         )
 
 
@@ -218,32 +251,6 @@ class RelayedQuotas(Quotas):
 
     async def count(self, token: str, users: Mapping[str, int]) -> None:
         await self._link.request(CountMessage(token, dict(users)), _nothing)
-
-
-class RelayedPages:
-    """Pages about all processes, which the parent makes."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-
-    def count_connections(self, count: Callable[[], int]) -> None:
-        """Publish nothing: the shared block has the number."""
-
-    async def page(self, accept: str, *, exemplars: bool = False) -> tuple[str, bytes]:
-        """Return content type and body of /metrics."""
-        sane = accept.encode("ascii", "replace").decode()
-        page = await self._link.request(PageMessage("metrics", sane, exemplars), _page)
-        return page.kind, page.body
-
-    async def status(self) -> bytes:
-        """Return the body of /status."""
-        return (await self._link.request(PageMessage("status"), _page)).body
-
-    async def events(self) -> AsyncIterator[bytes]:
-        """Yield the dashboard's events."""
-        async with aclosing(self._link.stream(FeedMessage())) as events:
-            async for event in events:
-                yield event
 
 
 def _context(request: RequestContext) -> Context:

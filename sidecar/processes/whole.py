@@ -9,7 +9,18 @@ from sidecar.core import events
 from sidecar.engine.admission import Admission
 from sidecar.engine.readiness import Check, provider_check
 from sidecar.engine.service import Service
-from sidecar.processes.block import BULK, BYTES, DRAIN_RATE, HELD, PAUSED_UNTIL, PENDING, PROVIDER, Block
+from sidecar.processes.block import (
+    BULK,
+    BYTES,
+    DRAIN_RATE,
+    DURATION,
+    HELD,
+    PAUSED_UNTIL,
+    PENDING,
+    PROVIDER,
+    WAITING,
+    Block,
+)
 
 PUBLISH_SECONDS: Final = 0.1
 """Seconds between two publications: what a process says of the queue's length is that old at most."""
@@ -47,6 +58,7 @@ async def _publish(service: Service, admission: WholeAdmission, block: Block) ->
             admission.refresh()
             block.published[PAUSED_UNTIL] = calls.clock() + calls.limit.pause
             block.published[DRAIN_RATE] = calls.drain_rate
+            block.published[WAITING], block.published[DURATION] = calls.gate.waiting, calls.limit.duration
             block.published[PROVIDER] = _CHECKS.index(provider_check(service))
         except Exception as exc:  # noqa: BLE001 - the task's outermost: old numbers are better than none
             events.fault("internal", exc)

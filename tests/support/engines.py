@@ -10,7 +10,7 @@ from sidecar.engine.actions import Limits
 from sidecar.engine.admission import Admission
 from sidecar.engine.answer_cache import AnswerCache
 from sidecar.engine.background import Background
-from sidecar.engine.completions import STREAM_SECONDS, UNREAD_SECONDS, Completions
+from sidecar.engine.completions import Completions
 from sidecar.engine.context_size import ContextSizes
 from sidecar.engine.drain import Drain
 from sidecar.engine.engine import Engine, Outcome
@@ -19,6 +19,7 @@ from sidecar.engine.kernel import Kernel
 from sidecar.engine.keys import Keys
 from sidecar.engine.limiter.calls import Calls
 from sidecar.engine.limiter.pool import alone
+from sidecar.engine.pump import STREAM_SECONDS, UNREAD_SECONDS
 from sidecar.engine.request import ActionRequest
 from sidecar.engine.request_log import RequestLog
 from sidecar.engine.service import Service

@@ -10,7 +10,7 @@ from typing import cast
 
 from sidecar.config.load import with_tokens
 from sidecar.config.settings import Settings
-from sidecar.engine.completions import SILENT_SECONDS
+from sidecar.engine.pump import SILENT_SECONDS
 from sidecar.engine.service import Service
 from sidecar.http.dashboard.relayed import RelayedFeed
 from sidecar.http.server.relayed import Relayed
@@ -19,9 +19,11 @@ from sidecar.http.server.timings import Timings
 from sidecar.processes.block import Block, open_block
 from sidecar.processes.child import ChildEnd, Clients, LentClient
 from sidecar.processes.group import Group
+from sidecar.processes.lease import Lease
+from sidecar.processes.lending import Lender
 from sidecar.processes.link import Link
+from sidecar.processes.pages import RelayedPages
 from sidecar.processes.parent import ParentEnd
-from sidecar.processes.relay import RelayedPages
 from sidecar.processes.remote_provider import RemoteProvider
 from sidecar.processes.supervisor import ServingProcess
 from sidecar.processes.turns import SharedTurns
@@ -40,6 +42,7 @@ class Several:
     """The parent's service and its serving ends, each with an address of its own."""
 
     service: Service
+    lender: Lender
 
     def __init__(self, block: Block) -> None:
         self.block = block
@@ -49,6 +52,7 @@ class Several:
         self.processes: list[ServingProcess] = []
         """Blank: all ends are in this process."""
         self.ends: list[Link] = []
+        self.leases: list[Lease] = []
         self.restarts = 0
 
 
@@ -81,10 +85,21 @@ async def several(
         )
         links.service = service = with_streams(service, silent_seconds=silent_seconds)
         pages = _Pages(service, settings, cast("Group", links), block, None)
+        lends = not (settings.providers_file or settings.tokens_file)
+        links.lender = lender = Lender(service.kernel.calls, service.log, block, lends=lends)
         await stack.enter_async_context(publishing(service, admission, block))
         await stack.enter_async_context(pages.feeding.running())
         for row in range(count):
-            await _serve(stack, settings, links, pages=pages, upstream=upstream, upstreams=upstreams or {}, row=row)
+            await _serve(
+                stack,
+                settings,
+                links,
+                pages=pages,
+                lender=lender,
+                upstream=upstream,
+                upstreams=upstreams or {},
+                row=row,
+            )
         yield links
 
 
@@ -94,11 +109,12 @@ async def _serve(
     several: Several,
     *,
     pages: _Pages,
+    lender: Lender,
     upstream: HeldUpstream,
     upstreams: Mapping[str, HeldUpstream],
     row: int,
 ) -> None:
-    parent = ParentEnd(several.service, pages, ready=lambda _: None, lost=lambda: several.block.clear(row))
+    parent = ParentEnd(several.service, pages, lender, ready=lambda _: None, lost=lambda: several.block.clear(row))
     clients = Clients()
     child = ChildEnd(clients, _shapes.decode, stop=lambda _: None, lost=lambda: None)
     await linked(parent.link, child.link)
@@ -120,6 +136,8 @@ async def _serve(
     stack.callback(child.link.close)
     several.links.append(parent.link)
     several.ends.append(child.link)
+    if child.lease is not None:
+        several.leases.append(child.lease)
     several.sidecars.append(Sidecar(listening, service, upstream))
 
 

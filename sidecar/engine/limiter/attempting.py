@@ -20,7 +20,7 @@ from sidecar.core.observations import Observers
 from sidecar.core.reach import NoProvider, Reach
 from sidecar.engine.deadline import Point
 from sidecar.engine.limiter.attempt import Attempt
-from sidecar.engine.limiter.gate import Gate
+from sidecar.engine.limiter.gate import Gate, Granted
 from sidecar.engine.limiter.pool import Pool
 from sidecar.engine.limiter.provider import Passed
 from sidecar.engine.limiter.retry import Retries
@@ -75,7 +75,7 @@ class Attempting:
         self._probe: object = None
 
     async def __aenter__(self) -> Attempt:
-        calls, ticket, trace, retries = self._calls, self._ticket, self._trace, self._retries
+        calls, ticket, retries = self._calls, self._ticket, self._retries
         if not calls.pool.serving(ticket.reach):
             raise NoProvider
         limit, since = calls.pool.limit_of(ticket.reach), calls.clock()
@@ -88,8 +88,11 @@ class Attempting:
         except BaseException:
             calls.probe_ended(self._probe)
             raise
-        started = calls.clock()
-        queued = started - since
+        return self.begin(granted, started := calls.clock(), queued=started - since)
+
+    def begin(self, granted: Granted, started: float, *, queued: float = 0.0) -> Attempt:
+        """Record an attempt that began at `started` on the clock, with the slot that it holds."""
+        trace, retries = self._trace, self._retries
         trace.queued += queued
         trace.calls += 1
         retries.attempts += 1
@@ -99,6 +102,10 @@ class Attempting:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
+        self.end(exc)
+
+    def end(self, exc: BaseException | None) -> None:
+        """Report the attempt's outcome, give its slot back."""
         calls, tried, trace = self._calls, self._tried, self._trace
         try:
             try:

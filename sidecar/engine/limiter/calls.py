@@ -143,6 +143,7 @@ class Calls:
         retries = self.retries(ticket)
         while True:
             try:
+                retries.count_earlier(ticket, trace)
                 async with self.attempt(ticket, trace, deadline, retries, resumed=resumed, longest=longest) as tried:
                     sent = call if trace.span is None else tried.traced(call, trace.span)
                     completion = await tried.provider.upstream.complete(sent, deadline=tried.started + longest)

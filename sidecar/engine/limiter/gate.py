@@ -59,6 +59,10 @@ class Gate:
         """Flag: all grants are withheld."""
         self.running = 0
         """Calls that hold a slot now."""
+        self.lent = 0
+        """Free places that serving processes may fill without a word here, so that no other call has them."""
+        self.crowded: Callable[[], None] | None = None
+        """Callback once a call waits."""
         self.on_timer: Callable[[], None] | None = None
         """Callback after the timer fired: the limit allowed a call by time, without the end of another."""
         self._clock = clock
@@ -120,6 +124,8 @@ class Gate:
             self._since[waiter] = self._clock()
             if passed is not None and passed.failed:
                 self._failed.add(waiter)
+            if self.crowded is not None:
+                self.crowded()
             try:
                 await waiter
             except asyncio.CancelledError:
@@ -140,10 +146,18 @@ class Gate:
         only, now = self.pool.only, self._clock()
         if only is None or self.closed or self._queue or self.running >= self.pool.most or deadline.at <= now:
             return None
-        if only.limit.send_at(only.running) > now or not only.serves(ticket.reach):
+        if only.limit.send_at(only.running + self.lent) > now or not only.serves(ticket.reach):
             return None
         self._queue.passed(ticket)
         return self._granted(only)
+
+    def adopt(self, ticket: Ticket, provider: Provider, sent: Grant) -> Granted:
+        """Count a call that a serving process sent from a place lent to it; return its slot, as `enter` does."""
+        self._queue.passed(ticket)
+        provider.running += 1
+        self.running += 1
+        provider.limit.adopt(sent)
+        return provider, sent
 
     def leave(self, ticket: Ticket, granted: Granted) -> None:
         """Give a slot back."""
@@ -164,7 +178,7 @@ class Gate:
         now, limit, most = self._clock(), only.limit, self.pool.most
         slots = self._slots_of_only
         while self._queue and self.running < most:
-            send_at = limit.send_at(only.running)
+            send_at = limit.send_at(only.running + self.lent)
             if send_at > now:
                 if send_at < self._due:
                     self._wake_at(send_at, now)

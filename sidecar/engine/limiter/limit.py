@@ -84,6 +84,13 @@ class Limit(LimitState):
         self._unsettled.append(grant)
         return grant
 
+    def adopt(self, grant: Grant) -> None:
+        """Record a call that was sent before this process knew of it."""
+        if not grant.others:
+            self._latency.idle()
+        self._in_flight[grant] = None
+        self._unsettled.append(grant)
+
     def answer_began(self, grant: Grant) -> bool:
         """Record an answer, or the first event of a stream; return whether the breaker was open."""
         if not grant.ended:

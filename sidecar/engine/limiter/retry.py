@@ -10,6 +10,8 @@ from sidecar.core.errors import UpstreamFailure
 from sidecar.core.reach import Reach
 from sidecar.engine.limiter.crowding import RETRIES as CROWDED_RETRIES
 from sidecar.engine.limiter.provider import Passed
+from sidecar.engine.limiter.ticket import Ticket
+from sidecar.engine.limiter.trace import Trace
 
 MOST_RETRIES: Final = 8
 """Retries of one call that did not reach the provider, at most; the deadline usually ends them sooner."""
@@ -31,6 +33,17 @@ class Retries:
         self._count = 0
         self._once = False
         """Flag: the single retry after a failure with `once` is used up."""
+
+    def count_earlier(self, ticket: Ticket, trace: Trace) -> None:
+        """Count the attempt that a serving process made before, if there is one, and raise its failure."""
+        if (earlier := ticket.earlier) is None:
+            return
+        ticket.earlier = None
+        self.attempts += 1
+        trace.calls += 1
+        trace.upstream += earlier.seconds
+        trace.refused += earlier.failure.scope == "capacity"
+        raise earlier.failure
 
     def pause_after(self, failure: UpstreamFailure) -> float | None:
         """Return the seconds before the next attempt, 0 where the gate decides, None where the failure is final."""

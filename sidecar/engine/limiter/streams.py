@@ -30,6 +30,7 @@ async def streamed(
     while True:
         usage, size, due = Usage(), 0, Deadline(deadline.at)
         try:
+            retries.count_earlier(ticket, trace)
             async with calls.attempt(ticket, trace, due, retries, resumed=resumed) as tried:
                 sent = call if trace.span is None else tried.traced(call, trace.span, stream=True)
                 events = tried.provider.upstream.stream(sent, deadline=tried.started + LONGEST_ATTEMPT, usage=usage)

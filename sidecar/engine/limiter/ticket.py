@@ -2,11 +2,20 @@
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
+from sidecar.core.errors import UpstreamFailure
 from sidecar.core.reach import EVERY, Reach
 
 Related = Callable[[Reach, Reach], bool]
+
+
+class Earlier(NamedTuple):
+    """A call's first attempt that a serving process made, and that failed."""
+
+    failure: UpstreamFailure
+    seconds: float
+
 
 STREAMS_SHARE: Final = 0.75
 """Share of the slots that streams may hold while other calls wait: a stream holds its slot until its caller is done."""
@@ -17,7 +26,7 @@ USER_STREAMS_SHARE: Final = 0.5
 class Ticket:
     """One request at the gate. The request's calls (one, or the parts of a long text) take its user's turns."""
 
-    __slots__ = ("background", "patient", "reach", "running", "started", "stream", "unattended", "user")
+    __slots__ = ("background", "earlier", "patient", "reach", "running", "started", "stream", "unattended", "user")
 
     def __init__(
         self,
@@ -28,8 +37,11 @@ class Ticket:
         reach: Reach = EVERY["interactive"],
         stream: bool = False,
         unattended: bool = False,
+        earlier: Earlier | None = None,
     ) -> None:
         self.user = user
+        self.earlier = earlier
+        """The attempt that was made before, elsewhere; None once it was counted."""
         self.stream = stream
         """Flag: the call holds its slot for as long as its caller reads."""
         self.reach = reach

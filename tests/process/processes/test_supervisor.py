@@ -13,6 +13,7 @@ import pytest
 from sidecar.processes import supervisor
 from sidecar.processes.block import ALIVE, HELD, Block, open_block
 from sidecar.processes.group import Group
+from sidecar.processes.lending import Lender
 from sidecar.processes.parent import ParentEnd
 from sidecar.processes.signs import STUCK_SECONDS
 from sidecar.processes.supervisor import MOST_SHORT, ServingProcess
@@ -38,12 +39,13 @@ async def group(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest)
     block, group = Block(fd, 1), Group()
     block.rows[0][HELD] = 7
     service = service_of(settings_of(), HeldUpstream())
+    lender = Lender(service.kernel.calls, service.log, block)
     command = (sys.executable, "-c", request.param)
     with socket.create_server(("127.0.0.1", 0)) as sock:
         process = ServingProcess(0, command, env={}, sock=sock.fileno(), block=(fd, block))
 
         def end(ready: object, lost: object) -> ParentEnd:
-            return ParentEnd(service, NoPages(), ready=ready, lost=lost)  # type: ignore[arg-type]
+            return ParentEnd(service, NoPages(), lender, ready=ready, lost=lost)  # type: ignore[arg-type]
 
         async with group.running([process], end):
             yield group

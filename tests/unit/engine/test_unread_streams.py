@@ -2,7 +2,7 @@
 
 import asyncio
 
-from sidecar.engine.completions import UNREAD_SECONDS
+from sidecar.engine.pump import UNREAD_SECONDS
 from tests.support.event_streams import FedProvider
 from tests.support.stream_callers import Taker, asked, code, over
 from tests.support.virtual_time import in_virtual_time

@@ -1,0 +1,259 @@
+"""Lending of places: while no call waits, serving processes send calls without asking, and report them afterwards.
+
+Places are lent only where the gate would grant every call at once: one provider, below its ceiling, without a limit
+found, a pause or an open breaker. A call that waits, a refusal or a late call ends that, and the places come back. What
+is lent counts as taken until its process has said that it will not use it, so that the ceiling holds at every moment.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Final
+
+from sidecar.core.errors import InternalError
+from sidecar.core.observations import CallEnd
+from sidecar.core.reach import EVERY
+from sidecar.engine.deadline import Deadline
+from sidecar.engine.limiter.attempting import Attempting
+from sidecar.engine.limiter.calls import LONGEST_ATTEMPT, Calls
+from sidecar.engine.limiter.grant import Grant
+from sidecar.engine.limiter.provider import Provider
+from sidecar.engine.limiter.ticket import Ticket
+from sidecar.engine.limiter.trace import Trace
+from sidecar.engine.request import RequestContext
+from sidecar.engine.request_log import RequestLog
+from sidecar.processes.block import LENDING, Block
+from sidecar.processes.failures import error_from
+from sidecar.processes.messages import ANSWERED, CANCELLED, FAULT, Began, Ended, Lend, Report
+
+REST_SECONDS: Final = 0.01
+"""Seconds after a call had to wait in which nothing is lent."""
+QUEUE_SECONDS: Final = 0.25
+"""The same where calls still wait when the places have come back."""
+SPARE: Final = 4
+"""Places that a process wishes for each further one that it gets."""
+
+_INTERACTIVE: Final = EVERY["interactive"]
+
+
+class _Request(RequestContext, frozen=True, kw_only=True):
+    """The request of a call on a lent place, as the log has it."""
+
+    named: str
+
+    @property
+    def reader(self) -> str:
+        return self.named
+
+
+class _Loan:
+    """A call on a lent place."""
+
+    __slots__ = ("attempt", "attempting", "deadline", "news", "trace")
+
+    def __init__(self, calls: Calls, provider: Provider, news: Began, generation: int) -> None:
+        self.news = news
+        self.trace = Trace()
+        self.deadline = Deadline(news.deadline)
+        ticket = Ticket(news.user or f"@{news.origin}", stream=news.stream)
+        retries = calls.retries(ticket)
+        self.attempting = Attempting(
+            calls, ticket, self.trace, self.deadline, retries, resumed=False, longest=LONGEST_ATTEMPT
+        )
+        granted = calls.gate.adopt(ticket, provider, Grant(news.at, generation, provider.running))
+        self.attempt = self.attempting.begin(granted, news.at)
+
+    def end(self, calls: Calls, news: Ended, now: float) -> None:
+        """Report the call's outcome to the limit and to observers, as if it had ended now."""
+        attempt = self.attempt
+        if news.first is not None:
+            self.deadline.at = math.inf
+            calls.stream_began(attempt, self.trace)
+        attempt.started = attempt.grant.at = now - news.seconds
+        if news.first is not None:
+            attempt.first = attempt.started + news.first
+        self.trace.used(news.prompt_tokens, news.completion_tokens, estimate=int)
+        self.attempting.end(_outcome(news))
+
+    def log(self, log: RequestLog, news: Ended, now: float) -> None:
+        """Report and log the end of the request."""
+        began = self.news
+        request = _Request(
+            deadline=began.deadline,
+            request_id=began.request_id,
+            route=began.route,
+            token=began.token,
+            origin=began.origin,
+            arrived=began.arrived + now - news.ended,
+            named=began.user,
+        )
+        error = None if news.error is None else error_from(news.error)
+        log.ended(request, self.trace, began.action, error, left=news.left)
+
+
+def _outcome(news: Ended) -> BaseException | None:
+    """Return what ended the call; None for an answer."""
+    if news.failure is not None:
+        return error_from(news.failure)
+    if news.how == ANSWERED:
+        return None
+    return InternalError() if news.how == FAULT else asyncio.CancelledError()
+
+
+class Borrower:
+    """One serving process: places lent to it, and its calls on them, as far as they are known here."""
+
+    def __init__(self, lender: "Lender", tell: Callable[[Lend], None]) -> None:
+        self._lender = lender
+        self._tell = tell
+        self._order = 0
+        self.size = 0
+        """Calls that the process may have in flight, at most: what was lent, until a report says that it is less."""
+        self._wish = 0
+        """Places that it had use for at once of late."""
+        self.generation = 0
+        self.loans: dict[int, _Loan] = {}
+
+    @property
+    def free(self) -> int:
+        """Count the places that it may still fill."""
+        return max(0, self.size - len(self.loans))
+
+    def lend(self, size: int) -> None:
+        """Lend so many places in all; 0 takes them back."""
+        self._order += 1
+        self.size = max(self.size, size)
+        self._tell(Lend(self._order, size))
+
+    def report(self, report: Report) -> None:
+        """Take what the process reports."""
+        lender = self._lender
+        for news in report.news:
+            if isinstance(news, Began):
+                lender.began(self, news)
+            else:
+                lender.ended(self, news)
+        if report.order == self._order and report.size != self.size:
+            self.size = report.size
+            lender.freed()
+        self._wish = report.wish
+        self.came_back()
+
+    def came_back(self) -> None:
+        """Lend the process a place that has just come back, if it has use for more."""
+        if self._wish > self.size:
+            self._lender.lend(self, self._wish)
+
+    @property
+    def lacks(self) -> int:
+        """Count the places that it had use for and does not have."""
+        return max(0, self._wish - self.size)
+
+    def lost(self) -> None:
+        """End everything: the process is gone."""
+        self.size = 0
+        now = self._lender.clock()
+        for number, loan in list(self.loans.items()):
+            over = Ended(number, CANCELLED, now - loan.news.at, None, 0, 0, None, ended=now, left=True)
+            self._lender.ended(self, over)
+        self._lender.gone(self)
+
+
+class Lender:
+    """Lends places at the provider of `calls` to serving processes, and counts the calls that they report.
+
+    Without `lends` it lends none: several providers and limits by token are beyond what a serving process can decide.
+    """
+
+    def __init__(self, calls: Calls, log: RequestLog, block: Block, *, lends: bool = True) -> None:
+        self.clock = calls.clock
+        self._calls = calls
+        self._gate = calls.gate
+        self._log = log
+        self._published = block.published
+        self._borrowers: list[Borrower] = []
+        self._lending = False
+        """Flag: places may be lent out."""
+        self._rests_until = -math.inf
+        """Point on the clock before which nothing is lent."""
+        self._lends = lends
+        self._gate.crowded = self._crowded
+        calls.observers.of_calls.append(self)
+
+    def borrower(self, tell: Callable[[Lend], None]) -> Borrower:
+        """Return the account of a new serving process; `tell` sends notes to it."""
+        borrower = Borrower(self, tell)
+        self._borrowers.append(borrower)
+        return borrower
+
+    def gone(self, borrower: Borrower) -> None:
+        """Forget a process that is gone."""
+        self._borrowers.remove(borrower)
+        self.freed()
+
+    def _may_lend(self) -> bool:
+        """Return whether the gate would grant every call at once."""
+        provider, gate = self._calls.pool.only, self._gate
+        if provider is None or not self._lends or gate.closed or gate.waiting or not provider.serves(_INTERACTIVE):
+            return False
+        limit = provider.limit
+        return limit.unset and limit.breaker.opened_by is None and not limit.pause
+
+    def lend(self, borrower: Borrower, wish: int) -> None:
+        """Lend more places to a process that had use for `wish` in all, as far as there are any."""
+        provider = self._calls.pool.only
+        if provider is None or self.clock() < self._rests_until:
+            return
+        if not self._may_lend():
+            self._rests_until = self.clock() + QUEUE_SECONDS
+            return
+        room = provider.limit.ceiling - provider.running - self._gate.lent
+        left = room - sum(one.lacks for one in self._borrowers)
+        more = min(borrower.lacks, room) + max(0, min(wish // SPARE, left // 2))
+        if more <= 0:
+            return
+        self._lending, self._published[LENDING] = True, 1.0
+        borrower.generation = provider.limit.generation
+        borrower.lend(borrower.size + more)
+        self._count()
+
+    def _count(self) -> None:
+        self._gate.lent = sum(borrower.free for borrower in self._borrowers)
+
+    def freed(self) -> None:
+        """Let waiting calls have places that came back."""
+        self._count()
+        self._gate.grant()
+
+    def _crowded(self) -> None:
+        """Take all places back, since a call waits."""
+        self._rests_until = max(self._rests_until, self.clock() + REST_SECONDS)
+        self._take_back()
+
+    def _take_back(self) -> None:
+        if not self._lending:
+            return
+        self._lending, self._published[LENDING] = False, 0.0
+        for borrower in self._borrowers:
+            if borrower.size:
+                borrower.lend(0)
+
+    def began(self, borrower: Borrower, news: Began) -> None:
+        """Count a call that was sent from a lent place."""
+        if (provider := self._calls.pool.only) is not None:
+            borrower.loans[news.number] = _Loan(self._calls, provider, news, borrower.generation)
+            self._count()
+
+    def ended(self, borrower: Borrower, news: Ended) -> None:
+        """Count the end of such a call, and of its request."""
+        if (loan := borrower.loans.pop(news.number, None)) is None:
+            return
+        self._count()  # before the slot is given back, since the process may fill its place again
+        loan.end(self._calls, news, self.clock())
+        if news.ended:
+            loan.log(self._log, news, self.clock())
+
+    def call_ended(self, end: CallEnd) -> None:  # noqa: ARG002 - the port's signature
+        """Take the places back once a call's end tells of a limit, or of a provider that is down."""
+        if self._lending and not self._may_lend():
+            self._take_back()
