@@ -1,8 +1,8 @@
 """The serving process's end: attempts at providers that the parent wants, made with this process's clients."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Final, Protocol
 from weakref import WeakValueDictionary
 
@@ -46,25 +46,26 @@ class LentClient:
         """See `Client.warm`."""
         return self._client.warm()
 
-    @contextmanager
-    def _attempt(self) -> Iterator[Client]:
-        self._running += 1
-        try:
-            yield self._client
-        finally:
-            self._running -= 1
-            if not self._running:
-                self._emptied.set()
+    def _ended(self) -> None:
+        self._running -= 1
+        if not self._running:
+            self._emptied.set()
 
     async def complete(self, call: Call, *, deadline: float) -> Completion:
-        with self._attempt() as client:
-            return await client.complete(call, deadline=deadline)
+        self._running += 1
+        try:
+            return await self._client.complete(call, deadline=deadline)
+        finally:
+            self._ended()
 
     async def stream(self, call: Call, *, deadline: float, usage: Usage | None = None) -> AsyncGenerator[bytes, None]:
-        with self._attempt() as client:
-            async with aclosing(client.stream(call, deadline=deadline, usage=usage)) as events:
+        self._running += 1
+        try:
+            async with aclosing(self._client.stream(call, deadline=deadline, usage=usage)) as events:
                 async for data in events:
                     yield data
+        finally:
+            self._ended()
 
     async def aclose(self) -> None:
         while self._running:

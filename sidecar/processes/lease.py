@@ -1,7 +1,7 @@
 """Lease: places at the provider that this serving process fills without asking, while no call waits anywhere.
 
 The parent lends them and takes them back; LENDING in the shared block ends their use at once. What became of each call
-goes to the parent in reports, which are the parent's view of this process: a few milliseconds old at most, and sent at
+goes to the parent in reports, which are the parent's view of this process: some milliseconds old at most, and sent at
 once where a call failed.
 """
 
@@ -16,7 +16,7 @@ from sidecar.processes.failures import failure_of
 from sidecar.processes.link import Link
 from sidecar.processes.messages import ANSWERED, CANCELLED, FAULT, Began, Ended, Lend, Report
 
-REPORT_SECONDS: Final = 0.005
+REPORT_SECONDS: Final = 0.02
 """Age of the oldest news in a report."""
 WINDOW_SECONDS: Final = 1.0
 """Seconds over which the most calls at once are taken, before places that nobody needed go back."""

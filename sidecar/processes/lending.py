@@ -26,12 +26,14 @@ from sidecar.processes.block import LENDING, Block
 from sidecar.processes.failures import error_from
 from sidecar.processes.messages import ANSWERED, CANCELLED, FAULT, Began, Ended, Lend, Report
 
-REST_SECONDS: Final = 0.01
-"""Seconds after a call had to wait in which nothing is lent."""
+REST_SECONDS: Final = 0.002
+"""Seconds after a call had to wait in which nothing is lent; twice as many for each further such call soon after."""
 QUEUE_SECONDS: Final = 0.25
-"""The same where calls still wait when the places have come back."""
+"""The same, at most, and where calls still wait when places have come back."""
 SPARE: Final = 4
 """Places that a process wishes for each further one that it gets."""
+AMPLE: Final = 4
+"""One of so many places must be left, all wishes fulfilled, for a process to get more than its own requests had."""
 
 _INTERACTIVE: Final = EVERY["interactive"]
 
@@ -115,6 +117,11 @@ class Borrower:
         self.loans: dict[int, _Loan] = {}
 
     @property
+    def most(self) -> int:
+        """Count its calls in flight if it fills every place."""
+        return max(self.size, len(self.loans))
+
+    @property
     def free(self) -> int:
         """Count the places that it may still fill."""
         return max(0, self.size - len(self.loans))
@@ -137,17 +144,18 @@ class Borrower:
             self.size = report.size
             lender.freed()
         self._wish = report.wish
-        self.came_back()
+        if self.lacks:
+            lender.lend(self, self.lacks + self._wish // SPARE, ample=True)
 
     def came_back(self) -> None:
-        """Lend the process a place that has just come back, if it has use for more."""
-        if self._wish > self.size:
-            self._lender.lend(self, self._wish)
+        """Lend the process the place of a request of its own that has ended, if it has use for more."""
+        if self.lacks:
+            self._lender.lend(self, 1)
 
     @property
     def lacks(self) -> int:
         """Count the places that it had use for and does not have."""
-        return max(0, self._wish - self.size)
+        return max(0, self._wish - self.most)
 
     def lost(self) -> None:
         """End everything: the process is gone."""
@@ -176,6 +184,7 @@ class Lender:
         """Flag: places may be lent out."""
         self._rests_until = -math.inf
         """Point on the clock before which nothing is lent."""
+        self._rest = REST_SECONDS
         self._lends = lends
         self._gate.crowded = self._crowded
         calls.observers.of_calls.append(self)
@@ -199,8 +208,11 @@ class Lender:
         limit = provider.limit
         return limit.unset and limit.breaker.opened_by is None and not limit.pause
 
-    def lend(self, borrower: Borrower, wish: int) -> None:
-        """Lend more places to a process that had use for `wish` in all, as far as there are any."""
+    def lend(self, borrower: Borrower, more: int, *, ample: bool = False) -> None:
+        """Lend more places to a process; with `ample`, only as far as many are left.
+
+        Calls that ask may be on their way, and would have to wait for places that were lent meanwhile.
+        """
         provider = self._calls.pool.only
         if provider is None or self.clock() < self._rests_until:
             return
@@ -208,13 +220,13 @@ class Lender:
             self._rests_until = self.clock() + QUEUE_SECONDS
             return
         room = provider.limit.ceiling - provider.running - self._gate.lent
-        left = room - sum(one.lacks for one in self._borrowers)
-        more = min(borrower.lacks, room) + max(0, min(wish // SPARE, left // 2))
-        if more <= 0:
+        if ample:
+            room -= sum(one.lacks for one in self._borrowers) + provider.limit.ceiling // AMPLE
+        if (more := min(more, room)) <= 0:
             return
         self._lending, self._published[LENDING] = True, 1.0
         borrower.generation = provider.limit.generation
-        borrower.lend(borrower.size + more)
+        borrower.lend(borrower.most + more)
         self._count()
 
     def _count(self) -> None:
@@ -227,12 +239,14 @@ class Lender:
 
     def _crowded(self) -> None:
         """Take all places back, since a call waits."""
-        self._rests_until = max(self._rests_until, self.clock() + REST_SECONDS)
-        self._take_back()
+        if self._lending:
+            now = self.clock()
+            soon = now - self._rests_until < QUEUE_SECONDS
+            self._rest = min(QUEUE_SECONDS, 2 * self._rest) if soon else REST_SECONDS
+            self._rests_until = now + self._rest
+            self._take_back()
 
     def _take_back(self) -> None:
-        if not self._lending:
-            return
         self._lending, self._published[LENDING] = False, 0.0
         for borrower in self._borrowers:
             if borrower.size:
@@ -241,19 +255,19 @@ class Lender:
     def began(self, borrower: Borrower, news: Began) -> None:
         """Count a call that was sent from a lent place."""
         if (provider := self._calls.pool.only) is not None:
+            self._gate.lent -= borrower.free > 0
             borrower.loans[news.number] = _Loan(self._calls, provider, news, borrower.generation)
-            self._count()
 
     def ended(self, borrower: Borrower, news: Ended) -> None:
         """Count the end of such a call, and of its request."""
         if (loan := borrower.loans.pop(news.number, None)) is None:
             return
-        self._count()  # before the slot is given back, since the process may fill its place again
+        self._gate.lent += borrower.free > 0  # before the slot is given back: the process may fill its place again
         loan.end(self._calls, news, self.clock())
         if news.ended:
             loan.log(self._log, news, self.clock())
 
-    def call_ended(self, end: CallEnd) -> None:  # noqa: ARG002 - the port's signature
+    def call_ended(self, end: CallEnd) -> None:
         """Take the places back once a call's end tells of a limit, or of a provider that is down."""
-        if self._lending and not self._may_lend():
+        if end.code != "ok" and self._lending and not self._may_lend():
             self._take_back()

@@ -3,17 +3,18 @@
 A request whose attempt failed goes on at the parent, where retries, limit and breaker are.
 """
 
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any, NoReturn, TypeVar
+from types import TracebackType
+from typing import Self
 
 from sidecar.core import events
 from sidecar.core.contract import Reply, answered
-from sidecar.core.errors import ContextExceeded, InternalError, SidecarError, UpstreamFailure
+from sidecar.core.errors import InternalError, SidecarError, UpstreamFailure
 from sidecar.core.off_loop import off_loop
-from sidecar.core.ports import Call, Completion, Prompt, Upstream, Usage
+from sidecar.core.ports import Call, Completion, Upstream, Usage
 from sidecar.engine.actions import Limits
-from sidecar.engine.actions.chat import chat
+from sidecar.engine.actions.chat import only_prompt
 from sidecar.engine.completer import messages_of, text_of
 from sidecar.engine.completions import Shape
 from sidecar.engine.drain import Drain
@@ -25,8 +26,6 @@ from sidecar.processes.block import WAITING, Block
 from sidecar.processes.failures import failure_of
 from sidecar.processes.lease import Lease, Loan
 from sidecar.processes.messages import Attempted
-
-Answer = TypeVar("Answer")
 
 
 class PassedOn(Exception):
@@ -48,20 +47,31 @@ class WaitingCalls:
         return int(self._published[WAITING])
 
 
-class _OneCall:
-    """Completer of a chat that makes one call; see `CompleterPort`."""
+class _Settling:
+    """Block of a request: reports how it ended to the parent, and keeps the error that ended it."""
 
-    def __init__(self, complete: Callable[[Prompt], Coroutine[Any, Any, str]]) -> None:
-        self.complete = complete
+    __slots__ = ("_loan", "_request", "error")
 
-    async def split(self, text: str, *, fits: int, tokens: int) -> NoReturn:
-        raise NotImplementedError
+    def __init__(self, loan: Loan, request: RequestContext) -> None:
+        self._loan = loan
+        self._request = request
+        self.error: SidecarError | None = None
 
-    def room(self, configured: int) -> int:
-        return configured
+    def __enter__(self) -> Self:
+        return self
 
-    def exceeded(self, failure: ContextExceeded, tried: int) -> bool:  # noqa: ARG002 - as above
-        return False
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> bool:
+        if isinstance(exc, PassedOn):
+            self._loan.passed_on()
+            return False
+        if isinstance(exc, SidecarError):
+            self.error = exc
+        elif isinstance(exc, Exception) and not isinstance(exc, ConnectionError):
+            # The outermost: a fault of ours has its answer too. A ConnectionError is `send`'s, whose caller has left.
+            events.fault("internal", exc, request_id=self._request.request_id)
+            self.error = InternalError()
+        self._loan.settled(self.error, left=exc is not None and self.error is None)
+        return self.error is not None
 
 
 class LocalAnswers:
@@ -92,12 +102,20 @@ class LocalAnswers:
     async def act(self, request: ActionRequest) -> Reply | SidecarError | None:
         """Return the reply to a chat whose context needs no summary."""
         wanted = request.request
-        short = len(wanted.context) <= self._limits.summarize_threshold
-        if wanted.action != "chat" or not short or not _plain(request):
+        if wanted.action != "chat" or not _plain(request):
+            return None
+        if (prompt := only_prompt(wanted, self._limits)) is None:
             return None
         if (loan := self.lease.take(request, action=wanted.action)) is None:
             return None
-        return await self._settled(loan, request, self._chat(loan, request))
+        call = Call(messages=messages_of(prompt), max_tokens=prompt.max_tokens, user=self._pseudonym(wanted.user_id))
+        with _Settling(loan, request) as settling:
+            with self._drain.within(request.deadline):
+                self._formatter.prepare(wanted.format)
+                text = text_of(await self._attempt(loan, call))
+            said = await self._formatter.written(text, wanted.format)
+            return await off_loop(len(said), answered, said)
+        return settling.error
 
     async def complete(self, request: CompletionRequest, shape: Shape) -> bytes | SidecarError | None:
         """Return the body of a raw completion that nobody shares."""
@@ -105,7 +123,10 @@ class LocalAnswers:
             return None
         if (loan := self.lease.take(request, action=request.action)) is None:
             return None
-        return await self._settled(loan, request, self._shaped(loan, request, shape))
+        with _Settling(loan, request) as settling, self._drain.within(request.deadline):
+            done = await self._attempt(loan, request.call)
+            return await off_loop(done.size, shape, done)
+        return settling.error
 
     async def stream(self, request: CompletionRequest, send: Send) -> bool | SidecarError | None:
         """Give a stream's events to `send`; return True at their regular end."""
@@ -113,51 +134,11 @@ class LocalAnswers:
             return None
         if (loan := self.lease.take(request, action=request.action, stream=True)) is None:
             return None
-        return await self._settled(loan, request, self._streamed(loan, request, send))
-
-    async def _settled(
-        self, loan: Loan, request: RequestContext, work: Coroutine[Any, Any, Answer]
-    ) -> Answer | SidecarError:
-        """Return the result of `work`, or the failure that ended it; reported to the parent."""
-        error: SidecarError | None = None
-        left = True
-        try:
-            result = await work
-        except SidecarError as exc:
-            error, left = exc, False
-            return error
-        except PassedOn:
-            loan.passed_on()
-            raise
-        except ConnectionError:
-            raise  # of `send`: the caller has left
-        except Exception as exc:  # noqa: BLE001 - the verb's outermost: a fault of ours has its answer too
-            events.fault("internal", exc, request_id=request.request_id)
-            error, left = InternalError(), False
-            return error
-        else:
-            left = False
-            return result
-        finally:
-            loan.settled(error, left=left)
-
-    async def _chat(self, loan: Loan, request: ActionRequest) -> Reply:
-        async def complete(prompt: Prompt) -> str:
-            user = self._pseudonym(request.request.user_id)
-            call = Call(messages=messages_of(prompt), max_tokens=prompt.max_tokens, user=user)
-            return text_of(await self._attempt(loan, call))
-
-        wanted = request.request.format
-        with self._drain.within(request.deadline):
-            self._formatter.prepare(wanted)
-            text = await chat(request.request, _OneCall(complete), self._limits)
-        said = await self._formatter.written(text, wanted)
-        return await off_loop(len(said), answered, said)
-
-    async def _shaped(self, loan: Loan, request: CompletionRequest, shape: Shape) -> bytes:
-        with self._drain.within(request.deadline):
-            done = await self._attempt(loan, request.call)
-            return await off_loop(done.size, shape, done)
+        with _Settling(loan, request) as settling:
+            coming = self._events(loan, request.call)
+            await self._pump.run(coming, send, deadline=request.deadline, check=_nothing)
+            return True
+        return settling.error
 
     async def _attempt(self, loan: Loan, call: Call) -> Completion:
         try:
@@ -170,11 +151,6 @@ class LocalAnswers:
             raise
         loan.answered(done.prompt_tokens, done.completion_tokens)
         return done
-
-    async def _streamed(self, loan: Loan, request: CompletionRequest, send: Send) -> bool:
-        coming = self._events(loan, request.call)
-        await self._pump.run(coming, send, deadline=request.deadline, check=_nothing)
-        return True
 
     async def _events(self, loan: Loan, call: Call) -> AsyncGenerator[bytes, None]:
         usage, begun = Usage(), False

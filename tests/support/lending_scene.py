@@ -78,14 +78,18 @@ class Process:
     def __init__(self, scene: "Scene") -> None:
         self._scene = scene
         chance = scene.chance
-        self.borrower: Borrower = scene.lender.borrower(Way(self._take, chance).tell)
+        self._down = Way(self._take, chance)
+        self.borrower: Borrower = scene.lender.borrower(self._down.tell)
         self.way = Way(self.borrower.report, chance)
         self.lease = Lease(cast("Link", self.way), scene.block, scene.service.clock, lambda: self._asking)
         self._asking = 0
         self.callers: set[asyncio.Task[None]] = set()
 
     def _take(self, note: Any) -> None:
-        if not self.way.cut:
+        if isinstance(note, asyncio.Future):
+            if not note.done():
+                note.set_result(None)
+        elif not self.way.cut:
             self.lease.lend(note)
 
     def kill(self) -> None:
@@ -133,8 +137,11 @@ class Process:
             deadline = Deadline(scene.service.clock() + 60)
             ticket = Ticket(f"@{user}", earlier=earlier)
             await scene.service.kernel.calls.complete(scene.one, ticket, Trace(), deadline=deadline)
-            scene.answered += 1
             self.borrower.came_back()
+            reply: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._down.tell(reply)
+            await reply
+            scene.answered += 1
         finally:
             self._asking -= 1
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from sidecar.core.contract import Request
 from sidecar.core.errors import ContextExceeded, SidecarError
-from sidecar.core.ports import CompleterPort
+from sidecar.core.ports import CompleterPort, Prompt
 from sidecar.engine.actions import prompts
 from sidecar.engine.actions.limits import Limits
 from sidecar.engine.actions.truncate import truncate
@@ -21,15 +21,23 @@ provider refuses the summary and the context's opening stands in: cheaper than a
 
 async def chat(request: Request, completer: CompleterPort, limits: Limits) -> str:
     """Return the answer to the content. A context that cannot be summarized is cut; the chat goes on."""
-    material = await _material(request.context, completer, limits)
-    return await completer.complete(prompts.chat(request.content, material, limits.max_tokens))
+    if (prompt := only_prompt(request, limits)) is None:
+        material = await _condensed(request.context, completer, limits)
+        prompt = prompts.chat(request.content, material, limits.max_tokens)
+    return await completer.complete(prompt)
 
 
-async def _material(context: str, completer: CompleterPort, limits: Limits) -> prompts.Material | None:
-    if not context or context.isspace():
-        return None
-    if len(context) <= limits.summarize_threshold:
-        return prompts.Material(text=context)
+def only_prompt(request: Request, limits: Limits) -> Prompt | None:
+    """Return the prompt of a chat that makes one call; None where its context has to be summarized first."""
+    context, material = request.context, None
+    if context and not context.isspace():
+        if len(context) > limits.summarize_threshold:
+            return None
+        material = prompts.Material(text=context)
+    return prompts.chat(request.content, material, limits.max_tokens)
+
+
+async def _condensed(context: str, completer: CompleterPort, limits: Limits) -> prompts.Material:
     tokens = completer.room(limits.context_tokens)
     prompt = prompts.context(_opening(context, max(1, tokens * 3 // 4)), max(1, limits.max_tokens // 2), within=_WITHIN)
     try:
