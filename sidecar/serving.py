@@ -142,7 +142,7 @@ def _service(settings: Settings, providers: Providers, end: ChildEnd, block: Blo
     quotas = RelayedQuotas(settings.tokens or TokensFile(), end.link) if limited else None
     pool = providers.pool()
     own = service_of(settings, pool, keys=providers.keys, quotas=quotas, admission=admission)
-    end.lease = lease = Lease(end.link, block, own.clock, lambda: len(end.holdings))
+    end.lease = lease = Lease(end.link, block, index, clock=own.clock, others=lambda: len(end.holdings))
     local = LocalAnswers(
         lease,
         pool.providers[0].upstream,

@@ -8,9 +8,10 @@ import mmap
 import os
 from typing import Final
 
-HELD, BYTES, PENDING, BULK, CONNECTIONS, ACCEPTING, ALIVE = range(7)
+HELD, BYTES, PENDING, BULK, CONNECTIONS, ACCEPTING, ALIVE, CALLS = range(8)
 """Columns of a process's row: requests, bytes of their bodies, the parts of those bytes that still arrive and that are
-lists of jobs, open connections, 1 while it accepts, and the second on the clock of its last sign of life."""
+lists of jobs, open connections, 1 while it accepts, the second on the clock of its last sign of life, and calls in
+flight on places lent to it."""
 PAUSED_UNTIL, DRAIN_RATE, PROVIDER, WAITING, DURATION, LENDING = range(6)
 """Columns of the parent's row: the point on the clock before which no call is sent, requests a second, the state of the
 providers, calls that wait for a slot, the seconds of a call, and 1 while places that were lent may be used."""

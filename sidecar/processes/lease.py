@@ -11,7 +11,7 @@ from typing import Final
 
 from sidecar.core.errors import SidecarError, UpstreamFailure
 from sidecar.engine.request import RequestContext
-from sidecar.processes.block import DURATION, LENDING, Block
+from sidecar.processes.block import CALLS, DURATION, LENDING, Block
 from sidecar.processes.failures import failure_of
 from sidecar.processes.link import Link
 from sidecar.processes.messages import ANSWERED, CANCELLED, FAULT, Began, Ended, Lend, Report
@@ -86,15 +86,19 @@ class Loan:
 
 
 class Lease:
-    """The places lent to this process. `others` counts its requests that are with the parent."""
+    """The places lent to the process at the row `index`. `others` counts its requests that are with the parent."""
 
-    def __init__(self, link: Link, block: Block, clock: Callable[[], float], others: Callable[[], int]) -> None:
+    def __init__(
+        self, link: Link, block: Block, index: int, *, clock: Callable[[], float], others: Callable[[], int]
+    ) -> None:
         self.clock = clock
         self.size = 0
         """Calls that may be in flight from here."""
         self.running = 0
         """Calls in flight from here."""
         self._link = link
+        self._index = index
+        self._row = block.rows[index]
         self._published = block.published
         self._others = others
         self._order = 0
@@ -119,6 +123,7 @@ class Lease:
         if not self._published[LENDING] or request.deadline - now <= MARGIN * self._published[DURATION]:
             return None
         self.running += 1
+        self._row[CALLS] = self.running
         self._wanted(self.running)
         loan = Loan(self, self._link.number(), now)
         began = Began(
@@ -143,6 +148,7 @@ class Lease:
     def freed(self) -> None:
         """Count the end of a call."""
         self.running -= 1
+        self._row[CALLS] = self.running
 
     def lend(self, note: Lend) -> None:
         """Have so many places from now on."""
@@ -170,7 +176,7 @@ class Lease:
             self._timer.cancel()
             self._timer = None
         news, self._news = self._news, []
-        self._link.tell(Report(self._order, self.size, self._peak, news))
+        self._link.tell(Report(self._index, self._order, self.size, self._peak, news))
 
     def _look_later(self) -> None:
         self._window = asyncio.get_running_loop().call_later(WINDOW_SECONDS, self._give_back)

@@ -7,7 +7,7 @@ is lent counts as taken until its process has said that it will not use it, so t
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from sidecar.core.errors import InternalError
@@ -22,7 +22,7 @@ from sidecar.engine.limiter.ticket import Ticket
 from sidecar.engine.limiter.trace import Trace
 from sidecar.engine.request import RequestContext
 from sidecar.engine.request_log import RequestLog
-from sidecar.processes.block import LENDING, Block
+from sidecar.processes.block import CALLS, LENDING, Block
 from sidecar.processes.failures import error_from
 from sidecar.processes.messages import ANSWERED, CANCELLED, FAULT, Began, Ended, Lend, Report
 
@@ -109,6 +109,7 @@ class Borrower:
         self._lender = lender
         self._tell = tell
         self._order = 0
+        self._row: int | None = None
         self.size = 0
         """Calls that the process may have in flight, at most: what was lent, until a report says that it is less."""
         self._wish = 0
@@ -126,6 +127,10 @@ class Borrower:
         """Count the places that it may still fill."""
         return max(0, self.size - len(self.loans))
 
+    def unreported(self, rows: Sequence[memoryview]) -> int:
+        """Count its calls in flight that no report has had, as its row in the block says."""
+        return 0 if self._row is None else max(0, rows[self._row][CALLS] - len(self.loans))
+
     def lend(self, size: int) -> None:
         """Lend so many places in all; 0 takes them back."""
         self._order += 1
@@ -134,7 +139,7 @@ class Borrower:
 
     def report(self, report: Report) -> None:
         """Take what the process reports."""
-        lender = self._lender
+        lender, self._row = self._lender, report.row
         for news in report.news:
             if isinstance(news, Began):
                 lender.began(self, news)
@@ -178,7 +183,7 @@ class Lender:
         self._calls = calls
         self._gate = calls.gate
         self._log = log
-        self._published = block.published
+        self._published, self._rows = block.published, block.rows
         self._borrowers: list[Borrower] = []
         self._lending = False
         """Flag: places may be lent out."""
@@ -186,7 +191,7 @@ class Lender:
         """Point on the clock before which nothing is lent."""
         self._rest = REST_SECONDS
         self._lends = lends
-        self._gate.crowded = self._crowded
+        self._gate.crowded, self._gate.unreported = self._crowded, self._unreported
         calls.observers.of_calls.append(self)
 
     def borrower(self, tell: Callable[[Lend], None]) -> Borrower:
@@ -266,6 +271,9 @@ class Lender:
         loan.end(self._calls, news, self.clock())
         if news.ended:
             loan.log(self._log, news, self.clock())
+
+    def _unreported(self) -> int:
+        return sum(one.unreported(self._rows) for one in self._borrowers)
 
     def call_ended(self, end: CallEnd) -> None:
         """Take the places back once a call's end tells of a limit, or of a provider that is down."""

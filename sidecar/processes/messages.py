@@ -166,6 +166,8 @@ class Ended(msgspec.Struct, tag=1, array_like=True):
 class Report(msgspec.Struct, frozen=True, tag="report", array_like=True):
     """Note about a serving process's lease, with what happened to its calls, in order."""
 
+    row: int
+    """Row of the process in the shared block."""
     order: int
     """The last `Lend` that the process took."""
     size: int

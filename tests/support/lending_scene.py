@@ -32,6 +32,7 @@ class CountedProvider(HeldUpstream):
         super().__init__()
         self.slots = slots
         self.peak = 0
+        self.slow = False
         self._chance = chance
 
     async def complete(self, call: Call, *, deadline: float) -> Completion:
@@ -42,7 +43,7 @@ class CountedProvider(HeldUpstream):
         self.running += 1
         self.peak = max(self.peak, self.running)
         try:
-            await asyncio.sleep(self._chance.choice((0.0, 0.002, 0.03, 0.2)))
+            await asyncio.sleep(1.0 if self.slow else self._chance.choice((0.0, 0.002, 0.03, 0.2)))
         finally:
             self.running -= 1
         return Completion(text="An answer.")
@@ -75,13 +76,15 @@ class Way:
 class Process:
     """A serving process: its lease, and callers, whose requests end with it."""
 
-    def __init__(self, scene: "Scene") -> None:
+    def __init__(self, scene: "Scene", index: int) -> None:
         self._scene = scene
         chance = scene.chance
         self._down = Way(self._take, chance)
         self.borrower: Borrower = scene.lender.borrower(self._down.tell)
         self.way = Way(self.borrower.report, chance)
-        self.lease = Lease(cast("Link", self.way), scene.block, scene.service.clock, lambda: self._asking)
+        self.lease = Lease(
+            cast("Link", self.way), scene.block, index, clock=scene.service.clock, others=lambda: self._asking
+        )
         self._asking = 0
         self.callers: set[asyncio.Task[None]] = set()
 
@@ -158,7 +161,7 @@ class Scene:
         self.one = Call(messages=(), max_tokens=1)
         self.answered = 0
         self.lent = 0
-        self.processes = [Process(self) for _ in range(block.processes)]
+        self.processes = [Process(self, index) for index in range(block.processes)]
 
     def took_without_asking(self, user: str) -> None:
         """Check that nobody waits, and that no limit is known, in the moment in which a call goes out unasked."""
@@ -172,7 +175,8 @@ class Scene:
     def replace(self, index: int) -> None:
         """Kill a process; another one has its place."""
         self.processes[index].kill()
-        self.processes[index] = Process(self)
+        self.block.clear(index)
+        self.processes[index] = Process(self, index)
 
 
 @asynccontextmanager

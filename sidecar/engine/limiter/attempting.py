@@ -126,7 +126,7 @@ class Attempting:
             return "ok", ""
         if isinstance(exc, UpstreamFailure):
             self._trace.refused += exc.scope == "capacity"
-            _failed(tried, exc, self._retries.passed)
+            _failed(tried, exc, self._retries.passed, unreported=calls.gate.unreported())
             return exc.code, exc.scope
         if isinstance(exc, asyncio.CancelledError | DeadlineExceeded):
             overdue = calls.clock() - min(self._deadline.at, tried.started + self._longest)
@@ -137,7 +137,7 @@ class Attempting:
         return (InternalError.code if isinstance(exc, Exception) else "cancelled"), ""
 
 
-def _failed(tried: Attempt, failure: UpstreamFailure, passed: Passed | None) -> None:
+def _failed(tried: Attempt, failure: UpstreamFailure, passed: Passed | None, *, unreported: int) -> None:
     """Record a failure, and put its provider into it."""
     provider, counted = tried.provider, failure
     if provider.name:
@@ -147,4 +147,4 @@ def _failed(tried: Attempt, failure: UpstreamFailure, passed: Passed | None) -> 
     if passed is not None:
         passed.add(provider, failure)
         counted = failure.of_provider() if isinstance(failure, ModelUnknown) else failure
-    provider.limit.failed(tried.grant, counted, running=provider.running - 1)
+    provider.limit.failed(tried.grant, counted, running=provider.running - 1 + unreported)

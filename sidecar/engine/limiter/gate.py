@@ -63,6 +63,8 @@ class Gate:
         """Free places that serving processes may fill without a word here, so that no other call has them."""
         self.crowded: Callable[[], None] | None = None
         """Callback once a call waits."""
+        self.unreported: Callable[[], int] = int
+        """Counts the calls in flight that serving processes have not reported yet."""
         self.on_timer: Callable[[], None] | None = None
         """Callback after the timer fired: the limit allowed a call by time, without the end of another."""
         self._clock = clock

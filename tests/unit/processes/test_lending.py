@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.processes.lease import LEAST, WINDOW_SECONDS
+from sidecar.processes.lease import LEAST, REPORT_SECONDS, WINDOW_SECONDS
 from sidecar.processes.messages import Report
 from tests.support.lending_scene import LONGEST_NOTE, Scene, bursts, scene_of
 from tests.support.virtual_time import in_virtual_time, run
@@ -143,10 +143,26 @@ async def test_a_report_from_before_the_last_note_takes_nothing_back() -> None:
     """The process may use what is on its way to it, however few places it had when it wrote."""
     async with scene_of(5, ceiling=8, slots=1000, processes=2) as scene:
         borrower = scene.processes[0].borrower
-        borrower.report(Report(0, 0, 3, []))
+        borrower.report(Report(0, 0, 0, 3, []))
         lent = borrower.size
         assert lent >= 3
-        borrower.report(Report(0, 0, 0, []))
+        borrower.report(Report(0, 0, 0, 0, []))
         assert (borrower.size, scene.service.kernel.calls.gate.lent) == (lent, lent)
-        borrower.report(Report(1, 2, 0, []))
+        borrower.report(Report(0, 1, 2, 0, []))
         assert (borrower.size, scene.service.kernel.calls.gate.lent) == (2, 2)
+
+
+@in_virtual_time
+async def test_a_refusal_counts_the_calls_that_other_processes_have_not_reported() -> None:
+    """The limit falls to the calls in flight, as one service has it, not to those that the parent has heard of."""
+    async with scene_of(6, ceiling=24, slots=1000, processes=2) as scene:
+        both = scene.processes * 10
+        for _ in range(3):
+            await asyncio.gather(*(process.call(f"u{n}") for n, process in enumerate(both)))
+        await asyncio.sleep(WINDOW_SECONDS / 4)
+        scene.provider.slots, scene.provider.slow, before = 14, True, scene.lent
+        calls = [process.call(f"u{n}") for n, process in enumerate(sorted(both, key=scene.processes.index))]
+        await asyncio.sleep(REPORT_SECONDS / 2)
+        assert scene.lent == before + 20
+        assert 13 <= scene.service.kernel.calls.limit.found <= 15
+        await asyncio.gather(*calls)
