@@ -34,6 +34,7 @@ from sidecar.processes.whole import published_check
 from sidecar.provider.selection import server_client
 from sidecar.providers import Client, Providers, limits_of, reloading
 from sidecar.quotas import Limits
+from sidecar.runtime import garbage
 from sidecar.runtime.signals import done_or_stopped, stop_requested
 from sidecar.service import service_of
 from sidecar.wiring import NO_JOBS, ServerJobs, job_store
@@ -104,6 +105,7 @@ async def run_serving(settings: Settings, passed: Passed) -> int:
             with reloading(settings, providers.reload, limits.reload):
                 async with signs_of_life(block, passed.row), serving as listening:
                     service.kernel.calls.open_after(None)
+                    garbage.rarely()
                     end.link.tell(Ready(listening.url))
                     await stop.wait()
                     await stopping.finish(listening, settings.shutdown_grace)

@@ -36,6 +36,7 @@ from sidecar.providers import Providers, demo_provider, limits_of, models_of
 from sidecar.publishing import server_metrics
 from sidecar.quotas import limits_by_token
 from sidecar.reports import reporting
+from sidecar.runtime import garbage
 from sidecar.runtime.importable import importable
 from sidecar.runtime.signals import stop_requested
 from sidecar.service import service_of
@@ -90,6 +91,7 @@ async def run_several(settings: Settings, *, demo: bool = False) -> int:
                 if await _first(group.serving, stop, group.failed):
                     url = group.url
                     systemd.ready_after(None)
+                    garbage.rarely()
                     shown = {"ai": f"{url}/ai", "openai": f"{url}/v1", "health": f"{url}/health"}
                     events.info("listening", **shown, processes=settings.processes)
                     await _first(stop, group.failed)
