@@ -50,6 +50,6 @@ def engine_of(
         log=log,
         splitter=splitter,
         limits=limits_of(settings),
-        formatter=formatter_of(settings, usual="html", cached=True, early=lasting),
+        formatter=formatter_of(settings, usual="html", cached=True, lasting=lasting),
         offload=offload,
     )

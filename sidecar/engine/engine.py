@@ -69,7 +69,6 @@ class Engine:
         wanted = request.request.format
         try:
             with self._drain.within(request.deadline):
-                self._formatter.prepare(wanted)
                 text = await self._text(request, trace)
             said = await self._formatter.written(text, wanted, shared=action != "chat")
             reply = await off_loop(len(said), answered, said)

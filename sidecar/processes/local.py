@@ -111,7 +111,6 @@ class LocalAnswers:
         call = Call(messages=messages_of(prompt), max_tokens=prompt.max_tokens, user=self._pseudonym(wanted.user_id))
         with _Settling(loan, request) as settling:
             with self._drain.within(request.deadline):
-                self._formatter.prepare(wanted.format)
                 text = text_of(await self._attempt(loan, call))
             said = await self._formatter.written(text, wanted.format)
             return await off_loop(len(said), answered, said)

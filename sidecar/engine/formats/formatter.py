@@ -1,6 +1,5 @@
 """The formatter: from the provider's words to `data` as one caller wants it. What callers share are the words."""
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -27,7 +26,7 @@ class Formatter:
     """Writes answers in the format of each caller; `usual` is that of a caller that names none.
 
     `parted` puts a space after each `<` of answers that are no HTML (HTML_SAFE). `finished` keeps the HTML of shared
-    answers. `early`: what most answers can do without is loaded while the first call runs.
+    answers. `lasting`: others are served meanwhile, so the parser, which few answers need, is loaded in the thread.
     """
 
     def __init__(
@@ -36,23 +35,17 @@ class Formatter:
         *,
         parted: bool = False,
         finished: AnswerCache | None = None,
-        early: bool = True,
+        lasting: bool = True,
     ) -> None:
         self.usual: Format = usual
-        self._early = early
+        self._loaded = not lasting
         self._parted = parted
         self._finished = finished
-        self._loading: asyncio.Task[None] | None = None
 
     @property
     def kept(self) -> int:
         """Count the finished answers that are kept."""
         return 0 if self._finished is None else len(self._finished)
-
-    def prepare(self, wanted: Wanted) -> None:
-        """Begin to load the libraries that `wanted` needs, while the provider works."""
-        if self._early and self._loading is None and self._of(wanted) != "markdown":
-            self._loading = asyncio.create_task(off_loop(THREAD_BYTES, _load), name="formats")
 
     async def written(self, text: str, wanted: Wanted = msgspec.UNSET, *, shared: bool = False) -> str:
         """Return `text` as `wanted`; `shared`: others may get the same answer."""
@@ -61,6 +54,10 @@ class Formatter:
             return await self._made(text, form)
         key = await off_loop(len(text), _key, text)
         if (found := self._finished.get(key, "")) is None:
+            if not (self._loaded or _simple(text, form)):
+                await self._load()  # once, and the first of a class writes the answer of all
+                if (found := self._finished.get(key, "")) is not None:
+                    return found
             found = await self._made(text, form)
             self._finished.put(key, found)
         return found
@@ -71,9 +68,14 @@ class Formatter:
             return await off_loop(len(text), self._parsed, text, form)
         if (found := _simple(text, form)) is not None:
             return found
-        if self._loading is not None:
-            await asyncio.wait((self._loading,))
+        if not self._loaded:
+            await self._load()
         return await off_loop(len(text) * _WEIGHT, self._parsed, text, form)
+
+    async def _load(self) -> None:
+        """Load the parser in the thread: its import takes a tenth of a second."""
+        await off_loop(THREAD_BYTES, _load)
+        self._loaded = True
 
     def write(self, text: str, wanted: Wanted = msgspec.UNSET) -> str:
         """Return `text` as `wanted`, on the calling thread."""
@@ -97,17 +99,17 @@ class Formatter:
         return self.usual if wanted is msgspec.UNSET else wanted
 
 
-def formatter_of(settings: "Settings", usual: Format, *, cached: bool = False, early: bool = True) -> Formatter:
+def formatter_of(settings: "Settings", usual: Format, *, cached: bool = False, lasting: bool = True) -> Formatter:
     """Return the formatter of `settings`; `usual` where neither FORMAT nor HTML_SAFE says anything.
 
-    `cached`: it keeps the HTML of shared answers. `early`: see `Formatter`.
+    `cached`: it keeps the HTML of shared answers. `lasting`: see `Formatter`.
     """
     if settings.html_safe:
         usual = "markdown"
     size = settings.cache_bytes // _CACHE_SHARE if cached else 0
     finished = AnswerCache(ttl=settings.cache_ttl, size=size) if size and settings.cache_ttl else None
     named = next((known for known in FORMATS if known == settings.format), usual)
-    return Formatter(named, parted=settings.html_safe, finished=finished, early=early)
+    return Formatter(named, parted=settings.html_safe, finished=finished, lasting=lasting)
 
 
 def _simple(text: str, form: Format) -> str | None:

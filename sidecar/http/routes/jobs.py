@@ -118,7 +118,6 @@ class _Handlers:
         limit = STATUS_BODY_BYTES
         async with received(request, service, _parsed_ids, limit=limit, timeout=seconds, even_draining=True) as body:
             ids, wanted = body.parsed
-            self._formatter.prepare(wanted)
             known = {name for name in ids if _ID.fullmatch(name)}
             found = await jobs.look(list(known), limit=self._left(request, _LOOK_SECONDS)) if known else []
         seen = {}
@@ -131,7 +130,6 @@ class _Handlers:
     async def state(self, request: Arrival) -> web.Response:
         """GET /jobs/{job_id}."""
         jobs, name, wanted = self._store(), _job_id(request), format_in(request.query.get("format"))
-        self._formatter.prepare(wanted)
         [job] = await jobs.look([name], limit=self._left(request, _LOOK_SECONDS))
         return await self._one(job, wanted)
 
@@ -141,7 +139,6 @@ class _Handlers:
         user = request.query.get("user_id", "").strip()
         if len(user) > LONGEST_USER:
             raise InvalidRequest(f"The field user_id is longer than {LONGEST_USER} characters.")
-        self._formatter.prepare(wanted)
         left = self._left(request, _LOOK_SECONDS)
         return await self._one(await jobs.cancel(name, user=user, token=request.token, limit=left), wanted)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 
-import msgspec
 import pytest
 
 from sidecar.core.contract import Format
@@ -57,7 +56,6 @@ async def test_the_html_of_a_shared_answer_is_made_once() -> None:
     """A class on one page costs one conversion; a chat's is nobody else's, and is not kept."""
     finished = AnswerCache(ttl=100.0, size=10_000)
     formatter = Formatter("html", finished=finished)
-    formatter.prepare(msgspec.UNSET)
     written = await asyncio.gather(*(formatter.written(TEXT, shared=True) for _ in range(3)))
     assert written == [WRITTEN["html"]] * 3
     assert formatter.kept == 1
