@@ -25,7 +25,7 @@
 defined('MOODLE_INTERNAL') || die();
 
 $plugin->component = 'aiprovider_sidecar';
-$plugin->version = 2026112900;
+$plugin->version = 2026113000;
 $plugin->release = '0.1.0';
 $plugin->requires = 2024100700;
 $plugin->supported = [405, 503];

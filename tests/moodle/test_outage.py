@@ -90,7 +90,7 @@ async def test_a_refusal_is_a_sentence(
         assert sentence in summary.words
         number = re.findall(r"\(Request (\w+)\)", summary.words)
         assert number, summary
-        assert any(line.get("request_id") == number[0] for line in sidecar.log), (number, sidecar.log)
+        await sidecar.until(lambda log: any(line.get("request_id") == number[0] for line in log))
     measured(f"{summary.seconds:.2f} s: {summary.words}")
     assert summary.seconds < 15
 

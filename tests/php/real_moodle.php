@@ -13,10 +13,14 @@ declare(strict_types=1);
 define('CLI_SCRIPT', true);
 require($argv[1]);
 require_once($CFG->libdir . '/testing/generator/lib.php');
+require_once($CFG->dirroot . '/course/lib.php');
 
 \core\session\manager::set_user(get_admin());
 $given = json_decode(stream_get_contents(STDIN), true, flags: JSON_THROW_ON_ERROR);
-$orders = ['seed' => seed(...), 'straight' => straight(...), 'stored' => stored(...)];
+$orders = [
+    'seed' => seed(...), 'straight' => straight(...), 'stored' => stored(...), 'night' => night(...),
+    'without' => without(...),
+];
 echo json_encode($orders[$argv[2]](...$given), JSON_THROW_ON_ERROR);
 
 /** People who are enrolled in one course, and pages of that course. */
@@ -80,4 +84,42 @@ function stored(): array
 {
     global $DB;
     return array_values($DB->get_records('ai_action_register', null, 'id', 'id, provider, success, errorcode, errormessage'));
+}
+
+/** The plugin's task switched on, for a course with some of the pages; without pages, for no course. */
+function night(int $pages): array
+{
+    global $DB;
+    $courses = [];
+    if ($pages > 0) {
+        $course = (int) $DB->get_field('course', 'id', ['shortname' => 'astronomy']);
+        $all = get_fast_modinfo($course)->get_instances_of('page');
+        $late = array_slice(array_map(fn(cm_info $cm): int => (int) $cm->id, array_values($all)), $pages);
+        foreach ($late as $module) {
+            set_coursemodule_visible($module, 0);
+        }
+        rebuild_course_cache($course);
+        $courses = [$course];
+    }
+    if (method_exists(\core_ai\manager::class, 'create_provider_instance')) {
+        $manager = \core\di::get(\core_ai\manager::class);
+        foreach ($manager->get_provider_instances(['provider' => \aiprovider_sidecar\provider::class]) as $instance) {
+            $manager->update_provider_instance($instance, config: ['courses' => $courses] + $instance->config);
+        }
+    } else {
+        set_config('courses', implode(',', $courses), 'aiprovider_sidecar');
+    }
+    $task = \core\task\manager::get_scheduled_task(\aiprovider_sidecar\task\summarise_pages::class);
+    $task->set_disabled(false);
+    \core\task\manager::configure_scheduled_task($task);
+    return [];
+}
+
+/** A page deleted, at once and not by the recycle bin's task. */
+function without(int $page): array
+{
+    global $CFG;
+    require_once($CFG->dirroot . '/course/lib.php');
+    course_delete_module($page);
+    return [];
 }

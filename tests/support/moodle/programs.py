@@ -17,6 +17,9 @@ _PORTS: Final = range(20_000, 32_000)
 _PATH: Final = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
 """Debian installs servers in folders that only root's PATH names."""
 
+_LOW_PORT: Final = "+net_bind_service"
+"""Right to listen on a port below 1024."""
+
 
 def program(pattern: str) -> str:
     """Return the newest program, in PostgreSQL's folders or on the PATH, whose name matches `pattern`."""
@@ -28,10 +31,12 @@ def program(pattern: str) -> str:
     return str(found[0])
 
 
-def command(*words: str | Path) -> list[str]:
+def command(*words: str | Path, low_port: bool = False) -> list[str]:
     """Return a command line under the site's account, whose process is killed when this one dies."""
-    account = (f"--reuid={ACCOUNT}", f"--regid={ACCOUNT}", "--clear-groups") if os.geteuid() == 0 else ()
-    return ["setpriv", *account, "--pdeathsig=KILL", "--", *map(str, words)]
+    root = os.geteuid() == 0
+    account = (f"--reuid={ACCOUNT}", f"--regid={ACCOUNT}", "--clear-groups") if root else ()
+    right = (f"--inh-caps={_LOW_PORT}", f"--ambient-caps={_LOW_PORT}") if root and low_port else ()
+    return ["setpriv", *account, *right, "--pdeathsig=KILL", "--", *map(str, words)]
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -69,12 +74,17 @@ def free_port() -> int:
 
 
 class Background:
-    """A server's process, with its output in a file."""
+    """A server's process, with its output in a file; with `low_port` it may listen on a port below 1024."""
 
-    def __init__(self, *words: str | Path, folder: Path, log: Path) -> None:
+    def __init__(self, *words: str | Path, folder: Path, log: Path, low_port: bool = False) -> None:
         with log.open("ab") as file:
             self.process = subprocess.Popen(
-                command(*words), cwd=folder, env=environment(folder), stdin=subprocess.DEVNULL, stdout=file, stderr=file
+                command(*words, low_port=low_port),
+                cwd=folder,
+                env=environment(folder),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
             )
 
     def stop(self) -> None:

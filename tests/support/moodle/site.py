@@ -127,8 +127,10 @@ class Site:
         """Store the site as `state`: its database, and whether the plugin is in its place."""
         self.web.stop()
         self.database.create(f"state_{state}", template="moodle")
+        stored = self.folder / f"plugin-{state}"
+        shutil.rmtree(stored, ignore_errors=True)  # that of an earlier run, perhaps of another version
         if self.plugin.exists():
-            copy(self.plugin, self.folder / f"plugin-{state}")
+            copy(self.plugin, stored)
 
     def restore(self, state: str) -> None:
         """Return the site to a stored state, with its web server running; people stay logged in."""

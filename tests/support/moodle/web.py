@@ -1,5 +1,6 @@
 """Moodle's web server: nginx in front of PHP-FPM with a worker for each person of a class. No promises here."""
 
+import os
 import time
 from pathlib import Path
 from typing import Final
@@ -87,6 +88,14 @@ class Web:
         while self._running:
             self._running.pop().stop()
         (self._folder / "nginx.pid").unlink(missing_ok=True)
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that PHP's workers have used since the start."""
+        fpm = self._running[0].process.pid
+        pids = Path(f"/proc/{fpm}/task/{fpm}/children").read_text("ascii").split()
+        # utime and stime of proc(5), behind the name in brackets, which may hold spaces.
+        times = (Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[11:13] for pid in pids)
+        return sum(int(user) + int(system) for user, system in times) / os.sysconf("SC_CLK_TCK")
 
     def complaints(self) -> list[str]:
         """Return the lines of PHP's error log since the last call."""
