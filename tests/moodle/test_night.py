@@ -79,9 +79,6 @@ async def test_a_night_without_jobs_says_what_is_missing(plugin: School, provide
     """The task fails with the sidecar's cause in its log."""
     plugin.site.order("night", pages=PAGES)
     async with plugin.sidecar():
-        try:
-            said = run_task(plugin)
-        except AssertionError as failure:
-            said = str(failure)
+        said = run_task(plugin)  # Moodle's command ends with exit code 0 all the same
     assert "The sidecar cannot take jobs: they are not switched on (--jobs" in said, said
     assert stored(plugin) == 0
