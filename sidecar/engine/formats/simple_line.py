@@ -1,7 +1,6 @@
 """The inside of a paragraph, heading or item of simple Markdown: text, bold, italics, code."""
 
 import re
-from html import escape
 from typing import Final
 
 HARD: Final = "\\_~&<$]"
@@ -15,7 +14,9 @@ _MORE: Final = re.compile(
     r"\\|~~|\]\(|&(?:#|[A-Za-z][A-Za-z0-9]*;)|<[^<>\x00-\x20]+>|(?<![^\W_])_|_(?![^\W_])",
 )
 """Escapes and formulas, strokes, links, entities, addresses, and emphasis outside of words."""
-_IN_CODE: Final = str.maketrans({"\n": "&#10;", "`": "&#96;", "\xa0": "&nbsp;"})
+_IN_CODE: Final = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;", "\n": "&#10;", "`": "&#96;", "\xa0": "&nbsp;"}
+)
 _LAST: Final = frozenset(".,:!?)%")
 _NEXT: Final = frozenset(" \n.,:!?)")
 """Signs between which emphasis ends; behind a letter or digit it always does (CommonMark 6.2)."""
@@ -47,7 +48,7 @@ def simple_line(line: str, *, hard: bool) -> str | None:
 def code(text: str, language: str) -> str:
     """Return a block of code as HTML in one line."""
     begin = f'<pre><code class="language-{language}">' if language else "<pre><code>"
-    return f"{begin}{escape(text).replace('&#x27;', '&#39;').translate(_IN_CODE)}</code></pre>"
+    return f"{begin}{text.translate(_IN_CODE)}</code></pre>"
 
 
 def _code(line: str) -> str | None:
