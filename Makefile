@@ -48,15 +48,20 @@ dev: ## .venv-dev, for tests; installs only when something changed
 run: ## .venv, for serving; start-server.sh does the same
 	@sh scripts/venv.sh run
 
-bench: run ## every benchmark but the soak, against what is shipped; BASE=7404111 beside an older build where one measures it
-	@for script in benchmarks/bench_*.py; do \
-		[ "$$script" != benchmarks/bench_soak.py ] || continue; \
+bench: run ## every benchmark but the soak, against what is shipped; BASE=<revision> beside an older build; side by side in build/
+	@mkdir -p build; for script in benchmarks/bench_*.py; do \
+		case "$$script" in \
+			*_soak.py) continue ;; \
+			*_side_by_side.py) set -- --json build/side-by-side.json --svg build/side-by-side.svg ;; \
+			*) set -- ;; \
+		esac; \
 		echo "== $$script"; \
-		.venv/bin/python "$$script" $(ARGS) || exit 1; \
+		.venv/bin/python "$$script" "$$@" || exit 1; \
 	done
 
-bench-peers: run ## side by side with LiteLLM, Portkey and smg, each installed by itself (1.5 GB): an hour
-	.venv/bin/python benchmarks/bench_side_by_side.py --peers $(ARGS)
+bench-peers: run ## side by side with LiteLLM, Portkey and smg, each installed by itself (1.5 GB): an hour; numbers and picture in build/
+	@mkdir -p build
+	.venv/bin/python benchmarks/bench_side_by_side.py --peers --json build/side-by-side.json --svg build/side-by-side.svg $(ARGS)
 
 soak: run ## an hour of mixed load with faults: memory, descriptors, tasks and metrics stay flat; ARGS=10 for ten minutes
 	.venv/bin/python benchmarks/bench_soak.py $(ARGS)

@@ -92,12 +92,17 @@ class Timers:
     def _fire(self) -> None:
         self._timer = None
         now = asyncio.get_running_loop().time() + _RESOLUTION
-        while self._entries and ((first := self._entries[0]).callback is None or first.at <= now):
-            heappop(self._entries)
-            callback, first.callback = first.callback, None
-            if callback is None:
-                self._gone -= 1
-            else:
-                callback()
-        if self._entries and self._timer is None:
+        try:
+            while self._entries and ((first := self._entries[0]).callback is None or first.at <= now):
+                heappop(self._entries)
+                callback, first.callback = first.callback, None
+                if callback is None:
+                    self._gone -= 1
+                else:
+                    callback()
+        finally:  # a callback may fail, or set a timer that is due later than those left
+            self._wake_for_first()
+
+    def _wake_for_first(self) -> None:
+        if self._entries and (self._timer is None or self._due > self._entries[0].at):
             self._wake_at(self._entries[0].at)

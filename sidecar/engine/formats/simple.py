@@ -25,12 +25,12 @@ Rich = Callable[[str], str]
 _BLOCKS: Final = "|\t\r\x00"
 """Signs that can change a whole block: of tables and of indents, and what a parser replaces first."""
 _BEGIN: Final = (
-    r"(?:[^#>\-+*_=~`|$\\<\d\s]|\*{1,2}[^\s*]|_[^\s_]|`[^`]|[~$](?![~$])|[-+](?![ +-]|$)|<|\\(?!\[)"
-    r"|(?!\d{1,9}[.)](?: |$))\d)"
+    r"(?:[^#>\-+*_=~`|$\\<0-9\s]|\*{1,2}[^\s*]|_[^\s_]|`[^`]|[~$](?![~$])|[-+](?![ +-]|$)|<|\\(?!\[)"
+    r"|(?![0-9]{1,9}[.)](?: |$))[0-9])"
 )
 """The beginning of a line that is neither another block's nor a formula of its own."""
 _WORDS: Final = re.compile(_BEGIN)
-_ITEM: Final = re.compile(rf"( *)([-+*]|(\d{{1,9}})[.)])( {{1,4}})(?={_BEGIN})(.+)")
+_ITEM: Final = re.compile(rf"( *)([-+*]|([0-9]{{1,9}})[.)])( {{1,4}})(?={_BEGIN})(.+)")
 _HEADING: Final = re.compile(r"(#{1,6}) +([^ ].*)")
 _FENCE: Final = re.compile(r"```(?: *([A-Za-z0-9][A-Za-z0-9+#._-]{0,29}))? *")
 _RULE: Final = re.compile(r"(?:-{3,}|\*{3,}|_{3,}) *")

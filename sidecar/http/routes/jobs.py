@@ -103,7 +103,7 @@ class _Handlers:
             await count_jobs(self._service, request, requests)
             requests = _traced(requests, request.span)
             # After a timeout the jobs may be enqueued all the same; the same request again joins them.
-            entered = await jobs.enqueue(requests, limit=self._left(request, _ENQUEUE_SECONDS))
+            entered = await jobs.enqueue(requests, limit=self._left(body.deadline, _ENQUEUE_SECONDS))
         events.info("enqueued", request_id=request.request_id, jobs=len(entered), **traced(request.span))
         states = [{"job_id": job.job_id, "status": job.status} for job in entered]
         if listed:
@@ -119,7 +119,7 @@ class _Handlers:
         async with received(request, service, _parsed_ids, limit=limit, timeout=seconds, even_draining=True) as body:
             ids, wanted = body.parsed
             known = {name for name in ids if _ID.fullmatch(name)}
-            found = await jobs.look(list(known), limit=self._left(request, _LOOK_SECONDS)) if known else []
+            found = await jobs.look(list(known), limit=self._left(body.deadline, _LOOK_SECONDS)) if known else []
         seen = {}
         for job in found:
             if job is not None:
@@ -130,7 +130,7 @@ class _Handlers:
     async def state(self, request: Arrival) -> web.Response:
         """GET /jobs/{job_id}."""
         jobs, name, wanted = self._store(), _job_id(request), format_in(request.query.get("format"))
-        [job] = await jobs.look([name], limit=self._left(request, _LOOK_SECONDS))
+        [job] = await jobs.look([name], limit=self._left(self._deadline(request), _LOOK_SECONDS))
         return await self._one(job, wanted)
 
     async def cancel(self, request: Arrival) -> web.Response:
@@ -139,7 +139,7 @@ class _Handlers:
         user = request.query.get("user_id", "").strip()
         if len(user) > LONGEST_USER:
             raise InvalidRequest(f"The field user_id is longer than {LONGEST_USER} characters.")
-        left = self._left(request, _LOOK_SECONDS)
+        left = self._left(self._deadline(request), _LOOK_SECONDS)
         return await self._one(await jobs.cancel(name, user=user, token=request.token, limit=left), wanted)
 
     def _store(self) -> Jobs:
@@ -147,9 +147,13 @@ class _Handlers:
             raise JobsUnavailable
         return self._jobs
 
-    def _left(self, request: Arrival, most: float) -> float:
+    def _deadline(self, request: Arrival) -> float:
+        """Return the deadline of a request without a body; `Received` has that of one whose headers are gone."""
+        return request.deadline(self._settings.request_timeout)
+
+    def _left(self, deadline: float, most: float) -> float:
         """Return the seconds that the store may take; raise `DeadlineExceeded` if none are left."""
-        left = request.deadline(self._settings.request_timeout) - self._service.clock()
+        left = deadline - self._service.clock()
         if left <= 0:
             raise DeadlineExceeded
         return min(left, most)

@@ -32,7 +32,7 @@ class _Few(list[Any]):
 class OneTask(RequestHandler):
     """The library's connection, with a loop over requests and a writer of whole responses of its own."""
 
-    __slots__ = ("_current_handler", "_final_body")
+    __slots__ = ("_current_handler", "_final_body", "in_steps")
     _no_task: Any = None
     """The task that the library's request would hold: it is the connection's, and the reference would be a cycle."""
 
@@ -41,6 +41,8 @@ class OneTask(RequestHandler):
         self._messages: Any = _Few()
         self._final_body: StreamReader | None = None
         """Body of the request that its caller has said to be the last, while it arrives."""
+        self.in_steps = False
+        """Flag: a long answer is being written."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # The library's timer for idle connections begins after an answer; before, there is the time for headers.
@@ -150,11 +152,14 @@ class OneTask(RequestHandler):
         if (body := self._write_whole(request, resp)) is not None:
             try:
                 if len(body) > STEP:
+                    self.in_steps = True
                     await self._write_in_steps(request, body)
                 if self.writing_paused:  # the caller reads slowly, and the response is under way until it is read
                     await request.writer.drain()
             except ConnectionError:
                 return resp, True
+            finally:
+                self.in_steps = False
             return resp, False
         return await super().finish_response(request, resp, start_time)
 

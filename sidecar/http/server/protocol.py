@@ -144,6 +144,9 @@ class Protocol(OneTask):
         """Return True, not the library's None, to answer complete requests first; then the connection closes."""
         self._half_closed = True
         current = self._current_request
+        if self.in_steps:  # its caller reads on, and what is left would be cut off
+            self._last = True
+            return True
         if current is not None and current.writer.output_size:
             return False  # who half-closes does so before the first byte of the answer
         answers = not self._idle and self._last_body.is_eof() and self._lingering is None

@@ -102,7 +102,8 @@ class _Opener:
         left = self._left
         at, over = self._walk.first(at)
         while not over:
-            if len(entries) >= min(left, raw_json.MOST_MESSAGES):
+            # Entries of many values, such as probabilities, must leave the budget to what follows the list.
+            if self._left <= 0 or len(entries) >= min(left, raw_json.MOST_MESSAGES):
                 self._left = left
                 return entries, 0
             entry, at = self._value(at, depth)

@@ -85,3 +85,15 @@ async def test_a_redis_in_trouble_is_said_so(setting: str, wrong: str, right: st
         assert (await routes.sidecar.fetch(post(json.dumps(text()).encode()))).json["success"]
         await admin.config_set(setting, right)
         assert (await routes.post(text())).status == 202
+
+
+async def test_a_callers_own_time_holds_while_redis_is_silent() -> None:
+    """X-Request-Timeout bounds the wait of requests with a body too, whose headers are let go once it is read."""
+    async with desk() as routes:
+        routes.server.pause()
+        started = time.monotonic()
+        for path, body in (("/jobs", text()), ("/jobs/status", {"job_ids": ["0" * 32]})):
+            answer = await routes.sidecar.fetch(post(json.dumps(body).encode(), "X-Request-Timeout: 0.5", path=path))
+            refused(answer, 503, "jobs_unavailable")
+        assert time.monotonic() - started < 4
+        routes.server.resume()

@@ -94,6 +94,22 @@ async def test_a_caller_who_leaves_amid_a_long_answer_ends_it() -> None:
     assert begun == 2
 
 
+async def test_a_long_answer_is_whole_for_a_caller_who_half_closes_while_it_is_written() -> None:
+    """However long after the request: a caller who reads on has not left."""
+
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.Response(body=b"x" * LARGE)
+
+    async with serving(answer, half_close_seconds=0.0) as (host, port):
+        async with await Caller.connect(host, port, described=False) as caller:
+            await caller.send(ASKED)
+            first = await caller.reader.readexactly(100_000)
+            caller.writer.write_eof()
+            head, _, body = (first + await caller.rest()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert len(body) == LARGE
+
+
 async def test_an_answer_that_is_still_read_is_waited_for_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that closes sends what it has begun to send."""
     monkeypatch.setattr(server, "FLUSH_SECONDS", PATIENCE)

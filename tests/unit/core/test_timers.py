@@ -40,6 +40,26 @@ def test_each_fires_at_its_time_unless_it_was_cancelled_before(plan: list[tuple[
     )
 
 
+def test_a_callback_that_sets_a_later_timer_delays_none() -> None:
+    """Nor does one that fails."""
+
+    async def scene() -> list[float]:
+        loop, timers = asyncio.get_running_loop(), Timers()
+        began, fired = loop.time(), list[float]()
+        loop.set_exception_handler(lambda _loop, _context: None)
+
+        def again() -> None:
+            timers.call_at(began + 9, lambda: fired.append(loop.time() - began))
+            raise RuntimeError
+
+        timers.call_at(began + 1, again)
+        timers.call_at(began + 2, lambda: fired.append(loop.time() - began))
+        await asyncio.sleep(10)
+        return fired
+
+    assert [round(at) for at in run(scene())] == [2, 9]
+
+
 def test_cancelled_timers_do_not_pile_up() -> None:
     """A busy server cancels thousands of deadlines before the first of them is due."""
 

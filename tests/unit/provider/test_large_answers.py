@@ -97,6 +97,23 @@ def test_what_is_looked_at_is_decoded_at_its_depth() -> None:
     assert passed(json.dumps(whole).encode())["usage"] == usage | {"total_tokens": 5}
 
 
+@pytest.mark.parametrize("first", ["logprobs", "message"])
+def test_what_follows_the_probabilities_of_many_tokens_is_read(first: str) -> None:
+    """Twenty alternatives a token are thousands of values; the answer's end and its cost come behind them."""
+    alternatives = [{"token": " river", "logprob": -1.5, "bytes": [32, 114, 105, 118, 101, 114]}] * 20
+    logprobs = {"content": [{"token": " r", "logprob": -0.1, "bytes": [32, 114], "top_logprobs": alternatives}] * 600}
+    choice: dict[str, Any] = {"index": 0, "message": {"role": "assistant", "content": "Hello."}, "logprobs": logprobs}
+    choice = {first: choice[first], **choice, "finish_reason": "length"}
+    usage = {"prompt_tokens": 7, "completion_tokens": 600, "total_tokens": 607}
+    raw = msgspec.json.encode({"model": "m", "choices": [choice], "usage": usage})
+    assert len(raw) > LARGE_BYTES
+    shown = passed(raw)
+    assert shown["choices"][0]["message"]["content"] == "Hello."
+    assert shown["choices"][0]["finish_reason"] == "length"
+    assert shown["choices"][0]["logprobs"] == logprobs
+    assert shown["usage"]["total_tokens"] == 607
+
+
 def test_a_large_answer_of_events_has_its_long_arguments() -> None:
     """However the provider wraps it."""
     tool = {"index": 0, "id": "1", "function": {"name": "f", "arguments": "y" * LARGE_BYTES}}
