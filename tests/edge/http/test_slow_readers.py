@@ -100,12 +100,14 @@ async def test_a_long_answer_is_whole_for_a_caller_who_half_closes_while_it_is_w
     async def answer(_: web.BaseRequest) -> web.Response:
         return web.Response(body=b"x" * LARGE)
 
-    async with serving(answer, half_close_seconds=0.0) as (host, port):
-        async with await Caller.connect(host, port, described=False) as caller:
-            await caller.send(ASKED)
-            first = await caller.reader.readexactly(100_000)
-            caller.writer.write_eof()
-            head, _, body = (first + await caller.rest()).partition(b"\r\n\r\n")
+    async with (
+        serving(answer, half_close_seconds=0.0) as (host, port),
+        await Caller.connect(host, port, described=False) as caller,
+    ):
+        await caller.send(ASKED)
+        first = await caller.reader.readexactly(100_000)
+        caller.writer.write_eof()
+        head, _, body = (first + await caller.rest()).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 ")
     assert len(body) == LARGE
 
