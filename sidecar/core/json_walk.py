@@ -17,6 +17,8 @@ _DENSE_BYTES: Final = 1024
 _MOST_SINGLE: Final = 4096
 """Entries that are checked one by one, at most, before the next attempt at many."""
 _TRIES: Final = 6
+_DEEPEST: Final = 16
+"""Levels that are walked in steps: each looks at what is inside once more."""
 _SPACES: Final = b" \t\n\r"
 _SPACE: Final = re.compile(rb"[ \t\n\r]*")
 _SCALAR: Final = re.compile(rb"[^ \t\n\r,\]}]+")
@@ -67,9 +69,24 @@ class Walk:
                 return 0
             if place is None or "trailing characters" not in words:
                 raise
-            end = at + int(place[1]) - 1
-            _raw.decode(self._view[at:end])  # the place came from a message
+            return self._end_at(at, at + int(place[1]) - 1)
         return at + len(text[at:end].rstrip(_SPACES))
+
+    def _end_at(self, at: int, end: int) -> int:
+        """Return the end of the value that begins at `at`, where a message says that something follows it at `end`."""
+        _raw.decode(self._view[at:end])
+        return at + len(self.text[at:end].rstrip(_SPACES))
+
+    def _whole_end(self, at: int) -> int:
+        """Return the end of the value that begins at `at`, found by one call."""
+        try:
+            _raw.decode(self._view[at:])
+        except msgspec.DecodeError as exc:
+            place = _PLACE.search(str(exc))
+            if place is None or "trailing characters" not in str(exc):
+                raise
+            return self._end_at(at, at + int(place[1]) - 1)
+        return at + len(self.text[at:].rstrip(_SPACES))
 
     def string(self, at: int) -> tuple[str, int]:
         """Return the string that begins at `at`, and its end."""
@@ -138,20 +155,21 @@ class Walk:
             return at + 1, True
         return self._past(b",", at), False
 
-    def end(self, at: int) -> int:
-        """Return the end of the value that begins at `at`, whatever its length."""
+    def end(self, at: int, depth: int = 0) -> int:
+        """Return the end of the value that begins at `at`, whatever its length; `depth`: containers around it."""
         if end := self.short_end(at):
             return end
         if self.text[at : at + 1] == b'"':
             return self._past_string(at)
-        return _Container(self, at).end()
+        return self._whole_end(at) if depth >= _DEEPEST else _Container(self, at, depth).end()
 
 
 class _Container:
     """A long list or object, whose end is looked for."""
 
-    def __init__(self, walk: Walk, at: int) -> None:
+    def __init__(self, walk: Walk, at: int, depth: int) -> None:
         self._walk = walk
+        self._depth = depth
         self._at = at
         self._opening = walk.text[at : at + 1]
         self._closing = _ENDS[self._opening]
@@ -171,7 +189,7 @@ class _Container:
     def _entry_end(self, at: int) -> int:
         if self._opening == b"{":
             at = self._walk.name(at)[1]
-        return self._walk.end(at)
+        return self._walk.end(at, self._depth + 1)
 
     def _past_many(self, begin: int, end: int) -> tuple[int, bool]:
         """Return what `next` does, if possible for the last of many entries; the first is from `begin` to `end`."""

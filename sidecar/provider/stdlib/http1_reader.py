@@ -17,6 +17,8 @@ _BLANK: Final = b" \t"
 _DIGITS: Final = b"0123456789"
 _HEX: Final = b"0123456789abcdefABCDEF"
 _MOST_DIGITS: Final = 20
+_MOST_INTERIM: Final = 64
+"""Answers of status 100 and the like before the final one."""
 _BODILESS: Final = frozenset({204, 304})
 
 
@@ -50,6 +52,7 @@ class AnswerReader:
         """Bytes left of the body or the chunk; None for a body that ends with the connection."""
         self._chunked = self._footer = self._trailers = False
         self._goes_on = False
+        self._interim = 0
         self.over = False
         """True once the answer was read to its end."""
 
@@ -77,6 +80,9 @@ class AnswerReader:
                 return head
             if head.status < 100 or head.status == 101:  # nobody asked for another protocol
                 raise ProtocolError("a status out of place")
+            self._interim += 1
+            if self._interim > _MOST_INTERIM:
+                raise ProtocolError("no end of interim answers")
 
     def _frame(self, head: Head) -> None:
         length = head.fields.get("content-length")
@@ -140,9 +146,11 @@ class AnswerReader:
 
     def _lines(self) -> list[bytes] | None:
         """Return the lines up to a blank one; None where it is missing."""
-        ends = [
-            at + len(blank) for blank in (b"\n\n", b"\n\r\n") if (at := self._buffer.find(blank, self._searched)) >= 0
-        ]
+        ends = []
+        if (at := self._buffer.find(b"\n\r\n", self._searched)) >= 0:
+            ends.append(at + 3)
+        if (at := self._buffer.find(b"\n\n", self._searched, at + 1 if at >= 0 else len(self._buffer))) >= 0:
+            ends.append(at + 2)
         if not ends:
             self._searched = max(0, len(self._buffer) - 2)
             self._wait()

@@ -94,6 +94,27 @@ def test_fields_of_a_long_object_are_those_of_a_short_one(value: dict[str, objec
     assert decoded == msgspec.json.decode(raw)
 
 
+def test_deep_nesting_takes_the_time_of_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each level that is walked in steps looks at the start of what is inside, so that few levels may be."""
+    looks = 0
+
+    class Counted:
+        def decode(self, raw: bytes) -> object:
+            nonlocal looks
+            looks += len(raw)
+            return decoder.decode(raw)
+
+    decoder = json_walk._raw
+    monkeypatch.setattr(json_walk, "_raw", Counted())
+    inside = b",".join([b"[]"] * 60_000)
+    text = b"[" * 200 + inside + b"]" * 200
+    assert Walk(text).end(0) == len(text)
+    assert Walk(text + b" ,1").end(0) == len(text)
+    assert looks < 80 * len(text)
+    with pytest.raises(ValueError, match="JSON"):
+        Walk(text[:-1] + b"}").end(0)
+
+
 @pytest.mark.parametrize("end", [b"", b"}", b"}}", b'}"', b',"b":1'])
 def test_a_long_object_that_is_none_has_no_fields(end: bytes) -> None:
     """As a short one."""

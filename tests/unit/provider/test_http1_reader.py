@@ -224,3 +224,23 @@ def test_a_request_is_written_as_h11_writes_it(target: str, headers: list[tuple[
             request_bytes("POST", target, headers, body)
     else:
         assert request_bytes("POST", target, headers, body) == wanted
+
+
+def test_interim_answers_without_end_are_none() -> None:
+    """However they arrive; a few are read past."""
+    for count, good in ((20, True), (100, False)):
+        reader = AnswerReader(LONGEST)
+        try:
+            for _ in range(count):
+                reader.feed(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+                assert reader.head() is None
+        except ProtocolError:
+            assert not good
+        else:
+            assert good
+
+
+@pytest.mark.parametrize("raw", [b"HTTP/1.1 200 OK\n\n\r\nx", b"HTTP/1.1 200 OK\n\r\n\n", b"HTTP/1.1 200 OK\r\n\n\n"])
+def test_the_first_blank_line_ends_the_head(raw: bytes) -> None:
+    """Of lines that end in either way."""
+    assert read_here((raw,), ended=True) == read_by_h11((raw,), ended=True)
