@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-WIDTH, LEFT, RIGHT, ROW, GAP = 900, 210, 180, 22, 46
+WIDTH, LEFT, RIGHT, ROW, GAP = 900, 190, 220, 22, 46
 OURS, OTHERS, FLOOR, INK, MUTED, GRID = "#1259b8", "#9aa7b5", "#5b6673", "#222222", "#5a5a5a", "#e4e4e4"
 GOOD, FAIR, POOR = "#d9ead3", "#fff2cc", "#f4cccc"
 Row = dict[str, Any]
@@ -18,6 +18,11 @@ Row = dict[str, Any]
 def text(x: float, y: float, words: str, *, size: int = 12, anchor: str = "start", colour: str = INK) -> str:
     words = words.replace("&", "&amp;").replace("<", "&lt;")
     return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{colour}" text-anchor="{anchor}">{words}</text>'
+
+
+def shown(name: str) -> str:
+    """Return a candidate's name; those of the sidecar are its routes."""
+    return f"sidecar, {name}" if name.startswith("/") else name
 
 
 def heading(y: float, words: str) -> str:
@@ -36,7 +41,7 @@ def bars(top: float, title: str, rows: list[Row]) -> tuple[list[str], float]:
         name = row["candidate"]
         colour = OURS if name.startswith("/") else FLOOR if name.startswith("bare") else OTHERS
         parts += [
-            text(LEFT - 8, y + 14, name, anchor="end"),
+            text(LEFT - 8, y + 14, shown(name), anchor="end"),
             f'<rect x="{LEFT}" y="{y + 3}" width="{long:.1f}" height="{ROW - 6}" fill="{colour}"/>',
             text(
                 LEFT + long + 6,
@@ -60,7 +65,7 @@ def table(top: float, rows: list[Row]) -> tuple[list[str], float]:
     ]
     y = top + 14
     for place, name in enumerate(names):
-        parts.append(text(130 + wide * (place + 0.5), y + 14, name, anchor="middle"))
+        parts.append(text(130 + wide * (place + 0.5), y + 14, shown(name), anchor="middle"))
     for voice in voices:
         y += ROW
         parts.append(text(122, y + 14, voice, anchor="end"))
