@@ -1,6 +1,7 @@
 """Modules that are loaded at their first use: until then a stand-in lies in their place."""
 
 import asyncio
+import os
 import subprocess
 import sys
 
@@ -22,7 +23,8 @@ import_msgspec()
 def said(code: str) -> str:
     """Return what a fresh Python prints that runs `code` after `import_late`; a warning is an error."""
     command = [sys.executable, "-W", "error", "-c", BEGIN + code]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONASYNCIODEBUG"}  # reads source lines
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
