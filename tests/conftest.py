@@ -1,6 +1,7 @@
 """How tests are shared out to workers; and in CI a skipped test is a failure: what CI leaves out, nobody runs."""
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -10,6 +11,11 @@ ONE_SHOT = ("tests/process/stdio/", "tests/process/moodle/test_php", "tests/proc
 """Tests that start one-shot processes: the machine has sixteen places for all of them, so one runs at a time."""
 SHARED = ("tests/unit/engine/limiter/test_worlds.py",)
 """Tests that share results in memory."""
+
+
+def pytest_configure() -> None:
+    """Hear SIGINT, which `make test &` in a script ignores: the commands that tests start inherit it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]

@@ -13,7 +13,12 @@ from tests.support.paths import ROOT
 from tests.support.server_process import PATIENCE
 from tests.support.workers import counting_provider, lecture
 
-ATTACHED = "import fcntl, os, sys, termios; fcntl.ioctl(2, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+ATTACHED = """
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup around the tests would be nohup around the command
+fcntl.ioctl(2, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 
 
 async def started(folder: Folder, terminal: int, *before: str) -> Process:
