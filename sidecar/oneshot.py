@@ -14,12 +14,14 @@ from sidecar.engine.splitter import Splitter
 from sidecar.engines import engine_of, kernel_of
 from sidecar.provider.stdlib.client import LightUpstream
 from sidecar.providers import Providers, demo_provider
+from sidecar.runtime import garbage
 from sidecar.runtime.signals import stop_requested
 from sidecar.stdio.server import serve_stdio
 
 
 def run_stdio(settings: Settings, *, source: int, sink: int, waited: float = 0.0, demo: bool = False) -> int:
     """Answer lines of the descriptor `source` on `sink`; return the exit code. `waited`: see `serve_stdio`."""
+    garbage.rarely_from_now()
     with asyncio.Runner() as runner:
         return runner.run(_stdio(settings, source, sink, waited, demo=demo))
 

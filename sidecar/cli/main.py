@@ -3,6 +3,7 @@
 This file loads next to nothing: it decides what is loaded.
 """
 
+import gc
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -47,11 +48,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         from sidecar.core.command_line import show
 
         return show((full_help if "--help-all" in helps else short_help)(COMMANDS), PROGRAM)
+    # Imports make objects that stay: collections among them took a twentieth of a start. garbage.py begins them again.
+    gc.disable()
     from sidecar.runtime.late_modules import import_late, import_msgspec
 
-    if has_piped_data():
+    one_shot = has_piped_data() and not any(word.startswith("--http-mode") for word in words)
+    if one_shot:
         import_late()
-    import_msgspec()
+    import_msgspec(late=one_shot)
     from sidecar.cli.program import run_program
 
-    return run_program(words, COMMANDS)
+    try:
+        return run_program(words, COMMANDS)
+    finally:
+        gc.enable()

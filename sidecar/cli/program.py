@@ -13,6 +13,8 @@ from sidecar.config.load import load, stated, with_tokens
 from sidecar.config.settings import Settings
 from sidecar.core.errors import ConfigError
 from sidecar.core.program import FAULT, PROGRAM
+from sidecar.runtime.late_module import when_loaded
+from sidecar.runtime.late_modules import import_all
 from sidecar.stdio.descriptors import bound_stderr, has_piped_data
 
 _IGNORED: Final = "HTTP_MODE in the env file does not count where standard input is piped; a server takes --http-mode"
@@ -36,6 +38,7 @@ def run_program(words: Sequence[str], commands: Collection[str]) -> int:
             _stdio(settings, demo=demo, unforced=not stdio)
         if unbound is not None:
             unbound()
+        import_all()
         settings = with_tokens(settings)
         settings.check_listening()
         return _http(settings, flags, env_file, demo=demo)
@@ -101,11 +104,16 @@ def _stdio(settings: Settings, *, demo: bool, unforced: bool) -> NoReturn:
 
         from sidecar.core import events
         from sidecar.oneshot import run_stdio
-        from sidecar.runtime import log
 
         # CONTRACT: warnings and errors only, since PHP copies stderr to its error log.
         level = "error" if settings.log_level == "error" else "warning"
-        log.configure(sys.stderr, level=level, as_json=settings.log_format == "json")
+
+        def configure_log() -> None:
+            from sidecar.runtime import log
+
+            log.configure(sys.stderr, level=level, as_json=settings.log_format == "json")
+
+        when_loaded("logging", configure_log)
         if settings.http_mode and unforced:
             events.warning("http_mode_ignored", note=_IGNORED)
         try:

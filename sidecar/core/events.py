@@ -4,18 +4,9 @@
 """
 
 import logging
-import traceback
 from typing import Any, Final
 
 LOGGER: Final = logging.getLogger("sidecar")
-
-
-class EventHandler(logging.Handler):
-    """Handler that takes an event as it is: making a record of it costs more than its line."""
-
-    def event(self, level: int, name: str, fields: dict[str, Any]) -> None:
-        """Take an event of a level that is logged."""
-        raise NotImplementedError
 
 
 def info(name: str, **fields: Any) -> None:
@@ -34,14 +25,17 @@ def fault(name: str, exc: BaseException, **fields: Any) -> None:
 def _report(level: int, name: str, fields: dict[str, Any]) -> None:
     if not LOGGER.isEnabledFor(level):
         return
-    match LOGGER.handlers:
-        case [EventHandler() as handler] if not LOGGER.propagate:
-            handler.event(level, name, fields)
-        case _:
-            LOGGER.log(level, name, extra={"fields": fields})
+    handlers = LOGGER.handlers
+    # A record costs more than its line: the one handler of runtime/log.py takes an event as it is.
+    if len(handlers) == 1 and not LOGGER.propagate and (event := getattr(handlers[0], "event", None)) is not None:
+        event(level, name, fields)
+    else:
+        LOGGER.log(level, name, extra={"fields": fields})
 
 
 def places(exc: BaseException) -> str:
     """Return the last six frames that `exc` passed, innermost last, as file:line:function."""
+    import traceback  # noqa: PLC0415 - late: most processes have no fault
+
     frames = traceback.extract_tb(exc.__traceback__)[-6:]
     return " ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}:{frame.name}" for frame in frames)

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, TextIO, runtime_checkable
 import msgspec
 
 from sidecar.core.errors import plain
-from sidecar.core.events import LOGGER, EventHandler, places
+from sidecar.core.events import LOGGER, places
 
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _LONGEST: Final = 500
@@ -78,7 +78,7 @@ class Lossy(Protocol):
         ...
 
 
-class _Handler(EventHandler):
+class _Handler(logging.Handler):
     """Writes lines to a lossy stream; the first that fits after others were dropped is `lines_lost`.
 
     The events of one turn of the loop are written together at its end, warnings and faults at once.
@@ -99,6 +99,7 @@ class _Handler(EventHandler):
             self.handleError(record)
 
     def event(self, level: int, name: str, fields: dict[str, Any]) -> None:
+        """Take an event of a level that is logged, as it is (core/events.py)."""
         try:
             line = f"{self._format.line(time.time(), level, name, fields)}\n"
         except Exception:  # noqa: BLE001 - as in emit
@@ -157,6 +158,7 @@ def configure(stream: io.TextIOBase | TextIO | Lossy, *, level: str, as_json: bo
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    LOGGER.handlers[:] = [handler]
-    LOGGER.propagate = False
-    LOGGER.setLevel(_LEVELS[level])
+    ours = logging.getLogger(LOGGER.name)
+    ours.handlers[:] = [handler]
+    ours.propagate = False
+    ours.setLevel(_LEVELS[level])

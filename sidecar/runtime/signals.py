@@ -23,11 +23,12 @@ def stop_requested(*, service: bool = False) -> Iterator[asyncio.Event]:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 
-    def on_signal(number: signal.Signals) -> None:
+    def on_signal(number: int) -> None:
+        name = signal.Signals(number).name
         if stop.is_set():
-            events.warning("killed", signal=number.name)
+            events.warning("killed", signal=name)
             os._exit(128 + number)
-        events.info("stopping", signal=number.name)
+        events.info("stopping", signal=name)
         stop.set()
 
     for number in _STOP:
@@ -41,11 +42,11 @@ def stop_requested(*, service: bool = False) -> Iterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-def _ignore(*numbers: signal.Signals) -> None:
+def _ignore(*numbers: int) -> None:
     """Ignore signals until the loop is closed. Handlers, and not SIG_IGN, which children would inherit."""
     loop = asyncio.get_running_loop()
     for number in numbers:
-        loop.add_signal_handler(number, partial(events.info, "signal_ignored", signal=number.name))
+        loop.add_signal_handler(number, partial(events.info, "signal_ignored", signal=signal.Signals(number).name))
 
 
 @contextmanager
@@ -60,7 +61,7 @@ def reload_requested(*reload: Callable[[], None], hangup: asyncio.Event | None =
 
     def on_signal() -> None:
         if attached and hangup is not None and not _has_terminal():
-            events.info("stopping", signal=signal.SIGHUP.name)
+            events.info("stopping", signal="SIGHUP")
             hangup.set()
             return
         for one in reload:
