@@ -13,7 +13,7 @@ import msgspec
 from sidecar.config import types
 from sidecar.config.contradictions import contradictions
 from sidecar.config.env_file import read_env_file
-from sidecar.config.providers import ProviderSettings, read_providers
+from sidecar.config.providers import ProviderSettings
 from sidecar.config.secret_file import secret_of
 from sidecar.config.setting import Setting
 from sidecar.config.settings import BY_FIELD, SETTINGS, Settings
@@ -73,6 +73,8 @@ def providers_of(settings: Settings, faults: list[str]) -> tuple[ProviderSetting
         "azure_auth": settings.azure_auth,
         "extra_body": settings.extra_body,
     }
+    from sidecar.config.providers_file import read_providers  # noqa: PLC0415 - late: most processes have no such file
+
     return read_providers(settings.providers_file, defaults, faults)
 
 

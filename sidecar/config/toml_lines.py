@@ -43,7 +43,7 @@ class Lines:
 
 def _statements(text: str) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
     """Yield each statement with the number of its first line and what it says alone."""
-    import tomllib  # noqa: PLC0415 - late, as in providers.py
+    import tomllib  # noqa: PLC0415 - late, as in toml_file.py
 
     begun, lines = 1, list[str]()
     for number, line in enumerate(text.split("\n"), 1):

@@ -19,7 +19,6 @@ _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 _UNITS: Final = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _SIZE: Final = late_pattern(r"([0-9]{1,18})\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
-_TOKEN: Final = late_pattern(r"[!-~]+")
 # Compiled where they are needed, since a one-shot process pays for each.
 _ASSIGNED: Final = r"(export\s+)?([A-Z][A-Z0-9]*(_[A-Z0-9]+)+|(?i:(\w*_)?(api[_-]?)?(key|token)))\s*(=(?!=|$)|:\s)"
 _PLACEHOLDER: Final = r"\$\{\w+\}|\$[A-Z][A-Z0-9]*(_[A-Z0-9]+)+|<[^<>]+>"
@@ -47,7 +46,8 @@ def boolean(text: str) -> bool:
 
 def integer(low: int, high: int) -> Kind:
     def parse(text: str) -> int:
-        if re.fullmatch(r"\+?[0-9]{1,18}", text) and low <= (value := int(text)) <= high:
+        digits = text.removeprefix("+")
+        if digits.isascii() and digits.isdecimal() and len(digits) <= 18 and low <= (value := int(digits)) <= high:
             return value
         bare(text)
         raise ValueError(f"a whole number from {low} to {high}")
@@ -143,7 +143,7 @@ def path(text: str) -> str:
 def header(text: str) -> str:
     """Parse one word for an HTTP header: printable ASCII without spaces."""
     bare(text)
-    if _TOKEN.fullmatch(text) and len(text) <= 4096:
+    if text.isascii() and text.isprintable() and 0 < len(text) <= 4096 and " " not in text:
         return text
     raise ValueError("printable ASCII without spaces")
 

@@ -82,9 +82,8 @@ _decoder: Final = msgspec.json.Decoder(_Wire)
 _whole: Final = msgspec.json.Decoder(msgspec.Raw)
 _FIELD: Final = late_pattern(r" - at `\$\.(\w+)`$")
 _encoder: Final = msgspec.json.Encoder()
-_UNSENDABLE: Final = late_pattern("[\x00\ud800-\udfff]")
 _STEP: Final = 2**18
-"""Characters searched at a time, in 2 ms."""
+"""Characters looked at in one call, in 1 ms."""
 
 
 def parse_request(body: bytes) -> Request:
@@ -189,10 +188,20 @@ def sendable(text: str) -> str:
 
 
 def _unsendable(text: str) -> bool:
-    if text.isascii():  # known of every string, and a search for one character takes a tenth of the pattern's time
+    if text.isascii():  # known of every string
         return "\x00" in text
-    # In steps, between which other threads run: a long answer is searched in the thread beside the loop.
-    return any(_UNSENDABLE.search(text, at, at + _STEP) for at in range(0, len(text), _STEP))
+    # In steps, between which other threads run: a long answer is looked at in the thread beside the loop.
+    return any(_unsendable_part(text[at : at + _STEP]) for at in range(0, len(text), _STEP))
+
+
+def _unsendable_part(text: str) -> bool:
+    if "\x00" in text:
+        return True
+    try:
+        text.encode()  # takes half of a pattern's time
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def encode_reply(reply: Reply) -> bytes:

@@ -4,11 +4,12 @@ One call of C code over 16 MiB holds up every thread for 10 to 50 ms; each call 
 decides what is JSON: where to cut is guessed, and a cut at a wrong place is none, since what is before it is no JSON.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
 import msgspec
+
+from sidecar.core.late_pattern import late_pattern
 
 STEP: Final = 128 * 1024
 """Bytes that one call of C code sees: 0.3 ms."""
@@ -20,14 +21,14 @@ _TRIES: Final = 6
 _DEEPEST: Final = 16
 """Levels that are walked in steps: each looks at what is inside once more."""
 _SPACES: Final = b" \t\n\r"
-_SPACE: Final = re.compile(rb"[ \t\n\r]*")
-_SCALAR: Final = re.compile(rb"[^ \t\n\r,\]}]+")
+_SPACE: Final = late_pattern(rb"[ \t\n\r]*")
+_SCALAR: Final = late_pattern(rb"[^ \t\n\r,\]}]+")
 _PAIR: Final = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_IN_STRING: Final = re.compile(
+_IN_STRING: Final = late_pattern(
     rb'(?s:(?:[^"\\]{1,128}+|%s|\\u[0-9a-fA-F]{4}|\\[^u]){0,1024}+)' % _PAIR,
 )
 """The next bytes of a string, about `STEP` at most, without a part of an escape or of a pair at their end."""
-_PLACE: Final = re.compile(r"\(byte (\d+)\)$")
+_PLACE: Final = late_pattern(r"\(byte (\d+)\)$")
 _ENDS: Final = {b"[": b"]", b"{": b"}"}
 _raw: Final = msgspec.json.Decoder(msgspec.Raw)
 _any: Final = msgspec.json.Decoder()

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from sidecar.core.late_pattern import late_pattern
 from sidecar.engine.formats.simple_line import HARD, TRIM, code, simple_line
 
 MARK: Final = "<code hidden></code>"
@@ -30,10 +31,10 @@ _BEGIN: Final = (
 )
 """The beginning of a line that is neither another block's nor a formula of its own."""
 _WORDS: Final = re.compile(_BEGIN)
-_ITEM: Final = re.compile(rf"( *)([-+*]|([0-9]{{1,9}})[.)])( {{1,4}})(?={_BEGIN})(.+)")
-_HEADING: Final = re.compile(r"(#{1,6}) +([^ ].*)")
-_FENCE: Final = re.compile(r"```(?: *([A-Za-z0-9][A-Za-z0-9+#._-]{0,29}))? *")
-_RULE: Final = re.compile(r"(?:-{3,}|\*{3,}|_{3,}) *")
+_ITEM: Final = re.compile(r"( *)([-+*]|([0-9]{1,9})[.)])( {1,4})([^ ].*)")
+_HEADING: Final = late_pattern(r"(#{1,6}) +([^ ].*)")
+_FENCE: Final = late_pattern(r"```(?: *([A-Za-z0-9][A-Za-z0-9+#._-]{0,29}))? *")
+_RULE: Final = late_pattern(r"(?:-{3,}|\*{3,}|_{3,}) *")
 
 
 class _Beyond(Exception):
@@ -163,7 +164,7 @@ class _Blocks:
         words = line.lstrip(" ")
         if not words:
             self._lines = None
-        elif (item := _ITEM.fullmatch(line)) is not None:
+        elif (item := _ITEM.fullmatch(line)) is not None and _WORDS.match(line, item.start(5)) is not None:
             self._item(item)
         elif _WORDS.match(words) is not None:
             self._words(line)

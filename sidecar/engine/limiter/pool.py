@@ -7,7 +7,9 @@ provider's own.
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from sidecar.core.ports import Upstream
 from sidecar.core.reach import Reach
@@ -19,7 +21,7 @@ _MOST_REACHES: Final = 1024
 """Reaches whose providers are remembered: those of TOKENS_FILE are fewer, and jobs may carry those of earlier files."""
 
 
-class _Served(NamedTuple):
+class _Served(msgspec.Struct, frozen=True):
     """The providers of one reach, by priority and as a set, and their limits as one."""
 
     providers: tuple[Provider, ...]

@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from sidecar.core.errors import UpstreamFailure
 from sidecar.core.reach import EVERY, Reach
@@ -10,7 +12,7 @@ from sidecar.core.reach import EVERY, Reach
 Related = Callable[[Reach, Reach], bool]
 
 
-class Earlier(NamedTuple):
+class Earlier(msgspec.Struct, frozen=True):
     """A call's first attempt that a serving process made, and that failed."""
 
     failure: UpstreamFailure

@@ -14,7 +14,7 @@ _STEP: Final = 64 * 1024
 
 def without_thoughts(text: str) -> str:
     """Return the text behind the thoughts it begins with; blank where thoughts are all there is."""
-    while (opening := _OPENING.match(text)) is not None:
+    while (text[:1] == "<" or text[:1].isspace()) and (opening := _OPENING.match(text)) is not None:
         closing = re.compile(f"</{opening[1]}>", re.IGNORECASE | re.ASCII)
         end = _end_of(closing, text, opening.end())
         if end < 0:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.config.load import load
-from sidecar.config.providers import ProviderSettings, read_providers
+from sidecar.config.providers import ProviderSettings
+from sidecar.config.providers_file import read_providers
 from sidecar.config.settings import Settings
 from sidecar.config.toml_lines import Lines
 from sidecar.core.errors import ConfigError
