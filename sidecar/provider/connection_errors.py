@@ -5,7 +5,8 @@ address a sentence names only the provider's or proxy's host.
 """
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from sidecar.core.errors import UpstreamError, UpstreamFailure, UpstreamUnreachable
 
@@ -24,8 +25,8 @@ def not_connected(exc: BaseException, host: str, *, proxy: bool = False) -> Upst
     causes = list(_chain(exc))
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return UpstreamUnreachable(f"The name of {peer} cannot be found (DNS); {check}.", retryable=True, unsent=True)
-    names = {base.__name__ for cause in causes for base in type(cause).__mro__}  # the ssl module is not loaded for http
-    if "SSLCertVerificationError" in names or "CertificateError" in names:
+    names = _classes(causes)
+    if _UNVERIFIED & names:
         return UpstreamUnreachable(
             f"The certificate of {peer} is not trusted; "
             "the administrator should check the address, or name the private CA in SSL_CERT_FILE.",
@@ -44,6 +45,19 @@ def not_connected(exc: BaseException, host: str, *, proxy: bool = False) -> Upst
         return UpstreamUnreachable(sentence, retryable=True, once=True, unsent=True)
     sentence = f"The AI provider cannot be reached: no connection to {peer}."
     return UpstreamUnreachable(sentence, retryable=True, unsent=True)
+
+
+_UNVERIFIED: Final = frozenset({"SSLCertVerificationError", "CertificateError"})
+
+
+def unverified(exc: BaseException) -> bool:
+    """Return whether a certificate that is not trusted is behind the failure."""
+    return bool(_UNVERIFIED & _classes(_chain(exc)))
+
+
+def _classes(causes: Iterable[BaseException]) -> set[str]:
+    # By name, since the ssl module is not loaded for http://.
+    return {base.__name__ for cause in causes for base in type(cause).__mro__}
 
 
 def proxy_refused(status: int, host: str) -> UpstreamUnreachable:

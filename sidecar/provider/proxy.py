@@ -112,12 +112,19 @@ def tls_context(ca_file: str) -> "ssl.SSLContext":
         from pathlib import Path  # noqa: PLC0415 - as above
 
         paths = ssl.get_default_verify_paths()
-        try:
-            # OpenSSL reads SSL_CERT_FILE instead of the system's file; a private CA must be added to that file's CAs.
-            if paths.cafile != paths.openssl_cafile and Path(paths.openssl_cafile).is_file():
-                context.load_verify_locations(paths.openssl_cafile)
-            context.load_verify_locations(ca_file)
-        except (OSError, ssl.SSLError) as exc:
-            reason = "it holds no certificates" if isinstance(exc, ssl.SSLError) else exc.strerror
-            raise ConfigError([f"SSL_CERT_FILE={plain(ca_file, 200)}: cannot be used ({reason})"]) from exc
+        # OpenSSL reads SSL_CERT_FILE instead of the system's file; a private CA must be added to that file's CAs.
+        if paths.cafile != paths.openssl_cafile and Path(paths.openssl_cafile).is_file():
+            trust(context, paths.openssl_cafile)
+        trust(context, ca_file)
     return context
+
+
+def trust(context: "ssl.SSLContext", ca_file: str) -> None:
+    """Have `context` trust the CAs in the file, too. Raises `ConfigError` for an unusable file."""
+    import ssl  # noqa: PLC0415 - as above
+
+    try:
+        context.load_verify_locations(ca_file)
+    except (OSError, ssl.SSLError) as exc:
+        reason = "it holds no certificates" if isinstance(exc, ssl.SSLError) else exc.strerror
+        raise ConfigError([f"SSL_CERT_FILE={plain(ca_file, 200)}: cannot be used ({reason})"]) from exc

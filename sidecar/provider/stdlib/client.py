@@ -7,16 +7,19 @@ aiohappyeyeballs, where a name has several addresses.
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sidecar.config.settings import Settings
 from sidecar.provider.base import HttpUpstream, Reply
 from sidecar.provider.codec import Body
 from sidecar.provider.connection_errors import broken_off, cut, no_answer, not_http
-from sidecar.provider.proxy import proxy_for, tls_context
-from sidecar.provider.stdlib.connect import dial
+from sidecar.provider.proxy import proxy_for
+from sidecar.provider.stdlib.connect import connect
 from sidecar.provider.stdlib.http1 import Connection
 from sidecar.provider.stdlib.http1_reader import ProtocolError
+
+if TYPE_CHECKING:
+    from sidecar.provider.stdlib.trust import Trust
 
 _IDLE_SECONDS: Final = 15.0
 """A connection unused for longer is not trusted to be open still."""
@@ -31,10 +34,10 @@ class LightUpstream(HttpUpstream):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._proxy = proxy_for(self._endpoint, settings.proxies)
-        self._tls = tls_context(settings.ca_file) if self._endpoint.secure else None
+        self._trust = _trust(settings.ca_file) if self._endpoint.secure else None
         self._idle: list[Connection] = []
         self._closed = False
-        absolute = self._proxy is not None and self._tls is None
+        absolute = self._proxy is not None and self._trust is None
         self._target = self._endpoint.url if absolute else self._endpoint.target
         if self._proxy and absolute and self._proxy.authorization:
             self._headers["Proxy-Authorization"] = self._proxy.authorization
@@ -48,7 +51,7 @@ class LightUpstream(HttpUpstream):
     async def _post(self, body: Body, accept: str, trace: Mapping[str, str]) -> Reply:
         own = {**self._headers, **await self._credentials.headers(), "Accept": accept, **trace}
         headers = [("Host", self._endpoint.authority), *own.items(), ("Content-Length", str(len(body)))]
-        connection = self._take() or await dial(self._endpoint, self._proxy, self._tls)
+        connection = self._take() or await connect(self._endpoint, self._proxy, self._trust)
         sent = time.monotonic()
         try:
             status, said = await connection.request("POST", self._target, headers, bytes(body))
@@ -83,6 +86,12 @@ class LightUpstream(HttpUpstream):
             self._idle.append(connection)
         else:
             connection.abort()
+
+
+def _trust(ca_file: str) -> "Trust":
+    from sidecar.provider.stdlib.trust import Trust  # noqa: PLC0415 - needed for TLS only
+
+    return Trust(ca_file)
 
 
 class _Reply:

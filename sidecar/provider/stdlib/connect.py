@@ -9,10 +9,10 @@ import contextlib
 import socket
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from sidecar.core.errors import UpstreamUnreachable
-from sidecar.provider.connection_errors import CONNECT_SECONDS, not_connected, proxy_refused
+from sidecar.provider.connection_errors import CONNECT_SECONDS, not_connected, proxy_refused, unverified
 from sidecar.provider.endpoint import Endpoint
 from sidecar.provider.proxy import Proxy
 from sidecar.provider.stalls import STALLED_SECONDS, Stalls
@@ -24,8 +24,24 @@ if TYPE_CHECKING:
 
     from aiohappyeyeballs import AddrInfoType
 
+    from sidecar.provider.stdlib.trust import Trust
+
 _HEAD_START: Final = 0.25
 """Seconds an address has before the next one is tried beside it (RFC 8305, 5)."""
+
+
+async def connect(endpoint: Endpoint, proxy: Proxy | None, trust: "Trust | None") -> Connection:
+    """Do as `dial` does, with all of the system's CAs where the first of them were not enough."""
+    if trust is None:
+        return await dial(endpoint, proxy, None)
+    whole = trust.whole  # calls side by side may complete it meanwhile
+    try:
+        return await dial(endpoint, proxy, trust.context)
+    except UpstreamUnreachable as exc:
+        if whole or not unverified(exc):
+            raise
+    trust.complete()
+    return await dial(endpoint, proxy, trust.context)
 
 
 async def dial(
@@ -60,8 +76,9 @@ async def _dial(
                 if proxy and tls:
                     await _tunnel(sock, endpoint, proxy)
                     whom, through = endpoint.authority, False
+                name = cast("str", _plain(endpoint.host)) if tls else None
                 reader, writer = await asyncio.open_connection(
-                    sock=sock, ssl=tls, server_hostname=endpoint.host if tls else None, limit=MAX_HEAD_BYTES
+                    sock=sock, ssl=tls, server_hostname=name, limit=MAX_HEAD_BYTES
                 )
             except BaseException:
                 sock.close()
@@ -104,7 +121,7 @@ async def _addresses(host: str, port: int) -> Sequence["AddrInfoType"]:
         addresses: Sequence[AddrInfoType] = ()
         failed = None
         try:
-            addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = socket.getaddrinfo(_plain(host), port, type=socket.SOCK_STREAM)
         except OSError as exc:
             failed = exc
         except UnicodeError:  # an empty label, or one too long
@@ -119,6 +136,11 @@ async def _addresses(host: str, port: int) -> Sequence["AddrInfoType"]:
         threading.Thread(target=look_up, name="name lookup", daemon=True).start()
         return await found
     return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]
+
+
+def _plain(host: str) -> str | bytes:
+    """Return a name as the modules in C take it without the codec for names of other scripts, a megabyte to load."""
+    return host.encode() if host.isascii() else host
 
 
 async def _tunnel(sock: socket.socket, endpoint: Endpoint, proxy: Proxy) -> None:
