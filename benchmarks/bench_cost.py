@@ -1,4 +1,4 @@
-"""CPU of a request on /ai (Markdown, HTML, a new connection each), on /v1 and as a stream, beside a bare aiohttp relay.
+"""CPU of a request on /ai (Markdown, HTML, a new connection each), on /v1 and as streams, beside a bare aiohttp relay.
 
     python benchmarks/bench_cost.py [--rounds 9] [--requests 3000] [--streams 300] [--profile FILE]
 
@@ -21,11 +21,14 @@ from typing import NamedTuple, cast
 
 import uvloop
 from base import THIS, Build, builds
+from cost_provider import SHAPES as STREAMS
 from rig import Command, environment, line
 
 CONNECTIONS = 64
 HERE = Path(__file__).parent
 QUESTION = "Why does the moon look larger near the horizon? " * 4
+SHAPES = tuple(name.decode() for name in STREAMS)
+"""Streams that the provider writes otherwise than event by event."""
 SIDECAR = ("--http-mode", "--port", "0", "--api-key", "sk-bench", "--log-format", "json")
 PROFILED = """
 import cProfile, sys, time
@@ -43,6 +46,7 @@ MOST = {
     "/ai in HTML, new connections": 1.5,
     "/v1": 1.6,
     "stream": 1.5,
+    **{f"stream, {shape}": 1.5 for shape in SHAPES},
 }
 """CPU beside the relay, at most."""
 
@@ -67,6 +71,14 @@ def _v1(number: int, **fields: object) -> bytes:
     return json.dumps({"model": "gpt-4o", "user": str(number % 997), "messages": messages} | fields).encode()
 
 
+def _shaped(name: str) -> Way:
+    def body(number: int) -> bytes:
+        messages = [{"role": "user", "content": f"{number}: Stream: {name}. {QUESTION}"}]
+        return _v1(number, stream=True, messages=messages)
+
+    return Way("/v1/chat/completions", body, streams=True)
+
+
 WAYS = {
     "/ai": Way("/ai", lambda number: _ai(number, format="markdown")),  # as the relay passes it on
     "/ai in HTML": Way("/ai", lambda number: _ai(number, format="html")),
@@ -74,6 +86,7 @@ WAYS = {
     "/ai in HTML, new connections": Way("/ai", lambda number: _ai(number, format="html"), closes=True),
     "/v1": Way("/v1/chat/completions", _v1),
     "stream": Way("/v1/chat/completions", lambda number: _v1(number, stream=True), streams=True),
+    **{f"stream, {shape}": _shaped(shape) for shape in SHAPES},
 }
 
 

@@ -1,7 +1,7 @@
 """Provider for benchmarks of cost: a raw asyncio server that answers as soon as a body is here, whole or as a stream.
 
 Usage: cost_provider.py [EVENTS [SECONDS]]; prints its address on stdout. A stream has EVENTS events (32), each
-written SECONDS after the one before (0.002).
+written SECONDS after the one before (0.002). A request whose text names one of `SHAPES` gets that stream instead.
 """
 
 import asyncio
@@ -54,7 +54,52 @@ def chunk(data: bytes) -> bytes:
 
 
 EVENT = event({"content": "half of it "})
-END = event({}, "stop") + chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+DONE = chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+END = event({}, "stop") + DONE
+
+
+def raw(**fields: object) -> bytes:
+    return chunk(b"data: %s\n\n" % json.dumps({**HEAD, "object": "chat.completion.chunk", **fields}).encode())
+
+
+def choice(delta: dict[str, object], index: int = 0, reason: str | None = None) -> dict[str, object]:
+    return {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
+
+
+def call(piece: str) -> dict[str, object]:
+    return {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}
+
+
+USAGE = {"prompt_tokens": 300, "completion_tokens": 48, "total_tokens": 348}
+TINY = chunk(b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n')
+CALLED = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "look", "arguments": ""}}
+SHAPES = {
+    b"one packet": [EVENT * 32 + END],
+    b"three packets": [EVENT * 11, EVENT * 11, EVENT * 10 + END],
+    b"turn by turn": [EVENT] * 32 + [END],
+    b"tiny events": [TINY * 32 + END],
+    b"200 events": [EVENT * 200 + END],
+    b"usage": [
+        raw(choices=[choice({"content": "half of it "})], usage=None) * 32
+        + raw(choices=[choice({}, reason="stop")], usage=None)
+        + raw(choices=[], usage=USAGE)
+        + DONE
+    ],
+    b"two choices": [
+        (raw(choices=[choice({"content": "half "})]) + raw(choices=[choice({"content": "half "}, 1)])) * 16
+        + raw(choices=[choice({}, reason="stop")])
+        + raw(choices=[choice({}, 1, "stop")])
+        + DONE
+    ],
+    b"tool calls": [
+        raw(choices=[choice({"role": "assistant", "content": None, "tool_calls": [CALLED]})])
+        + raw(choices=[choice(call('{"a": '))]) * 31
+        + raw(choices=[choice({}, reason="tool_calls")])
+        + DONE
+    ],
+}
+"""Writes of a stream, each in a turn of the loop."""
+MARK = b"Stream: "
 
 
 class Provider(asyncio.Protocol):
@@ -77,10 +122,23 @@ class Provider(asyncio.Protocol):
                 return
             body, self.received = self.received[end:], self.received[end + 4 + length :]
             if b'"stream":true' in body or b'"stream": true' in body:
-                self.transport.write(STREAM_HEAD + EVENT)
-                self.loop.call_later(self.seconds, self.go_on, self.events - 1)
+                self.stream(body)
             else:
                 self.transport.write(SUMMARIZED if b"Summarize: " in body else REPLY)
+
+    def stream(self, body: bytes) -> None:
+        if (at := body.find(MARK)) < 0:
+            self.transport.write(STREAM_HEAD + EVENT)
+            self.loop.call_later(self.seconds, self.go_on, self.events - 1)
+            return
+        named = body[at + len(MARK) : at + 40]
+        shape = next(writes for name, writes in SHAPES.items() if named.startswith(name))
+        self.shaped([STREAM_HEAD + shape[0], *shape[1:]])
+
+    def shaped(self, writes: list[bytes]) -> None:
+        self.transport.write(writes[0])
+        if rest := writes[1:]:
+            self.loop.call_soon(self.shaped, rest)
 
     def go_on(self, left: int) -> None:
         if not left:

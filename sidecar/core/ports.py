@@ -7,6 +7,9 @@ import msgspec
 
 from sidecar.core.errors import ContextExceeded
 
+WRITTEN: Final = b"data: "
+"""First bytes of whole events in a stream; the data of one event is a JSON object and begins otherwise."""
+
 Purpose = Literal["chat", "context", "summary", "part", "reduction", "analysis"]
 """Purpose of a provider call: a chat, the summary of its context, a text's summary, the summary of one of its parts,
 the summary of summaries, an analysis."""
@@ -97,7 +100,10 @@ class Upstream(Protocol):
         ...
 
     def stream(self, call: Call, *, deadline: float, usage: Usage | None = None) -> AsyncGenerator[bytes, None]:
-        """Yield the answer's server-sent data, one JSON text an event, without the closing `[DONE]`.
+        """Yield the answer's events, without the closing `[DONE]`.
+
+        An item is the data of one event, which is a JSON object, or several events as they are written: each `WRITTEN`,
+        a line of data and a blank line.
 
         `deadline` is for the first event; after that event the caller decides how long to go on, and blank data is a
         sign of life from a provider that is still at work. `usage` takes the counts that the events name. Closing the

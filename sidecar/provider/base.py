@@ -8,7 +8,6 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from io import BytesIO
-from itertools import chain
 from typing import TYPE_CHECKING, Final, Protocol
 
 from sidecar import __version__
@@ -241,24 +240,25 @@ class _Arriving:
     def __init__(self, reply: Reply, reader: "StreamReader") -> None:
         self._reply = reply
         self._reader = reader
-        self._found: Iterator[bytes] = iter(())
+        self._found: Iterator[bytes] | None = None
+        """Data that `first` left."""
         self._over = False
 
     async def first(self) -> bytes | None:
         """Return the first data that is no sign of life, None where the stream ends without; `more` has the rest."""
-        while True:
-            for data in self._found:
+        while (found := await self.more()) is not None:
+            left = iter(found)
+            for data in left:
                 if data:
+                    self._found = left
                     return data
-            if (found := await self.more()) is None:
-                return None
-            self._found = iter(found)
+        return None
 
     async def more(self) -> Iterable[bytes] | None:
-        """Return the data that is left, or that the next bytes complete; None at the end."""
-        found, self._found = self._found, iter(())
-        if (data := next(found, None)) is not None:
-            return chain((data,), found)
+        """Return the data that is left, or that the next bytes complete, which may be none; None at the end."""
+        if (left := self._found) is not None:
+            self._found = None
+            return left
         if self._over or self._reader.done:
             return None
         reader = self._reader

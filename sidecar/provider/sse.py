@@ -44,13 +44,17 @@ class Events:
 
     @property
     def between(self) -> bool:
-        """Return whether the next byte begins an event, and not the stream."""
-        return not (self._line or self._data or self._name or self._first or self._after_cr)
+        """Return whether the next byte begins an event."""
+        return not (self._line or self._data or self._name or self._after_cr)
 
     @property
     def held(self) -> int:
         """Bytes of the event that is still incomplete."""
         return self._size + len(self._line)
+
+    def begin(self) -> None:
+        """Record that the stream has begun: its first bytes were read elsewhere."""
+        self._first = False
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
         """Yield the events that `chunk` completes; all must be taken before the next chunk.

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from sidecar.core.ports import Call, Usage
+from sidecar.core.ports import WRITTEN, Call, Usage
 from tests.support.described_replies import check_event
 from tests.support.held_provider import HeldUpstream
 from tests.support.http_sidecar import PATIENCE, Caller, post
@@ -22,6 +22,16 @@ def body(**fields: Any) -> bytes:
 def chat_request(*headers: str, path: str = "/v1/chat/completions", **fields: Any) -> bytes:
     """Return a whole HTTP request for a chat."""
     return post(body(**fields), *headers, path=path)
+
+
+def data_in(item: bytes) -> list[bytes]:
+    """Return the data of each event in an item of the port `Upstream.stream`."""
+    if not item.startswith(WRITTEN):
+        return [item]
+    assert item.endswith(b"\n\n")
+    lines = item.removesuffix(b"\n\n").split(b"\n\n")
+    assert all(line.startswith(WRITTEN) and b"\n" not in line for line in lines)
+    return [line.removeprefix(WRITTEN) for line in lines]
 
 
 def delta(text: str, finish: str | None = None) -> bytes:

@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import HttpVersion11, hdrs, web
 
 from sidecar.core.errors import SidecarError
+from sidecar.core.ports import WRITTEN
 from sidecar.engine.limiter.trace import Trace
 from sidecar.http.request import Arrival
 from sidecar.http.responses.envelope import COMMON, PROVIDER, REQUEST_ID
@@ -48,7 +49,7 @@ class EventStream:
         """The response begun; None while an ordinary response is still possible."""
 
     async def send(self, data: bytes) -> None:
-        """Send one event, or a comment for blank data: proxies before us hold the connection open by it.
+        """Send one event, several that are written, or a comment for blank data, by which proxies stay open.
 
         Raises `ConnectionError` once the caller has left.
         """
@@ -112,6 +113,8 @@ class EventStream:
 
 
 def _event(data: bytes) -> bytes:
+    if data.startswith(WRITTEN):
+        return data
     if not data:
         return _SIGN_OF_LIFE
     if b"\n" in data or b"\r" in data:

@@ -19,7 +19,7 @@ from aiohttp.http import RawResponseMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.tracing import Trace
 
-from sidecar.provider.aiohttp.response_handler import FailingResponseHandler, body_failure
+from sidecar.provider.aiohttp.response_handler import FailingResponseHandler, body_failure, joining
 from sidecar.provider.codec import STEP
 
 LARGEST: Final = STEP
@@ -105,7 +105,7 @@ class ReusedReply:
 
     def __init__(self, connection: Connection, message: RawResponseMessage, payload: StreamReader) -> None:
         self._connection = connection
-        self._payload = payload
+        self._payload = joining(payload)
         self.status = message.code
         self.headers: Mapping[str, str] = message.headers
         self.raw_headers = message.raw_headers

@@ -14,7 +14,7 @@ from yarl import URL
 
 from sidecar.core.errors import UpstreamFailure
 from sidecar.provider.aiohttp.large_body import written
-from sidecar.provider.aiohttp.response_handler import body_failure
+from sidecar.provider.aiohttp.response_handler import body_failure, joining
 from sidecar.provider.aiohttp.reused import LARGEST, Heads, HttpProcessingError, ReusedReply, ReusingConnector, exchange
 from sidecar.provider.codec import Body
 from sidecar.provider.connection_errors import CONNECT_SECONDS, cut, no_answer, not_connected, not_http, proxy_refused
@@ -160,7 +160,7 @@ class SessionReply:
     async def read(self) -> bytes:
         """Return the next bytes of the body, blank at its end. Raises `UpstreamFailure` where it ends too early."""
         try:
-            return await self._response.content.readany()
+            return await joining(self._response.content).readany()
         except (aiohttp.ClientError, OSError) as exc:
             raise body_failure(exc) from exc
 

@@ -10,7 +10,7 @@ from sidecar.core.errors import UpstreamError
 from sidecar.core.long_text import encodable
 from sidecar.core.ports import Call, Usage
 from sidecar.provider import codec
-from sidecar.provider.answers.plain_events import plain_data
+from sidecar.provider.answers.plain_events import plain_events
 from sidecar.provider.answers.surrogates import Halves
 from sidecar.provider.answers.usage import note_usage
 from sidecar.provider.answers.whole import (
@@ -55,27 +55,46 @@ class StreamReader:
         self._events = Events()
         self._halves = Halves()
         self._finished = False
+        self._rest = b""
+        """The beginning of an event, between plain ones."""
 
     def weight(self, chunk: bytes = b"") -> int:
         """Return the bytes that may be parsed at once when `chunk` comes, or at the end: those held, and the chunk's.
 
         Those of a packed chunk are estimated by the most that it may hold.
         """
-        held = len(self._document) if self._document is not None else self._events.held
+        held = len(self._rest) + (len(self._document) if self._document is not None else self._events.held)
         return held + len(chunk) * (MOST_PACKED if self._unpacker.packed else 1)
 
     def feed(self, chunk: bytes) -> Iterable[bytes]:
-        """Return the data of the events that `chunk` completes, and `SIGN_OF_LIFE` where it holds no more than that.
+        """Return the events that `chunk` completes, as the port `Upstream` gives them.
 
-        All must be taken before the next chunk.
+        `SIGN_OF_LIFE` stands where `chunk` holds no more than that. All must be taken before the next chunk.
         """
-        if self._start is None and self._document is None and not self._halves and self._unpacker.plain:
-            found = plain_data(chunk) if self._events.between else None
-            if found is not None:
-                return found
-        return self._feed(chunk)
+        chunk, self._rest = self._rest + chunk, b""
+        if self._may_be_plain() and (found := plain_events(chunk, self._usage)) is not None:
+            if self._start is not None:
+                self._begin(chunk)
+            self._rest, self.done = found.rest, found.done
+            self._finished = self._finished or found.finished
+            return found.pieces
+        return self.data(chunk)
 
-    def _feed(self, chunk: bytes) -> Iterator[bytes]:
+    def _may_be_plain(self) -> bool:
+        """Return whether the next bytes are events, as far as it depends on those before."""
+        if self._document is not None or self._halves or not self._events.between:
+            return False
+        return self._unpacker.plain if self._start is None else not (self._start or self._unpacker.packed)
+
+    def _begin(self, chunk: bytes) -> None:
+        """Record that the stream begins with an event."""
+        self._start = None
+        self._events.begin()
+        for _ in self._unpacker.feed(chunk):  # it passes unchanged
+            pass
+
+    def data(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield the data of the events that `chunk` completes, one by one, as `feed` does."""
         try:
             for piece in self._unpacker.feed(chunk):
                 yield from self._take(piece)
@@ -90,6 +109,9 @@ class StreamReader:
 
     def end(self) -> Iterator[bytes]:
         """Yield the data of the events that the end of the body completes."""
+        rest, self._rest = self._rest, b""
+        if rest:
+            yield from self.data(rest)
         if self._start is not None:
             raise not_json(Answer(200, self._headers, self._start))
         if self._document is not None:
@@ -186,7 +208,7 @@ def _ended_early() -> UpstreamError:
 def assembled(answer: Answer, call: Call, secrets: tuple[str, ...]) -> dict[str, Any]:
     """Return the completion in an answer that came as events although a whole one was wanted."""
     reader = StreamReader(answer.headers, call, secrets, Usage())
-    found = list(reader.feed(answer.body))
+    found = list(reader.data(answer.body))
     if not reader.done:
         found += reader.end()
     return whole_of(strictly(data) for data in found if data)

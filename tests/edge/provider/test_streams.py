@@ -15,6 +15,7 @@ from sidecar.core.errors import (
     UpstreamUnreachable,
 )
 from sidecar.demo.server import Demo, serve
+from tests.support.event_streams import data_in
 from tests.support.scripted_provider import (
     Adapter,
     call,
@@ -66,7 +67,8 @@ async def test_a_stream_gives_the_same_text_as_a_whole_answer(adapter: Adapter, 
     options = {"stream_options": {"include_usage": True}}
     async with opened(adapter, demo.url) as upstream:
         whole = await completed(upstream)
-        data = [one async for one in upstream.stream(call(extra=options), deadline=soon())]
+        items = [item async for item in upstream.stream(call(extra=options), deadline=soon())]
+        data = [one for item in items for one in data_in(item)]
         assert said(data) == whole.text
         assert json.loads(data[-1])["usage"]["completion_tokens"] == whole.completion_tokens
     sent = demo.received[1].json()

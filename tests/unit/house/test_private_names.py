@@ -47,6 +47,7 @@ LEANED_ON = {
     },
     "aiohttp.web_request.BaseRequest": {"_cache", "_headers", "_message", "_payload"},
     "aiohttp.web_response.StreamResponse": {"_send_headers_immediately"},
+    "aiohttp.streams.StreamReader": {"_buffer", "_buffer_offset", "_read_nowait"},
     "aiohttp.web_server.Server": {"_kwargs", "_loop", "_make_request"},
     "arq.worker.Worker": {"_poll_iteration", "_queue_read_offset", "_release_sem_dec_counter_on_complete"},
     "os": {"_exit"},
