@@ -1,4 +1,4 @@
-"""Server-sent events to the caller, each sent as the provider's event comes.
+"""Server-sent events to the caller, sent as the provider's come: those of one read together.
 
 The engine decides when a stream begins and why it ends. A caller that does not read slows the provider down
 (backpressure): at most 64 KiB wait in the library's buffer, besides the kernels' own buffers.

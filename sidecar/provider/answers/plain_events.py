@@ -12,6 +12,8 @@ from sidecar.core.ports import WRITTEN, Usage
 
 PIECE_BYTES: Final = 16 * 1024
 """Bytes of events that go on together, at most, and of an event's beginning that waits for the rest here."""
+_DATA: Final = b"data:"
+_TIGHT: Final = b"data:{"
 _BEFORE: Final = b"data: {"
 _BETWEEN: Final = b"\n\ndata: "
 _BORDER: Final = b"}\n\ndata: {"
@@ -66,9 +68,11 @@ def plain_events(chunk: bytes, usage: Usage) -> Plain | None:
     """Return the events of `chunk`, and take their counts into `usage`; None where any of it is not plain."""
     if b"\r" in chunk:
         chunk = chunk.replace(b"\r\n", b"\n")
+    if chunk.startswith(_TIGHT):
+        chunk = (_AFTER + chunk).replace(_AFTER + _TIGHT, _AFTER + _BEFORE)[len(_AFTER) :]
     end = chunk.rfind(_AFTER) + len(_AFTER)
     whole, rest = chunk[:end], chunk[end:]
-    if len(rest) > PIECE_BYTES or not (rest.startswith(WRITTEN) or WRITTEN.startswith(rest)) or b"\r" in chunk:
+    if len(rest) > PIECE_BYTES or not (rest.startswith(_DATA) or _DATA.startswith(rest)) or b"\r" in chunk:
         return None
     whole = whole[: -len(_DONE)] if (done := whole.endswith(_DONE)) else whole
     if not whole:

@@ -137,10 +137,12 @@ def test_what_has_to_be_looked_at_goes_the_long_way(data: bytes) -> None:
     assert usage == Usage()
 
 
-def test_plain_events_go_on_as_they_came() -> None:
-    """Texts, tools, several choices, ends and counts; all that came together, in one piece."""
-    usage = Usage()
-    found = plain_events(whole(*PLAIN) + b"data: [DONE]\n\n", usage)
+@pytest.mark.parametrize("written", [b"\n", b"\r\n", b"tight"])
+def test_plain_events_go_on_as_they_came(written: bytes) -> None:
+    """Texts, tools, several choices, ends and counts; all that came together, in one piece, in three ways to write."""
+    usage, body = Usage(), whole(*PLAIN)
+    came = body.replace(b"data: {", b"data:{") if written == b"tight" else body.replace(b"\n", written)
+    found = plain_events(came + b"data: [DONE]\n\n", usage)
     assert found is not None
     assert (found.pieces, found.rest) == ((whole(*PLAIN),), b"")
     assert (found.finished, found.done, usage) == (True, True, Usage(3, 4))
@@ -163,6 +165,7 @@ FRAMES = st.one_of(
     st.sampled_from(PLAIN + OTHER).map(whole),
     st.sampled_from(PLAIN).map(lambda data: whole(data).replace(b"\n", b"\r\n")),
     st.sampled_from(PLAIN).map(lambda data: whole(data).replace(b"\n", b"\r")),
+    st.sampled_from(PLAIN).map(lambda data: whole(data).replace(b": ", b":", 1)),
     st.sampled_from(PLAIN + OTHER).map(lambda data: whole(data).replace(b"\n", b"\r\n")),
     st.sampled_from([COMMENT, COMMENT[:-1], b"\n", b"data:", b"event: error\n", b"id: 7\n", PLAIN[0] + b"\n"]),
 )
