@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.support.paths import ROOT
 
-SCRIPTS = ("base.py", "bench_cost.py", "bench_release.py", "rig.py")
+SCRIPTS = ("base.py", "bench_cost.py", "bench_release.py", "cost_provider.py", "rig.py")
 
 
 class Checkout:

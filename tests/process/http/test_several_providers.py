@@ -106,7 +106,7 @@ async def test_a_provider_that_is_killed_in_a_burst_takes_only_its_own_calls_alo
             answers = await asyncio.gather(*coming)
             failed = [answer for answer in answers if answer.status != 200]
             assert {answer.status for answer in failed} <= {502}
-            assert len(failed) <= in_flight <= 12
+            assert len(failed) <= in_flight < 40
             assert us.stats.answered >= 40
             await server.event("provider_down", provider="eu", code="upstream_unreachable")
             assert {(await ask(server, f"later {number}")).status for number in range(5)} == {200}
