@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Generator
 
+import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
@@ -11,6 +12,11 @@ ONE_SHOT = ("tests/process/stdio/", "tests/process/moodle/test_php", "tests/proc
 """Tests that start one-shot processes: the machine has sixteen places for all of them, so one runs at a time."""
 SHARED = ("tests/unit/engine/limiter/test_worlds.py",)
 """Tests that share results in memory."""
+
+
+# A property is no measure of time: on a busy machine examples come slowly.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:

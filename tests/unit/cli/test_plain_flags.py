@@ -29,7 +29,7 @@ def by_argparse() -> Parser:
 ARGPARSE = by_argparse()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(WORDS, max_size=5))
 def test_what_is_read_is_what_argparse_reads(words: list[str]) -> None:
     """Whatever the words: the same value of every flag, or None."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.core import json_walk
@@ -50,7 +50,7 @@ def steps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
     return step
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(value=VALUES, spaced=st.booleans(), ascii_only=st.booleans(), step=st.sampled_from([5, 8, 13, 50, 400]))
 def test_every_value_ends_where_it_ends(value: object, spaced: bool, ascii_only: bool, step: int) -> None:
     """With white space, escapes and characters of any width."""
@@ -85,7 +85,7 @@ def test_a_long_string_is_cut_between_its_characters() -> None:
                 assert Walk(raw).string(0) == (text, len(raw))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15)
 @given(st.dictionaries(TEXTS, VALUES, max_size=4))
 def test_fields_of_a_long_object_are_those_of_a_short_one(value: dict[str, object]) -> None:
     """Undecoded, byte by byte."""

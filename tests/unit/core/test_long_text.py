@@ -18,9 +18,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(long_text, "PIECE", 7)
 
 
-@settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TEXTS, st.integers(0, 70), st.integers(0, 70))
 def test_pieces_are_the_text(text: str, begin: int, end: int) -> None:
     """A part, what is without white space, and what is replaced too."""
@@ -32,9 +30,7 @@ def test_pieces_are_the_text(text: str, begin: int, end: int) -> None:
     assert place_of('"\\', text) == text.find('"\\')
 
 
-@settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.recursive(TEXTS | st.none(), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner)))
 def test_long_texts_are_encoded_as_short_ones(value: object) -> None:
     """At any depth."""
@@ -47,9 +43,7 @@ def test_half_of_a_pair_in_a_long_text_is_refused_as_in_a_short_one() -> None:
         encodable("x" * 20 + "\ud800")
 
 
-@settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TEXTS)
 def test_a_long_reply_is_the_same_line(text: str) -> None:
     """Over HTTP and over stdio."""

@@ -11,7 +11,7 @@ from tests.support.scale import scaled
 from tests.support.virtual_time import run
 
 
-@settings(max_examples=scaled(40, 2_000), deadline=None)
+@settings(max_examples=scaled(40, 2_000))
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 12), st.integers(0, 14)), max_size=120))
 def test_each_fires_at_its_time_unless_it_was_cancelled_before(plan: list[tuple[int, int, int]]) -> None:
     """Whenever they were made and cancelled, and however many there are; times are whole seconds."""

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.core.trace_context import Passing, TraceContext, trace_context
@@ -109,7 +109,6 @@ def test_a_long_state_loses_its_long_members_and_then_its_last() -> None:
     assert taken(VALID, state=(f"long={'v' * 200},{short}",)).tracestate == short[: 21 * 24 - 1].rstrip(",")
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="0123456789abcdefABCDEF-. \t", max_size=300) | st.text(max_size=80))
 def test_what_is_taken_is_well_formed(text: str) -> None:
     """Whatever a caller sends, the provider gets a header that the standard allows, or none."""
@@ -120,7 +119,6 @@ def test_what_is_taken_is_well_formed(text: str) -> None:
         assert int(context.parent_id, 16)
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=600), max_size=40))
 def test_a_state_is_bounded(states: list[str]) -> None:
     """Whatever a caller sends."""
@@ -130,7 +128,6 @@ def test_a_state_is_bounded(states: list[str]) -> None:
     assert state.isprintable() or not state
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.text("abz019_", min_size=1, max_size=10), st.integers(0, 9)), max_size=40))
 def test_a_good_state_stays_as_it_is(members: list[tuple[str, int]]) -> None:
     """As long as it is in the bounds."""

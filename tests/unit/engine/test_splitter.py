@@ -86,7 +86,7 @@ _pieces = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(text=st.lists(_pieces, min_size=1, max_size=60).map("".join), tokens=st.integers(1, 30))
 async def test_only_white_space_is_lost(text: str, tokens: int) -> None:
     """The parts one after another are the text, white space aside, whatever the text is made of."""

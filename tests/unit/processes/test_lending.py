@@ -27,7 +27,7 @@ def assert_at_rest(scene: Scene) -> None:
     assert not any(process.borrower.loans or process.lease.running for process in scene.processes)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32), ceiling=st.integers(1, 24), pause=st.sampled_from((0.001, 0.01, 0.1)))
 def test_no_more_calls_than_the_ceiling_whatever_happens(seed: int, ceiling: int, pause: float) -> None:
     """Callers come, leave and wait, notes are late: the bound holds, nobody is passed over, and all is given back."""
@@ -46,7 +46,7 @@ def test_no_more_calls_than_the_ceiling_whatever_happens(seed: int, ceiling: int
     run(main())
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32), ceiling=st.integers(2, 24))
 def test_places_of_killed_processes_return(seed: int, ceiling: int) -> None:
     """Processes die at any moment, and others take their place: the ceiling holds, and is whole again afterwards."""
@@ -65,7 +65,7 @@ def test_places_of_killed_processes_return(seed: int, ceiling: int) -> None:
     run(main())
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**32))
 def test_the_limit_that_is_found_is_one_services(seed: int) -> None:
     """A provider refuses beyond eight: all are answered, and no call is sent unasked once a refusal is known."""

@@ -185,7 +185,7 @@ def answers(draw: st.DrawFn) -> tuple[bytes, ...]:
 
 @given(answers(), st.booleans())
 @example((b"HTTP/1.1 200 OK\r\n" + b"X: " + b"x" * LONGEST,), True)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_an_answer_is_read_as_h11_reads_it(pieces: tuple[bytes, ...], ended: bool) -> None:
     """Whatever its framing, its slips and its pieces: the same outcome, to the byte."""
     assert read_here(pieces, ended=ended) == read_by_h11(pieces, ended=ended)
@@ -210,7 +210,7 @@ WORDS = st.text("aZ1-_:\r\n\t \0\x7fé[", max_size=4)
 
 
 @given(WORDS, st.lists(st.tuples(WORDS, WORDS), max_size=2), st.binary(max_size=3))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_request_is_written_as_h11_writes_it(target: str, headers: list[tuple[str, str]], body: bytes) -> None:
     """Or refused as h11 refuses it, and then without a word of what it held."""
     headers = [("Host", "h"), *headers, ("Content-Length", str(len(body)))]

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sidecar.core.contract import sendable
@@ -46,7 +46,7 @@ def clean(value: Any) -> Any:
     return None if value in (float("inf"), float("-inf")) else value
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80)
 @given(TEXTS, st.sampled_from([8, 16, 30, 1000]))
 @example('"\\ud83d\\u0000\\ude00"', 8)
 def test_a_large_text_has_the_values_of_a_small_one(text: str, step: int) -> None:

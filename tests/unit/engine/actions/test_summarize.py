@@ -127,7 +127,7 @@ async def test_a_caller_who_leaves_ends_every_part() -> None:
     assert (partner.running, partner.cancelled, len(partner.prompts)) == (0, 8, 8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(count=st.integers(1, 20_000), max_tokens=st.integers(1, 3000), context_tokens=st.integers(200, 4000))
 async def test_a_model_that_keeps_to_its_limits_is_done_in_few_rounds(
     count: int, max_tokens: int, context_tokens: int
@@ -145,7 +145,7 @@ def at_letters(text: str, fits: int, tokens: int) -> list[str]:
     return [text[:1], *(text[1:][start : start + tokens] for start in range(0, len(text) - 1, tokens))]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     text=st.text(alphabet="ab c", min_size=1, max_size=400).filter(lambda text: bool(text.strip())),
     answer=st.sampled_from(["longer", "much longer", "same", "one"]),

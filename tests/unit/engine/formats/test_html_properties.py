@@ -34,7 +34,7 @@ def words(text: str) -> set[str]:
     return {word for word in text.replace("_", " ").replace("*", " ").split("w") if word.isdigit()}
 
 
-@settings(max_examples=scaled(40, 5_000), deadline=None)
+@settings(max_examples=scaled(40, 5_000))
 @given(DOCUMENTS | st.text(max_size=200))
 def test_only_allowed_tags_and_attributes(text: str) -> None:
     """Each tag is ours, is closed, and has the attributes of the list with values of our making."""
@@ -52,7 +52,7 @@ def test_only_allowed_tags_and_attributes(text: str) -> None:
         assert tag == "table" or attributes.get("class", "language-").startswith("language-")
 
 
-@settings(max_examples=scaled(40, 5_000), deadline=None)
+@settings(max_examples=scaled(40, 5_000))
 @given(DOCUMENTS)
 def test_no_word_is_lost(text: str) -> None:
     """Each is in the visible text, or in the address or the language that it was written for."""
@@ -64,7 +64,7 @@ def test_no_word_is_lost(text: str) -> None:
     assert words(text) <= words(unquote(unescape(to_text(text)))) | words(languages)
 
 
-@settings(max_examples=scaled(30, 5_000), deadline=None)
+@settings(max_examples=scaled(30, 5_000))
 @given(DOCUMENTS | st.text(max_size=200))
 def test_neither_page_changes_it(text: str) -> None:
     """One line, without a backtick or a quote in its text."""

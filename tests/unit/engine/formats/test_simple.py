@@ -110,7 +110,7 @@ def same(text: str) -> bool:
     return written is not None
 
 
-@settings(max_examples=scaled(200, 30_000), deadline=None)
+@settings(max_examples=scaled(200, 30_000))
 @given(TEXTS)
 def test_a_parser_would_have_written_the_same(text: str) -> None:
     """Whatever looks like something else: items, code, links, entities, formulas, white space of all kinds."""

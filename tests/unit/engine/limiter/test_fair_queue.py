@@ -234,7 +234,7 @@ class Interleavings(RuleBasedStateMachine):
 
 
 TestInterleavings = Interleavings.TestCase
-TestInterleavings.settings = settings(max_examples=scaled(100, 1000), stateful_step_count=60, deadline=None)
+TestInterleavings.settings = settings(max_examples=scaled(100, 1000), stateful_step_count=60)
 
 
 @given(
