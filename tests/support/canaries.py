@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import os
+from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
 
 from sidecar.demo.provider import Demo
 from tests.support.http_sidecar import head
 from tests.support.metrics_page import scrape
+from tests.support.process_family import children
 from tests.support.server_process import Served
 
 KEY = "sk-canaryKEY4711secret"
@@ -38,6 +41,18 @@ TROUBLES = [
     "api_key=other",
     "stall=1",
 ]
+NOBODY = 65534
+_READ = """
+for pid in "$@"; do
+  find /proc/$pid -maxdepth 1 -type f -perm -004 -exec cat {} +
+  cat /proc/$pid/task/*/comm
+  ls -l /proc/$pid/fd /proc/$pid/map_files
+done
+cat /proc/net/unix
+ls -l /dev/shm
+exit 0
+"""
+"""A script that writes what another user can read of processes, and the names of Unix sockets and shared memory."""
 
 
 def environment(demo: Demo) -> dict[str, str]:
@@ -69,6 +84,36 @@ def processes_below(pid: int) -> bytes:
     """Return what the process list shows of a process and of all below it."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return arguments_of(pid) + b"".join(processes_below(int(child)) for child in children)
+
+
+async def seen_by_others(server: Served) -> bytes:
+    """Return what users of this machine can read of a server and its serving processes, as one of them."""
+    pids = [server.process.pid, *children(server)]
+    other = NOBODY if os.geteuid() == 0 else None
+    process = await asyncio.create_subprocess_exec(
+        *("/bin/sh", "-c", _READ, "sh", *map(str, pids)),
+        user=other,
+        group=other,
+        extra_groups=None if other is None else [],
+        cwd="/",
+        env={"PATH": os.defpath},
+        stdout=PIPE,
+        stderr=DEVNULL,
+    )
+    seen, _ = await process.communicate()
+    assert all(f"Pid:\t{pid}\n".encode() in seen for pid in pids)
+    return seen
+
+
+def shared_memory(server: Served) -> bytes:
+    """Return what the processes of a server share in memory, with its names: the block, where there are several."""
+    said = b""
+    for pid in (server.process.pid, *children(server)):
+        said += Path(f"/proc/{pid}/maps").read_bytes()
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            name = str(entry.readlink())
+            said += name.encode() + (entry.read_bytes() if name.startswith("/memfd:") else b"")
+    return said
 
 
 async def operators_pages(server: Served) -> bytes:

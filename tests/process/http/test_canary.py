@@ -20,6 +20,8 @@ from tests.support.canaries import (
     environment,
     operators_pages,
     request,
+    seen_by_others,
+    shared_memory,
 )
 from tests.support.http_sidecar import head, post
 from tests.support.paths import ROOT
@@ -40,10 +42,12 @@ def completion(trouble: str, *, stream: bool = False) -> bytes:
     return json.dumps(body | {"stream": stream, "metadata": {"canaryTEXT4714": TEXT}}).encode()
 
 
-async def test_the_openai_compatible_route_keeps_every_secret(demo: Demo, tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_the_openai_compatible_route_keeps_every_secret(demo: Demo, tmp_path: Path, processes: int) -> None:
     """Whole, streamed and shared, through every trouble and every refusal: neither log, error, /status nor usage."""
     path, usage = "/v1/chat/completions", tmp_path / "usage.db"
-    async with served(**environment(demo), USAGE_FILE=str(usage), USAGE_USERS="true") as server:
+    env = environment(demo) | {"USAGE_FILE": str(usage), "USAGE_USERS": "true", "PROCESSES": str(processes)}
+    async with served(**env) as server:
         bearer = f"Authorization: Bearer {TOKEN}"
         said = b""
         for trouble in TROUBLES:
@@ -76,7 +80,7 @@ async def test_the_openai_compatible_route_keeps_every_secret(demo: Demo, tmp_pa
             refused = await server.fetch(raw)
             assert refused.status >= 400
             said += refused.body
-        said += await operators_pages(server)
+        said += await operators_pages(server) + await seen_by_others(server) + shared_memory(server)
         server.process.terminate()
         assert await server.ended() == 0
     assert b"upstream_error" in said

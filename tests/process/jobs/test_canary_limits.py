@@ -5,6 +5,8 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
+
 from sidecar.config.tokens import hash_of
 from sidecar.demo.provider import Demo
 from tests.support.canaries import (
@@ -16,6 +18,8 @@ from tests.support.canaries import (
     operators_pages,
     processes_below,
     request,
+    seen_by_others,
+    shared_memory,
 )
 from tests.support.event_streams import EventReader
 from tests.support.http_sidecar import head, post
@@ -88,8 +92,10 @@ class Names:
         return any(all(word in name for word in words) for name in self.seen)
 
 
-async def test_limits_jobs_and_traces_keep_every_secret(demo: Demo, tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_limits_jobs_and_traces_keep_every_secret(demo: Demo, tmp_path: Path, processes: int) -> None:
     """Through troubles, limits that refuse, a reload and a stop: nowhere but in the answer and the job's own text."""
+    tracing = processes == 1  # PROCESSES has no spans
     (tmp_path / "tokens.toml").write_text(TABLES)
     async with collecting() as collector, service_manager(tmp_path) as manager, valkey() as redis:
         env = environment(demo) | {
@@ -97,7 +103,8 @@ async def test_limits_jobs_and_traces_keep_every_secret(demo: Demo, tmp_path: Pa
             "TOKENS_FILE": str(tmp_path / "tokens.toml"),
             "USAGE_FILE": str(tmp_path / "usage.db"),
             "USAGE_USERS": "true",
-            "TRACING": "true",
+            "TRACING": str(tracing).lower(),
+            "PROCESSES": str(processes),
             "PASS_TRACEPARENT": "true",
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
             "NOTIFY_SOCKET": manager.address,
@@ -105,7 +112,7 @@ async def test_limits_jobs_and_traces_keep_every_secret(demo: Demo, tmp_path: Pa
             "CALL_TIMEOUT": "2",
         }
         names = Names(redis)
-        async with worker(**env) as working, served(**env) as server:
+        async with worker(**env | {"PROCESSES": "1"}) as working, served(**env) as server:
             await server.event("workers_alive")
             said = b""
             for trouble in TROUBLES:
@@ -118,7 +125,7 @@ async def test_limits_jobs_and_traces_keep_every_secret(demo: Demo, tmp_path: Pa
             stalled = [asyncio.create_task(server.fetch(raw)) for raw in every_request("stall=1", NAMED)[:3]]
             await demo.until(lambda stats: stats.in_flight >= 2)
             await names.look()
-            said += processes_below(server.process.pid) + processes_below(working.process.pid)
+            said += processes_below(working.process.pid) + await seen_by_others(server) + shared_memory(server)
             said += await operators_pages(server)
             async with await server.call() as page:
                 await page.send(head(path="/dashboard/events", method="GET"))
@@ -136,7 +143,7 @@ async def test_limits_jobs_and_traces_keep_every_secret(demo: Demo, tmp_path: Pa
         for kind in ("running", "minute", "spent"):
             assert names.has("limit:user:", kind)
         assert names.has(":by:")
-        assert any("job" in span.name for span in collector.spans)
+        assert any("job" in span.name for span in collector.spans) == tracing
         shown = [said, server.raw, working.raw, (tmp_path / "usage.db").read_bytes()]
         shown += ["\n".join(names.seen).encode(), "\n".join(manager.lines).encode()]
         shown += ["\n".join(map(str, collector.spans)).encode(), str(collector.resources).encode()]
