@@ -5,6 +5,8 @@ Usage: screenshots.py [FOLDER]. Needs `make dev` and Chromium. Without a folder,
 
 import asyncio
 import json
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +20,10 @@ from rig import burst, demo_upstream, post, sidecar  # noqa: E402 - the path com
 
 from tests.support.chromium import Tab, chromium  # noqa: E402
 
-IN_DOCS = ("burst", "down", "phone")
+IN_DOCS = ("rest", "burst", "down", "phone", "dark")
 WIDE, LOW, PHONE = (1280, 950), (1280, 800), (390, 844)
+SMALLER = ("pngquant", "--speed=1", "--strip", "--quality=70-95", "-")
+"""A third of the bytes, where it is installed (Debian: apt install pngquant)."""
 
 
 def bodies(count: int, *, same: int) -> list[bytes]:
@@ -39,6 +43,9 @@ async def shoot(tab: Tab, folder: Path, name: str, *, whole: bool = False) -> No
     if folder == ROOT / "docs" and name not in IN_DOCS:
         return
     picture = await tab.picture(whole=whole)
+    if shutil.which(SMALLER[0]):
+        packed = await asyncio.to_thread(subprocess.run, SMALLER, input=picture, check=True, capture_output=True)
+        picture = packed.stdout
     (folder / f"dashboard-{name}.png").write_bytes(picture)
     print(f"dashboard-{name}.png: {len(picture) / 1024:.0f} KiB")
 
@@ -52,16 +59,17 @@ async def pictures(folder: Path, upstream: str, url: str) -> None:
         await tab.size(*WIDE)
         await tab.go(f"{url}/dashboard")
         await tab.until("!document.getElementById('data').hidden")
-        await asyncio.sleep(3)
-        await shoot(tab, folder, "rest")
         behave(upstream, latency=1.2, jitter=0.5, slots=16)
         for size, within in ((60, 15.0), (240, 12.0), (50, 15.0), (300, 16.0), (40, 12.0)):
             await burst(url, bodies(size, same=3), within=within)
+        await asyncio.sleep(12)
+        await shoot(tab, folder, "rest")
         rush = asyncio.create_task(burst(url, bodies(1300, same=3), within=26.0))
         await asyncio.sleep(24)
         await shoot(tab, folder, "burst")
         await tab.prefer("dark")
-        await shoot(tab, folder, "dark")
+        await tab.until("document.documentElement.dataset.theme === 'dark'")
+        await shoot(tab, folder, "dark", whole=True)
         await tab.size(*PHONE, scale=1.5)
         await asyncio.sleep(1.2)
         await shoot(tab, folder, "phone")
@@ -69,6 +77,7 @@ async def pictures(folder: Path, upstream: str, url: str) -> None:
         await rush
         await tab.size(*LOW)
         await tab.prefer("light")
+        await tab.until("document.documentElement.dataset.theme === 'light'")
         behave(upstream, status=401)
         await burst(url, bodies(40, same=50), within=5.0)
         await asyncio.sleep(1.2)
