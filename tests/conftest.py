@@ -39,12 +39,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Schedulin
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out long tests without a small form, unless a share of the long ones is wanted."""
+    """Leave out long tests without a small form, unless a share of the long ones is wanted; begin with the longest."""
     wanted = float(os.environ.get("TEST_SCALE", "0"))
     left = [item for item in items if not wanted and any(m.kwargs.get("alone") for m in item.iter_markers("long"))]
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]
+    items.sort(key=lambda item: not any(mark.kwargs.get("first") for mark in item.iter_markers("long")))
 
 
 if os.environ.get("CI"):
