@@ -39,6 +39,8 @@ PHASES: Final[tuple[dict[str, Any], ...]] = (
     {"queue": True, "slots": 3},
 )
 FEWER: Final = 2
+_JOB: Final = "Consumer.run_job"
+"""Coroutine of a job that runs in a worker."""
 _SETTINGS: Final = {
     "CONCURRENCY": "16",
     "QUEUE_SIZE": "100",
@@ -157,12 +159,17 @@ class _Soak:
         return float(sum(not line.startswith("#") for line in page.splitlines()))
 
     async def rest(self, before: dict[str, Numbers] | None = None, *, slack: float = 0.0) -> dict[str, Numbers]:
-        """Return the numbers once all are at rest: as `before` and within `slack`, or the time is over."""
+        """Return the numbers once all are at rest: as `before` and within `slack`, or the time is over.
+
+        Without slack, at rest means that no job runs either.
+        """
         until = time.monotonic() + SETTLE_SECONDS
         while True:
             found = await self.look()
             del found["valkey"]  # its connections are those of the others, which are looked at
-            if before is None or not left_over(before, found, slack=slack) or time.monotonic() > until:
+            working = not slack and _JOB in self.report.tasks["worker"]
+            calm = before is None or not left_over(before, found, slack=slack)
+            if (calm and not working) or time.monotonic() > until:
                 return found
             await asyncio.sleep(0.5)
 
