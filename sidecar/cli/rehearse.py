@@ -58,9 +58,12 @@ def _found(order: Order, progress: Progress) -> tuple[Report, Log] | int:
     )
     line, found = LiveLine(progress, order.plan.total), list[tuple[Report, Log]]()
 
+    def say_where(base: str) -> None:
+        progress.say(f"to be seen live at {base}/dashboard{'' if order.url else ' until the class ends'}")
+
     async def work() -> int:
         with stop_requested() as stop:
-            found.append(await rehearse(rehearsal, line.show, stop))
+            found.append(await rehearse(rehearsal, line.show, stop, say_where))
         return 0
 
     trouble = ""

@@ -25,10 +25,12 @@ class LiveLine:
     def show(self, log: Log, seconds: float) -> None:
         """Show the class, `seconds` after its start."""
         if self._progress.visible:
-            self._draw(self._line(log, seconds)[: _columns() - 1])
+            room = _columns() - 1
+            forms = self._forms(log, seconds)
+            self._draw(next((form for form in forms if len(form) <= room), forms[-1])[:room])
         elif seconds >= self._next:
             self._next += _EVERY
-            self._progress.say(self._line(log, seconds))
+            self._progress.say(self._forms(log, seconds)[0])
 
     def close(self) -> None:
         """Remove the line."""
@@ -41,13 +43,19 @@ class LiveLine:
         self._progress.write("\r" + line.ljust(self._shown))
         self._shown = len(line)
 
-    def _line(self, log: Log, seconds: float) -> str:
+    def _forms(self, log: Log, seconds: float) -> tuple[str, str, str]:
+        """Return the line in three lengths. The shortest begins with what matters in a burst and has no zeros."""
         counts = log.counts
         ended = len(log.clicks) - counts["unfinished"]
+        late, errors = counts["late"], counts["error"]
+        most = f"{counts['answered']:,} answered, {counts['refused']:,} refused"
+        bad = {"waiting": log.waiting, "refused": counts["refused"], "late": late, "errors": errors}
+        few = ", ".join(f"{count:,} {name}" for name, count in bad.items() if count)
+        end = f"{errors:,} errors, {log.waiting:,} waiting"
         return (
-            f"{seconds:5.1f} s  {ended:,} of {self._total:,} clicks ended: {counts['answered']:,} answered, "
-            f"{counts['refused']:,} refused, {counts['late']:,} too late, {counts['error']:,} errors; "
-            f"{log.waiting:,} waiting"
+            f"{seconds:5.1f} s  {ended:,} of {self._total:,} clicks ended: {most}, {late:,} too late, {end}",
+            f"{seconds:5.1f} s  {ended:,}/{self._total:,}: {most}, {late:,} late, {end}",
+            f"{seconds:5.1f} s  {ended:,}/{self._total:,}" + (f": {few}" if few else ""),
         )
 
 

@@ -168,12 +168,10 @@ def _slow(facts: Facts) -> str | None:
 
 def _all_well(facts: Facts) -> str:
     result = facts.result
-    which = "every click that ended" if result.unfinished else "every click"
+    well, which = ("All well so far", "every click that ended") if result.interrupted else ("All well", "every click")
     slowest = f", the slowest after {result.waits.max:.1f} s" if result.waits else ""
-    return (
-        f"All well: {which} was answered{slowest}; PHP needs {result.php.workers:,} workers for such calls alone "
-        "(pm.max_children)."
-    )
+    workers = counted(result.php.workers, "worker")
+    return f"{well}: {which} was answered{slowest}; PHP needs {workers} for such calls alone (pm.max_children)."
 
 
 _RULES: Final[tuple[Callable[[Facts], str | None], ...]] = (
@@ -205,13 +203,18 @@ def _time_needed(facts: Facts) -> int:
     return math.ceil(facts.needed * server.call_seconds / server.slots.found)
 
 
+def counted(count: int, thing: str) -> str:
+    """Return a number and what it counts."""
+    return f"{count:,} {thing}{'s' * (count != 1)}"
+
+
 def _clicks(count: int) -> str:
-    return f"{count:,} click{'s' * (count != 1)}"
+    return counted(count, "click")
 
 
 def _callers(count: int) -> str:
-    return f"{count:,} caller{'s' * (count != 1)}"
+    return counted(count, "caller")
 
 
 def _calls(count: int) -> str:
-    return f"{count:,} call{'s' * (count != 1)}"
+    return counted(count, "call")

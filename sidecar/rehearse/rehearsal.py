@@ -26,6 +26,8 @@ WATCH_SECONDS: Final = 0.25
 
 Watch = Callable[[Log, float], None]
 """Port: shows the log of the class so far, and the seconds since its start."""
+Found = Callable[[str], None]
+"""Port: takes the base address of the sidecar, before the class begins."""
 
 
 class NotServingError(Exception):
@@ -43,7 +45,7 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
     expectations: tuple[Expectation, ...] = ()
 
 
-async def rehearse(order: Rehearsal, watch: Watch, stop: asyncio.Event) -> tuple[Report, Log]:
+async def rehearse(order: Rehearsal, watch: Watch, stop: asyncio.Event, found: Found) -> tuple[Report, Log]:
     """Run the class until its end or until `stop` is set; return the report and the clicks.
 
     Raises:
@@ -61,6 +63,7 @@ async def rehearse(order: Rehearsal, watch: Watch, stop: asyncio.Event) -> tuple
         caller = Caller(base, token=token, patience=plan.patience, route=plan.route)
         await stack.enter_async_context(caller)
         await _check(caller)
+        found(base)
         before = read_server(await caller.look("/status"))
         users, log, mark = users_of(plan), Log(), secrets.token_hex(4)
 
@@ -87,10 +90,10 @@ def _interrupted(plan: Plan, log: Log) -> bool:
 
 
 async def _check(caller: Caller) -> None:
-    found = await caller.look("/health")
-    if found is None:
+    health = await caller.look("/health")
+    if health is None:
         raise NotServingError("nothing answers there; start the sidecar, or let --demo start one")
-    if b"openai-moodle-sidecar" not in found[1]:
+    if b"openai-moodle-sidecar" not in health[1]:
         raise NotServingError("what answers there is not the sidecar")
 
 

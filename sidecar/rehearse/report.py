@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from sidecar.rehearse.advice import Advice
+from sidecar.rehearse.advice import Advice, counted
 from sidecar.rehearse.expect import Verdict
 from sidecar.rehearse.result import Result, Waits
 
@@ -45,16 +45,18 @@ def as_text(report: Report, chart: list[str]) -> str:
     lines += [f"Advice: {report.advice.sentence}"]
     if report.verdicts:
         lines += ["", *(_verdict(verdict) for verdict in report.verdicts)]
+        if result.interrupted:
+            lines += ["  A class that was stopped early proves no expectation."]
     return "\n".join(lines) + "\n"
 
 
 def _title(result: Result) -> str:
     plan = result.plan
     each = f", {plan.clicks} clicks each" if plan.clicks > 1 else ""
-    early = f"; stopped early, {result.unfinished:,} clicks unfinished" if result.interrupted else ""
+    early = f"; stopped early, {counted(result.unfinished, 'click')} unfinished" if result.interrupted else ""
     return (
-        f"{plan.users:,} pupils within {plan.within:g} s{each}, {100 * plan.same_page:g} % of the clicks on one page; "
-        f"{result.clicks:,} clicks ended in {result.seconds:.1f} s{early}"
+        f"{counted(plan.users, 'pupil')} within {plan.within:g} s{each}, {100 * plan.same_page:g} % of the clicks on "
+        f"one page; {counted(result.clicks, 'click')} ended in {result.seconds:.1f} s{early}"
     )
 
 

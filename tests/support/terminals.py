@@ -10,10 +10,10 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def terminal() -> Iterator[tuple[int, int]]:
-    """Open a terminal of 100 columns; yield our end and the process's, which the caller closes."""
+def terminal(columns: int = 100) -> Iterator[tuple[int, int]]:
+    """Open a terminal of so many columns; yield our end and the process's, which the caller closes."""
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     try:
         yield ours, theirs
     finally:

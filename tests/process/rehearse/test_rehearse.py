@@ -11,8 +11,9 @@ import pytest
 
 from sidecar.core.errors import UpstreamUnreachable
 from tests.support.canaries import TOKEN, arguments_of
+from tests.support.event_streams import EventReader
 from tests.support.held_provider import HeldUpstream
-from tests.support.http_sidecar import running
+from tests.support.http_sidecar import Caller, head, running
 from tests.support.rehearsals import Done, alive, children_of, rehearse, start
 from tests.support.server_process import finished
 from tests.support.terminals import rows, shown, terminal
@@ -98,6 +99,39 @@ async def test_ctrl_c_gives_the_result_so_far_and_ends_what_was_started() -> Non
     assert 1 <= found["clicks"] < 300
     assert len(children) == 2
     assert not any(map(alive, children))
+
+
+async def test_a_class_is_seen_live_on_the_page_that_the_command_names() -> None:
+    """The page and its numbers are open to this machine's browser while the class lasts, without the token."""
+    process = await start("--users=300", "--within=300", "--demo")
+    assert process.stderr is not None
+    said = b""
+    async with asyncio.timeout(PATIENCE):
+        while b"/dashboard" not in said:
+            said = await process.stderr.readline()
+            assert said
+        [url] = [word for word in said.decode().split() if word.startswith("http://")]
+        async with await Caller.connect("127.0.0.1", int(url.split(":")[2].split("/")[0])) as page:
+            await page.send(head(path="/dashboard/events", method="GET"))
+            status, _ = await (events := EventReader(page)).head()
+            shown_there = b"".join([await events.event() or b"" for _ in range(2)])
+    process.send_signal(signal.SIGINT)
+    await finished(process)
+    assert (status, b"event: now" in shown_there) == (200, True)
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+async def test_a_narrow_terminal_shows_who_waits(columns: int) -> None:
+    """The line of progress fits, and what matters in a burst is not cut off."""
+    with terminal(columns) as (ours, theirs):
+        process = await start("--users=9", "--within=0.1", "--same-page=0", "--latency=1", "--slots=3", stderr=theirs)
+        os.close(theirs)
+        seen = await asyncio.to_thread(shown, ours)
+        code, _, _ = await finished(process)
+    drawn = [piece for piece in seen.decode().split("\r") if " s  " in piece]
+    assert code == 0
+    assert any("9 waiting" in line for line in drawn), drawn
+    assert max(map(len, drawn)) < columns
 
 
 async def test_ctrl_c_before_the_start_is_no_fault(tmp_path: Path) -> None:

@@ -81,7 +81,10 @@ def test_a_report_holds_only_if_the_class_ended_and_all_terms_held() -> None:
     assert report_of(*clicks_of(ok=1)).held
     assert not report_of(*clicks_of(ok=1), expect="answered=1,p95<0.5").held
     assert not report_of(*clicks_of(ok=1), interrupted=True).held
-    assert "stopped early" in as_text(report_of(*clicks_of(ok=1, unfinished=2), interrupted=True), [])
+    text = as_text(report_of(*clicks_of(ok=1, unfinished=2), interrupted=True, expect="answered=1"), [])
+    assert "1 click ended in" in text
+    assert "stopped early, 2 clicks unfinished" in text
+    assert "NOT HELD  answered=1 (1)\n  A class that was stopped early proves no expectation." in text
 
 
 def test_nothing_measured_is_said() -> None:
