@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import random
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -84,5 +85,24 @@ class Grown(SimulatedProvider):
     async def _admitted(self, call: Call) -> AsyncIterator[float]:
         if self.capacity is not None and asyncio.get_running_loop().time() >= self._at:
             self.capacity.world = World(name="", slots=((self._later, math.inf),))
+        async with super()._admitted(call) as seconds:
+            yield seconds
+
+
+class Troubled(SimulatedProvider):
+    """Refuses a share of all calls by chance, however few run."""
+
+    def __init__(self, world: World, share: float, *, seed: int) -> None:
+        super().__init__(world, seed=seed)
+        self._share = share
+        self._chance = random.Random(f"{seed} troubled")
+
+    @asynccontextmanager
+    async def _admitted(self, call: Call) -> AsyncIterator[float]:
+        if self._chance.random() < self._share:
+            self.received += 1
+            self.refused += 1
+            await asyncio.sleep(self.world.refusing)
+            raise errors.failure(refusal(self.world.voice, 1.0, 1.0), call)
         async with super()._admitted(call) as seconds:
             yield seconds

@@ -11,7 +11,7 @@ _REMEMBERED: Final = 256
 class Grant:
     """One granted call and the state of the limit when the call was sent."""
 
-    __slots__ = ("at", "began", "ended", "generation", "number", "others", "probe")
+    __slots__ = ("at", "began", "ended", "generation", "number", "others", "probe", "recheck")
 
     def __init__(self, at: float, generation: int, others: int) -> None:
         self.at = at
@@ -22,6 +22,8 @@ class Grant:
         """Calls that were in flight at that point."""
         self.probe = False
         """Flag: the call was sent above the limit and its outcome is open."""
+        self.recheck = False
+        """Flag: the call was sent at once after a refusal, to find out whether refusals come by chance."""
         self.ended = False
         self.began = False
         """Flag: the call's own answer began, so that it was admitted, however it ends."""

@@ -13,6 +13,7 @@ from sidecar.engine.limiter.crowding import crowded, of_gateway, unworked
 from sidecar.engine.limiter.grant import Grant, smoothed
 from sidecar.engine.limiter.limit_state import LimitState
 from sidecar.engine.limiter.probes import LEAST_CONFIRM, STEP
+from sidecar.engine.limiter.rechecks import RATE
 
 FORGOTTEN: Final = 300.0
 """Seconds without a refusal after which a limit found from refusals is dropped: finding it anew costs a handful of
@@ -44,6 +45,8 @@ class Limit(LimitState):
             trial = self._trial
             probing = trial is not None and not trial.ended and self.breaker.sent_since_opened(trial.at)
             return math.inf if probing else -math.inf
+        if self._rechecks.due(now):
+            return -math.inf
         send_at = max(self.paused_until, self._send_at_by_limit(running))
         self._spacing.next_at(now, send_at)
         return send_at
@@ -69,6 +72,8 @@ class Limit(LimitState):
         grant = Grant(now, self.generation, running)
         if self.breaker.opened_by is not None:
             self._trial = grant
+        elif self._rechecks.due(now):
+            self._rechecks.sent(grant)
         elif beyond:
             grant.probe = True
             self._probes.sent(now)
@@ -77,7 +82,7 @@ class Limit(LimitState):
         if self._refused_at == -math.inf:
             self._spacing.last = now
         else:
-            self._spacing.sent(now, self.gap, probe=grant.probe)
+            self._spacing.sent(now, self.gap, probe=grant.probe or grant.recheck)
         self._last = grant
         self._in_flight[grant] = None
         self._settle(now)
@@ -122,7 +127,7 @@ class Limit(LimitState):
         """Record a failed call; `running` others are still in flight."""
         now = self._clock()
         self._settle(now)
-        probe = grant.probe
+        probe, recheck = grant.probe, grant.recheck
         self.ended(grant)
         if failure.scope == "capacity":
             self.breaker.close()
@@ -136,7 +141,7 @@ class Limit(LimitState):
                 failure.crowded = failure.retryable = True
             elif not of_gateway(failure):
                 return
-        self._refused(grant, running, failure, probe=probe)
+        self._refused(grant, running, failure, probe=probe, recheck=recheck)
 
     def _lives(self, grant: Grant, now: float) -> bool:
         """Return whether the provider answered a call since `grant` was sent, or works on one that was sent before."""
@@ -165,6 +170,8 @@ class Limit(LimitState):
         grant.ended = True
         self._in_flight.pop(grant, None)
         self._probe_over(grant)
+        if grant.recheck:
+            self._rechecks.over(grant)
 
     def _probe_over(self, grant: Grant) -> None:
         """End the probe if the call is one: its outcome is known."""
@@ -190,6 +197,12 @@ class Limit(LimitState):
         if grant.probe:
             self._probe_over(grant)
             self._rise()
+        elif grant.recheck:
+            level = self._rechecks.admitted(grant, self._clock(), self.refusals.admitted_then(grant))
+            if level is not None and level > self.found:
+                self._set(level)
+                self.generation += 1
+                self.why = "probes"
         if self._throughput.armed:
             self._return(silence=grant.at - before)
 
@@ -210,26 +223,20 @@ class Limit(LimitState):
         self._probes.rose(now, confirm=self.refusal_time.confirm, each=self.holding / level, below_one=level < 1)
         self.why = "probes"
 
-    def _refused(self, grant: Grant, running: int, failure: UpstreamFailure, *, probe: bool) -> None:
+    def _refused(self, grant: Grant, running: int, failure: UpstreamFailure, *, probe: bool, recheck: bool) -> None:
         now, levels = self._clock(), self._levels
+        self._overloaded = overloaded = failure.status not in {None, 429}
         together = now - self._fell_at <= self.refusal_time.confirm
-        self._latency.refused()
-        self.refusal_time.measured(now - grant.at)
-        if self._admitted_at > self._last_spell:
-            self._throughput.refused(now, self._all_admitted, first=self._refused_at == -math.inf)
-        self._last_spell = now
-        self.refusals.add(grant, now)
-        self._refusing_since = min(self._refusing_since, now)
-        self._refused_at = now
-        self._probes.interrupted()
-        if not running and not probe:
+        self._count(grant, now)
+        if not (overloaded and self._rechecks.believed):
+            self._probes.interrupted()
+        if not running and not probe and not recheck:
             self._throughput.armed = True
             pause = self.waits.after(failure, now, silence=now - max(self._admitted_at, 0.0), sent=grant.at)
             self.paused_until = max(self.paused_until, now + pause)
-        still = running
-        if running and now - grant.at > LEAST_CONFIRM:
-            # Admitted calls may have ended since the call was sent, while others to be refused held their places.
-            still = max(running, self.refusals.admitted_then(grant))
+        still = self._ran(grant, running, now)
+        if overloaded and not probe and self._by_chance(grant, still, recheck=recheck):
+            return
         if grant.generation != self.generation:
             if together:  # each of many refusals together lowers the known number; a later one is no new evidence
                 self._set(max(min(1.0, self.found), min(self.found, still)))
@@ -245,6 +252,36 @@ class Limit(LimitState):
         else:
             admitted, self._fell_at = self._admitted_at > self._fell_at, now
             self._fall(levels.after_fall(still, admitted=admitted), why="refusals")
+
+    def _count(self, grant: Grant, now: float) -> None:
+        self._latency.refused()
+        self.refusal_time.measured(now - grant.at)
+        if self._admitted_at > self._last_spell:
+            self._throughput.refused(now, self._all_admitted, first=self._refused_at == -math.inf)
+        self._last_spell = now
+        self.refusals.add(grant, now)
+        self._refusing_since = min(self._refusing_since, now)
+        self._refused_at = now
+
+    def _ran(self, grant: Grant, running: int, now: float) -> int:
+        """Return the number of admitted calls that ran when a call was refused."""
+        if running and now - grant.at > LEAST_CONFIRM:
+            # Admitted calls may have ended since the call was sent, while others to be refused held their places.
+            return max(running, self.refusals.admitted_then(grant))
+        return running
+
+    def _by_chance(self, grant: Grant, still: int, *, recheck: bool) -> bool:
+        """Weigh a refusal of an overloaded provider; return whether the limit's own rules leave it alone."""
+        now, rechecks, levels = self._clock(), self._rechecks, self._levels
+        if recheck:
+            if rechecks.refused(grant, now):
+                self._fell_at = now
+                self._fall(max(levels.after_fall(still, admitted=True), levels.now / 2), why="refusals")
+            return True
+        if grant.generation == self.generation:
+            rate = max(1, still) / self.holding if self.holding else RATE
+            rechecks.fell(grant, now, before=levels.now, others=self.refusals.admitted_then(grant), rate=rate)
+        return rechecks.believed
 
     def _fall(self, found: float, *, why: str) -> None:
         self._set(found)

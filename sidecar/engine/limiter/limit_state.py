@@ -11,10 +11,13 @@ from sidecar.engine.limiter.latency import LatencyLimit
 from sidecar.engine.limiter.pacing import Spacing, distance
 from sidecar.engine.limiter.pauses import NamedWaits
 from sidecar.engine.limiter.probes import Highest, Levels, Probes, RefusalTime
+from sidecar.engine.limiter.rechecks import Rechecks
 from sidecar.engine.limiter.throughput import Throughput
 
 FACT: Final = 3
 """Refused probes since the last fall that make the limit a fact."""
+FACT_OVERLOADED: Final = 5
+"""The same where the provider says that it is overloaded, which it may say by chance."""
 STEADY: Final = 1.5
 """Seconds since the last fall that make the limit a fact, together with `FACT`."""
 RECENT: Final = 90.0
@@ -61,6 +64,9 @@ class LimitState:
         self._levels = Levels(ceiling)
         self._highest = Highest()
         self._throughput = Throughput()
+        self._rechecks = Rechecks()
+        self._overloaded = False
+        """Flag: the last refusal was no 429, so that it may have come by chance."""
 
     def __repr__(self) -> str:
         return f"<Limit {self.found:g}/{self.ceiling}{' (fact)' if self.fact else ''}, {self.breaker.state}>"
@@ -90,10 +96,12 @@ class LimitState:
     @property
     def fact(self) -> bool:
         """Return whether enough probes were refused, or deadlines passed, to refuse callers by the limit."""
-        if self.found >= self.ceiling:
+        if self.found >= self.ceiling or self._rechecks.unsteady(self._unsettled.sent):
             return False
         now = self._clock()
-        steady = now - self._fell_at >= STEADY and self._probes.failed >= FACT
+        steady = now - self._fell_at >= STEADY and self._probes.failed >= (
+            FACT_OVERLOADED if self._overloaded else FACT
+        )
         return (steady and now - self._refused_at <= RECENT) or self._latency.active
 
     @property
